@@ -1,0 +1,102 @@
+"""The only file that walks a parameter tree: which leaves are penalised, and a function mapped over just those.
+
+A tree is whatever holds the parameters: dicts, linen or nnx states, Equinox modules. None leaves (what a filter left
+out) and `optax.MaskedNode` (what `optax.masked` left out) are passed over.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxreg.penalties import Penalty
+
+Mask = Any
+
+
+def kernels(params: Any) -> Any:
+    """Mask of the leaves of rank 2 and more: kernels and embeddings, but no biases and no norm scales.
+
+    Layers stacked along a leading axis (`nnx.vmap`, `nn.scan`) have biases of rank 2: write a mask of your own for them.
+
+    Returns:
+        A tree like `params` of Python bools, to be passed as any `mask` argument.
+    """
+    return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)
+
+
+def is_hole(x: Any) -> bool:
+    """Whether a node stands for a leaf that somebody took out."""
+    return x is None or isinstance(x, optax.MaskedNode)
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """A leaf's path as `layer/kernel`; `.value` of a Flax variable is dropped, since it names nothing."""
+    return jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value") or "(the only leaf)"
+
+
+def chosen(mask: Mask, params: Any) -> Any:
+    """The mask as a tree of bools with just the structure of `params`.
+
+    Args:
+        mask: None (every leaf), a tree of bools with the structure of `params` or a prefix of it, or a function from
+            `params` to such a tree: what `optax.masked` takes, but the function always sees parameters, never updates.
+
+    Raises:
+        ValueError: the mask's structure fits no prefix of `params`. TypeError: it holds something other than bools.
+    """
+    tree = True if mask is None else mask(params) if callable(mask) else mask
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if isinstance(leaf, jax.core.Tracer) or jnp.shape(leaf) or jnp.asarray(leaf).dtype != bool:
+            raise TypeError(f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree of Python bools")
+    try:
+        return jax.tree.map(lambda keep, below: jax.tree.map(lambda _: bool(keep), below), tree, params)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"mask: its structure {jax.tree.structure(tree)} is no prefix of the parameters' structure "
+            f"{jax.tree.structure(params)}; pass a tree of bools shaped like the parameters, or a function of them such as "
+            "jaxreg.kernels"
+        ) from error
+
+
+def penalised_leaves(params: Any, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
+    """Name and array of every leaf that the mask chooses."""
+    keep = jax.tree.leaves(chosen(mask, params))
+    for (path, leaf), kept in zip(jax.tree_util.tree_leaves_with_path(params), keep, strict=True):
+        if kept:
+            yield name_of(path), jnp.asarray(leaf)
+
+
+def map_penalised(
+    penalised: Callable[..., Any], other: Callable[..., Any], mask: Mask, updates: Any, params: Any, *rest: Any
+) -> Any:
+    """Maps `penalised` over the chosen leaves of (updates, params, *rest) and `other` over the rest; None stays None."""
+
+    def visit(update: Any, param: Any, keep: Any, *more: Any) -> Any:
+        if is_hole(update):
+            return update
+        return (penalised if keep else other)(update, param, *more)
+
+    return jax.tree.map(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
+
+
+def check_params(owner: str, penalty: Penalty, params: Any, mask: Mask) -> None:
+    """Asks a penalty about every leaf it will see, by shape alone, so that a misfit is told at `init`.
+
+    Raises:
+        TypeError: a penalised leaf is not floating point.
+        ValueError: the penalty does not fit a leaf's shape, or its strength is an array that is to be mapped over.
+    """
+    now = penalty.at(0) if penalty.scheduled else penalty
+    for name, leaf in penalised_leaves(params, mask):
+        try:
+            value = jax.eval_shape(lambda x: now.value(x), leaf)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{owner}: parameter {name}: {error}") from error
+        if value.shape:
+            raise ValueError(
+                f"{owner}: a strength of shape {value.shape} is many penalties at once; use jax.vmap over the penalty to "
+                "train with each of them"
+            )

@@ -1,0 +1,176 @@
+"""Judges: what a penalty charges, how far parameters are from optimal, and how many of them are exactly zero.
+
+They know penalties and trees of parameters, but neither links nor optimizers, so they can judge any of them:
+
+    gradient = jax.grad(loss)(params)                       # of the loss alone, without the penalty, on the full data
+    jaxreg.kkt_residual(jaxreg.L1(1e-4), params, gradient)  # 0 at a solution; compare it with λ
+    print(jaxreg.sparsity(params))                          # a table, leaf by leaf
+    jaxreg.critical_strength(jaxreg.L1(1.0), gradient_at_zero)
+
+The first two, and `critical_strength`, are pure functions of arrays: `jit`, `vmap` and `grad` go through them, and NaN
+comes out as NaN. Use float64 (`jax.config.update("jax_enable_x64", True)`) to certify residuals below 1e-6.
+"""
+
+import dataclasses
+import functools
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxreg._tree import Mask, chosen, is_hole, map_penalised, penalised_leaves
+from jaxreg.penalties import Penalty
+
+
+def penalty_value(penalty: Penalty, params: Any, mask: Mask = None) -> jax.Array:
+    """R(w) summed over the chosen leaves: a scalar in float32 or wider, in the loss's units.
+
+    Its gradient under `jax.grad` is the link `add_penalty`'s: 0 for an L1 weight at 0.
+
+    Args:
+        penalty: what is charged; a scheduled strength must be fixed first, `penalty.at(count)`.
+        params: the parameters. mask: which leaves to charge; None charges all.
+    """
+    return functools.reduce(operator.add, [penalty.value(leaf) for _, leaf in penalised_leaves(params, mask)], jnp.zeros([]))
+
+
+def kkt_residual(penalty: Penalty, params: Any, gradient: Any, mask: Mask = None) -> jax.Array:
+    """The largest distance of −∇L(w) from ∂R(w) over all weights (or groups): 0 exactly at a stationary point of L + R.
+
+    Leaves that the mask leaves out are charged nothing, and there |∇L(w)| counts.
+
+    Args:
+        penalty: what is charged. params: w. gradient: ∇L(w) of the loss alone, a tree like `params`.
+        mask: which leaves are charged; None charges all.
+
+    Returns:
+        A scalar in the units of the gradient, so that residual/λ is free of units. NaN where any weight or gradient is.
+
+    Source: optimality condition 0 ∈ ∇L(w) + ∂R(w), as in Bach et al., Optimization with Sparsity-Inducing Penalties
+        (2012), section 1.2.
+    """
+
+    def charged(slope: jax.Array, weight: jax.Array) -> jax.Array:
+        return jnp.max(penalty.violation(weight, slope), initial=0)
+
+    def free(slope: jax.Array, weight: jax.Array) -> jax.Array:
+        del weight
+        return jnp.max(jnp.abs(slope), initial=0)
+
+    worst = jax.tree.leaves(map_penalised(charged, free, mask, gradient, params))
+    return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
+
+
+def critical_strength(penalty: Penalty, gradient: Any, mask: Mask = None) -> jax.Array:
+    """The smallest strength whose solution is w = 0, given the loss's gradient there.
+
+    max|∇L(0)| for L1 and for the L1 part of an elastic net, max‖∇L(0)_g‖ for groups, infinity for squared L2. It is exact
+    for a model that is linear in w. An MLP's gradient at W = 0 is itself 0, so there it says nothing.
+
+    Args:
+        penalty: whose kind (and axis) matters, and whose own strength does not.
+        gradient: ∇L(0), with the unpenalised leaves (an intercept) at their best. mask: which leaves are charged.
+    """
+    worst = [penalty.critical_strength(leaf) for _, leaf in penalised_leaves(gradient, mask)]
+    return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
+
+
+def widen(numbers: list[jax.Array]) -> list[jax.Array]:
+    """Scalars of several dtypes, all in the widest."""
+    dtype = jnp.result_type(jnp.float32, *[number.dtype for number in numbers]) if numbers else jnp.float32
+    return [number.astype(dtype) for number in numbers]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["nonzeros", "dead_inputs", "dead_units"], meta_fields=["shape"]
+)
+@dataclasses.dataclass(frozen=True)
+class LeafSparsity:
+    """Zeros of one array: counts are int32 scalars, `None` where the array is no kernel.
+
+    Attributes:
+        nonzeros: weights that are not exactly 0; NaN counts as one.
+        dead_inputs: of a kernel (…, in, out), inputs whose weights are all 0. dead_units: outputs whose weights are all 0.
+        shape: of the array.
+    """
+
+    nonzeros: jax.Array
+    dead_inputs: jax.Array | None
+    dead_units: jax.Array | None
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return functools.reduce(operator.mul, self.shape, 1)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["leaves"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class Sparsity:
+    """Zeros leaf by leaf and in total; `print` shows a table.
+
+    Attributes:
+        leaves: from a leaf's name (`layer/kernel`) to its counts.
+    """
+
+    leaves: dict[str, LeafSparsity]
+
+    @property
+    def nonzeros(self) -> jax.Array:
+        """Weights that are not exactly 0, all leaves together: int32 scalar."""
+        return functools.reduce(operator.add, [leaf.nonzeros for leaf in self.leaves.values()], jnp.zeros([], jnp.int32))
+
+    @property
+    def size(self) -> int:
+        """Number of weights, all leaves together."""
+        return sum(leaf.size for leaf in self.leaves.values())
+
+    @property
+    def fraction(self) -> jax.Array:
+        """Share of exact zeros, between 0 and 1: float32 scalar (NaN where there is no weight at all)."""
+        return 1 - self.nonzeros.astype(jnp.float32) / (self.size or jnp.nan)
+
+    def __str__(self) -> str:
+        rows = [["parameter", "shape", "nonzero", "of", "zeros", "dead inputs", "dead units"]]
+        for name, leaf in self.leaves.items():
+            dead = ["" if count is None else str(int(count)) for count in (leaf.dead_inputs, leaf.dead_units)]
+            rows.append([name, str(leaf.shape), *counts(leaf.nonzeros, leaf.size), *dead])
+        rows.append(["total", "", *counts(self.nonzeros, self.size), "", ""])
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        text = [
+            "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), *map(str.rjust, row[2:], widths[2:])]).rstrip()
+            for row in rows
+        ]
+        return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+
+
+def counts(nonzeros: jax.Array, size: int) -> list[str]:
+    """The three cells of a table's row."""
+    return [str(int(nonzeros)), str(size), f"{1 - int(nonzeros) / size:.1%}" if size else ""]
+
+
+def sparsity(params: Any, mask: Mask = None) -> Sparsity:
+    """Counts exact zeros. A kernel (rank 2 and more, (…, in, out)) also reports inputs and units that are wholly zero.
+
+    Args:
+        params: the parameters. mask: which leaves to count; None counts all of them, biases too.
+
+    Returns:
+        A `Sparsity`, which is a pytree of integer scalars (so `jit` and `vmap` go through) and prints as a table.
+    """
+    holes = jax.tree.map(lambda leaf: None if is_hole(leaf) else leaf, params, is_leaf=is_hole)
+    return Sparsity({name: count_zeros(leaf) for name, leaf in penalised_leaves(holes, mask)})
+
+
+def count_zeros(x: jax.Array) -> LeafSparsity:
+    """Counts of one array."""
+    alive = x != 0
+    nonzeros = jnp.sum(alive, dtype=jnp.int32)
+    if x.ndim < 2:
+        return LeafSparsity(nonzeros, None, None, x.shape)
+    around = tuple(range(x.ndim - 2))
+    dead_inputs = jnp.sum(~jnp.any(alive, (*around, x.ndim - 1)), dtype=jnp.int32)
+    dead_units = jnp.sum(~jnp.any(alive, (*around, x.ndim - 2)), dtype=jnp.int32)
+    return LeafSparsity(nonzeros, dead_inputs, dead_units, x.shape)
