@@ -214,6 +214,8 @@ def prox_amsgrad(
     eps: float = 1e-8,
     eps_root: float = 0.0,
     mu_dtype: DTypeLike | None = None,
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
     *,
     mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -221,7 +223,7 @@ def prox_amsgrad(
 
     Args and errors: see `proximal`; the others are those of `optax.amsgrad`.
     """
-    direction = optax.scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype)
+    direction = optax.scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu)
     return proximal(direction, penalty, learning_rate, preconditioners.amsgrad(eps, eps_root), mask)
 
 

@@ -111,7 +111,7 @@ def wide(x: ArrayLike) -> jax.Array:
             f"a penalty needs real floating-point weights, got an array of {x.dtype} with shape {x.shape}; "
             "cast it, or leave it out with a mask"
         )
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
 
 
 def like(number: ArrayLike | Schedule, x: jax.Array) -> jax.Array:

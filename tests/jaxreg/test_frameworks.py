@@ -1,0 +1,101 @@
+"""Parameters of linen, nnx, Equinox and plain trees all train, prune and report."""
+
+import equinox as eqx
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from flax import nnx
+
+import jaxreg
+
+X = jax.random.normal(jax.random.key(0), (32, 6))
+Y = X[:, :1] - 2 * X[:, 1:2]
+
+
+def optimizer():
+    return jaxreg.prox_adam(3e-2, jaxreg.L1(3e-2), mask=jaxreg.kernels)
+
+
+def assert_pruned(before, params, kernels):
+    """Kernels have exact zeros now; biases and norm scales, which the mask spares, have none."""
+    report = jaxreg.sparsity(params)
+    assert set(jaxreg.sparsity(params, jaxreg.kernels).leaves) == kernels
+    for name, leaf in report.leaves.items():
+        share = int(leaf.nonzeros) / leaf.size
+        assert (share < 1) == (name in kernels), name
+    assert jaxreg.penalty_value(jaxreg.L1(1.0), params, jaxreg.kernels) > 0
+    assert jax.tree.structure(before) == jax.tree.structure(params)
+
+
+def fit(loss, params, steps=200):
+    tx = optimizer()
+
+    @jax.jit
+    def step(params, state):
+        updates, state = tx.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = tx.init(params)
+    for _ in range(steps):
+        params, state = step(params, state)
+    residual = jaxreg.kkt_residual(jaxreg.L1(3e-2), params, jax.grad(loss)(params), jaxreg.kernels)
+    assert jnp.isfinite(residual)
+    return params
+
+
+def test_plain_tree():
+    params = [jnp.ones((6, 8)) * jax.random.normal(jax.random.key(1), (6, 8)), (jnp.ones(8), jnp.ones((8, 1)))]
+    trained = fit(lambda p: jnp.mean(jnp.square(jnp.tanh(X @ p[0] + p[1][0]) @ p[1][1] - Y)), params)
+    assert_pruned(params, trained, {"0", "1/1"})
+
+
+def test_linen():
+    model = nn.Sequential([nn.Dense(8), nn.tanh, nn.Dense(1)])
+    params = model.init(jax.random.key(1), X)
+    trained = fit(lambda p: jnp.mean(jnp.square(model.apply(p, X) - Y)), params)
+    assert_pruned(params, trained, {"params/layers_0/kernel", "params/layers_2/kernel"})
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.hidden = nnx.Linear(6, 8, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.out = nnx.Linear(8, 1, rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(jnp.tanh(self.norm(self.hidden(x))))
+
+
+TRANSFORMS = {
+    "prox_adam": optimizer,
+    "chain": lambda: optax.chain(optax.sgd(0.1), jaxreg.prox_l1(0.2, 0.1, mask=jaxreg.kernels)),
+    "groups": lambda: jaxreg.prox_adam(3e-2, jaxreg.GroupL2(0.2, axis=1), mask=jaxreg.kernels),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_nnx(name):
+    model = Net(nnx.Rngs(0))
+    before = nnx.state(model, nnx.Param)
+    optimizer = nnx.Optimizer(model, TRANSFORMS[name](), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer):
+        optimizer.update(model, nnx.grad(lambda model: jnp.mean(jnp.square(model(X) - Y)))(model))
+
+    for _ in range(200):
+        step(model, optimizer)
+    params = nnx.state(model, nnx.Param)
+    assert_pruned(before, params, {"hidden/kernel", "out/kernel"})
+    if name == "groups":
+        assert jaxreg.sparsity(params).leaves["hidden/kernel"].dead_inputs > 0
+
+
+def test_equinox():
+    model = eqx.nn.MLP(6, 1, 8, 1, activation=jnp.tanh, key=jax.random.key(1))
+    params, static = eqx.partition(model, eqx.is_inexact_array)
+    trained = fit(lambda p: jnp.mean(jnp.square(jax.vmap(eqx.combine(p, static))(X) - Y)), params)
+    assert_pruned(params, trained, {"layers/0/weight", "layers/1/weight"})
+    assert jnp.isfinite(eqx.combine(trained, static)(X[0])).all()

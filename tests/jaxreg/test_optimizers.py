@@ -1,0 +1,193 @@
+"""One λ, one answer: every proximal optimizer against solutions computed by scikit-learn."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import sklearn.linear_model
+from problems import diabetes, minimise
+
+import jaxreg
+from jaxreg import preconditioners
+
+decay = optax.exponential_decay
+
+# Learning rates are those at which the smooth part converges in 20,000 full-batch steps.
+OPTIMIZERS = {
+    "sgd": lambda penalty: jaxreg.prox_sgd(0.1, penalty),
+    "sgd, momentum": lambda penalty: jaxreg.prox_sgd(0.02, penalty, momentum=0.9),
+    "sgd, nesterov": lambda penalty: jaxreg.prox_sgd(0.02, penalty, momentum=0.9, nesterov=True),
+    "adam": lambda penalty: jaxreg.prox_adam(1e-2, penalty),
+    "adam, eps_root": lambda penalty: jaxreg.prox_adam(1e-2, penalty, eps=1e-3, eps_root=1e-4),
+    "adamw without decay": lambda penalty: jaxreg.prox_adamw(1e-2, penalty, weight_decay=0.0),
+    "nadam": lambda penalty: jaxreg.prox_nadam(1e-2, penalty),
+    "amsgrad": lambda penalty: jaxreg.prox_amsgrad(1e-2, penalty),
+    "yogi": lambda penalty: jaxreg.prox_yogi(1e-2, penalty),
+    "adabelief": lambda penalty: jaxreg.prox_adabelief(1e-3, penalty),
+    "adabelief, eps": lambda penalty: jaxreg.prox_adabelief(1e-2, penalty, eps=1e-3),
+    "adamax": lambda penalty: jaxreg.prox_adamax(1e-2, penalty),
+    "rmsprop": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty),
+    "rmsprop, eps outside": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, eps_in_sqrt=False, bias_correction=True),
+    "rmsprop, momentum": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, momentum=0.9),
+    # The centered variance goes to 0 with full batches, and the effective step to lr/√eps: it needs a decaying rate.
+    "rmsprop, centered": lambda penalty: jaxreg.prox_rmsprop(decay(1e-3, 200, 0.9), penalty, eps=1e-4, centered=True),
+    "adagrad": lambda penalty: jaxreg.prox_adagrad(0.1, penalty),
+    "a schedule": lambda penalty: jaxreg.prox_adam(optax.linear_schedule(1e-2, 1e-3, 10_000), penalty),
+}
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+# At its default eps, AdaBelief's effective step grows as the full-batch gradient settles: it creeps where all weights live.
+settling_optimizer = pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "adabelief"])
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def lasso(strength):
+    problem = diabetes()
+    model = sklearn.linear_model.Lasso(alpha=strength, fit_intercept=False, tol=1e-16, max_iter=10**6)
+    return model.fit(problem.inputs, problem.targets).coef_
+
+
+@every_optimizer
+def test_l1_reaches_the_lasso(name):
+    problem = diabetes()
+    penalty = jaxreg.L1(0.05 * problem.critical)
+    w = minimise(OPTIMIZERS[name](penalty), problem.loss, jnp.zeros(10))
+    solution = lasso(penalty.strength)
+    np.testing.assert_allclose(w, solution, atol=1e-8)
+    np.testing.assert_array_equal(w != 0, solution != 0)
+    assert 0 < np.sum(solution != 0) < 10
+    assert jaxreg.kkt_residual(penalty, w, jax.grad(problem.loss)(w)) < 1e-8
+
+
+@every_optimizer
+def test_elastic_net_reaches_scikit_learn(name):
+    problem = diabetes()
+    alpha, ratio = 0.2 * problem.critical, 0.3
+    penalty = jaxreg.ElasticNet(alpha * ratio, alpha * (1 - ratio) / 2)
+    w = minimise(OPTIMIZERS[name](penalty), problem.loss, jnp.zeros(10))
+    model = sklearn.linear_model.ElasticNet(alpha, l1_ratio=ratio, fit_intercept=False, tol=1e-16, max_iter=10**6)
+    solution = model.fit(problem.inputs, problem.targets).coef_
+    np.testing.assert_allclose(w, solution, atol=1e-8)
+    np.testing.assert_array_equal(w != 0, solution != 0)
+    assert jaxreg.kkt_residual(penalty, w, jax.grad(problem.loss)(w)) < 1e-8
+
+
+@settling_optimizer
+def test_squared_l2_reaches_ridge(name):
+    problem = diabetes()
+    n = len(problem.inputs)
+    penalty = jaxreg.SquaredL2(0.1)
+    w = minimise(OPTIMIZERS[name](penalty), problem.loss, jnp.zeros(10))
+    normal = problem.inputs.T @ problem.inputs / n + 2 * 0.1 * np.eye(10)
+    np.testing.assert_allclose(w, np.linalg.solve(normal, problem.inputs.T @ problem.targets / n), atol=1e-8)
+
+
+@settling_optimizer
+def test_group_lasso_is_optimal_and_matches_scikit_learn(name):
+    problem = diabetes(outputs=2)
+    gradient = jax.grad(problem.loss)(jnp.zeros((10, 2)))
+    strength = 0.1 * float(jaxreg.critical_strength(jaxreg.GroupL2(1.0, axis=1), gradient))
+    penalty = jaxreg.GroupL2(strength, axis=1)
+    w = minimise(OPTIMIZERS[name](penalty), problem.loss, jnp.zeros((10, 2)))
+    assert jaxreg.kkt_residual(penalty, w, jax.grad(problem.loss)(w)) < 1e-8
+    # Groups of an input's weights to all outputs are scikit-learn's multi-task lasso.
+    model = sklearn.linear_model.MultiTaskLasso(strength, fit_intercept=False, tol=1e-14, max_iter=10**6)
+    np.testing.assert_allclose(w, model.fit(problem.inputs, problem.targets).coef_.T, atol=1e-7)
+    assert 0 < jaxreg.sparsity(w).leaves["(the only leaf)"].dead_inputs < 10
+
+
+def test_above_the_critical_strength_everything_is_zero():
+    problem = diabetes()
+    critical = float(jaxreg.critical_strength(jaxreg.L1(1.0), jax.grad(problem.loss)(jnp.zeros(10))))
+    assert critical == pytest.approx(problem.critical, rel=1e-12)
+    for factor, alive in ((1.001, 0), (0.99, 1)):
+        w = minimise(jaxreg.prox_adam(1e-2, jaxreg.L1(factor * critical)), problem.loss, jnp.zeros(10))
+        assert np.sum(w != 0) == alive
+
+
+def test_the_plain_threshold_after_momentum_solves_for_a_tenth_of_the_strength():
+    problem = diabetes()
+    strength = 0.05 * problem.critical
+    naive = optax.chain(optax.sgd(0.02, momentum=0.9), jaxreg.prox_l1(strength, step_size=0.02))
+    w = minimise(naive, problem.loss, jnp.zeros(10))
+    np.testing.assert_allclose(w, lasso(0.1 * strength), atol=1e-8)
+    assert np.abs(w - lasso(strength)).max() == pytest.approx(0.14, abs=0.005)
+    assert np.sum(w != 0) == 10 and np.sum(lasso(strength) != 0) == 7
+
+
+def test_the_plain_threshold_after_adam_has_no_zeros():
+    problem = diabetes()
+    strength = 0.05 * problem.critical
+    naive = optax.chain(optax.adam(1e-2), jaxreg.prox_l1(strength, step_size=1e-2))
+    w = minimise(naive, problem.loss, jnp.zeros(10))
+    assert np.sum(w != 0) == 10
+    assert np.abs(w - lasso(strength)).max() == pytest.approx(0.46, abs=0.005)
+
+
+def test_decay_in_prox_adamw_is_the_fixed_point_that_its_docstring_names():
+    problem = diabetes()
+    strength, weight_decay = 0.05 * problem.critical, 0.1
+    tx = jaxreg.prox_adamw(1e-2, jaxreg.L1(strength), weight_decay=weight_decay)
+    w = minimise(tx, problem.loss, jnp.zeros(10))
+    gradient = np.asarray(jax.grad(problem.loss)(w))
+    slope = gradient + weight_decay * np.asarray(w) * (np.abs(gradient) + 1e-8)  # D tends to |gradient| + eps
+    assert np.max(jaxreg.L1(strength).violation(w, slope)) < 1e-8
+
+
+def test_proximal_composes_with_chains_and_masked_directions():
+    problem = diabetes()
+    penalty = jaxreg.L1(0.05 * problem.critical)
+    solution = lasso(penalty.strength)
+    clipped = optax.chain(optax.clip_by_global_norm(1e3), optax.scale_by_adam(b2=0.99))
+    tx = jaxreg.proximal(clipped, penalty, 1e-2, preconditioners.adam(b2=0.99))
+    np.testing.assert_allclose(minimise(tx, problem.loss, jnp.zeros(10)), solution, atol=1e-8)
+
+    # A weight that the mask keeps from Adam follows plain gradients, and its D is 1.
+    halves = {"adam": jnp.zeros(5), "sgd": jnp.zeros(5)}
+    masked = optax.masked(optax.scale_by_adam(), {"adam": True, "sgd": False})
+    tx = jaxreg.proximal(masked, penalty, 1e-2, preconditioners.adam())
+    w = minimise(tx, lambda half: problem.loss(jnp.concatenate([half["adam"], half["sgd"]])), halves, 60_000)
+    np.testing.assert_allclose(np.concatenate([w["adam"], w["sgd"]]), solution, atol=1e-8)
+
+
+# Each with optax's own optimizer; the steps of a penalty of strength 0 must be the same.
+PAIRS = {
+    "sgd": (jaxreg.prox_sgd, optax.sgd, {}),
+    "sgd, nesterov": (jaxreg.prox_sgd, optax.sgd, {"momentum": 0.9, "nesterov": True}),
+    "adam": (jaxreg.prox_adam, optax.adam, {}),
+    "adamw": (jaxreg.prox_adamw, optax.adamw, {"weight_decay": 0.1}),
+    "nadam": (jaxreg.prox_nadam, optax.nadam, {}),
+    "amsgrad": (jaxreg.prox_amsgrad, optax.amsgrad, {}),
+    "yogi": (jaxreg.prox_yogi, optax.yogi, {}),
+    "adabelief": (jaxreg.prox_adabelief, optax.adabelief, {}),
+    "adamax": (jaxreg.prox_adamax, optax.adamax, {}),
+    "rmsprop": (jaxreg.prox_rmsprop, optax.rmsprop, {}),
+    "rmsprop, all on": (
+        jaxreg.prox_rmsprop,
+        optax.rmsprop,
+        {"centered": True, "momentum": 0.9, "nesterov": True, "bias_correction": True, "eps_in_sqrt": False, "eps": 1e-3},
+    ),
+    "adagrad": (jaxreg.prox_adagrad, optax.adagrad, {}),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_without_a_penalty_each_is_optax(name):
+    ours, theirs, options = PAIRS[name]
+    problem = diabetes()
+    start = jnp.linspace(-1, 1, 10)
+    plain = minimise(theirs(1e-2, **options), problem.loss, start, steps=200)
+    for penalty, mask in ((jaxreg.L1(0.0), None), (jaxreg.L1(1.0), False)):
+        w = minimise(ours(1e-2, penalty, mask=mask, **options), problem.loss, start, steps=200)
+        np.testing.assert_allclose(w, plain, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_defaults_are_optax_own(name):
+    ours, theirs, _ = PAIRS[name]
+    mine = {k: p.default for k, p in inspect.signature(ours).parameters.items()}
+    for key, parameter in inspect.signature(theirs).parameters.items():
+        if key not in ("nesterov", "mask"):  # nadam fixes the one; the other is the penalty's here
+            assert mine[key] == parameter.default, key
