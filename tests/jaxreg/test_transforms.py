@@ -259,7 +259,7 @@ def test_zeros_are_exact_and_positive_after_apply_updates(name, dtype):
         "prox_sgd": jaxreg.prox_sgd(0.1, jaxreg.L1(1.0)),
         "prox_adam": jaxreg.prox_adam(0.1, jaxreg.L1(0.05)),
         "elastic net": jaxreg.prox_adam(0.1, jaxreg.ElasticNet(0.05, 0.1)),
-        "groups": jaxreg.prox_adam(0.1, jaxreg.GroupL2(0.05, axis=1), mask=jaxreg.kernels),
+        "groups": jaxreg.prox_adam(0.1, jaxreg.GroupL2(0.12, axis=1), mask=jaxreg.kernels),
     }[name]
     params = jax.tree.map(lambda x: (0.3 * x).astype(dtype), tree())
     params["kernel"] = params["kernel"].at[0, 0].set(-0.0).at[1].multiply(1e-3)
