@@ -32,9 +32,13 @@ def check_number(owner: str, name: str, value: Any, *, positive: bool = False) -
     if not np.all(np.isfinite(numbers)):
         raise ValueError(f"{owner}: {name} must be finite, got {value!r}; use 0 to switch it off")
     if np.any(numbers < 0):
-        raise ValueError(f"{owner}: {name} must not be negative, got {value!r}; its sign is put in by jaxreg, pass {name} ≥ 0")
+        raise ValueError(
+            f"{owner}: {name} must not be negative, got {value!r}; its sign is put in by jaxreg, pass {name} ≥ 0"
+        )
     if positive and not isinstance(value, jax.Array) and np.any(numbers == 0):
-        raise ValueError(f"{owner}: {name} must be greater than 0, got {value!r}; pass the learning rate the step was taken with")
+        raise ValueError(
+            f"{owner}: {name} must be greater than 0, got {value!r}; pass the learning rate the step was taken with"
+        )
 
 
 def check_momentum(owner: str, momentum: Any, nesterov: bool) -> None:
@@ -48,7 +52,9 @@ def check_momentum(owner: str, momentum: Any, nesterov: bool) -> None:
             raise ValueError(f"{owner}: nesterov=True needs a momentum, got momentum=None; pass momentum=0.9, say")
         return
     if callable(momentum):
-        raise TypeError(f"{owner}: momentum must be a number in [0, 1), got a schedule; use optax.inject_hyperparams for one")
+        raise TypeError(
+            f"{owner}: momentum must be a number in [0, 1), got a schedule; use optax.inject_hyperparams for one"
+        )
     check_number(owner, "momentum", momentum)
     if not isinstance(momentum, jax.core.Tracer) and np.any(np.asarray(momentum) >= 1):
         raise ValueError(

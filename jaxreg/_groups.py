@@ -72,7 +72,7 @@ def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
 
 
 def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
+    """Argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
     check_range(x, axis)
     axes = axis if isinstance(axis, tuple) else (axis,)
     length = norm(x, axis)

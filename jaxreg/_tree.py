@@ -50,7 +50,9 @@ def chosen(mask: Mask, params: Any) -> Any:
     tree = True if mask is None else mask(params) if callable(mask) else mask
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, jax.core.Tracer) or jnp.shape(leaf) or jnp.asarray(leaf).dtype != bool:
-            raise TypeError(f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree of Python bools")
+            raise TypeError(
+                f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree of Python bools"
+            )
     try:
         return jax.tree.map(lambda keep, below: jax.tree.map(lambda _: bool(keep), below), tree, params)
     except (ValueError, TypeError) as error:

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._tree import Mask, chosen, is_hole, map_penalised, penalised_leaves
+from jaxreg._tree import Mask, is_hole, map_penalised, penalised_leaves
 from jaxreg.penalties import Penalty
 
 

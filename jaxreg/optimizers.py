@@ -39,7 +39,7 @@ Rate = ArrayLike | Schedule
 class ProximalState(NamedTuple):
     """Steps taken so far (int32 scalar), and the direction's own state."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
     direction: Any
 
 
@@ -104,7 +104,7 @@ def proximal(
 
 def is_tree(metric: Any) -> bool:
     """Whether a preconditioner gave a diagonal per weight rather than one number."""
-    return jax.tree.structure(metric) != jax.tree.structure(0)
+    return not jax.tree_util.all_leaves([metric])
 
 
 def prox_sgd(

@@ -22,8 +22,8 @@ would otherwise round back to 1.0.
 
 import abc
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, Self, dataclass_transform
+from collections.abc import Callable
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -31,35 +31,10 @@ from jax.typing import ArrayLike
 
 from jaxreg import _groups
 from jaxreg._checks import check_number
+from jaxreg._pytrees import penalty_class
 
 Schedule = Callable[[ArrayLike], ArrayLike]
 Strength = ArrayLike | Schedule
-
-
-@dataclass_transform(frozen_default=True)
-def penalty_class(cls: type) -> type:
-    """Makes a class a frozen dataclass and a pytree: strengths are leaves, fields marked `static` are structure.
-
-    `jax.tree_util.register_dataclass` would run the constructor's checks on whatever a transformation puts into the
-    leaves (tracers, shapes, sentinels), so unflattening here goes around the constructor.
-    """
-    cls = dataclasses.dataclass(frozen=True)(cls)
-    fields = dataclasses.fields(cls)
-    leaves = [field.name for field in fields if not field.metadata.get("static")]
-    static = [field.name for field in fields if field.metadata.get("static")]
-
-    def flatten(penalty: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
-        children = [(jax.tree_util.GetAttrKey(name), getattr(penalty, name)) for name in leaves]
-        return children, tuple(getattr(penalty, name) for name in static)
-
-    def unflatten(structure: tuple[Any, ...], children: Sequence[Any]) -> Any:
-        penalty = object.__new__(cls)
-        for name, value in zip([*leaves, *static], [*children, *structure], strict=True):
-            object.__setattr__(penalty, name, value)
-        return penalty
-
-    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
-    return cls
 
 
 class Penalty(abc.ABC):
@@ -71,7 +46,7 @@ class Penalty(abc.ABC):
 
     @abc.abstractmethod
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
-        """argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u).
+        """Argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u).
 
         Args:
             x: array of any shape; its dtype is the result's.

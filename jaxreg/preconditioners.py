@@ -30,7 +30,7 @@ Preconditioner = Callable[[Any], Any]
 
 def trace(decay: float) -> Preconditioner:
     """D of `optax.trace`, Nesterov or not: 1 − decay, since the trace of a constant gradient is g/(1 − decay)."""
-    return lambda state: 1 - decay
+    return lambda _: 1 - decay
 
 
 def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
@@ -63,9 +63,7 @@ def adamax() -> Preconditioner:
     return lambda state: jax.tree.map(wide, find(state, optax.ScaleByAdamState).nu)
 
 
-def rms(
-    decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_correction: bool = False
-) -> Preconditioner:
+def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_correction: bool = False) -> Preconditioner:
     """D of `optax.scale_by_rms` and, centered, `scale_by_stddev`: √(ν + eps) or √ν + eps, ν less the squared mean.
 
     Args:
@@ -126,9 +124,9 @@ def corrected(moment: Any, decay: float, count: jax.Array) -> Any:
 
 def times(left: Any, right: Any) -> Any:
     """The product of two diagonals, each a scalar or a tree."""
-    if jax.tree.structure(right) == jax.tree.structure(0):
+    if jax.tree_util.all_leaves([right]):
         left, right = right, left
-    if jax.tree.structure(left) == jax.tree.structure(0):
+    if jax.tree_util.all_leaves([left]):
         return jax.tree.map(lambda leaf: leaf * left, right)
     return jax.tree.map(operator.mul, left, right)
 
@@ -139,7 +137,9 @@ def find(state: Any, *kinds: type) -> Any:
     Raises:
         ValueError: there is none, or more than one, so that the preconditioner does not belong to the direction.
     """
-    found = [node for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)) if isinstance(node, kinds)]
+    found = [
+        node for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)) if isinstance(node, kinds)
+    ]
     if len(found) != 1:
         names = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(

@@ -39,7 +39,7 @@ NO_PARAMS = (
 class PenaltyState(NamedTuple):
     """Steps taken so far, which a scheduled strength or step size is read at: int32 scalar."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
 
 
 def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
@@ -133,9 +133,7 @@ def proximal_step(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def prox_l1(
-    strength: Strength, step_size: ArrayLike | Schedule, mask: Mask = None
-) -> optax.GradientTransformationExtraArgs:
+def prox_l1(strength: Strength, step_size: ArrayLike | Schedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
     """Soft-thresholds the new parameters by step_size·λ: exact zeros. Last in the chain, after plain SGD.
 
     Arguments and errors are those of `proximal_step(L1(strength), step_size, mask)`, which this is.

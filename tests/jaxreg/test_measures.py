@@ -36,7 +36,9 @@ def test_residual_counts_the_whole_gradient_where_nothing_is_charged():
 
 def test_residual_maps_and_never_hides_nan():
     w, gradient = jnp.array([0.0, 1.0]), jnp.array([0.3, -0.1])
-    swept = jax.jit(jax.vmap(lambda penalty: jaxreg.kkt_residual(penalty, w, gradient)))(jaxreg.L1(jnp.array([0.0, 0.1, 0.3])))
+    swept = jax.jit(jax.vmap(lambda penalty: jaxreg.kkt_residual(penalty, w, gradient)))(
+        jaxreg.L1(jnp.array([0.0, 0.1, 0.3]))
+    )
     np.testing.assert_allclose(swept, [0.3, 0.2, 0.2], rtol=1e-6)
     assert np.isnan(jaxreg.kkt_residual(jaxreg.L1(0.1), w, gradient.at[0].set(jnp.nan)))
     assert np.isnan(jaxreg.kkt_residual(jaxreg.SquaredL2(0.1), w.at[1].set(jnp.nan), gradient))

@@ -161,7 +161,9 @@ def test_critical_strength_is_where_zero_becomes_optimal(name, data, gradient):
 
 
 @every_penalty
-@pytest.mark.parametrize("step", [0.5, np.full((2, 3), 0.5), np.linspace(0.1, 0.6, 6).reshape(2, 3)], ids=["scalar", "even", "uneven"])
+@pytest.mark.parametrize(
+    "step", [0.5, np.full((2, 3), 0.5), np.linspace(0.1, 0.6, 6).reshape(2, 3)], ids=["scalar", "even", "uneven"]
+)
 @given(data=st.data())
 def test_nan_and_infinity_are_never_hidden(name, step, data):
     penalty = data.draw(PENALTIES[name])

@@ -11,7 +11,9 @@ import jaxreg
 
 LINKS = {
     "add_l1": lambda mask=None: optax.chain(jaxreg.add_l1(0.1, mask), optax.sgd(0.1)),
-    "add_l2": lambda mask=None: optax.chain(optax.scale_by_adam(), jaxreg.add_l2(0.1, mask), optax.scale_by_learning_rate(0.1)),
+    "add_l2": lambda mask=None: optax.chain(
+        optax.scale_by_adam(), jaxreg.add_l2(0.1, mask), optax.scale_by_learning_rate(0.1)
+    ),
     "add_penalty": lambda mask=None: optax.chain(jaxreg.add_penalty(jaxreg.ElasticNet(0.1, 0.1), mask), optax.sgd(0.1)),
     "prox_l1": lambda mask=None: optax.chain(optax.sgd(0.1), jaxreg.prox_l1(0.1, 0.1, mask)),
     "proximal_step": lambda mask=None: optax.chain(optax.sgd(0.1), jaxreg.proximal_step(jaxreg.GroupL2(0.1), 0.1, mask)),
@@ -188,7 +190,8 @@ def test_gradients_go_through_the_update(name):
 def test_injected_strengths_follow_their_schedule():
     schedule = optax.linear_schedule(0.0, 0.3, 3)
     factory = optax.inject_hyperparams(
-        lambda strength, learning_rate: jaxreg.prox_sgd(learning_rate, jaxreg.L1(strength)), hyperparam_dtype=jnp.float32
+        lambda strength, learning_rate: jaxreg.prox_sgd(learning_rate, jaxreg.L1(strength)),
+        hyperparam_dtype=jnp.float32,
     )
     injected, state = steps(factory(strength=schedule, learning_rate=0.1), tree())
     chex.assert_trees_all_close(injected, steps(jaxreg.prox_sgd(0.1, jaxreg.L1(schedule)), tree())[0], rtol=1e-6)

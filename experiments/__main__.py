@@ -1,0 +1,162 @@
+"""The command line.
+
+python -m experiments                 what L1 and L2 do to a network: records, table and figures
+python -m experiments bench update    what a regularized update costs beside optax.adamw
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from experiments.config import QUICK, Study, UpdateBenchmark
+
+OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU: trains an MLP on scikit-learn's digits for every
+method, strength and seed in one compiled program, and writes records (netCDF), a summary table and figures.
+
+Other commands, each with a --help of its own: `python -m experiments bench update` measures what a regularized update costs
+beside optax.adamw."""
+
+
+def main(words: list[str]) -> int:
+    """Runs one command; returns its exit status: 0, 1 for a failure, 2 for a wrong setting, 130 when interrupted."""
+    console = Console()
+    try:
+        if words[:1] == ["bench"]:
+            bench(words[1:], console)
+        elif words[:1] and not words[0].startswith("-"):
+            raise ValueError(f"unknown command {words[0]!r}: expected no command, or bench; see --help")
+        else:
+            study(words, console)
+    except ValueError as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+        return 2
+    except OSError as error:
+        console.print(f"error: results could not be written: {error}", style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted: nothing was written, earlier results are as they were", markup=False)
+        return 130
+    return 0
+
+
+def study(words: list[str], console: Console) -> None:
+    """The main job: sweep, drawing, records, table and figures."""
+    default = QUICK if "--quick" in words else Study()
+    config = parse(Study, words, "python -m experiments", OVERVIEW, default)
+    use_devices(config.devices)
+
+    # Only now, as these initialise what the settings above decide, and --help should not wait for them.
+    from experiments import engine, figures, records, report
+    from experiments.studies import l1_l2
+
+    began = time.perf_counter()
+    records.check_replaceable(config.out)
+    mesh = engine.spread(config.devices)
+    runs = l1_l2.plan(config).sizes["run"]
+    command = " ".join(["python -m experiments", *words])
+    console.print(f"{runs} networks on {mesh.size} {mesh.devices.flat[0].platform} device(s); the first chunk compiles")
+    with records.replacing(config.out) as folder:
+        with progress(console, "training", runs) as advance:
+            swept = l1_l2.sweep(config, mesh, advance)
+        with progress(console, "drawing the small network", 1) as advance:
+            drawn = l1_l2.draw(config.drawing)
+            advance(1)
+        made = {
+            "L1_1": lambda: figures.network_pair(drawn, "L1"),
+            "L2_1": lambda: figures.network_pair(drawn, "L2"),
+            "L1_2": lambda: figures.effect(swept, "proximal L1"),
+            "L2_2": lambda: figures.effect(swept, "coupled L2"),
+            "L1_3": lambda: figures.weight_bars(drawn),
+        }
+        with progress(console, "figures", len(made)) as advance:
+            for name, make in made.items():
+                figure = make()
+                for ending in ("png", "svg"):
+                    figure.savefig(folder / f"{name}.{ending}")
+                advance(1)
+        made_by = records.provenance(config, command, time.perf_counter() - began)
+        records.save_dataset(swept, folder / "digits.nc", made_by)
+        records.save_dataset(drawn, folder / "wine.nc", made_by)
+        report.write_markdown(swept, command, folder / "summary.md")
+        (folder / records.MARKER).write_text(json.dumps(made_by, indent=2, default=str) + "\n", encoding="utf-8")
+    console.print(report.summary_table(swept))
+    lost = report.diverged(swept)
+    if lost:
+        console.print(
+            f"{len(lost)} of {runs} runs diverged and read nan above: {'; '.join(lost)}", style="yellow", markup=False
+        )
+    console.print(
+        f"{config.out}: records digits.nc and wine.nc, summary.md, figures {', '.join(made)} (PNG, SVG)", markup=False
+    )
+    console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def bench(words: list[str], console: Console) -> None:
+    """`bench update`."""
+    if words[:1] != ["update"]:
+        raise ValueError(f"bench: expected `bench update`, got {' '.join(['bench', *words])!r}")
+    config = parse(
+        UpdateBenchmark,
+        words[1:],
+        "python -m experiments bench update",
+        UpdateBenchmark.__doc__ or "",
+        UpdateBenchmark(),
+    )
+    from experiments.benchmarks import update
+
+    with progress(console, "rounds", config.rounds + 2) as advance:
+        update.run(config, console, advance)
+
+
+def parse(kind: type, words: list[str], program: str, description: str, default: Any) -> Any:
+    """Settings from the command line.
+
+    Raises:
+        ValueError: a word is no setting, or its value does not fit; one line, folded out of tyro's frame.
+    """
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard):
+            return tyro.cli(kind, prog=program, description=description, default=default, args=words)
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+        body = [line.strip("│ ") for line in heard.getvalue().splitlines() if line.startswith("│")]
+        message = itertools.takewhile(lambda line: not line.startswith("──"), body)
+        raise ValueError(f"{' '.join(message)}; see {program} --help") from None
+
+
+def use_devices(count: int | None) -> None:
+    """Makes every CPU core, or `count` of them, a device of JAX; a GPU, where JAX finds one, is used as it is."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    jax.config.update("jax_num_cpu_devices", count or usable or 1)
+
+
+@contextlib.contextmanager
+def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with counts and times for the block; the block is handed a function that moves it on."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Tables: records in, rows of text out."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from rich.table import Table
+
+COLUMNS = {
+    "train_accuracy": "train %",
+    "test_accuracy": "test %",
+    "gap": "gap",
+    "zero_fraction": "zeros %",
+    "live_inputs": "inputs",
+    "norm": "‖w‖",
+    "kkt_residual": "KKT",
+}
+LEGEND = (
+    "train and test accuracy and their gap in percent and percent points; zeros: kernel weights that are exactly 0; inputs: "
+    "those of the 64 pixels with a weight left; ‖w‖: norm of all kernels; KKT: largest violation of optimality of "
+    "loss + penalty, in the units of λ (for decoupled decay, which has no objective, of the loss alone)."
+)
+PERCENT = ("train_accuracy", "test_accuracy", "gap", "zero_fraction")
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean over the seeds, and its standard error (NaN for a single seed); a NaN run makes both NaN."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(np.mean(values)), float(error)
+
+
+def summarise(records: xr.Dataset) -> xr.Dataset:
+    """Mean and standard error over the seeds, for each method and strength, along `setting`."""
+    methods, strengths = records["method"].values, records["strength"].values
+    settings = list(dict.fromkeys(zip(methods.tolist(), strengths.tolist(), strict=True)))
+    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in COLUMNS}
+    for method, strength in settings:
+        picked = (methods == method) & (strengths == strength)
+        for name in COLUMNS:
+            rows[name].append(mean_and_error(records[name].values[picked].astype(float)))
+    return xr.Dataset(
+        {name: (("setting", "of"), np.array(values)) for name, values in rows.items()},
+        coords={
+            "method": ("setting", [m for m, _ in settings]),
+            "strength": ("setting", [s for _, s in settings]),
+            "of": ["mean", "error"],
+        },
+    )
+
+
+def cell(name: str, mean: float, error: float) -> str:
+    """One cell as mean±standard error, in the column's unit."""
+    if name in PERCENT:
+        return f"{100 * mean:.1f}±{100 * error:.1f}"
+    return f"{mean:.0e}±{error:.0e}" if name == "kkt_residual" else f"{mean:.1f}±{error:.1f}"
+
+
+def rows_of(records: xr.Dataset) -> list[list[str]]:
+    """The summary as text: method, strength, and a cell for each column."""
+    summary = summarise(records)
+    settings = zip(summary["method"].values, summary["strength"].values, strict=True)
+    return [
+        [
+            str(method),
+            "–" if method == "none" else f"{strength:.3g}",
+            *(cell(name, *summary[name].values[at]) for name in COLUMNS),
+        ]
+        for at, (method, strength) in enumerate(settings)
+    ]
+
+
+def summary_table(records: xr.Dataset) -> Table:
+    """The summary for a terminal of 80 columns: a heading a method, a row a strength."""
+    seeds = len(np.unique(records["seed"]))
+    title = f"Digits: mean±standard error over {seeds} seeds"
+    table = Table(
+        title=title,
+        caption=LEGEND,
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    for heading in ["λ", *COLUMNS.values()]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    previous = None
+    for method, *row in rows_of(records):
+        if method != previous:
+            table.add_row(f"[bold]{method}[/bold]")
+        table.add_row(*row)
+        previous = method
+    return table
+
+
+def write_markdown(records: xr.Dataset, command: str, path: Path) -> None:
+    """The summary as a Markdown table, with the command that made it."""
+    heading = ["method", "λ", *COLUMNS.values()]
+    lines = [
+        f"Mean ± standard error over {len(np.unique(records['seed']))} seeds, by `{command}`.",
+        "",
+        f"Columns: {LEGEND}",
+        "",
+        "| " + " | ".join(heading) + " |",
+        "|" + " --- |" * len(heading),
+        *("| " + " | ".join(row) + " |" for row in rows_of(records)),
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def diverged(records: xr.Dataset) -> list[str]:
+    """The runs whose loss is no number, by name."""
+    bad = records["run_diverged"].values
+    columns = (records[name].values[bad].tolist() for name in ("method", "strength", "seed"))
+    return [f"{method}, λ = {strength:g}, seed {seed}" for method, strength, seed in zip(*columns, strict=True)]

@@ -1,0 +1,33 @@
+"""How a penalty's class becomes a frozen dataclass that JAX's transformations can look into."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, dataclass_transform
+
+import jax
+
+
+@dataclass_transform(frozen_default=True)
+def penalty_class(cls: type) -> type:
+    """Makes a class a frozen dataclass and a pytree: strengths are leaves, fields marked `static` are structure.
+
+    `jax.tree_util.register_dataclass` would run the constructor's checks on whatever a transformation puts into the
+    leaves (tracers, shapes, sentinels), so unflattening here goes around the constructor.
+    """
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    fields = dataclasses.fields(cls)
+    leaves = [field.name for field in fields if not field.metadata.get("static")]
+    static = [field.name for field in fields if field.metadata.get("static")]
+
+    def flatten(penalty: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+        children = [(jax.tree_util.GetAttrKey(name), getattr(penalty, name)) for name in leaves]
+        return children, tuple(getattr(penalty, name) for name in static)
+
+    def unflatten(structure: tuple[Any, ...], children: Iterable[Any]) -> Any:
+        penalty: Any = object.__new__(cls)
+        for name, value in zip([*leaves, *static], [*children, *structure], strict=True):
+            object.__setattr__(penalty, name, value)
+        return penalty
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    return cls
