@@ -19,13 +19,16 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.config import QUICK, Study, UpdateBenchmark
+from experiments.config import QUICK, LassoBenchmark, Study, UpdateBenchmark
+
+INTERRUPTED = 130
+"""The exit status that shells give a program stopped by Ctrl-C."""
 
 OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU: trains an MLP on scikit-learn's digits for every
 method, strength and seed in one compiled program, and writes records (netCDF), a summary table and figures.
 
-Other commands, each with a --help of its own: `python -m experiments bench update` measures what a regularized update costs
-beside optax.adamw."""
+Other commands, each with a --help of its own: `python -m experiments bench update` measures what a regularized update
+costs beside optax.adamw; `python -m experiments bench lasso` judges every optimizer against scikit-learn's lasso."""
 
 
 def main(words: list[str]) -> int:
@@ -46,7 +49,7 @@ def main(words: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         console.print("interrupted: nothing was written, earlier results are as they were", markup=False)
-        return 130
+        return INTERRUPTED
     return 0
 
 
@@ -103,20 +106,20 @@ def study(words: list[str], console: Console) -> None:
 
 
 def bench(words: list[str], console: Console) -> None:
-    """`bench update`."""
-    if words[:1] != ["update"]:
-        raise ValueError(f"bench: expected `bench update`, got {' '.join(['bench', *words])!r}")
-    config = parse(
-        UpdateBenchmark,
-        words[1:],
-        "python -m experiments bench update",
-        UpdateBenchmark.__doc__ or "",
-        UpdateBenchmark(),
-    )
-    from experiments.benchmarks import update
+    """The benchmarks: `bench update` and `bench lasso`."""
+    name, *rest = words or ["nothing"]
+    kind: type[UpdateBenchmark | LassoBenchmark] | None = {"update": UpdateBenchmark, "lasso": LassoBenchmark}.get(name)
+    if kind is None:
+        raise ValueError(f"bench: expected `bench update` or `bench lasso`, got {name!r}")
+    config = parse(kind, rest, f"python -m experiments bench {name}", kind.__doc__ or "", kind())
+    from experiments.benchmarks import lasso, update
 
-    with progress(console, "rounds", config.rounds + 2) as advance:
-        update.run(config, console, advance)
+    if isinstance(config, LassoBenchmark):
+        with progress(console, "optimizers", len(lasso.contestants(1.0))) as advance:
+            lasso.run(config, console, advance)
+    else:
+        with progress(console, "rounds", config.rounds + 2) as advance:
+            update.run(config, console, advance)
 
 
 def parse(kind: type, words: list[str], program: str, description: str, default: Any) -> Any:
@@ -159,4 +162,10 @@ def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if exit_status == INTERRUPTED:
+        # A chunk may still be computing, and JAX crashes when the interpreter is torn down under it.
+        os._exit(exit_status)
+    sys.exit(exit_status)

@@ -136,3 +136,19 @@ class UpdateBenchmark:
     def __post_init__(self) -> None:
         require(self.parameters >= 1, "parameters", "at least 1", self.parameters)
         require(self.rounds >= 3, "rounds", "at least 3", self.rounds)
+
+
+@dataclasses.dataclass(frozen=True)
+class LassoBenchmark:
+    """One λ, one answer: every optimizer on the same lasso, judged against scikit-learn's solution."""
+
+    share: float = 0.05
+    """λ as a share of λ_max, the smallest strength whose solution is 0."""
+    steps: int = 20_000
+    """Full-batch steps that every optimizer takes."""
+    out: Path | None = None
+    """JSON file for the numbers; by default they are only printed."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.share < np.inf, "share", "a positive number", self.share)
+        require(self.steps >= 1, "steps", "at least 1", self.steps)

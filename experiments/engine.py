@@ -2,6 +2,7 @@
 
 import functools
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +67,13 @@ def run_all(
         # The last chunk is filled up with its own last run, so that one shape means one compilation.
         picked = np.minimum(np.arange(start, start + chunk), total - 1)
         some_runs = jax.tree.map(functools.partial(np.take, indices=picked, axis=0), runs)
-        finished.append(jax.device_get(program(some_runs, data)))
+        finished.append(fetch(program(some_runs, data)))
         advance(min(chunk, total - start))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:total], *finished)
+
+
+def fetch(results: Any) -> Any:
+    """Results on the host, waited for in Python: a wait inside of JAX would not hear Ctrl-C until the chunk is done."""
+    while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
+        time.sleep(0.005)
+    return jax.device_get(results)

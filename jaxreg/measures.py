@@ -130,7 +130,8 @@ class Sparsity:
     @property
     def fraction(self) -> jax.Array:
         """Share of exact zeros, between 0 and 1: float32 scalar (NaN where there is no weight at all)."""
-        return 1 - self.nonzeros.astype(jnp.float32) / (self.size or jnp.nan)
+        # Counted in zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
+        return (self.size - self.nonzeros).astype(jnp.float32) / (self.size or jnp.nan)
 
     def __str__(self) -> str:
         rows = [["parameter", "shape", "nonzero", "of", "zeros", "dead inputs", "dead units"]]

@@ -69,6 +69,7 @@ def test_sparsity_counts_weights_inputs_and_units():
     assert report.leaves["dense/bias"].dead_inputs is None
     assert (int(report.nonzeros), report.size) == (4, 87)
     assert float(report.fraction) == pytest.approx(83 / 87)
+    assert jax.jit(lambda p: jaxreg.sparsity(p).fraction)(jnp.ones(10656)) == 0
     assert jaxreg.sparsity(params(), mask=jaxreg.kernels).size == 84
 
 

@@ -1,0 +1,107 @@
+"""One λ, one answer: what each way of applying an L1 penalty makes of the same lasso, judged against scikit-learn.
+
+The problem is (1/2n)‖y − Xw‖² + λ‖w‖₁ on the standardised diabetes data, with λ a share of the smallest strength whose
+solution is 0. Every contestant takes the same number of full-batch steps from w = 0 in float64, and is judged by its
+distance from scikit-learn's coefficients, its number of nonzero weights, and its KKT residual at the λ that was asked for.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from rich.console import Console
+from rich.table import Table
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import Lasso
+
+import jaxreg
+from experiments.config import LassoBenchmark
+from experiments.records import provenance, write_whole
+
+
+def contestants(strength: float) -> dict[str, optax.GradientTransformation]:
+    """By the words a user would type: the exact optimizers first, then what looks right and is not."""
+    penalty = jaxreg.L1(strength)
+    return {
+        "prox_sgd": jaxreg.prox_sgd(0.1, penalty),
+        "prox_sgd, momentum 0.9": jaxreg.prox_sgd(0.02, penalty, momentum=0.9),
+        "prox_sgd, Nesterov": jaxreg.prox_sgd(0.02, penalty, momentum=0.9, nesterov=True),
+        "prox_adam": jaxreg.prox_adam(1e-2, penalty),
+        "prox_nadam": jaxreg.prox_nadam(1e-2, penalty),
+        "prox_amsgrad": jaxreg.prox_amsgrad(1e-2, penalty),
+        "prox_yogi": jaxreg.prox_yogi(1e-2, penalty),
+        "prox_adabelief": jaxreg.prox_adabelief(1e-3, penalty),
+        "prox_adamax": jaxreg.prox_adamax(1e-2, penalty),
+        "prox_rmsprop": jaxreg.prox_rmsprop(1e-3, penalty),
+        "prox_adagrad": jaxreg.prox_adagrad(0.1, penalty),
+        "sgd, momentum 0.9 → prox_l1, step lr": optax.chain(
+            optax.sgd(0.02, momentum=0.9), jaxreg.prox_l1(strength, step_size=0.02)
+        ),
+        "adam → prox_l1, step lr": optax.chain(optax.adam(1e-2), jaxreg.prox_l1(strength, step_size=1e-2)),
+        "add_l1 → sgd": optax.chain(jaxreg.add_l1(strength), optax.sgd(0.1)),
+        "add_l1 → adam": optax.chain(jaxreg.add_l1(strength), optax.adam(1e-2)),
+        "scale_by_adam → add_l1": optax.chain(
+            optax.scale_by_adam(), jaxreg.add_l1(strength), optax.scale_by_learning_rate(1e-2)
+        ),
+    }
+
+
+def judge(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, dict[str, float]]:
+    """Error, nonzero weights and KKT residual divided by λ, by contestant; scikit-learn is the first row."""
+    inputs, targets = load_diabetes(return_X_y=True)
+    inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+    targets = (targets - targets.mean()) / targets.std()
+
+    def loss(w: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
+        return 0.5 * jnp.mean(jnp.square(inputs @ w - targets))
+
+    gradient = jax.jit(jax.grad(loss))
+    start = jnp.zeros(inputs.shape[1])
+    strength = config.share * float(jaxreg.critical_strength(jaxreg.L1(1.0), gradient(start, inputs, targets)))
+    solution = Lasso(strength, fit_intercept=False, tol=1e-16, max_iter=10**6).fit(inputs, targets).coef_
+
+    def descend(tx: optax.GradientTransformation) -> jax.Array:
+        def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+            w, state = carry
+            updates, state = tx.update(jax.grad(loss)(w, inputs, targets), state, w)
+            return (optax.apply_updates(w, updates), state), None
+
+        (w, _), _ = jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), None, length=config.steps))(start)
+        return w
+
+    def score(w: Any) -> dict[str, float]:
+        residual = jaxreg.kkt_residual(jaxreg.L1(strength), w, gradient(w, inputs, targets))
+        return {
+            "error": float(np.abs(w - solution).max()),
+            "nonzero": int(np.sum(w != 0)),
+            "residual": float(residual) / strength,
+        }
+
+    scores = {"scikit-learn's Lasso": score(jnp.asarray(solution))}
+    for name, tx in contestants(strength).items():
+        scores[name] = score(descend(tx))
+        advance(1)
+    return scores
+
+
+def run(config: LassoBenchmark, console: Console, advance: Callable[[int], None]) -> None:
+    """Judges, prints the table and, where `config.out` is set, saves the numbers with what made them."""
+    began = time.perf_counter()
+    with jax.enable_x64(True):
+        scores = judge(config, advance)
+    made_by = provenance(config, "python -m experiments bench lasso", time.perf_counter() - began)
+    title = f"The lasso at λ = {config.share:g} λ_max after {config.steps:,} steps, diabetes data, float64"
+    table = Table(title=title, title_justify="left")
+    for heading in ("optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"):
+        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    for name, row in scores.items():
+        table.add_row(name, f"{row['error']:.1e}", str(row["nonzero"]), f"{row['residual']:.1e}")
+    console.print(table)
+    if config.out is not None:
+        write_whole(config.out, json.dumps({"made_by": made_by, "scores": scores}, indent=2, default=str) + "\n")
+        console.print(f"saved {config.out}", markup=False)

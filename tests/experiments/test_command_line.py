@@ -1,0 +1,130 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
+
+
+def start(*words):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "experiments", *map(str, words)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*words):
+    process = start(*words)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out + err
+
+
+def test_the_main_job_writes_everything(tmp_path):
+    out = tmp_path / "results"
+    status, said = run("--out", out, *SMALL, "--devices", "2")
+    assert status == 0, said
+    assert "on 2 cpu device(s)" in said
+    files = {path.name for path in out.iterdir()}
+    pictures = {f"{name}.{ending}" for name in ("L1_1", "L2_1", "L1_2", "L2_2", "L1_3") for ending in ("png", "svg")}
+    assert files == pictures | {"digits.nc", "wine.nc", "summary.md", "records.json"}
+    assert (out / "L1_1.png").read_bytes().startswith(b"\x89PNG")
+    made_by = json.loads((out / "records.json").read_text())
+    assert made_by["config"]["sweep"]["l1"] == [0.001]
+    assert made_by["command"].startswith("python -m experiments --out")
+    with xr.open_dataset(out / "digits.nc", engine="netcdf4") as records:
+        assert json.loads(records.attrs["made_by"]) == made_by
+        assert records.sizes["run"] == 2 * (1 + 1 + 1 + 10 + 10)
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+
+
+def test_help_explains_every_setting():
+    status, said = run("--help")
+    assert status == 0
+    for word in ("--sweep.l1", "--training.learning-rate", "--devices", "--quick", "--out", "bench update", "λ of λΣ|w|"):
+        assert word in said, word
+    status, said = run("bench", "update", "--help")
+    assert status == 0
+    assert "--parameters" in said
+
+
+MISTAKES = {
+    "unknown setting": (["--bogus", "3"], "error: Unrecognized options: --bogus, 3; see python -m experiments --help"),
+    "no number": (["--training.epochs", "abc"], "error: Error parsing --training.epochs: invalid literal for int"),
+    "out of range": (["--sweep.l1", "-1"], "l1: expected positive strengths, none twice, got (-1.0,)"),
+    "too large a batch": (
+        ["--training.batch-size", "500"],
+        "training.batch-size: expected at most train-size = 200, got 500",
+    ),
+    "too many rows": (["--train-size", "1797"], "train-size: expected 10 to 1787 rows, got 1797"),
+    "unknown command": (["plot"], "error: unknown command 'plot'"),
+    "unknown benchmark": (["bench", "plot"], "error: bench: expected `bench update` or `bench lasso`, got 'plot'"),
+    "foreign folder": (["--out", "jaxreg"], "error: out: jaxreg holds other files"),
+    "no devices": (["--devices", "0"], "devices: expected at least 1, got 0"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_wrong_value_gets_one_clear_line(name):
+    words, message = MISTAKES[name]
+    status, said = run(*words)
+    assert status == 2
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert "Traceback" not in said
+
+
+def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    status, said = run("--out", tmp_path / "file" / "results", *SMALL)
+    assert status in (1, 2)
+    assert "error:" in said
+    assert "Traceback" not in said
+
+
+def test_an_interrupt_leaves_earlier_results_as_they_were(tmp_path):
+    out = tmp_path / "results"
+    assert run("--out", out, *SMALL)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    process = start("--out", out, "--training.epochs", "100000")
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    said, err = process.communicate(timeout=300)
+    assert process.returncode == 130, err
+    assert "interrupted: nothing was written" in said
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+
+
+def test_bench_update_prints_bytes_and_ratios(tmp_path):
+    status, said = run("bench", "update", "--parameters", "100000", "--rounds", "5", "--out", tmp_path / "update.json")
+    assert status == 0, said
+    numbers = json.loads((tmp_path / "update.json").read_text())["numbers"]
+    # What the proximal step adds to AdamW's traffic is nothing but a few scalars.
+    assert numbers["prox_adam(L1)"]["bytes_per_parameter"] <= numbers["optax.adamw"]["bytes_per_parameter"] + 0.01
+    assert numbers["optax.adamw"]["ratio"] == 1.0
+    assert {"optax.adamw", "prox_adam(L1)", "add_l1 → adam", "add_l2 → adam"} <= set(numbers)
+
+
+def test_bench_lasso_tells_the_exact_from_the_naive(tmp_path):
+    status, said = run("bench", "lasso", "--out", tmp_path / "lasso.json")
+    assert status == 0, said
+    scores = json.loads((tmp_path / "lasso.json").read_text())["scores"]
+    exact = {name: row for name, row in scores.items() if name.startswith("prox_")}
+    assert len(exact) == 11
+    for name, row in exact.items():
+        assert row["error"] < 1e-8, name
+        assert row["nonzero"] == scores["scikit-learn's Lasso"]["nonzero"] == 7
+    naive = scores["sgd, momentum 0.9 → prox_l1, step lr"]
+    assert naive["nonzero"] == 10
+    assert naive["residual"] > 0.5
