@@ -115,7 +115,7 @@ def bench(words: list[str], console: Console) -> None:
     from experiments.benchmarks import lasso, update
 
     if isinstance(config, LassoBenchmark):
-        with progress(console, "optimizers", len(lasso.contestants(1.0))) as advance:
+        with progress(console, "optimizers", len(lasso.contestants(1.0, 1))) as advance:
             lasso.run(config, console, advance)
     else:
         with progress(console, "rounds", config.rounds + 2) as advance:

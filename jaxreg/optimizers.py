@@ -257,7 +257,8 @@ def prox_adabelief(
     """`optax.adabelief` with an exact proximal step: threshold lr·λ/(√ν̂ + eps), ν the variance of the gradient.
 
     Where the gradient hardly varies (full batches near the optimum) the variance falls towards eps and the effective
-    step lr/D grows without bound: decay the learning rate, or raise eps.
+    step lr/D grows without bound: decay the learning rate, or raise eps. On the diabetes lasso a constant rate jitters
+    about the solution by 1e-12 to 1e-6; a cosine to 0 reaches it to rounding.
 
     Args and errors: see `proximal`; the others are those of `optax.adabelief`.
     """

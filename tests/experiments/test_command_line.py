@@ -125,6 +125,6 @@ def test_bench_lasso_tells_the_exact_from_the_naive(tmp_path):
     for name, row in exact.items():
         assert row["error"] < 1e-8, name
         assert row["nonzero"] == scores["scikit-learn's Lasso"]["nonzero"] == 7
-    naive = scores["sgd, momentum 0.9 → prox_l1, step lr"]
+    naive = scores["sgd, momentum 0.9 → prox_l1"]
     assert naive["nonzero"] == 10
     assert naive["residual"] > 0.5
