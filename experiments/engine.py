@@ -38,6 +38,7 @@ def run_all(
     data: Any,
     mesh: Mesh,
     advance: Callable[[int], None],
+    at_once: int | None = None,
 ) -> Any:
     """`fit(run, data)` for every run, stacked.
 
@@ -49,6 +50,8 @@ def run_all(
         runs: a tree of arrays with one leading axis. data: passed as an argument, the same for all runs.
         mesh: from `spread`. advance: told how many runs were finished, after each chunk.
 
+        at_once: runs that a device trains together; by default 1 on a CPU core and a whole chunk on an accelerator.
+
     Returns:
         A tree of NumPy arrays with that leading axis.
     """
@@ -57,9 +60,10 @@ def run_all(
     most = RUNS_PER_CHUNK if on_cpu else ACCELERATOR_RUNS_PER_CHUNK
     per_device = min(most, math.ceil(total / mesh.size))
     chunk = per_device * mesh.size
+    together = min(at_once or (1 if on_cpu else per_device), per_device)
 
     def some(runs: Any, data: Any) -> Any:
-        return jax.lax.map(lambda run: fit(run, data), runs, batch_size=None if on_cpu else per_device)
+        return jax.lax.map(lambda run: fit(run, data), runs, batch_size=together if together > 1 else None)
 
     program = jax.jit(jax.shard_map(some, mesh=mesh, in_specs=(P("runs"), P()), out_specs=P("runs"), check_vma=False))
     finished = []

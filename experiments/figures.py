@@ -175,10 +175,7 @@ def by_layer(axes: Axes, records: xr.Dataset, method: str, strengths: np.ndarray
     places = np.concatenate([[strengths[0] ** 2 / strengths[1] if len(strengths) > 1 else strengths[0] / 3], strengths])
     for layer in range(records.sizes["layer"]):
         values = records[name].values[:, layer].astype(float) * scale
-        picked = [
-            values[methods == "none"],
-            *(values[(methods == method) & (of == strength)] for strength in strengths),
-        ]
+        picked = [values[methods == "none"], *(values[(methods == method) & (of == strength)] for strength in strengths)]
         mean, error = zip(*map(mean_and_error, picked), strict=True)
         style: dict[str, Any] = {"color": LAYERS[layer % 5], "marker": MARKERS[layer % 5], "ms": 4, "lw": 1.3, "capsize": 2}
         axes.errorbar(places, mean, np.nan_to_num(error), label=f"layer {layer + 1}", **style)

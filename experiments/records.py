@@ -25,10 +25,7 @@ def provenance(config: Any, command: str, seconds: float) -> dict[str, Any]:
     return {
         "command": command,
         "config": dataclasses.asdict(config),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}},
         "devices": [device.device_kind for device in jax.devices()],
         "seconds": round(seconds, 1),
     }

@@ -91,6 +91,9 @@ def check_params(owner: str, penalty: Penalty, params: Any, mask: Mask) -> None:
         TypeError: a penalised leaf is not floating point.
         ValueError: the penalty does not fit a leaf's shape, or its strength is an array that is to be mapped over.
     """
+    if not jax.tree.leaves(params):
+        # Nothing to charge; optax.tree_map_params calls init with such a stand-in, which no mask would fit.
+        return
     now = penalty.at(0) if penalty.scheduled else penalty
     for name, leaf in penalised_leaves(params, mask):
         try:

@@ -84,7 +84,7 @@ def proximal(
         now = penalty.at(state.count) if penalty.scheduled else penalty
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         metric = 1.0 if preconditioner is None else preconditioner(inner)
-        diagonal = metric if is_tree(metric) else jax.tree.map(lambda _: metric, params)
+        diagonal = jax.tree.map(lambda _: metric, params) if jax.tree_util.all_leaves([metric]) else metric
 
         def step(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
             move = -like(rate, wide(towards)) * wide(towards)
@@ -100,11 +100,6 @@ def proximal(
         return updates, ProximalState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def is_tree(metric: Any) -> bool:
-    """Whether a preconditioner gave a diagonal per weight rather than one number."""
-    return not jax.tree_util.all_leaves([metric])
 
 
 def prox_sgd(
@@ -228,13 +223,7 @@ def prox_amsgrad(
 
 
 def prox_yogi(
-    learning_rate: Rate,
-    penalty: Penalty,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-3,
-    *,
-    mask: Mask = None,
+    learning_rate: Rate, penalty: Penalty, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-3, *, mask: Mask = None
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.yogi` with an exact proximal step: threshold lr·λ/(√ν̂ + eps).
 
@@ -267,13 +256,7 @@ def prox_adabelief(
 
 
 def prox_adamax(
-    learning_rate: Rate,
-    penalty: Penalty,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-8,
-    *,
-    mask: Mask = None,
+    learning_rate: Rate, penalty: Penalty, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, mask: Mask = None
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adamax` with an exact proximal step: threshold lr·λ/ν, ν the decaying maximum of |g| + eps.
 
@@ -318,12 +301,7 @@ def prox_rmsprop(
 
 
 def prox_adagrad(
-    learning_rate: Rate,
-    penalty: Penalty,
-    initial_accumulator_value: float = 0.1,
-    eps: float = 1e-7,
-    *,
-    mask: Mask = None,
+    learning_rate: Rate, penalty: Penalty, initial_accumulator_value: float = 0.1, eps: float = 1e-7, *, mask: Mask = None
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adagrad` with an exact proximal step: threshold lr·λ/√(Σg² + eps).
 

@@ -48,11 +48,7 @@ def plan(config: Study) -> xr.Dataset:
     return xr.Dataset(
         coords={
             "method": ("run", np.array(methods)),
-            "strength": (
-                "run",
-                np.array(strengths),
-                {"long_name": "strength λ", "units": "nats per unit of the penalty"},
-            ),
+            "strength": ("run", np.array(strengths), {"long_name": "strength λ", "units": "nats per unit of the penalty"}),
             "seed": ("run", np.array(numbers)),
         }
     )

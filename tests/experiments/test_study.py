@@ -139,6 +139,17 @@ def test_a_run_of_the_sweep_is_a_fit_by_itself(swept):
     assert float(alone["norm"]) == pytest.approx(float(swept["norm"][run]), rel=1e-3)
 
 
+def test_runs_that_share_a_device_get_the_same_numbers(swept):
+    plan = l1_l2.plan(TINY)
+    together = engine.run_all(
+        lambda run, rows: fit(*run, rows, (64, 16, 10), 200, TINY.training),
+        (plan["seed"].values, l1_l2.strengths_of(plan)), data.digits(), engine.spread(2), lambda _: None, at_once=3,
+    )  # fmt: skip
+    np.testing.assert_allclose(together["test_accuracy"], swept["test_accuracy"], atol=3e-3)
+    np.testing.assert_allclose(together["norm"], swept["norm"], rtol=1e-2)
+    np.testing.assert_allclose(together["zero_fraction"], swept["zero_fraction"], atol=1e-2)
+
+
 def test_the_engine_compiles_once_and_counts_every_run():
     traces, heard = [], []
 

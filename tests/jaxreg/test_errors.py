@@ -28,21 +28,13 @@ AT_CONSTRUCTION = {
     ),
     "not a penalty, prox": (lambda: jaxreg.prox_adam(1e-3, 1e-4), TypeError, "proximal: expected a penalty"),
     "step 0": (lambda: jaxreg.prox_l1(0.1, 0.0), ValueError, r"step_size must be greater than 0, got 0\.0"),
-    "step < 0": (
-        lambda: jaxreg.proximal_step(jaxreg.L1(1.0), -0.1),
-        ValueError,
-        "step_size must not be negative, got -0.1",
-    ),
+    "step < 0": (lambda: jaxreg.proximal_step(jaxreg.L1(1.0), -0.1), ValueError, "step_size must not be negative, got -0.1"),
     "step text": (lambda: jaxreg.prox_l1(0.1, "fast"), TypeError, "step_size must be a number"),
     "rate < 0": (lambda: jaxreg.prox_adam(-1e-3, jaxreg.L1(1.0)), ValueError, "learning_rate must not be negative"),
     "axis text": (lambda: jaxreg.GroupL2(0.1, axis="in"), TypeError, "GroupL2: axis must be an int or a tuple"),
     "axis twice": (lambda: jaxreg.GroupL2(0.1, axis=(1, 1)), ValueError, r"axis must name .* got \(1, 1\)"),
     "no axis": (lambda: jaxreg.GroupL2(0.1, axis=()), ValueError, "at least one axis"),
-    "momentum 1": (
-        lambda: jaxreg.prox_sgd(0.1, jaxreg.L1(1.0), 1.0),
-        ValueError,
-        r"momentum must lie in \[0, 1\), got 1.0",
-    ),
+    "momentum 1": (lambda: jaxreg.prox_sgd(0.1, jaxreg.L1(1.0), 1.0), ValueError, r"momentum must lie in \[0, 1\), got 1.0"),
     "momentum < 0": (
         lambda: jaxreg.prox_sgd(0.1, jaxreg.L1(1.0), -0.9),
         ValueError,
@@ -72,13 +64,7 @@ AT_INIT = {
         ValueError,
         r"parameter kernel: .*axis=-3 .*\(4, 3\)",
     ),
-    "axis same": (
-        jaxreg.GroupL2(0.1, axis=(1, -1)),
-        jaxreg.kernels,
-        PARAMS,
-        ValueError,
-        r"axis=\(1, -1\) does not fit",
-    ),
+    "axis same": (jaxreg.GroupL2(0.1, axis=(1, -1)), jaxreg.kernels, PARAMS, ValueError, r"axis=\(1, -1\) does not fit"),
     "integers": (jaxreg.L1(0.1), None, {"steps": jnp.arange(3)}, TypeError, "parameter steps: .*int32.*mask"),
     "mask shape": (
         jaxreg.L1(0.1),

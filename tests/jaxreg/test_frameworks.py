@@ -60,12 +60,13 @@ def test_linen():
 
 class Net(nnx.Module):
     def __init__(self, rngs):
+        # Before the layer, not behind it: there it would undo the shrinking of that layer's kernel.
+        self.norm = nnx.BatchNorm(6, rngs=rngs)
         self.hidden = nnx.Linear(6, 8, rngs=rngs)
-        self.norm = nnx.BatchNorm(8, rngs=rngs)
         self.out = nnx.Linear(8, 1, rngs=rngs)
 
     def __call__(self, x):
-        return self.out(jnp.tanh(self.norm(self.hidden(x))))
+        return self.out(jnp.tanh(self.hidden(self.norm(x))))
 
 
 TRANSFORMS = {

@@ -166,14 +166,7 @@ PAIRS = {
     "rmsprop, all on": (
         jaxreg.prox_rmsprop,
         optax.rmsprop,
-        {
-            "centered": True,
-            "momentum": 0.9,
-            "nesterov": True,
-            "bias_correction": True,
-            "eps_in_sqrt": False,
-            "eps": 1e-3,
-        },
+        {"centered": True, "momentum": 0.9, "nesterov": True, "bias_correction": True, "eps_in_sqrt": False, "eps": 1e-3},
     ),
     "adagrad": (jaxreg.prox_adagrad, optax.adagrad, {}),
 }

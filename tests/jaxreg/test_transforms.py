@@ -176,6 +176,16 @@ def test_wrappers_of_optax(name):
 
 
 @every_link
+@pytest.mark.parametrize("mask", [None, jaxreg.kernels, {"kernel": True, "bias": False}])
+def test_optax_finds_the_parameters_in_the_state(name, mask):
+    tx = LINKS[name](mask)
+    state = tx.init(tree())
+    doubled = optax.tree_map_params(tx, lambda x: x + 1, state)
+    assert jax.tree.structure(doubled) == jax.tree.structure(state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(doubled, state)
+
+
+@every_link
 def test_gradients_go_through_the_update(name):
     tx = LINKS[name]()
 
@@ -190,8 +200,7 @@ def test_gradients_go_through_the_update(name):
 def test_injected_strengths_follow_their_schedule():
     schedule = optax.linear_schedule(0.0, 0.3, 3)
     factory = optax.inject_hyperparams(
-        lambda strength, learning_rate: jaxreg.prox_sgd(learning_rate, jaxreg.L1(strength)),
-        hyperparam_dtype=jnp.float32,
+        lambda strength, learning_rate: jaxreg.prox_sgd(learning_rate, jaxreg.L1(strength)), hyperparam_dtype=jnp.float32
     )
     injected, state = steps(factory(strength=schedule, learning_rate=0.1), tree())
     chex.assert_trees_all_close(injected, steps(jaxreg.prox_sgd(0.1, jaxreg.L1(schedule)), tree())[0], rtol=1e-6)
@@ -282,10 +291,7 @@ def test_sharded_parameters_stay_sharded_and_get_the_same_result(name):
     devices = jax.devices()
     assert len(devices) == 8
     mesh = jax.make_mesh((4, 2), ("rows", "columns"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    layout = {
-        "kernel": jax.NamedSharding(mesh, jax.P("rows", "columns")),
-        "bias": jax.NamedSharding(mesh, jax.P("columns")),
-    }
+    layout = {"kernel": jax.NamedSharding(mesh, jax.P("rows", "columns")), "bias": jax.NamedSharding(mesh, jax.P("columns"))}
     tx = LINKS[name]()
     params, gradient = jax.device_put(tree(), layout), jax.device_put(tree(1), layout)
     state = jax.jit(tx.init)(params)
