@@ -1,7 +1,10 @@
 """The command line.
 
-python -m experiments                 what L1 and L2 do to a network: records, table and figures
-python -m experiments bench update    what a regularized update costs beside optax.adamw
+    python -m experiments                 what L1 and L2 do to a network: records, table and figures
+    python -m experiments bench update    what a regularized update costs beside optax.adamw
+    python -m experiments bench lasso     one λ, one answer: every optimizer against scikit-learn's lasso
+
+A wrong setting is told in one line; an interruption leaves earlier results as they were.
 """
 
 import contextlib
@@ -12,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +23,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.config import QUICK, LassoBenchmark, Study, UpdateBenchmark
+from experiments.config import QUICK, LassoBenchmark, SettingError, Study, UpdateBenchmark
 
 INTERRUPTED = 130
 """The exit status that shells give a program stopped by Ctrl-C."""
@@ -38,10 +42,10 @@ def main(words: list[str]) -> int:
         if words[:1] == ["bench"]:
             bench(words[1:], console)
         elif words[:1] and not words[0].startswith("-"):
-            raise ValueError(f"unknown command {words[0]!r}: expected no command, or bench; see --help")
+            raise SettingError(f"unknown command {words[0]!r}: expected no command, or bench; see --help")
         else:
             study(words, console)
-    except ValueError as error:
+    except SettingError as error:
         console.print(f"error: {error}", style="red", markup=False, highlight=False)
         return 2
     except OSError as error:
@@ -60,14 +64,13 @@ def study(words: list[str], console: Console) -> None:
     use_devices(config.devices)
 
     # Only now, as these initialise what the settings above decide, and --help should not wait for them.
-    from experiments import engine, figures, records, report
+    from experiments import engine, records, report
     from experiments.studies import l1_l2
 
     began = time.perf_counter()
     records.check_replaceable(config.out)
     mesh = engine.spread(config.devices)
     runs = l1_l2.plan(config).sizes["run"]
-    command = " ".join(["python -m experiments", *words])
     console.print(f"{runs} networks on {mesh.size} {mesh.devices.flat[0].platform} device(s); the first chunk compiles")
     with records.replacing(config.out) as folder:
         with progress(console, "training", runs) as advance:
@@ -75,19 +78,8 @@ def study(words: list[str], console: Console) -> None:
         with progress(console, "drawing the small network", 1) as advance:
             drawn = l1_l2.draw(config.drawing)
             advance(1)
-        made = {
-            "L1_1": lambda: figures.network_pair(drawn, "L1"),
-            "L2_1": lambda: figures.network_pair(drawn, "L2"),
-            "L1_2": lambda: figures.effect(swept, "proximal L1"),
-            "L2_2": lambda: figures.effect(swept, "coupled L2"),
-            "L1_3": lambda: figures.weight_bars(drawn),
-        }
-        with progress(console, "figures", len(made)) as advance:
-            for name, make in made.items():
-                figure = make()
-                for ending in ("png", "svg"):
-                    figure.savefig(folder / f"{name}.{ending}")
-                advance(1)
+        save_figures(swept, drawn, folder, console)
+        command = " ".join(["python -m experiments", *words])
         made_by = records.provenance(config, command, time.perf_counter() - began)
         records.save_dataset(swept, folder / "digits.nc", made_by)
         records.save_dataset(drawn, folder / "wine.nc", made_by)
@@ -96,13 +88,29 @@ def study(words: list[str], console: Console) -> None:
     console.print(report.summary_table(swept))
     lost = report.diverged(swept)
     if lost:
-        console.print(
-            f"{len(lost)} of {runs} runs diverged and read nan above: {'; '.join(lost)}", style="yellow", markup=False
-        )
-    console.print(
-        f"{config.out}: records digits.nc and wine.nc, summary.md, figures {', '.join(made)} (PNG, SVG)", markup=False
-    )
+        text = f"{len(lost)} of {runs} runs diverged and read nan above: {'; '.join(lost)}"
+        console.print(text, style="yellow", markup=False)
+    console.print(f"{config.out}: records digits.nc and wine.nc, summary.md, and five figures (PNG, SVG)", markup=False)
     console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def save_figures(swept: Any, drawn: Any, folder: Path, console: Console) -> None:
+    """Makes the five figures from the two sets of records and saves each as PNG and SVG."""
+    from experiments import figures
+
+    makers = {
+        "L1_1": lambda: figures.network_pair(drawn, "L1"),
+        "L2_1": lambda: figures.network_pair(drawn, "L2"),
+        "L1_2": lambda: figures.effect(swept, "proximal L1"),
+        "L2_2": lambda: figures.effect(swept, "coupled L2"),
+        "L1_3": lambda: figures.weight_bars(drawn),
+    }
+    with progress(console, "figures", len(makers)) as advance:
+        for name, make in makers.items():
+            figure = make()
+            for ending in ("png", "svg"):
+                figure.savefig(folder / f"{name}.{ending}")
+            advance(1)
 
 
 def bench(words: list[str], console: Console) -> None:
@@ -110,7 +118,7 @@ def bench(words: list[str], console: Console) -> None:
     name, *rest = words or ["nothing"]
     kind: type[UpdateBenchmark | LassoBenchmark] | None = {"update": UpdateBenchmark, "lasso": LassoBenchmark}.get(name)
     if kind is None:
-        raise ValueError(f"bench: expected `bench update` or `bench lasso`, got {name!r}")
+        raise SettingError(f"bench: expected `bench update` or `bench lasso`, got {name!r}")
     config = parse(kind, rest, f"python -m experiments bench {name}", kind.__doc__ or "", kind())
     from experiments.benchmarks import lasso, update
 
@@ -126,7 +134,7 @@ def parse(kind: type, words: list[str], program: str, description: str, default:
     """Settings from the command line.
 
     Raises:
-        ValueError: a word is no setting, or its value does not fit; one line, folded out of tyro's frame.
+        SettingError: a word is no setting, or its value does not fit; one line, folded out of tyro's frame.
     """
     heard = io.StringIO()
     try:
@@ -137,7 +145,7 @@ def parse(kind: type, words: list[str], program: str, description: str, default:
             raise
         body = [line.strip("│ ") for line in heard.getvalue().splitlines() if line.startswith("│")]
         message = itertools.takewhile(lambda line: not line.startswith("──"), body)
-        raise ValueError(f"{' '.join(message)}; see {program} --help") from None
+        raise SettingError(f"{' '.join(message)}; see {program} --help") from None
 
 
 def use_devices(count: int | None) -> None:

@@ -11,10 +11,14 @@ def strengths(first: float, last: float, count: int) -> tuple[float, ...]:
     return tuple(float(f"{value:.3g}") for value in np.geomspace(first, last, count))
 
 
+class SettingError(ValueError):
+    """A user's setting that cannot be used: the command line prints its one line, where any other error is a traceback."""
+
+
 def require(condition: bool, name: str, expected: str, got: object) -> None:
-    """Raises a ValueError that names the setting, what was expected and what came."""
+    """Raises a `SettingError` that names the setting, what was expected and what came."""
     if not condition:
-        raise ValueError(f"{name}: expected {expected}, got {got}")
+        raise SettingError(f"{name}: expected {expected}, got {got}")
 
 
 @dataclasses.dataclass(frozen=True)

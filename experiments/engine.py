@@ -11,6 +11,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
+from experiments.config import require
+
 RUNS_PER_CHUNK = 8
 """Runs that a CPU core takes between two looks at the progress bar."""
 
@@ -22,13 +24,11 @@ def spread(devices: int | None) -> Mesh:
     """A mesh of the first `devices` devices of JAX's default backend; None takes them all.
 
     Raises:
-        ValueError: more were asked for than there are.
+        SettingError: more were asked for than there are.
     """
     found = jax.devices()
-    if devices is not None and devices > len(found):
-        raise ValueError(
-            f"devices: expected at most {len(found)}, the {found[0].platform} devices that JAX sees, got {devices}"
-        )
+    what = f"at most {len(found)}, the {found[0].platform} devices that JAX sees"
+    require(devices is None or devices <= len(found), "devices", what, devices)
     return Mesh(np.array(found[:devices]), ("runs",), axis_types=(AxisType.Auto,))
 
 

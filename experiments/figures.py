@@ -27,16 +27,23 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+def largest_of(*arrays: np.ndarray) -> float:
+    """The largest finite |value|, or 1 where there is none but 0: a scale that a diverged network cannot break."""
+    values = np.abs(np.concatenate([np.ravel(array) for array in arrays]))
+    return float(np.max(values[np.isfinite(values)], initial=0)) or 1.0
+
+
 def network_pair(records: xr.Dataset, penalty: str) -> Figure:
     """One network as a graph, before and after a penalty ("L1" or "L2"), from the drawing's records."""
     figure = new_figure(9, 5.4)
-    largest = max(float(np.abs(records[kernel]).max()) for kernel in ("first", "second"))
+    largest = largest_of(records["first"].values, records["second"].values)
     for axes, stage in zip(figure.subplots(1, 2), ("before", penalty), strict=True):
         one = records.sel(stage=stage)
         draw_network(axes, one, largest)
         weights = np.concatenate([one["first"].values.ravel(), one["second"].values.ravel()])
         zeros = int((weights == 0).sum())
         name = "before: no penalty" if stage == "before" else f"after {penalty}, λ = {float(one['strength']):g}"
+        name += "" if np.isfinite(weights).all() else " (diverged: lines are missing)"
         axes.set_title(
             f"{name}\n{zeros} of {weights.size} weights exactly 0, ‖w‖ = {np.linalg.norm(weights):.1f}, "
             f"test accuracy {100 * float(one['test_accuracy']):.0f} %",
@@ -68,7 +75,7 @@ def draw_network(axes: Axes, one: xr.Dataset, largest: float) -> None:
         np.linspace(0.8, 0.2, kernels[1].shape[1]),
     ]
     for column, kernel in enumerate(kernels):
-        for source, target in np.argwhere(kernel != 0):
+        for source, target in np.argwhere((kernel != 0) & np.isfinite(kernel)):
             weight = kernel[source, target]
             axes.plot(
                 [column, column + 1],
@@ -120,12 +127,14 @@ def effect(records: xr.Dataset, method: str) -> Figure:
     left.set_xlabel("weight")
     left.set_title("nonzero weights: share of all\n(log scale, 10⁻⁵ to 1 per row)", fontsize=10)
 
+    diverged = [not np.isfinite(shown[level]).all() for level in levels]
     zeros = [float(np.mean(shown[level] == 0)) for level in levels]
     middle.barh(range(len(levels)), [100 * zero for zero in zeros], 0.6, color=paint)
     for row, zero in enumerate(zeros):
         inside = zero > 0.6
         # Rounding must not turn the last few weights into none.
         label = f"{100 * zero:.0f} %" if round(100 * zero) < 100 or zero == 1 else f"{100 * zero:.1f} %"
+        label = "diverged" if diverged[row] else label
         middle.text(
             100 * zero - 3 if inside else 100 * zero + 3, row, label,
             va="center", ha="right" if inside else "left", fontsize=8, color="w" if inside else "k",
@@ -155,12 +164,12 @@ def effect(records: xr.Dataset, method: str) -> Figure:
 
 def ridges(axes: Axes, weights: list[np.ndarray], paint: list) -> None:
     """One histogram of the nonzero weights a row, on a shared logarithmic scale of the share of all weights."""
-    reach = max(float(np.abs(values).max()) for values in weights) or 1.0
+    reach = largest_of(*[values for values in weights if np.isfinite(values).all()] or [np.zeros(1)])
     edges = np.linspace(-reach, reach, 102)
     centres = (edges[:-1] + edges[1:]) / 2
     floor = 1e-5
     for row, (values, colour) in reversed(list(enumerate(zip(weights, paint, strict=True)))):
-        nonzero = values[values != 0]
+        nonzero = values[(values != 0) & np.isfinite(values)]
         share = np.histogram(nonzero, edges)[0] / values.size
         height = 0.95 * np.log10(np.maximum(share, floor) / floor) / -np.log10(floor)
         axes.fill_between(centres, row, row + height, step="mid", color=colour, lw=0.4, edgecolor="w")
@@ -191,7 +200,7 @@ def weight_bars(records: xr.Dataset) -> Figure:
     order = np.argsort(-np.abs(before))
     panels = figure.subplots(3, 1, sharex=True, sharey=True)
     for axes, (stage, kernel) in zip(panels, kernels.items(), strict=True):
-        axes.bar(range(kernel.size), kernel[order], 0.8, color=COLOURS[stage])
+        axes.bar(range(kernel.size), np.where(np.isfinite(kernel), kernel, 0)[order], 0.8, color=COLOURS[stage])
         zero = np.flatnonzero(kernel[order] == 0)
         axes.plot(zero, np.zeros(len(zero)), "|", color=COLOURS[stage], ms=5, mew=0.8)
         axes.axhline(0, color="k", lw=0.6)
@@ -205,6 +214,8 @@ def weight_bars(records: xr.Dataset) -> Figure:
 
 def describe(stage: str, kernel: np.ndarray, before: np.ndarray, strength: float) -> str:
     """What a panel of the bars shows, counted."""
+    if not np.isfinite(kernel).all():
+        return f"{stage}: diverged, {int((~np.isfinite(kernel)).sum())} of {kernel.size} weights are no numbers"
     if stage == "before":
         return f"before: {kernel.size} weights, no penalty, {int((kernel == 0).sum())} exactly 0"
     zeros = int((kernel == 0).sum())

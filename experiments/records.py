@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import xarray as xr
 
+from experiments.config import require
+
 PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scikit-learn", "xarray", "matplotlib")
 MARKER = "records.json"
 """The file by which a results folder is known as one, and may be replaced."""
@@ -43,15 +45,16 @@ def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> No
 
 
 def check_replaceable(target: Path) -> None:
-    """Refuses a folder that holds something other than results, before any work is done.
+    """Refuses a place that holds something other than results, before any work is done.
 
     Raises:
-        ValueError: `target` is a file, or a folder that is neither empty nor a results folder.
+        SettingError: `target` is a file, or a folder that is neither empty nor a results folder.
     """
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"out: expected a folder, got the file {target}")
-    if target.exists() and any(target.iterdir()) and not (target / MARKER).exists():
-        raise ValueError(f"out: {target} holds other files and would be replaced; give an empty or a new folder")
+    require(not target.exists() or target.is_dir(), "out", "a folder", f"the file {target}")
+    foreign = target.exists() and any(target.iterdir()) and not (target / MARKER).exists()
+    require(
+        not foreign, "out", "an empty, a new or a results folder, as it is replaced", f"{target}, which holds other files"
+    )
 
 
 @contextlib.contextmanager

@@ -94,7 +94,7 @@ def judge(structure: Any, params: Any, strengths: Strengths, train_rows: Rows, t
     gradient = jax.grad(functools.partial(cross_entropy, structure))(params, train_rows)
     penalty = jaxreg.ElasticNet(strengths.coupled_l1 + strengths.proximal_l1, strengths.coupled_l2)
     train_accuracy, test_accuracy = (accuracy(structure, params, rows) for rows in (train_rows, test_rows))
-    return {
+    metrics = {
         "train_accuracy": train_accuracy,
         "test_accuracy": test_accuracy,
         "gap": train_accuracy - test_accuracy,
@@ -106,8 +106,11 @@ def judge(structure: Any, params: Any, strengths: Strengths, train_rows: Rows, t
         "kkt_residual": jaxreg.kkt_residual(penalty, params, gradient, jaxreg.kernels),
         "layer_zero_fraction": jnp.stack([jnp.mean(kernel == 0) for kernel in kernels]),
         "layer_norm": jnp.stack([jnp.linalg.norm(kernel) for kernel in kernels]),
-        "weights": jnp.concatenate([kernel.ravel() for kernel in kernels]),
     }
+    # A diverged network has no zeros and no live inputs to report either: nothing of it may pass for a measurement.
+    sound = jnp.isfinite(metrics["train_loss"])
+    metrics = {name: jnp.where(sound, value, jnp.nan) for name, value in metrics.items()}
+    return {**metrics, "weights": jnp.concatenate([kernel.ravel() for kernel in kernels])}
 
 
 def fit(

@@ -66,7 +66,10 @@ MISTAKES = {
     "too many rows": (["--train-size", "1797"], "train-size: expected 10 to 1787 rows, got 1797"),
     "unknown command": (["plot"], "error: unknown command 'plot'"),
     "unknown benchmark": (["bench", "plot"], "error: bench: expected `bench update` or `bench lasso`, got 'plot'"),
-    "foreign folder": (["--out", "jaxreg"], "error: out: jaxreg holds other files"),
+    "foreign folder": (
+        ["--out", "jaxreg"],
+        "error: out: expected an empty, a new or a results folder, as it is replaced, got jaxreg, which holds other files",
+    ),
     "no devices": (["--devices", "0"], "devices: expected at least 1, got 0"),
 }
 

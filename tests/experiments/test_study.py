@@ -178,7 +178,7 @@ def test_a_diverged_run_is_named_and_leaves_the_others_alone(swept):
         (plan["seed"].values, broken), data.digits(), engine.spread(2), lambda _: None,
     )  # fmt: skip
     assert np.isnan(results["train_loss"][20])
-    assert np.isnan(results["test_accuracy"][20])
+    assert all(np.isnan(values[20]).all() for name, values in results.items() if name != "weights")
     assert np.isfinite(np.delete(results["train_loss"], 20)).all()
     np.testing.assert_array_equal(np.delete(results["norm"], 20), np.delete(swept["norm"].values, 20))
     marked = swept.assign(run_diverged=("run", ~np.isfinite(results["train_loss"])))
@@ -263,6 +263,17 @@ def test_the_bars_count_what_they_show(drawn):
     assert f"{sum(h == 0 for h in heights[1])} exactly 0" in figure.axes[1].get_title(loc="left")
 
 
+def test_diverged_networks_are_drawn_as_such(swept, drawn):
+    run = int(swept["shown_run"][np.flatnonzero(pick(swept, "proximal L1")[swept["shown_run"].values])[0]])
+    weights = swept["weights"].copy()
+    weights[list(swept["shown_run"].values).index(run)] = np.nan
+    assert texts(figures.effect(swept.assign(weights=weights), "proximal L1")).count("diverged") == 1
+    broken = drawn.copy(deep=True)
+    broken["first"].loc[{"stage": "L1"}] = np.nan
+    assert any("diverged" in text for text in texts(figures.network_pair(broken, "L1")))
+    assert any("L1: diverged, 52 of 52 weights" in text for text in texts(figures.weight_bars(broken)))
+
+
 def test_records_carry_what_made_them(swept, tmp_path):
     made_by = records.provenance(TINY, "the command", 1.23)
     records.save_dataset(swept, tmp_path / "digits.nc", made_by)
@@ -293,7 +304,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="out: .* holds other files"):
+    with pytest.raises(ValueError, match="out: expected an empty, a new or a results folder.*which holds other files"):
         records.check_replaceable(tmp_path)
     with pytest.raises(ValueError, match="out: expected a folder, got the file"):
         records.check_replaceable(tmp_path / "thesis.tex")
