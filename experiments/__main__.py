@@ -8,10 +8,12 @@ A wrong setting is told in one line; an interruption leaves earlier results as t
 """
 
 import contextlib
+import functools
 import io
 import itertools
-import json
 import os
+import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +41,7 @@ def main(words: list[str]) -> int:
     """Runs one command; returns its exit status: 0, 1 for a failure, 2 for a wrong setting, 130 when interrupted."""
     console = Console()
     try:
+        signal.signal(signal.SIGINT, remember_interrupt)
         if words[:1] == ["bench"]:
             bench(words[1:], console)
         elif words[:1] and not words[0].startswith("-"):
@@ -72,23 +75,22 @@ def study(words: list[str], console: Console) -> None:
     mesh = engine.spread(config.devices)
     runs = l1_l2.plan(config).sizes["run"]
     console.print(f"{runs} networks on {mesh.size} {mesh.devices.flat[0].platform} device(s); the first chunk compiles")
-    with records.replacing(config.out) as folder:
+    made_by = functools.partial(provenance_of, config, words, began)
+    with records.replacing(config.out, made_by) as folder:
         with progress(console, "training", runs) as advance:
             swept = l1_l2.sweep(config, mesh, advance)
         with progress(console, "drawing the small network", 1) as advance:
             drawn = l1_l2.draw(config.drawing)
             advance(1)
         save_figures(swept, drawn, folder, console)
-        command = " ".join(["python -m experiments", *words])
-        made_by = records.provenance(config, command, time.perf_counter() - began)
-        records.save_dataset(swept, folder / "digits.nc", made_by)
-        records.save_dataset(drawn, folder / "wine.nc", made_by)
-        report.write_markdown(swept, command, folder / "summary.md")
-        (folder / records.MARKER).write_text(json.dumps(made_by, indent=2, default=str) + "\n", encoding="utf-8")
+        records.save_dataset(swept, folder / "digits.nc", made_by())
+        records.save_dataset(drawn, folder / "wine.nc", made_by())
+        report.write_markdown(swept, command_of(words), folder / "summary.md")
     console.print(report.summary_table(swept))
-    lost = report.diverged(swept)
+    lost = report.diverged_drawings(drawn) + report.diverged(swept)
     if lost:
-        text = f"{len(lost)} of {runs} runs diverged and read nan above: {'; '.join(lost)}"
+        named = "; ".join(lost[:8]) + (f"; and {len(lost) - 8} more" if len(lost) > 8 else "")
+        text = f"diverged, and read nan: {len(lost)} of {runs + 3} networks: {named}"
         console.print(text, style="yellow", markup=False)
     console.print(f"{config.out}: records digits.nc and wine.nc, summary.md, and five figures (PNG, SVG)", markup=False)
     console.print(f"done in {time.perf_counter() - began:.0f} s")
@@ -121,13 +123,16 @@ def bench(words: list[str], console: Console) -> None:
         raise SettingError(f"bench: expected `bench update` or `bench lasso`, got {name!r}")
     config = parse(kind, rest, f"python -m experiments bench {name}", kind.__doc__ or "", kind())
     from experiments.benchmarks import lasso, update
+    from experiments.records import check_file
+
+    check_file(config.out)
 
     if isinstance(config, LassoBenchmark):
         with progress(console, "optimizers", len(lasso.contestants(1.0, 1))) as advance:
-            lasso.run(config, console, advance)
+            lasso.run(config, command_of(["bench", *words]), console, advance)
     else:
         with progress(console, "rounds", config.rounds + 2) as advance:
-            update.run(config, console, advance)
+            update.run(config, command_of(["bench", *words]), console, advance)
 
 
 def parse(kind: type, words: list[str], program: str, description: str, default: Any) -> Any:
@@ -148,6 +153,30 @@ def parse(kind: type, words: list[str], program: str, description: str, default:
         raise SettingError(f"{' '.join(message)}; see {program} --help") from None
 
 
+def command_of(words: list[str]) -> str:
+    """The command as it can be typed again."""
+    return shlex.join(["python", "-m", "experiments", *words])
+
+
+def provenance_of(config: Any, words: list[str], began: float) -> dict[str, Any]:
+    """What makes the results, up to now."""
+    from experiments.records import provenance
+
+    return provenance(config, command_of(words), time.perf_counter() - began)
+
+
+interrupts: list[int] = []
+"""Signals that came, to be acted on where `advance` is called: JAX swallows a KeyboardInterrupt in its callbacks."""
+
+
+def remember_interrupt(number: int, frame: Any) -> None:
+    """Ends the command at its next `advance`; a second Ctrl-C ends it at once."""
+    del frame
+    if interrupts:
+        os._exit(INTERRUPTED)
+    interrupts.append(number)
+
+
 def use_devices(count: int | None) -> None:
     """Makes every CPU core, or `count` of them, a device of JAX; a GPU, where JAX finds one, is used as it is."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -166,7 +195,13 @@ def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int]
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(task, count)
+
+        def advance(count: int) -> None:
+            if interrupts:
+                raise KeyboardInterrupt
+            bar.advance(task, count)
+
+        yield advance
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ class Study:
             f"at most train-size = {self.train_size}",
             self.training.batch_size,
         )
-        require(self.devices is None or self.devices >= 1, "devices", "at least 1", self.devices)
+        require(self.devices is None or 1 <= self.devices <= 512, "devices", "1 to 512", self.devices)
 
 
 QUICK = Study(

@@ -133,7 +133,7 @@ def effect(records: xr.Dataset, method: str) -> Figure:
     for row, zero in enumerate(zeros):
         inside = zero > 0.6
         # Rounding must not turn the last few weights into none.
-        label = f"{100 * zero:.0f} %" if round(100 * zero) < 100 or zero == 1 else f"{100 * zero:.1f} %"
+        label = f"{100 * zero:.0f} %" if round(100 * zero) < 100 or zero == 1 else f"{min(100 * zero, 99.9):.1f} %"
         label = "diverged" if diverged[row] else label
         middle.text(
             100 * zero - 3 if inside else 100 * zero + 3, row, label,
@@ -152,7 +152,7 @@ def effect(records: xr.Dataset, method: str) -> Figure:
     top.tick_params(labelbottom=False)
     top.legend(fontsize=8, frameon=False)
     top.set_title("layer by layer", fontsize=10)
-    bottom.set(ylabel="norm of the kernel", xlabel="strength λ (left end: none)", ylim=(0, None))
+    bottom.set(ylabel="norm of the kernel", xlabel="strength λ", ylim=(0, None))
     seeds = len(np.unique(records["seed"]))
     figure.suptitle(
         f"{method}: weights of the network on the digits as λ grows\n"
@@ -181,7 +181,7 @@ def ridges(axes: Axes, weights: list[np.ndarray], paint: list) -> None:
 def by_layer(axes: Axes, records: xr.Dataset, method: str, strengths: np.ndarray, name: str, scale: float) -> None:
     """A line a layer against λ, the unpenalised network at the left end."""
     methods, of = records["method"].values, records["strength"].values
-    places = np.concatenate([[strengths[0] ** 2 / strengths[1] if len(strengths) > 1 else strengths[0] / 3], strengths])
+    places = np.concatenate([[strengths[0] / 4], strengths])
     for layer in range(records.sizes["layer"]):
         values = records[name].values[:, layer].astype(float) * scale
         picked = [values[methods == "none"], *(values[(methods == method) & (of == strength)] for strength in strengths)]
@@ -189,6 +189,9 @@ def by_layer(axes: Axes, records: xr.Dataset, method: str, strengths: np.ndarray
         style: dict[str, Any] = {"color": LAYERS[layer % 5], "marker": MARKERS[layer % 5], "ms": 4, "lw": 1.3, "capsize": 2}
         axes.errorbar(places, mean, np.nan_to_num(error), label=f"layer {layer + 1}", **style)
     axes.set_xscale("log")
+    decades = np.arange(np.ceil(np.log10(strengths[0]) - 1e-9), np.floor(np.log10(strengths[-1]) + 1e-9) + 1)
+    axes.set_xticks([places[0], *10.0**decades], ["none", *(f"$10^{{{decade:.0f}}}$" for decade in decades)])
+    axes.minorticks_off()
     axes.grid(alpha=0.25)
 
 

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,47 +45,75 @@ def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> No
 
 
 def check_replaceable(target: Path) -> None:
-    """Refuses a place that holds something other than results, before any work is done.
+    """Refuses a place that cannot be replaced as a whole or holds something other than results, before any work is done.
 
     Raises:
-        SettingError: `target` is a file, or a folder that is neither empty nor a results folder.
+        SettingError: `target` is a file, the working directory or one above it, a mount point, or a folder with anything in
+            it that no results folder's own list names.
     """
     require(not target.exists() or target.is_dir(), "out", "a folder", f"the file {target}")
-    foreign = target.exists() and any(target.iterdir()) and not (target / MARKER).exists()
-    require(
-        not foreign, "out", "an empty, a new or a results folder, as it is replaced", f"{target}, which holds other files"
-    )
+    real = target.resolve()
+    home = real == Path.cwd() or real in Path.cwd().parents or real.is_mount()
+    require(not home, "out", "a folder that can be moved", f"{target}, the working directory, one above it or a mount point")
+    foreign = sorted(path.name for path in real.iterdir() if path.name not in own_files(real)) if target.exists() else []
+    got = f"{target}, which holds other files ({', '.join(foreign[:3])})"
+    require(not foreign, "out", "an empty, a new or a results folder, as it is replaced", got)
+
+
+def own_files(folder: Path) -> set[str]:
+    """The files that a results folder says it was written with; none where it is no results folder."""
+    try:
+        files = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return set(files) if isinstance(files, list) else set()
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, made_by: Callable[[], dict[str, Any]]) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its place when the block ends well, and else vanishes.
 
     What was there is moved aside first and deleted last, so that an interruption at any point leaves one whole folder.
+
+    Args:
+        target: the folder to replace. made_by: its provenance, asked for at the end and kept in it with a list of its files.
     """
+    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         yield folder
+        files = sorted([MARKER, *(path.name for path in folder.iterdir())])
+        write_whole(folder / MARKER, json.dumps({**made_by(), "files": files}, indent=2, default=str) + "\n")
         folder.chmod(0o755)
         if target.exists():
             aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            os.replace(target, aside)
             try:
-                os.replace(folder, target)
-            except BaseException:
-                os.replace(aside, target)
-                raise
-            shutil.rmtree(aside, ignore_errors=True)
+                os.replace(target, aside)
+                try:
+                    os.replace(folder, target)
+                except BaseException:
+                    os.replace(aside, target)
+                    raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
         else:
             os.replace(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def check_file(path: Path | None) -> None:
+    """Raises a SettingError where a file cannot be written because a folder has its name."""
+    require(path is None or not path.is_dir(), "out", "a file", f"the folder {path}")
+
+
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file by way of a temporary one beside it, so that it is never seen half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -113,3 +113,13 @@ def diverged(records: xr.Dataset) -> list[str]:
     bad = records["run_diverged"].values
     columns = (records[name].values[bad].tolist() for name in ("method", "strength", "seed"))
     return [f"{method}, λ = {strength:g}, seed {seed}" for method, strength, seed in zip(*columns, strict=True)]
+
+
+def diverged_drawings(drawn: xr.Dataset) -> list[str]:
+    """The stages of the drawn network that hold a weight that is no number, by name."""
+    broken = [
+        str(stage)
+        for stage in drawn["stage"].values
+        if not all(np.isfinite(drawn[kernel].sel(stage=stage)).all() for kernel in ("first", "second"))
+    ]
+    return [f"the drawn network, {stage}" for stage in broken]

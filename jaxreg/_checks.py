@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 
-def check_number(owner: str, name: str, value: Any, *, positive: bool = False) -> None:
+def check_number(owner: str, name: str, value: Any, *, positive: bool = False, scalar: bool = False) -> None:
     """Refuses what can be no strength, step size or learning rate.
 
     Args:
@@ -14,10 +14,15 @@ def check_number(owner: str, name: str, value: Any, *, positive: bool = False) -
         value: a number, an array, a tracer or a schedule (a callable, which passes).
         positive: whether a Python or NumPy 0 is refused as well. A JAX array of 0 passes even then: it is how
             `optax.inject_hyperparams` hands over the first value of a warm-up.
+        scalar: whether an array with axes is refused as well.
 
     Raises:
         TypeError: not a real number. ValueError: negative, NaN, infinite, or 0 where it must be positive.
     """
+    if scalar and not callable(value) and np.ndim(value) > 0:
+        raise ValueError(
+            f"{owner}: {name} must be one number, got an array of shape {np.shape(value)}; use jax.vmap for many"
+        )
     if callable(value) or isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct):
         return
     wanted = f"{owner}: {name} must be a number, an array of numbers or an optax schedule, "
@@ -37,7 +42,7 @@ def check_number(owner: str, name: str, value: Any, *, positive: bool = False) -
         )
     if positive and not isinstance(value, jax.Array) and np.any(numbers == 0):
         raise ValueError(
-            f"{owner}: {name} must be greater than 0, got {value!r}; pass the learning rate the step was taken with"
+            f"{owner}: {name} must be greater than 0, got {value!r}; a step that ends at 0 is written as a schedule"
         )
 
 

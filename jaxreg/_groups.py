@@ -9,7 +9,8 @@ else uᵢ = xᵢ s/(s + stepᵢλ), where s = ‖u‖ solves
 
 The left side falls with s, so the root is one. Written as 1/√(left side) − 1 = 0 the equation is increasing, concave and
 nearly straight, the form Moré and Sorensen (1983) gave the trust-region problem's equation: Newton's method, started
-left of the root, climbs to it and never passes it.
+left of the root, climbs to it and never passes it. It starts at the largest |xᵢ| − tᵢ (or 0), where no term of the sum is
+above 1, so that nothing overflows however uneven the steps are.
 """
 
 import functools
@@ -110,8 +111,9 @@ def shrunk_norm(
         return jnp.clip(newton(s, *fixed), lower, 1), None
 
     fixed = jax.lax.stop_gradient((x, threshold))
-    largest = jnp.max(fixed[1] * jnp.ones_like(fixed[0]), axis, keepdims=True)
-    lower = jnp.maximum(1 - largest, 0)
+    lower = jnp.max(jnp.abs(fixed[0]) - fixed[1], axis, keepdims=True, initial=0)
     root, _ = jax.lax.scan(climb, lower, None, length=NEWTON_STEPS)
-    # One more step from the root, outside of the loop, carries the derivative of the implicit function.
-    return jnp.where(solvable, newton(root, x, threshold) * scale, length)
+    # Two more steps from the root, outside of the loop, carry the derivatives of the implicit function: one step those
+    # of first order, the next, which squares its error, those up to the third.
+    root = newton(newton(root, x, threshold), x, threshold)
+    return jnp.where(solvable, root * scale, length)

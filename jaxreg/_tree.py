@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxreg.penalties import Penalty
@@ -17,14 +18,31 @@ Mask = Any
 
 
 def kernels(params: Any) -> Any:
-    """Mask of the leaves of rank 2 and more: kernels and embeddings, but no biases and no norm scales.
+    """Mask of the kernels: leaves of rank 2 and more that are not named `bias` or `scale`.
 
-    Layers stacked along a leading axis (`nnx.vmap`, `nn.scan`) have biases of rank 2: write a mask of your own for them.
+    Embeddings count as kernels. Layers stacked along a leading axis (`nnx.vmap`, `nn.scan`) may have norm scales of rank 2
+    under another name: write a mask of your own for them.
 
     Returns:
         A tree like `params` of Python bools, to be passed as any `mask` argument.
+
+    Raises:
+        TypeError: `params` is a step count, which is what `optax.inject_hyperparams` calls every function with.
     """
-    return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)
+    if jax.tree_util.all_leaves([params]) and jnp.issubdtype(jnp.result_type(params), jnp.integer):
+        raise TypeError(
+            'kernels: expected parameters, got a step count; with optax.inject_hyperparams pass static_args="mask", or it '
+            "takes a mask that is a function for a schedule"
+        )
+    return jax.tree_util.tree_map_with_path(lambda path, x: jnp.ndim(x) >= 2 and last_name(path) not in NO_KERNELS, params)
+
+
+NO_KERNELS = ("bias", "scale")
+
+
+def last_name(path: tuple[Any, ...]) -> str:
+    """The name that a module gave a leaf."""
+    return name_of(path).rsplit("/", 1)[-1]
 
 
 def is_hole(x: Any) -> bool:
@@ -33,8 +51,15 @@ def is_hole(x: Any) -> bool:
 
 
 def name_of(path: tuple[Any, ...]) -> str:
-    """A leaf's path as `layer/kernel`; `.value` of a Flax variable is dropped, since it names nothing."""
-    return jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value") or "(the only leaf)"
+    """A leaf's path as `layer/kernel`; the attribute `value` of a Flax variable is dropped, since it names nothing."""
+    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "(the only leaf)"
+
+
+def is_function(node: Any) -> bool:
+    """Whether something is a function and no tree; a module is a tree of its leaves, though it may be callable too."""
+    return callable(node) and all(callable(leaf) for leaf in jax.tree.leaves(node))
 
 
 def chosen(mask: Mask, params: Any) -> Any:
@@ -47,9 +72,9 @@ def chosen(mask: Mask, params: Any) -> Any:
     Raises:
         ValueError: the mask's structure fits no prefix of `params`. TypeError: it holds something other than bools.
     """
-    tree = True if mask is None else mask(params) if callable(mask) else mask
+    tree = True if mask is None else mask(params) if is_function(mask) else mask
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if isinstance(leaf, jax.core.Tracer) or jnp.shape(leaf) or jnp.asarray(leaf).dtype != bool:
+        if not isinstance(leaf, bool | np.bool_) and not is_concrete_bool(leaf):
             raise TypeError(
                 f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree of Python bools"
             )
@@ -61,6 +86,12 @@ def chosen(mask: Mask, params: Any) -> Any:
             f"{jax.tree.structure(params)}; pass a tree of bools shaped like the parameters, or a function of them such as "
             "jaxreg.kernels"
         ) from error
+
+
+def is_concrete_bool(leaf: Any) -> bool:
+    """Whether a leaf is a JAX or NumPy array that holds one bool."""
+    array = isinstance(leaf, jax.Array | np.ndarray) and not isinstance(leaf, jax.core.Tracer)
+    return array and leaf.shape == () and leaf.dtype == bool
 
 
 def penalised_leaves(params: Any, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
@@ -79,7 +110,7 @@ def map_penalised(
     def visit(update: Any, param: Any, keep: Any, *more: Any) -> Any:
         if is_hole(update):
             return update
-        return (penalised if keep else other)(update, param, *more)
+        return (penalised if keep else other)(jnp.asarray(update), jnp.asarray(param), *more)
 
     return jax.tree.map(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
 

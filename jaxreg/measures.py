@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._tree import Mask, is_hole, map_penalised, penalised_leaves
+from jaxreg._tree import Mask, is_hole, kernels, map_penalised, penalised_leaves
 from jaxreg.penalties import Penalty
 
 
@@ -91,7 +91,7 @@ class LeafSparsity:
 
     Attributes:
         nonzeros: weights that are not exactly 0; NaN counts as one.
-        dead_inputs: of a kernel (…, in, out), inputs whose weights are all 0. dead_units: outputs whose weights are all 0.
+        dead_inputs: of a kernel, inputs whose weights are all 0. dead_units: outputs whose weights are all 0.
         shape: of the array.
     """
 
@@ -152,26 +152,35 @@ def counts(nonzeros: jax.Array, size: int) -> list[str]:
     return [str(int(nonzeros)), str(size), f"{1 - int(nonzeros) / size:.1%}" if size else ""]
 
 
-def sparsity(params: Any, mask: Mask = None) -> Sparsity:
-    """Counts exact zeros. A kernel (rank 2 and more, (…, in, out)) also reports inputs and units that are wholly zero.
+def sparsity(params: Any, mask: Mask = None, input_axis: int = -2, unit_axis: int = -1) -> Sparsity:
+    """Counts exact zeros. A kernel (as `jaxreg.kernels` has it) also reports inputs and units that are wholly zero.
 
     Args:
         params: the parameters. mask: which leaves to count; None counts all of them, biases too.
+        input_axis, unit_axis: where a kernel's inputs and units lie: by default (…, in, out), as Flax has it. Equinox's
+            `Linear` is (out, in): -1 and -2; its convolutions are (out, in, …): 1 and 0.
 
     Returns:
         A `Sparsity`, which is a pytree of integer scalars (so `jit` and `vmap` go through) and prints as a table.
     """
     holes = jax.tree.map(lambda leaf: None if is_hole(leaf) else leaf, params, is_leaf=is_hole)
-    return Sparsity({name: count_zeros(leaf) for name, leaf in penalised_leaves(holes, mask)})
+    with_axes = {name for name, _ in penalised_leaves(holes, kernels)}
+    leaves: dict[str, LeafSparsity] = {}
+    for name, leaf in penalised_leaves(holes, mask):
+        # Two leaves may share a name where a key holds a slash.
+        unique = name if name not in leaves else f"{name} ({len(leaves)})"
+        axes = (input_axis, unit_axis) if name in with_axes else None
+        leaves[unique] = count_zeros(leaf, axes)
+    return Sparsity(leaves)
 
 
-def count_zeros(x: jax.Array) -> LeafSparsity:
-    """Counts of one array."""
+def count_zeros(x: jax.Array, axes: tuple[int, int] | None) -> LeafSparsity:
+    """Counts of one array, and with the axes of its inputs and units those of a kernel."""
     alive = x != 0
     nonzeros = jnp.sum(alive, dtype=jnp.int32)
-    if x.ndim < 2:
+    if axes is None:
         return LeafSparsity(nonzeros, None, None, x.shape)
-    around = tuple(range(x.ndim - 2))
-    dead_inputs = jnp.sum(~jnp.any(alive, (*around, x.ndim - 1)), dtype=jnp.int32)
-    dead_units = jnp.sum(~jnp.any(alive, (*around, x.ndim - 2)), dtype=jnp.int32)
+    dead_inputs, dead_units = (
+        jnp.sum(~jnp.any(alive, [a for a in range(x.ndim) if a != axis % x.ndim]), dtype=jnp.int32) for axis in axes
+    )
     return LeafSparsity(nonzeros, dead_inputs, dead_units, x.shape)

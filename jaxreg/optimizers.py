@@ -28,7 +28,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxreg import preconditioners
 from jaxreg._checks import check_momentum, check_number
-from jaxreg._tree import Mask, check_params, map_penalised
+from jaxreg._tree import Mask, check_params, is_function, map_penalised
 from jaxreg.penalties import Penalty, Schedule, like, wide
 from jaxreg.preconditioners import Preconditioner
 from jaxreg.transforms import check_penalty, prox_update, require_params
@@ -64,14 +64,16 @@ def proximal(
         A transformation that is an optimizer by itself: nothing comes after it, no learning rate and no sign.
 
     Raises:
-        TypeError, ValueError: at once for a bad penalty or learning rate, at `init` where penalty or mask does not fit the
-            parameters. ValueError: at `update`, optax's own, where `params` is missing.
+        TypeError, ValueError: at once for a bad direction, penalty or learning rate, at `init` where penalty or mask does
+            not fit the parameters. ValueError: at `update`, optax's own, where `params` is missing.
 
     Source: proximal gradient in a variable metric; Yun, Lozano and Yang, Adaptive Proximal Gradient Methods for
         Structured Neural Networks (2021), equation 3.
     """
     check_penalty("proximal", penalty)
-    check_number("proximal", "learning_rate", learning_rate, positive=True)
+    check_number("proximal", "learning_rate", learning_rate, positive=True, scalar=True)
+    if not isinstance(direction, optax.GradientTransformation):
+        raise TypeError(f"proximal: direction must be a transformation such as optax.scale_by_adam(), got {direction!r}")
     direction = optax.with_extra_args_support(direction)
 
     def init(params: optax.Params) -> ProximalState:
@@ -84,6 +86,10 @@ def proximal(
         now = penalty.at(state.count) if penalty.scheduled else penalty
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         metric = 1.0 if preconditioner is None else preconditioner(inner)
+        if is_function(metric):
+            raise TypeError(
+                f"proximal: preconditioner gave {metric!r} and no D; it must be called, as preconditioners.adam()"
+            )
         diagonal = jax.tree.map(lambda _: metric, params) if jax.tree_util.all_leaves([metric]) else metric
 
         def step(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:

@@ -99,9 +99,10 @@ def like(number: ArrayLike | Schedule, x: jax.Array) -> jax.Array:
 def soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:
     """Moves x towards 0 by `threshold` and stops there: exactly +0.0 inside, NaN and infinities pass through.
 
-    The usual where(|x| > t, …, 0) would turn NaN into 0, and a diverged run would read as perfectly sparse.
+    The usual where(|x| > t, …, 0) would turn NaN into 0, and a diverged run would read as perfectly sparse. The value is
+    x − clip(x, −t, t); written with `where`, its derivative at |x| = t is the outer one: at t = 0 it is the identity's.
     """
-    return x - jnp.clip(x, -threshold, threshold)
+    return x - jnp.where(jnp.abs(x) < threshold, x, threshold * jnp.sign(x))
 
 
 def distance_to_sign(x: jax.Array, slope: jax.Array, strength: jax.Array) -> jax.Array:
@@ -194,7 +195,9 @@ class SquaredL2(Penalty):
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """0 where the gradient is 0 already, else infinity: no finite λ makes every weight 0."""
-        return jnp.where(jnp.max(jnp.abs(wide(gradient)), initial=0) == 0, 0.0, jnp.inf)
+        largest = jnp.max(jnp.abs(wide(gradient)), initial=0)
+        # Infinity times a slope: NaN where the gradient is NaN.
+        return jnp.where(largest == 0, 0, largest * jnp.inf)
 
 
 @penalty_class

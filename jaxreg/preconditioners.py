@@ -9,6 +9,9 @@ the same metric: its threshold is learning rate·λ/D, weight by weight. Each fu
         jaxreg.L1(1e-4), learning_rate=1e-3, preconditioner=jaxreg.preconditioners.adam(b2=0.99),
     )
 
+A preconditioner can tell a state of the wrong kind, but not everything: `scale_by_adam` and `scale_by_adamax` share one
+kind, and in `optax.partition` every part needs a `proximal` of its own, as each part has a D of its own.
+
 Directions made of signs (Lion, signSGD) have no such D: their step does not depend on the gradient's size, so no
 threshold gives the λ that was asked for. Use `jaxreg.proximal_step` after them and compare `kkt_residual`.
 """

@@ -112,7 +112,7 @@ def proximal_step(
     Source: proximal gradient method, Parikh and Boyd, Proximal Algorithms (2014), section 4.2.
     """
     check_penalty("proximal_step", penalty)
-    check_number("proximal_step", "step_size", step_size, positive=True)
+    check_number("proximal_step", "step_size", step_size, positive=True, scalar=True)
     scheduled = penalty.scheduled or callable(step_size)
 
     def init(params: optax.Params) -> PenaltyState | optax.EmptyState:

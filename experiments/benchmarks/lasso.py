@@ -91,12 +91,12 @@ def judge(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, d
     return scores
 
 
-def run(config: LassoBenchmark, console: Console, advance: Callable[[int], None]) -> None:
+def run(config: LassoBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
     """Judges, prints the table and, where `config.out` is set, saves the numbers with what made them."""
     began = time.perf_counter()
     with jax.enable_x64(True):
         scores = judge(config, advance)
-    made_by = provenance(config, "python -m experiments bench lasso", time.perf_counter() - began)
+    made_by = provenance(config, command, time.perf_counter() - began)
     title = f"The lasso at λ = {config.share:g} λ_max after {config.steps:,} steps, diabetes data, float64"
     table = Table(title=title, title_justify="left")
     for heading in ("optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"):

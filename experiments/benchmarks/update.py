@@ -82,11 +82,11 @@ def measure(config: UpdateBenchmark, advance: Callable[[int], None]) -> dict[str
     }
 
 
-def run(config: UpdateBenchmark, console: Console, advance: Callable[[int], None]) -> None:
+def run(config: UpdateBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
     """Measures, prints the table and, where `config.out` is set, saves the numbers with what made them."""
     began = time.perf_counter()
     numbers = measure(config, advance)
-    made_by = provenance(config, "python -m experiments bench update", time.perf_counter() - began)
+    made_by = provenance(config, command, time.perf_counter() - began)
     table = Table(
         title=f"One update of {config.parameters:,} float32 weights, {made_by['devices'][0]}, {config.rounds} paired rounds",
         title_justify="left",

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
 
 
-def start(*words):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200"}
+def start(*words, platform="cpu"):
+    environment = {**os.environ, "JAX_PLATFORMS": platform, "COLUMNS": "200"}
     command = [sys.executable, "-m", "experiments", *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -40,7 +40,8 @@ def test_the_main_job_writes_everything(tmp_path):
     assert made_by["config"]["sweep"]["l1"] == [0.001]
     assert made_by["command"].startswith("python -m experiments --out")
     with xr.open_dataset(out / "digits.nc", engine="netcdf4") as records:
-        assert json.loads(records.attrs["made_by"]) == made_by
+        told = json.loads(records.attrs["made_by"])
+        assert {**told, "seconds": 0, "files": sorted(files)} == {**made_by, "seconds": 0}
         assert records.sizes["run"] == 2 * (1 + 1 + 1 + 10 + 10)
     assert {path.name for path in tmp_path.iterdir()} == {"results"}
 
@@ -66,11 +67,13 @@ MISTAKES = {
     "too many rows": (["--train-size", "1797"], "train-size: expected 10 to 1787 rows, got 1797"),
     "unknown command": (["plot"], "error: unknown command 'plot'"),
     "unknown benchmark": (["bench", "plot"], "error: bench: expected `bench update` or `bench lasso`, got 'plot'"),
+    "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
+    "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
     "foreign folder": (
         ["--out", "jaxreg"],
         "error: out: expected an empty, a new or a results folder, as it is replaced, got jaxreg, which holds other files",
     ),
-    "no devices": (["--devices", "0"], "devices: expected at least 1, got 0"),
+    "no devices": (["--devices", "0"], "devices: expected 1 to 512, got 0"),
 }
 
 
@@ -92,21 +95,38 @@ def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
     assert "Traceback" not in said
 
 
-def test_an_interrupt_leaves_earlier_results_as_they_were(tmp_path):
+@pytest.mark.parametrize("wait", [0.2, 1.0, 2.5])
+def test_an_interrupt_leaves_earlier_results_as_they_were(tmp_path, wait):
     out = tmp_path / "results"
-    assert run("--out", out, *SMALL)[0] == 0
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    out.mkdir()
     process = start("--out", out, "--training.epochs", "100000")
     deadline = time.monotonic() + 120
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1)
+        time.sleep(0.05)
+    time.sleep(wait)
     process.send_signal(signal.SIGINT)
-    said, err = process.communicate(timeout=300)
+    said, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "interrupted: nothing was written" in said
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    assert not list(out.iterdir())
+
+
+def test_a_diverged_study_says_so_and_is_saved(tmp_path):
+    rates = ["--training.learning-rate", "1e38", "--drawing.learning-rate", "1e38"]
+    status, said = run("--out", tmp_path / "results", *SMALL, *rates)
+    assert status == 0, said
+    assert "diverged, and read nan: 49 of 49 networks: the drawn network, before; the drawn network, L1;" in said
+    assert "and 41 more" in said
+    assert (tmp_path / "results" / "L1_2.png").exists()
+
+
+def test_a_backend_that_is_not_there_gets_one_clear_line(tmp_path):
+    process = start("--out", tmp_path / "results", platform="cuda")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "error: devices: JAX cannot start its backend" in out
+    assert "Traceback" not in out + err
 
 
 def test_bench_update_prints_bytes_and_ratios(tmp_path):

@@ -31,6 +31,16 @@ AT_CONSTRUCTION = {
     "step < 0": (lambda: jaxreg.proximal_step(jaxreg.L1(1.0), -0.1), ValueError, "step_size must not be negative, got -0.1"),
     "step text": (lambda: jaxreg.prox_l1(0.1, "fast"), TypeError, "step_size must be a number"),
     "rate < 0": (lambda: jaxreg.prox_adam(-1e-3, jaxreg.L1(1.0)), ValueError, "learning_rate must not be negative"),
+    "rate of many": (
+        lambda: jaxreg.prox_sgd(jnp.ones(3), jaxreg.L1(1.0)),
+        ValueError,
+        r"learning_rate must be one number.*\(3,\)",
+    ),
+    "not called": (
+        lambda: jaxreg.proximal(optax.adam, jaxreg.L1(1.0), 0.1),
+        TypeError,
+        "direction must be a transformation",
+    ),
     "axis text": (lambda: jaxreg.GroupL2(0.1, axis="in"), TypeError, "GroupL2: axis must be an int or a tuple"),
     "axis twice": (lambda: jaxreg.GroupL2(0.1, axis=(1, 1)), ValueError, r"axis must name .* got \(1, 1\)"),
     "no axis": (lambda: jaxreg.GroupL2(0.1, axis=()), ValueError, "at least one axis"),
@@ -81,6 +91,13 @@ AT_INIT = {
         "mask: expected True or False at kernel, got 1.0",
     ),
     "mask arrays": (jaxreg.L1(0.1), lambda p: p, PARAMS, TypeError, "mask: expected True or False at bias"),
+    "mask text": (
+        jaxreg.L1(0.1),
+        {"kernel": "yes", "bias": True},
+        PARAMS,
+        TypeError,
+        "mask: expected True or False at kernel, got 'yes'",
+    ),
     "a grid": (jaxreg.L1(jnp.ones(7)), None, PARAMS, ValueError, r"strength of shape \(7,\).*jax.vmap"),
 }
 
@@ -114,6 +131,19 @@ def test_a_preconditioner_of_another_direction_is_refused():
     tx = jaxreg.proximal(optax.scale_by_adam(), jaxreg.L1(0.1), 0.1, jaxreg.preconditioners.rss())
     with pytest.raises(ValueError, match="expected one ScaleByRssState .* found 0 in ScaleByAdamState"):
         tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
+def test_a_preconditioner_that_was_not_called_is_refused():
+    tx = jaxreg.proximal(optax.scale_by_adam(), jaxreg.L1(0.1), 0.1, jaxreg.preconditioners.adam)
+    with pytest.raises(TypeError, match=r"preconditioner gave .* must be called, as preconditioners.adam\(\)"):
+        tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+
+
+@pytest.mark.parametrize("factory", [jaxreg.prox_adam, jaxreg.prox_sgd])
+def test_a_mask_that_optax_takes_for_a_schedule_is_no_silent_nothing(factory):
+    tx = optax.inject_hyperparams(factory)(learning_rate=0.1, penalty=jaxreg.L1(0.1), mask=jaxreg.kernels)
+    with pytest.raises(TypeError, match='kernels: expected parameters, got a step count.*static_args="mask"'):
+        tx.init(PARAMS)
 
 
 def test_what_is_not_known_yet_passes():

@@ -94,6 +94,30 @@ def test_nnx(name):
         assert jaxreg.sparsity(params).leaves["hidden/kernel"].dead_inputs > 0
 
 
+def test_kernels_are_no_biases_whatever_their_rank():
+    attention = nnx.state(nnx.MultiHeadAttention(2, 6, decode=False, rngs=nnx.Rngs(0)), nnx.Param)
+    assert set(jaxreg.sparsity(attention, jaxreg.kernels).leaves) == {
+        f"{name}/kernel" for name in ("key", "query", "value", "out")
+    }
+    convolution = eqx.filter(eqx.nn.Conv2d(3, 4, 3, key=jax.random.key(0)), eqx.is_inexact_array)
+    assert set(jaxreg.sparsity(convolution, jaxreg.kernels).leaves) == {"weight"}
+
+
+def test_equinox_layouts_and_masks():
+    model = eqx.nn.Linear(5, 2, key=jax.random.key(0))
+    model = eqx.tree_at(lambda m: m.weight, model, model.weight.at[:, :3].set(0))
+    params = eqx.filter(model, eqx.is_inexact_array)
+    leaf = jaxreg.sparsity(params, input_axis=-1, unit_axis=-2).leaves["weight"]
+    assert (int(leaf.dead_inputs), int(leaf.dead_units)) == (3, 0)
+    # A mask made in advance is a module too, and callable like one.
+    explicit = jaxreg.prox_adam(1e-1, jaxreg.L1(1.0), mask=jaxreg.kernels(params))
+    updates, _ = explicit.update(params, explicit.init(params), params)
+    by_function = jaxreg.prox_adam(1e-1, jaxreg.L1(1.0), mask=jaxreg.kernels)
+    expected, _ = by_function.update(params, by_function.init(params), params)
+    assert jnp.array_equal(updates.weight, expected.weight)
+    assert jnp.array_equal(updates.bias, expected.bias)
+
+
 def test_equinox():
     model = eqx.nn.MLP(6, 1, 8, 1, activation=jnp.tanh, key=jax.random.key(1))
     params, static = eqx.partition(model, eqx.is_inexact_array)

@@ -86,6 +86,12 @@ def test_sparsity_goes_through_jit_and_counts_nan_as_alive():
     assert int(report.nonzeros) == 1 and int(report.leaves["w"].dead_units) == 1
 
 
+def test_leaves_whose_names_meet_are_all_counted():
+    report = jaxreg.sparsity({"a/b": jnp.ones(3), "a": {"b": jnp.zeros(5)}})
+    assert (int(report.nonzeros), report.size) == (3, 8)
+    assert set(jaxreg.sparsity({"attention": {"value": jnp.ones(2)}}).leaves) == {"attention/value"}
+
+
 def test_sparsity_of_nothing():
     assert np.isnan(jaxreg.sparsity({}).fraction)
     assert "total" in str(jaxreg.sparsity({"gone": None}))

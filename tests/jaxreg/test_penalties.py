@@ -194,6 +194,83 @@ def test_gradient_of_the_group_prox_in_a_diagonal_metric():
     check_grads(penalty.prox, (jnp.asarray(x), jnp.asarray(step)), order=1, modes=["rev"], rtol=1e-5)
 
 
+def test_second_derivatives_of_the_group_prox():
+    step = jnp.array([0.1, 1.0])
+
+    def shrunk(strength):
+        return jnp.sum(jaxreg.GroupL2(strength).prox(jnp.array([1.0, 2.0]), step))
+
+    slope = jax.grad(shrunk)
+    numerical = (slope(0.7 + 1e-5) - slope(0.7 - 1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.grad(slope)(0.7), numerical, rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [[1e-15, 10.0], [0.0, 10.0], [1e-30, 1e30]])
+def test_very_uneven_steps_overflow_nothing_in_float32(steps):
+    step, x = np.array(steps, np.float32), np.ones(2, np.float32)
+    u = np.asarray(jaxreg.GroupL2(1.0).prox(x, step), np.float64)
+    # The first weight cannot move, so the second shrinks by the factor s/(s + t) of its own.
+    s = np.linalg.norm(u)
+    np.testing.assert_allclose(u, [1, s / (s + steps[1])], rtol=1e-5)
+
+
+def test_without_strength_the_prox_is_the_identity_and_so_is_its_derivative():
+    for x in (0.0, 1.0):
+        assert jax.grad(lambda x: jaxreg.L1(0.0).prox(x, 1.0))(x) == 1
+    assert jax.grad(lambda strength: jaxreg.L1(strength).prox(0.0, 1.0))(0.0) == 0
+    assert jax.grad(lambda strength: jaxreg.L1(strength).prox(2.0, 0.5))(1.0) == -0.5
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_empty_arrays(shape):
+    for penalty in (jaxreg.L1(0.1), jaxreg.ElasticNet(0.1, 0.1), jaxreg.GroupL2(0.1, 0), jaxreg.GroupL2(0.1, 1)):
+        assert penalty.value(np.zeros(shape)) == 0
+        assert penalty.prox(np.zeros(shape), np.ones(shape)).shape == shape
+        assert penalty.critical_strength(np.zeros(shape)) == 0
+
+
+def test_critical_strength_never_hides_nan():
+    for penalty in (jaxreg.L1(1.0), jaxreg.SquaredL2(1.0), jaxreg.ElasticNet(1.0, 1.0), jaxreg.GroupL2(1.0)):
+        assert np.isnan(penalty.critical_strength(np.array([np.nan, 1.0])))
+
+
+@jaxreg.penalty_class
+class NonNegative(jaxreg.Penalty):
+    """R(x) = 0 where x ≥ 0 and λ|x| below: a penalty of a user's own."""
+
+    strength: float
+
+    def value(self, x):
+        return self.strength * jnp.sum(jnp.maximum(-x, 0))
+
+    def prox(self, x, step):
+        return jnp.where(x < 0, jnp.minimum(x + step * self.strength, 0), x)
+
+    def subgradient(self, x):
+        return jnp.where(x < 0, -self.strength, 0.0)
+
+    def violation(self, x, gradient):
+        inside = jnp.maximum(jnp.maximum(-gradient, gradient - self.strength), 0)
+        return jnp.where(x == 0, inside, jnp.abs(gradient + self.subgradient(x)))
+
+    def critical_strength(self, gradient):
+        return jnp.where(jnp.min(gradient) < 0, jnp.inf, jnp.max(gradient))
+
+
+def test_a_penalty_of_ones_own_works_everywhere():
+    with jax.numpy_dtype_promotion("standard"):
+        w, target = jnp.array([1.0, 1.0]), jnp.array([2.0, -0.4])
+        penalty = NonNegative(0.5)
+        tx = jaxreg.prox_adam(0.1, penalty)
+        state = tx.init(w)
+        for _ in range(600):
+            updates, state = tx.update(w - target, state, w)
+            w = w + updates
+        np.testing.assert_allclose(w, [2.0, 0.0], atol=1e-6)
+        assert jaxreg.kkt_residual(penalty, w, w - target) < 1e-6
+        assert jax.vmap(lambda p: p.value(jnp.array([-1.0])))(NonNegative(jnp.arange(3.0))).tolist() == [0, 1, 2]
+
+
 def test_group_equation_is_solved_over_twelve_orders_of_magnitude():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20_000, 8)) * 10 ** rng.uniform(-4, 4, size=(20_000, 8))
@@ -245,10 +322,11 @@ def test_the_result_keeps_the_dtype_and_zeros_are_positive(penalty, dtype):
 
 
 def test_bfloat16_weights_are_shrunk_in_float32():
-    # In bfloat16, 1 − 1e-3 rounds back to 1 whichever way; the threshold itself must not be rounded first.
-    x = jnp.asarray([0.01], jnp.bfloat16)
-    wide = jaxreg.L1(1e-3).prox(x.astype(jnp.float32), 1.003)
-    assert jaxreg.L1(1e-3).prox(x, 1.003) == wide.astype(jnp.bfloat16)
+    x = jnp.asarray(0.8984375, jnp.bfloat16)
+    wide = (x.astype(jnp.float32) - jnp.float32(0.433) * jnp.float32(0.59)).astype(jnp.bfloat16)
+    narrow = x - jnp.bfloat16(0.433) * jnp.bfloat16(0.59)
+    assert wide != narrow  # these numbers can tell the one from the other
+    assert jaxreg.L1(0.433).prox(x, 0.59) == wide
 
 
 def test_one_trace_serves_every_strength():

@@ -197,6 +197,25 @@ def test_gradients_go_through_the_update(name):
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(slopes))
 
 
+@every_link
+def test_donated_buffers(name):
+    tx = LINKS[name]()
+
+    def step(params, state, gradient):
+        updates, state = tx.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state
+
+    expected = steps_with(tx, tree(), tree(1))[0]
+    params, _ = jax.jit(step, donate_argnums=(0, 1))(tree(), tx.init(tree()), tree(1))
+    chex.assert_trees_all_close(params, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_may_be_plain_numbers():
+    tx = jaxreg.prox_sgd(0.1, jaxreg.L1(1.0))
+    updates, _ = tx.update({"w": 0.5}, tx.init({"w": 1.0}), {"w": 1.0})
+    assert float(updates["w"]) == pytest.approx(-0.15)
+
+
 def test_injected_strengths_follow_their_schedule():
     schedule = optax.linear_schedule(0.0, 0.3, 3)
     factory = optax.inject_hyperparams(
