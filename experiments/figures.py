@@ -181,7 +181,7 @@ def ridges(axes: Axes, weights: list[np.ndarray], paint: list) -> None:
 def by_layer(axes: Axes, records: xr.Dataset, method: str, strengths: np.ndarray, name: str, scale: float) -> None:
     """A line a layer against λ, the unpenalised network at the left end."""
     methods, of = records["method"].values, records["strength"].values
-    places = np.concatenate([[strengths[0] / 4], strengths])
+    places = np.concatenate([[strengths[0] / 7], strengths])
     for layer in range(records.sizes["layer"]):
         values = records[name].values[:, layer].astype(float) * scale
         picked = [values[methods == "none"], *(values[(methods == method) & (of == strength)] for strength in strengths)]
