@@ -13,6 +13,7 @@ import io
 import itertools
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -25,7 +26,8 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.config import QUICK, LassoBenchmark, SettingError, Study, UpdateBenchmark
+import jaxreg
+from experiments.config import QUICK, LassoBenchmark, SettingError, Study, UpdateBenchmark, require
 
 INTERRUPTED = 130
 """The exit status that shells give a program stopped by Ctrl-C."""
@@ -48,14 +50,17 @@ def main(words: list[str]) -> int:
             raise SettingError(f"unknown command {words[0]!r}: expected no command, or bench; see --help")
         else:
             study(words, console)
-    except SettingError as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False)
+    except (SettingError, jaxreg.SweepMismatchError) as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     except OSError as error:
-        console.print(f"error: results could not be written: {error}", style="red", markup=False, highlight=False)
+        console.print(
+            f"error: results could not be written: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         return 1
-    except KeyboardInterrupt:
-        console.print("interrupted: nothing was written, earlier results are as they were", markup=False)
+    except KeyboardInterrupt as interrupt:
+        told = str(interrupt) or "nothing new was kept"
+        console.print(f"interrupted: {told}; earlier results are as they were", markup=False, soft_wrap=True)
         return INTERRUPTED
     return 0
 
@@ -64,21 +69,22 @@ def study(words: list[str], console: Console) -> None:
     """The main job: sweep, drawing, records, table and figures."""
     default = QUICK if "--quick" in words else Study()
     config = parse(Study, words, "python -m experiments", OVERVIEW, default)
-    use_devices(config.devices)
+    keep_compiled(config.cache)
+    used = use_devices(config.devices)
 
     # Only now, as these initialise what the settings above decide, and --help should not wait for them.
-    from experiments import engine, records, report
+    from experiments import records, report
     from experiments.studies import l1_l2
 
     began = time.perf_counter()
     records.check_replaceable(config.out)
-    mesh = engine.spread(config.devices)
     runs = l1_l2.plan(config).sizes["run"]
-    console.print(f"{runs} networks on {mesh.size} {mesh.devices.flat[0].platform} device(s); the first chunk compiles")
+    console.print(f"{runs} networks on {used} {jax.devices()[0].platform} device(s)")
     made_by = functools.partial(provenance_of, config, words, began)
+    chunks = config.out.resolve().with_name(f".{config.out.resolve().name}.chunks")
     with records.replacing(config.out, made_by) as folder:
         with progress(console, "training", runs) as advance:
-            swept = l1_l2.sweep(config, mesh, advance)
+            swept = l1_l2.sweep(config, advance, chunks)
         with progress(console, "drawing the small network", 1) as advance:
             drawn = l1_l2.draw(config.drawing)
             advance(1)
@@ -86,6 +92,8 @@ def study(words: list[str], console: Console) -> None:
         records.save_dataset(swept, folder / "digits.nc", made_by())
         records.save_dataset(drawn, folder / "wine.nc", made_by())
         report.write_markdown(swept, command_of(words), folder / "summary.md")
+    # The records hold it all now.
+    shutil.rmtree(chunks, ignore_errors=True)
     console.print(report.summary_table(swept))
     lost = report.diverged_drawings(drawn) + report.diverged(swept)
     if lost:
@@ -177,10 +185,32 @@ def remember_interrupt(number: int, frame: Any) -> None:
     interrupts.append(number)
 
 
-def use_devices(count: int | None) -> None:
-    """Makes every CPU core, or `count` of them, a device of JAX; a GPU, where JAX finds one, is used as it is."""
+def use_devices(count: int | None) -> int:
+    """Makes every CPU core, or `count` of them, a device of JAX; a GPU, where JAX finds one, is used as it is.
+
+    Returns:
+        How many devices will be used.
+
+    Raises:
+        SettingError: more were asked for than there are, or JAX's backend cannot be used.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", count or usable or 1)
+    try:
+        found = jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the second is what JAX 0.10 says of a platform without a plugin
+        asked = os.environ.get("JAX_PLATFORMS", "not set")
+        raise SettingError(f"devices: JAX cannot start its backend (JAX_PLATFORMS {asked}): {error}") from error
+    what = f"at most {len(found)}, the {found[0].platform} devices that JAX sees"
+    require(count is None or count <= len(found), "devices", what, count)
+    return count or len(found)
+
+
+def keep_compiled(folder: Path | None) -> None:
+    """Turns JAX's persistent compilation cache on, for programs that took a while to compile."""
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder.expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 @contextlib.contextmanager

@@ -100,6 +100,8 @@ class Study:
     drawing: Drawing = Drawing()
     devices: int | None = None
     """JAX devices to spread the runs over: by default one for each CPU core, or every GPU."""
+    cache: Path | None = Path("~/.cache/jaxreg")
+    """Folder where JAX keeps compiled programs, so that a second start does not compile again; None keeps none."""
     quick: bool = False
     """A small version, in under 20 seconds: fewer seeds, strengths and epochs. Any setting given beside it still holds."""
 

@@ -10,6 +10,9 @@ A penalty is a noun (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`), a way of apply
 """
 
 from jaxreg import preconditioners as preconditioners
+from jaxreg._chunks import SweepMismatchError as SweepMismatchError
+from jaxreg._grids import Grid as Grid
+from jaxreg._grids import grid as grid
 from jaxreg._pytrees import penalty_class as penalty_class
 from jaxreg._tree import kernels as kernels
 from jaxreg.measures import Sparsity as Sparsity
@@ -34,6 +37,8 @@ from jaxreg.penalties import ElasticNet as ElasticNet
 from jaxreg.penalties import GroupL2 as GroupL2
 from jaxreg.penalties import Penalty as Penalty
 from jaxreg.penalties import SquaredL2 as SquaredL2
+from jaxreg.sweeps import Runs as Runs
+from jaxreg.sweeps import sweep as sweep
 from jaxreg.transforms import PenaltyState as PenaltyState
 from jaxreg.transforms import add_l1 as add_l1
 from jaxreg.transforms import add_l2 as add_l2

@@ -11,6 +11,7 @@ that holds, with mean ± standard error over the seeds.
 import functools
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from experiments import data, engine
+import jaxreg
+from experiments import data
 from experiments.config import Drawing, Study, Training
 from experiments.model import initial, kernels_of
 from experiments.train import Strengths, accuracy, fit, train
@@ -64,12 +66,12 @@ def strengths_of(runs: xr.Dataset) -> Strengths:
     return Strengths(**places)
 
 
-def sweep(config: Study, mesh: jax.sharding.Mesh, advance: Callable[[int], None]) -> xr.Dataset:
+def sweep(config: Study, advance: Callable[[int], None], folder: Path | None = None) -> xr.Dataset:
     """Trains every run of the plan on the digits.
 
     Args:
-        config: the study's settings. mesh: the devices, from `engine.spread`.
-        advance: told how many runs were finished.
+        config: the study's settings. advance: told how many runs were finished.
+        folder: where finished chunks are kept, so that an interrupted study goes on; None keeps nothing.
 
     Returns:
         Records along `run`: metrics, per-layer arrays along `layer`, and for the first seed's runs (`shown`) the kernels
@@ -79,11 +81,14 @@ def sweep(config: Study, mesh: jax.sharding.Mesh, advance: Callable[[int], None]
     widths = (rows.inputs.shape[1], *config.hidden, 10)
     runs = plan(config)
 
-    def one(run: tuple[jax.Array, Strengths], rows: data.Rows) -> dict[str, jax.Array]:
+    def one(_: jax.Array, run: tuple[jax.Array, Strengths], rows: data.Rows) -> dict[str, jax.Array]:
+        # The seed is the key: it pairs the methods, which share split, initial weights and order of batches.
         seed, strengths = run
         return fit(seed, strengths, rows, widths, config.train_size, config.training)
 
-    results = engine.run_all(one, (runs["seed"].values, strengths_of(runs)), rows, mesh, advance)
+    every = (runs["seed"].values, strengths_of(runs))
+    swept = jaxreg.sweep(one, every, rows, devices=config.devices, folder=folder, progress=advance)
+    results = swept.outputs
     weights = results.pop("weights")
     for name, values in results.items():
         runs[name] = ((("run", "layer") if values.ndim == 2 else "run"), values)
@@ -92,7 +97,7 @@ def sweep(config: Study, mesh: jax.sharding.Mesh, advance: Callable[[int], None]
     sizes = [inputs * outputs for inputs, outputs in itertools.pairwise(widths)]
     return runs.assign_coords(
         shown_run=("shown", shown), weight_layer=("weight", np.repeat(np.arange(len(sizes)), sizes).astype(np.int8))
-    ).assign(run_diverged=("run", ~np.isfinite(results["train_loss"])))
+    ).assign(run_diverged=("run", swept.diverged))
 
 
 def draw(config: Drawing) -> xr.Dataset:

@@ -95,21 +95,56 @@ def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("wait", [0.2, 1.0, 2.5])
-def test_an_interrupt_leaves_earlier_results_as_they_were(tmp_path, wait):
-    out = tmp_path / "results"
-    out.mkdir()
-    process = start("--out", out, "--training.epochs", "100000")
+def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
+    out, chunks = tmp_path / "results", tmp_path / ".results.chunks"
+    words = ["--out", out, "--cache", "None", "--sweep.seeds", "3", "--training.epochs", "400", "--drawing.steps", "20"]
+    process = start(*words)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+    while not list(chunks.glob("chunk-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted: stopped after " in said
+    assert "earlier results are as they were" in said
+    assert {path.name for path in tmp_path.iterdir()} == {".results.chunks"}
+    kept = {path.name: path.stat().st_mtime_ns for path in chunks.glob("chunk-*")}
+    assert 1 <= len(kept) < 8
+
+    status, said = run(*words, "--train-size", "300")
+    assert status == 2
+    assert "holds the chunks of another sweep (program:" in said
+
+    process = start(*words)
+    while len(list(chunks.glob("chunk-*"))) <= len(kept) and process.poll() is None:
+        time.sleep(0.02)
+    assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in chunks.glob("chunk-*")}.items()
+    said, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+
+
+@pytest.mark.parametrize("wait", [0.2, 1.5])
+def test_an_early_interrupt_leaves_nothing_behind_but_chunks(tmp_path, wait):
+    process = start("--out", tmp_path / "results", "--cache", "None")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(wait)
     process.send_signal(signal.SIGINT)
     said, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "interrupted: nothing was written" in said
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]
-    assert not list(out.iterdir())
+    assert "interrupted: " in said
+    assert {path.name for path in tmp_path.iterdir()} <= {".results.chunks"}
+
+
+def test_a_second_start_finds_its_program_compiled(tmp_path):
+    words = ["--out", tmp_path / "results", "--cache", tmp_path / "cache", *SMALL]
+    assert run(*words)[0] == 0
+    compiled = {path.name for path in (tmp_path / "cache").iterdir() if path.name.endswith("-cache")}
+    assert compiled
+    assert run(*words)[0] == 0
+    assert {path.name for path in (tmp_path / "cache").iterdir() if path.name.endswith("-cache")} == compiled
 
 
 def test_a_diverged_study_says_so_and_is_saved(tmp_path):

@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 
 import jaxreg
-from experiments import data, engine, figures, records, report
+from experiments import data, figures, records, report
 from experiments.config import Drawing, Study, Sweep, Training
 from experiments.model import initial, kernels_of
 from experiments.studies import l1_l2
@@ -31,7 +31,7 @@ TINY = Study(
 
 @pytest.fixture(scope="module")
 def swept():
-    return l1_l2.sweep(TINY, engine.spread(2), lambda _: None)
+    return l1_l2.sweep(dataclasses.replace(TINY, devices=2), lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_the_unpenalised_network_learns(swept):
 @pytest.mark.parametrize("devices", [1, 3])
 def test_devices_do_not_change_the_numbers(swept, devices):
     plan = l1_l2.plan(TINY)
-    alone = l1_l2.sweep(TINY, engine.spread(devices), lambda _: None)
+    alone = l1_l2.sweep(dataclasses.replace(TINY, devices=devices), lambda _: None)
     assert alone.sizes["run"] == plan.sizes["run"] == 27
     # One device is compiled into another program, with rounding errors of its own.
     np.testing.assert_allclose(alone["weights"], swept["weights"], atol=0 if devices > 1 else 2e-3)
@@ -140,44 +140,14 @@ def test_a_run_of_the_sweep_is_a_fit_by_itself(swept):
     assert float(alone["norm"]) == pytest.approx(float(swept["norm"][run]), rel=1e-3)
 
 
-def test_runs_that_share_a_device_get_the_same_numbers(swept):
-    plan = l1_l2.plan(TINY)
-    together = engine.run_all(
-        lambda run, rows: fit(*run, rows, (64, 16, 10), 200, TINY.training),
-        (plan["seed"].values, l1_l2.strengths_of(plan)), data.digits(), engine.spread(2), lambda _: None, at_once=3,
-    )  # fmt: skip
-    np.testing.assert_allclose(together["test_accuracy"], swept["test_accuracy"], atol=3e-3)
-    np.testing.assert_allclose(together["norm"], swept["norm"], rtol=1e-2)
-    np.testing.assert_allclose(together["zero_fraction"], swept["zero_fraction"], atol=1e-2)
-
-
-def test_the_engine_compiles_once_and_counts_every_run():
-    traces, heard = [], []
-
-    def fit(run, data):
-        traces.append(run)
-        return {"sum": run + data, "vector": jnp.full(3, run)}
-
-    results = engine.run_all(fit, np.arange(37.0, dtype=np.float32), np.float32(100), engine.spread(2), heard.append)
-    np.testing.assert_array_equal(results["sum"], np.arange(37) + 100)
-    np.testing.assert_array_equal(results["vector"], np.arange(37)[:, None] + np.zeros(3))
-    assert [count for count in heard if count] == [16, 16, 5]
-    assert len(traces) == 1
-
-
-def test_more_devices_than_there_are():
-    with pytest.raises(ValueError, match="devices: expected at most 8, the cpu devices that JAX sees, got 9"):
-        engine.spread(9)
-
-
 def test_a_diverged_run_is_named_and_leaves_the_others_alone(swept):
     plan = l1_l2.plan(TINY)
     strengths = l1_l2.strengths_of(plan)
     broken = strengths._replace(coupled_l2=np.where(np.arange(27) == 20, np.nan, strengths.coupled_l2).astype(np.float32))
-    results = engine.run_all(
-        lambda run, rows: fit(*run, rows, (64, 16, 10), 200, TINY.training),
-        (plan["seed"].values, broken), data.digits(), engine.spread(2), lambda _: None,
-    )  # fmt: skip
+    results = jaxreg.sweep(
+        lambda _, run, rows: fit(*run, rows, (64, 16, 10), 200, TINY.training),
+        (plan["seed"].values, broken), data.digits(), devices=2,
+    ).outputs  # fmt: skip
     assert np.isnan(results["train_loss"][20])
     assert all(np.isnan(values[20]).all() for name, values in results.items() if name != "weights")
     assert np.isfinite(np.delete(results["train_loss"], 20)).all()

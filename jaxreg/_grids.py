@@ -1,0 +1,89 @@
+"""Grids of hyperparameters: named axes, the runs they span, and results laid out over them again."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Named axes, each a tree of arrays with one leading axis; made by `grid`.
+
+    Attributes:
+        axes: from an axis's name to its values.
+    """
+
+    axes: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, in order."""
+        return tuple(len(jax.tree.leaves(values)[0]) for values in self.axes.values())
+
+    @property
+    def size(self) -> int:
+        """Number of runs: every combination."""
+        return math.prod(self.shape)
+
+    def runs(self) -> dict[str, Any]:
+        """Every combination, the last axis fastest: from an axis's name to its values, one a run."""
+        places = np.unravel_index(np.arange(self.size), self.shape)
+        return {
+            name: jax.tree.map(lambda leaf, place=place: leaf[place], values)
+            for (name, values), place in zip(self.axes.items(), places, strict=True)
+        }
+
+    def coordinates(self) -> dict[str, tuple[str, np.ndarray]]:
+        """For each leaf of one dimension, its axis and its values: what labels the results."""
+        found = {}
+        for name, values in self.axes.items():
+            leaves = jax.tree_util.tree_leaves_with_path(values)
+            for path, leaf in leaves:
+                label = name if len(leaves) == 1 else f"{name}.{jax.tree_util.keystr(path, simple=True, separator='.')}"
+                if leaf.ndim == 1:
+                    found[label] = (name, leaf)
+        return found
+
+    def describe(self, run: int) -> str:
+        """A run's place on the grid, in words: `penalty = 0.001, seed = 3`."""
+        place = dict(zip(self.axes, np.unravel_index(run, self.shape), strict=True))
+        return ", ".join(f"{label} = {values[place[axis]]:.6g}" for label, (axis, values) in self.coordinates().items())
+
+
+def grid(**axes: Any) -> Grid:
+    """A grid over every combination of its axes.
+
+        jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-5, -1, 32)), seed=range(5))
+
+    Args:
+        axes: each a range, a list, an array, or a tree of arrays such as a penalty, whose leading axes have one length;
+            scalars in a tree hold along the whole axis. An axis named `seed` gives each run its key.
+
+    Raises:
+        ValueError: no axis, an axis without an array, of several lengths, or empty. TypeError: an axis that is no numbers.
+    """
+    if not axes:
+        raise ValueError("grid: expected at least one axis, as in grid(penalty=jaxreg.L1(strengths), seed=range(5))")
+    return Grid({name: as_axis(name, values) for name, values in axes.items()})
+
+
+def as_axis(name: str, values: Any) -> Any:
+    """One axis as a tree of NumPy arrays with a shared leading axis."""
+    listed = isinstance(values, range) or (isinstance(values, list | tuple) and all(np.ndim(value) == 0 for value in values))
+    tree = np.asarray(values) if listed else values
+    try:
+        arrays = jax.tree.map(lambda leaf: np.asarray(jnp.asarray(leaf)), tree)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"grid: {name} must hold numbers, got {values!r}: {error}") from None
+    lengths = {len(leaf) for leaf in jax.tree.leaves(arrays) if leaf.ndim}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            f"grid: {name} must have one leading axis that is not empty, got lengths {sorted(lengths)}; "
+            "for one value write a list of one"
+        )
+    (length,) = lengths
+    return jax.tree.map(lambda leaf: leaf if leaf.ndim else np.full(length, leaf), arrays)
