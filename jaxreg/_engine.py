@@ -38,12 +38,16 @@ def mesh_of(devices: int | None) -> Mesh:
     return Mesh(np.array(found[:devices]), ("runs",), axis_types=(AxisType.Auto,))
 
 
-def lower_chunk(fit: Callable[[Any, Any], Any], runs: Any, data: Any, mesh: Mesh, at_once: int) -> tuple[Any, Any]:
-    """The program that fits one chunk of runs, traced and lowered, and the shapes of its results.
+@functools.lru_cache(maxsize=16)
+def chunk_program(fit: Callable[[Any, Any], Any], mesh: Mesh, at_once: int) -> Any:
+    """The jitted program that fits one chunk of runs; the same one for the same arguments, so that it compiles once.
 
     Args:
-        fit: from one run and the data to a tree of arrays. runs: a chunk of runs, leaves (chunk, …).
-        data: the same for all runs. mesh: whose size divides the chunk. at_once: runs that a device takes together.
+        fit: from one run and the data to a tree of arrays. mesh: whose size divides every chunk.
+        at_once: runs that a device takes together.
+
+    Returns:
+        A function of a chunk of runs, leaves (chunk, …), and of the data, which is the same for all of them.
     """
 
     def share(runs: Any, data: Any) -> Any:
@@ -51,9 +55,7 @@ def lower_chunk(fit: Callable[[Any, Any], Any], runs: Any, data: Any, mesh: Mesh
 
     spread = jax.shard_map(share, mesh=mesh, in_specs=(P("runs"), P()), out_specs=P("runs"), check_vma=False)
     over_runs, everywhere = NamedSharding(mesh, P("runs")), NamedSharding(mesh, P())
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (runs, data))
-    traced = jax.jit(spread, in_shardings=(over_runs, everywhere), out_shardings=over_runs).trace(*shapes)
-    return traced.lower(), traced.out_info
+    return jax.jit(spread, in_shardings=(over_runs, everywhere), out_shardings=over_runs)
 
 
 def runs_that_fit(fit: Callable[[Any, Any], Any], run: Any, data: Any, device: jax.Device, most: int) -> int:

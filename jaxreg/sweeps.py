@@ -11,11 +11,13 @@
 
     jaxreg.sweep(fit, grid, data, folder="sweep")       # chunks on disk; killed and started again, it goes on
 
-The program is compiled once. On a CPU make every core a device first: `jax.config.update("jax_num_cpu_devices", n)`.
+A program is compiled once, and kept for the next sweep of the same fit and shapes. On a CPU make every core a device
+first: `jax.config.update("jax_num_cpu_devices", n)`.
 """
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import signal
@@ -27,6 +29,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from jaxreg import _engine
@@ -120,11 +123,7 @@ def sweep(
     runs = (numbers, table["seed"].astype(np.uint32) if seeded else numbers, without_seeds(table, hyperparams, seeds))
     shared = jax.tree.map(np.asarray, (jax.random.key_data(jax.random.key(0) if key is None else key), data))
 
-    def one(run: Any, shared: Any) -> Any:
-        (number, seed, values), (base, data) = run, shared
-        own = jax.random.key(seed) if seeded else jax.random.fold_in(jax.random.wrap_key_data(base), number)
-        return fit(own, values, data)
-
+    one = run_of(fit, seeded)
     mesh = _engine.mesh_of(devices)
     first = mesh.devices.flat[0]
     share = -(-axes.size // mesh.size)
@@ -132,15 +131,31 @@ def sweep(
     together = min(at_once or _engine.runs_that_fit(one, single, shared, first, share), share)
     each = min(chunk or (_engine.CPU_RUNS_PER_CHUNK if first.platform == "cpu" else together), share)
     size = each * mesh.size
-    lowered, shapes = _engine.lower_chunk(one, chunk_of(runs, 0, size), shared, mesh, min(together, each))
+    program = _engine.chunk_program(one, mesh, min(together, each))
+    # Traced with arrays that lie as those of the chunks will, or the first chunk would be traced anew.
+    placed = _engine.place(shared, mesh, P())
+    traced = program.trace(_engine.place(chunk_of(runs, 0, size), mesh, P("runs")), placed)
     store = None
     if folder is not None and jax.process_index() == 0:
         store = Chunks(
-            folder, identity(lowered, runs, shared, f"{size} runs a chunk on {mesh.size} {first.platform} devices")
+            folder,
+            identity(traced.lower().as_text(), runs, shared, f"{size} runs a chunk on {mesh.size} {first.platform} devices"),
         )
     with interruptible() as interrupts, reporting(progress, axes.size) as advance:
-        parts = collect(lowered, shapes, runs, shared, mesh, store, interrupts, advance)
-    return lay_out(parts, shapes, axes)
+        parts = collect(program, traced.out_info, runs, placed, mesh, store, interrupts, advance)
+    return lay_out(parts, traced.out_info, axes)
+
+
+@functools.lru_cache(maxsize=16)
+def run_of(fit: Fit, seeded: bool) -> Callable[[Any, Any], Any]:
+    """The fit as a function of one run and of what all runs share; the same one each time, so that it compiles once."""
+
+    def one(run: Any, shared: Any) -> Any:
+        (number, seed, values), (base, data) = run, shared
+        own = jax.random.key(seed) if seeded else jax.random.fold_in(jax.random.wrap_key_data(base), number)
+        return fit(own, values, data)
+
+    return one
 
 
 def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
@@ -172,12 +187,12 @@ def chunk_of(runs: Any, start: int, size: int) -> Any:
     return _engine.take(runs, np.minimum(np.arange(start, start + size), total - 1))
 
 
-def identity(lowered: Any, runs: Any, shared: Any, layout: str) -> dict[str, str]:
+def identity(program: str, runs: Any, shared: Any, layout: str) -> dict[str, str]:
     """What a sweep's results depend on, each as a line that can be compared and told."""
     _, seeds, values = runs
     base, data = shared
     return {
-        "program": digest([np.frombuffer(lowered.as_text().encode(), np.uint8)]),
+        "program": digest([np.frombuffer(program.encode(), np.uint8)]),
         "hyperparams": digest(values),
         "seeds": digest((seeds, base)),
         "data": digest(data),
@@ -196,11 +211,11 @@ def digest(tree: Any) -> str:
 
 
 def collect(
-    lowered: Any,
+    program: Any,
     shapes: Any,
     runs: Any,
-    shared: Any,
-    mesh: Any,
+    placed: Any,
+    mesh: Mesh,
     store: Chunks | None,
     interrupts: list[int],
     advance: Callable[[int], None],
@@ -208,7 +223,6 @@ def collect(
     """Every chunk's results in order, from the store where it has them; what was computed is stored before the next."""
     total = len(jax.tree.leaves(runs)[0])
     size = jax.tree.leaves(shapes)[0].shape[0]
-    program, placed = None, None
     parts = []
 
     def heartbeat() -> None:
@@ -218,8 +232,6 @@ def collect(
     for number, start in enumerate(range(0, total, size)):
         part = recall(store, number, jax.tree.leaves(shapes))
         if part is None:
-            if program is None:
-                program, placed = lowered.compile(), _engine.place(shared, mesh, P())
             picked = _engine.place(chunk_of(runs, start, size), mesh, P("runs"))
             part = _engine.fetch(program(picked, placed), heartbeat)
             if store is not None:

@@ -77,6 +77,8 @@ def test_the_fit_is_traced_once():
 
     sweep(fit=counted, devices=2, chunk=1)
     assert len(traces) == 1
+    sweep(fit=counted, devices=2, chunk=1, seeds=[7, 8, 9], data=np.ones(4, np.float32))
+    assert len(traces) == 1
 
 
 def test_keys_seeds_and_an_axis_of_seeds():
