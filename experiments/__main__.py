@@ -3,12 +3,14 @@
     python -m experiments                 what L1 and L2 do to a network: records, table and figures
     python -m experiments bench update    what a regularized update costs beside optax.adamw
     python -m experiments bench lasso     one λ, one answer: every optimizer against scikit-learn's lasso
+    python -m experiments bench sweep     the sweep beside a Flax loop and PyTorch, and how it scales
 
 A wrong setting is told in one line; an interruption leaves earlier results as they were.
 """
 
 import contextlib
 import functools
+import importlib
 import io
 import itertools
 import os
@@ -27,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import jaxreg
-from experiments.config import QUICK, LassoBenchmark, SettingError, Study, UpdateBenchmark, require
+from experiments.config import QUICK, LassoBenchmark, SettingError, Study, SweepBenchmark, UpdateBenchmark, require
 
 INTERRUPTED = 130
 """The exit status that shells give a program stopped by Ctrl-C."""
@@ -36,7 +38,8 @@ OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU: trai
 method, strength and seed in one compiled program, and writes records (netCDF), a summary table and figures.
 
 Other commands, each with a --help of its own: `python -m experiments bench update` measures what a regularized update
-costs beside optax.adamw; `python -m experiments bench lasso` judges every optimizer against scikit-learn's lasso."""
+costs beside optax.adamw; `python -m experiments bench lasso` judges every optimizer against scikit-learn's lasso;
+`python -m experiments bench sweep` times the sweep beside a Flax loop and PyTorch."""
 
 
 def main(words: list[str]) -> int:
@@ -123,24 +126,25 @@ def save_figures(swept: Any, drawn: Any, folder: Path, console: Console) -> None
             advance(1)
 
 
+BENCHMARKS: dict[str, type] = {"update": UpdateBenchmark, "lasso": LassoBenchmark, "sweep": SweepBenchmark}
+
+
 def bench(words: list[str], console: Console) -> None:
-    """The benchmarks: `bench update` and `bench lasso`."""
+    """The benchmarks, `bench NAME`."""
     name, *rest = words or ["nothing"]
-    kind: type[UpdateBenchmark | LassoBenchmark] | None = {"update": UpdateBenchmark, "lasso": LassoBenchmark}.get(name)
-    if kind is None:
-        raise SettingError(f"bench: expected `bench update` or `bench lasso`, got {name!r}")
+    if name not in BENCHMARKS:
+        expected = " or ".join(f"`bench {known}`" for known in BENCHMARKS)
+        raise SettingError(f"bench: expected {expected}, got {name!r}")
+    kind = BENCHMARKS[name]
     config = parse(kind, rest, f"python -m experiments bench {name}", kind.__doc__ or "", kind())
-    from experiments.benchmarks import lasso, update
+    if name == "sweep":
+        use_devices(None)
     from experiments.records import check_file
 
     check_file(config.out)
-
-    if isinstance(config, LassoBenchmark):
-        with progress(console, "optimizers", len(lasso.contestants(1.0, 1))) as advance:
-            lasso.run(config, command_of(["bench", *words]), console, advance)
-    else:
-        with progress(console, "rounds", config.rounds + 2) as advance:
-            update.run(config, command_of(["bench", *words]), console, advance)
+    benchmark = importlib.import_module(f"experiments.benchmarks.{name}")
+    with progress(console, f"bench {name}", benchmark.steps(config)) as advance:
+        benchmark.run(config, command_of(["bench", *words]), console, advance)
 
 
 def parse(kind: type, words: list[str], program: str, description: str, default: Any) -> Any:

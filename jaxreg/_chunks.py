@@ -37,12 +37,16 @@ class Chunks:
 
     def __init__(self, folder: str | os.PathLike[str], identity: dict[str, str]):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         manifest = self.folder / MANIFEST
         if manifest.exists():
             check_identity(manifest, identity)
-        else:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(manifest, (json.dumps(identity, indent=2) + "\n").encode())
+        except OSError as error:
+            what = f"sweep: folder cannot be written ({error.strerror}); give it one that can"
+            raise OSError(error.errno, what, str(self.folder)) from error
 
     def path(self, number: int) -> Path:
         """Where a chunk is kept."""

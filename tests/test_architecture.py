@@ -35,6 +35,8 @@ EXPERIMENTS = {
     "studies/l1_l2": {"config", "data", "model", "train"},
     "benchmarks/update": {"config", "records"},
     "benchmarks/lasso": {"config", "records"},
+    "benchmarks/contestants": {"config", "data", "model", "train"},
+    "benchmarks/sweep": {"config", "data", "records", "benchmarks"},
     "report": set(),
     "figures": {"report"},
     "__main__": {"config", "figures", "records", "report", "studies", "benchmarks"},

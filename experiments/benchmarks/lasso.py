@@ -91,6 +91,11 @@ def judge(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, d
     return scores
 
 
+def steps(config: LassoBenchmark) -> int:
+    """How often `advance` will be called."""
+    return len(contestants(1.0, config.steps))
+
+
 def run(config: LassoBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
     """Judges, prints the table and, where `config.out` is set, saves the numbers with what made them."""
     began = time.perf_counter()

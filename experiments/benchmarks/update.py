@@ -82,6 +82,11 @@ def measure(config: UpdateBenchmark, advance: Callable[[int], None]) -> dict[str
     }
 
 
+def steps(config: UpdateBenchmark) -> int:
+    """How often `advance` will be called."""
+    return config.rounds + 2
+
+
 def run(config: UpdateBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
     """Measures, prints the table and, where `config.out` is set, saves the numbers with what made them."""
     began = time.perf_counter()

@@ -66,7 +66,10 @@ MISTAKES = {
     ),
     "too many rows": (["--train-size", "1797"], "train-size: expected 10 to 1787 rows, got 1797"),
     "unknown command": (["plot"], "error: unknown command 'plot'"),
-    "unknown benchmark": (["bench", "plot"], "error: bench: expected `bench update` or `bench lasso`, got 'plot'"),
+    "unknown benchmark": (
+        ["bench", "plot"],
+        "error: bench: expected `bench update` or `bench lasso` or `bench sweep`, got 'plot'",
+    ),
     "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
     "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
     "foreign folder": (
@@ -186,3 +189,22 @@ def test_bench_lasso_tells_the_exact_from_the_naive(tmp_path):
     naive = scores["sgd, momentum 0.9 → prox_l1"]
     assert naive["nonzero"] == 10
     assert naive["residual"] > 0.5
+
+
+def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
+    words = ["--widths", "16", "--runs", "6", "--epochs", "8", "--scaling-width", "16"]
+    scaling = ["--scaling-devices", "1", "--scaling-runs", "12", "--no-torch"]
+    status, said = run("bench", "sweep", *words, *scaling, "--out", tmp_path / "sweep.json")
+    assert status == 0, said
+    assert "PyTorch was not measured" in said
+    assert "On a GPU: not measured here." in said
+    told = json.loads((tmp_path / "sweep.json").read_text())
+    measured = {row["contestant"]: row for row in told["rows"]}
+    accuracies = [row["accuracy"] for row in measured.values() if "accuracy" in row]
+    assert len(accuracies) == 4
+    assert min(accuracies) > 0.7
+    assert max(accuracies) - min(accuracies) < 0.08
+    assert "seconds" not in measured["PyTorch"]
+    assert [row["runs"] for row in told["scaling"]] == [6, 12]
+    assert told["ceiling_gflops"] > 1
+    assert 50 < told["scaling"][0]["mib_before"] <= told["scaling"][0]["mib_after"]
