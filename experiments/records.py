@@ -17,7 +17,7 @@ import xarray as xr
 
 from experiments.config import require
 
-PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scikit-learn", "xarray", "matplotlib")
+PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scikit-learn", "xarray", "matplotlib", "torch")
 MARKER = "records.json"
 """The file by which a results folder is known as one, and may be replaced."""
 
@@ -27,10 +27,19 @@ def provenance(config: Any, command: str, seconds: float) -> dict[str, Any]:
     return {
         "command": command,
         "config": dataclasses.asdict(config),
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **versions()},
         "devices": [device.device_kind for device in jax.devices()],
         "seconds": round(seconds, 1),
     }
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that is installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> None:

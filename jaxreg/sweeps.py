@@ -15,15 +15,11 @@ A program is compiled once, and kept for the next sweep of the same fit and shap
 first: `jax.config.update("jax_num_cpu_devices", n)`.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +31,7 @@ from jax.sharding import PartitionSpec as P
 from jaxreg import _engine
 from jaxreg._chunks import Chunks
 from jaxreg._grids import Grid, as_axis
+from jaxreg._watching import interruptible, reporting
 
 Fit = Callable[[jax.Array, Any, Any], Any]
 
@@ -113,17 +110,20 @@ def sweep(
         The outputs over the grid. A run that diverged is a result like any other; `Runs.diverged` marks it.
 
     Raises:
-        ValueError: no such devices, seeds together with a key, or a folder of another sweep (what differs is named).
+        ValueError: no such devices, a count below 1, seeds that are no seeds or come together with a key, a fit without
+            results, or a folder of another sweep (what differs is named).
         OSError: a chunk could not be written; those before it are kept.
         KeyboardInterrupt: after Ctrl-C, once the chunk under way is saved; a second Ctrl-C does not wait for it.
     """
+    check_counts(at_once=at_once, chunk=chunk)
     axes, seeded = with_seeds(hyperparams, seeds, key)
+    key = jax.random.key(0) if key is None else key
     table = axes.runs()
     numbers = np.arange(axes.size, dtype=np.uint32)
     runs = (numbers, table["seed"].astype(np.uint32) if seeded else numbers, without_seeds(table, hyperparams, seeds))
-    shared = jax.tree.map(np.asarray, (jax.random.key_data(jax.random.key(0) if key is None else key), data))
+    shared = jax.tree.map(np.asarray, (jax.random.key_data(key), data))
 
-    one = run_of(fit, seeded)
+    one = run_of(fit, None if seeded else str(jax.random.key_impl(key)))
     mesh = _engine.mesh_of(devices)
     first = mesh.devices.flat[0]
     share = -(-axes.size // mesh.size)
@@ -135,6 +135,8 @@ def sweep(
     # Traced with arrays that lie as those of the chunks will, or the first chunk would be traced anew.
     placed = _engine.place(shared, mesh, P())
     traced = program.trace(_engine.place(chunk_of(runs, 0, size), mesh, P("runs")), placed)
+    if not jax.tree.leaves(traced.out_info):
+        raise ValueError("sweep: fit must return at least one array, got none")
     store = None
     if folder is not None and jax.process_index() == 0:
         store = Chunks(
@@ -147,13 +149,18 @@ def sweep(
 
 
 @functools.lru_cache(maxsize=16)
-def run_of(fit: Fit, seeded: bool) -> Callable[[Any, Any], Any]:
-    """The fit as a function of one run and of what all runs share; the same one each time, so that it compiles once."""
+def run_of(fit: Fit, impl: str | None) -> Callable[[Any, Any], Any]:
+    """The fit as a function of one run and of what all runs share; the same one each time, so that it compiles once.
+
+    Args:
+        fit: the user's. impl: the kind of key that is folded; None where every run has a seed.
+    """
 
     def one(run: Any, shared: Any) -> Any:
         (number, seed, values), (base, data) = run, shared
-        own = jax.random.key(seed) if seeded else jax.random.fold_in(jax.random.wrap_key_data(base), number)
-        return fit(own, values, data)
+        if impl is None:
+            return fit(jax.random.key(seed), values, data)
+        return fit(jax.random.fold_in(jax.random.wrap_key_data(base, impl=impl), number), values, data)
 
     return one
 
@@ -162,7 +169,7 @@ def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Arr
     """The grid with its axis of seeds, and whether it has one.
 
     Raises:
-        ValueError: seeds together with a key or with an axis of that name.
+        ValueError: seeds together with a key or with an axis of that name, or seeds that are no whole numbers from 0 on.
     """
     axes = hyperparams.axes if isinstance(hyperparams, Grid) else {"run": as_axis("hyperparams", hyperparams)}
     if seeds is not None:
@@ -171,7 +178,18 @@ def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Arr
         axes = {**axes, "seed": as_axis("seeds", range(seeds) if isinstance(seeds, int) else seeds)}
     elif "seed" in axes and key is not None:
         raise ValueError("sweep: expected one source of randomness, got a key together with an axis named seed")
+    if "seed" in axes:
+        values = axes["seed"]
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu" or values.ndim != 1 or values.min() < 0:
+            raise ValueError(f"sweep: seeds must be whole numbers from 0 on, got {values!r}; pass seeds=5 or seeds=[0, 3]")
     return Grid(axes), "seed" in axes
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raises a ValueError for a count below 1."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"sweep: {name} must be at least 1, got {count}")
 
 
 def without_seeds(table: dict[str, Any], hyperparams: Any, seeds: Any) -> Any:
@@ -274,44 +292,3 @@ def lay_out(parts: list[list[np.ndarray]], shapes: Any, axes: Grid) -> Runs:
             sound &= np.isfinite(leaf.astype(np.float64)).reshape(axes.size, -1).all(1)
     tree = jax.tree.unflatten(jax.tree.structure(shapes), [leaf.reshape(*axes.shape, *leaf.shape[1:]) for leaf in leaves])
     return Runs(tree, axes, ~sound.reshape(axes.shape))
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Gathers Ctrl-C in a list for the block, to be acted on between chunks; other threads than the main one cannot."""
-    heard: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    try:
-        yield heard
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def reporting(progress: bool | Callable[[int], None] | None, total: int) -> Iterator[Callable[[int], None]]:
-    """Something to tell the finished runs to: the caller's function, a bar on a terminal, or nobody."""
-    if callable(progress):
-        yield progress
-        return
-    wanted = progress or (progress is None and sys.stderr.isatty())
-    try:
-        if not wanted or jax.process_index() != 0:
-            raise ImportError
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.text import Text
-    except ImportError:
-        yield lambda _: None
-        return
-
-    class Speed(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed or 0:.3g} runs/s")
-
-    columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("sweep", total=total)
-        yield lambda count: bar.advance(task, count)

@@ -23,7 +23,8 @@ ALLOWED = {
     "_grids": set(),
     "_chunks": set(),
     "_engine": set(),
-    "sweeps": {"_grids", "_chunks", "_engine"},
+    "_watching": set(),
+    "sweeps": {"_grids", "_chunks", "_engine", "_watching"},
     "optimizers": {"penalties", "_tree", "_checks", "transforms", "preconditioners"},
 }
 EXPERIMENTS = {

@@ -94,6 +94,29 @@ def test_keys_seeds_and_an_axis_of_seeds():
             sweep(**draw, **mixed)
 
 
+def test_a_key_of_another_kind_stays_of_that_kind():
+    key = jax.random.key(5, impl="rbg")
+    drawn = sweep(fit=lambda key, _, data: jax.random.bits(key, data.shape), seeds=None, key=key).outputs
+    np.testing.assert_array_equal(drawn[2], jax.random.bits(jax.random.fold_in(key, 2), (4,)))
+
+
+MISUSES = {
+    "no runs at once": ({"at_once": 0}, "at_once must be at least 1, got 0"),
+    "no chunk": ({"chunk": -1}, "chunk must be at least 1, got -1"),
+    "negative seeds": ({"seeds": [-1, 0]}, "seeds must be whole numbers from 0 on"),
+    "fractional seeds": ({"seeds": [0.5]}, "seeds must be whole numbers from 0 on"),
+    "no seeds": ({"seeds": 0}, "seeds must have one leading axis that is not empty"),
+    "no results": ({"fit": lambda *_: None}, "fit must return at least one array"),
+}
+
+
+@pytest.mark.parametrize("name", MISUSES)
+def test_misuse_gets_one_clear_error(name):
+    options, message = MISUSES[name]
+    with pytest.raises(ValueError, match=message):
+        sweep(**options)
+
+
 def test_a_tree_with_a_leading_axis_needs_no_grid():
     runs = jaxreg.sweep(
         lambda _, penalty, data: penalty.value(data), jaxreg.ElasticNet(STRENGTHS, 0.5), np.ones(4, np.float32)
