@@ -214,7 +214,7 @@ def keep_compiled(folder: Path | None) -> None:
     """Turns JAX's persistent compilation cache on, for programs that took a while to compile."""
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder.expanduser()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @contextlib.contextmanager
