@@ -67,12 +67,19 @@ def runs_that_fit(fit: Callable[[Any, Any], Any], run: Any, data: Any, device: j
     if limit is None:
         return 1
 
-    def needed(count: int) -> int:
-        runs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), run)
-        memory: Any = jax.jit(jax.vmap(fit, (0, None))).lower(runs, data).compile().memory_analysis()
-        return memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
+    leaves, structure = jax.tree.flatten((run, data))
+    shapes = tuple((np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves)
+    one, two = (memory_needed(fit, count, structure, shapes) for count in (1, 2))
+    return runs_within(int(MEMORY_SHARE * limit), one, two, most)
 
-    return runs_within(int(MEMORY_SHARE * limit), needed(1), needed(2), most)
+
+@functools.lru_cache(maxsize=32)
+def memory_needed(fit: Callable[[Any, Any], Any], count: int, structure: Any, shapes: tuple[Any, ...]) -> int:
+    """Bytes that `count` runs at once need, by their compiled program; kept, so that a second sweep compiles nothing."""
+    run, data = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*shape) for shape in shapes])
+    runs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), run)
+    memory: Any = jax.jit(jax.vmap(fit, (0, None))).lower(runs, data).compile().memory_analysis()
+    return memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
 
 
 def runs_within(budget: int, one: int, two: int, most: int) -> int:

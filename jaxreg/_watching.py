@@ -30,10 +30,10 @@ def reporting(progress: bool | Callable[[int], None] | None, total: int) -> Iter
     if callable(progress):
         yield progress
         return
-    wanted = progress or (progress is None and sys.stderr.isatty())
+    if not (progress or (progress is None and sys.stderr.isatty())) or jax.process_index() != 0:
+        yield lambda _: None
+        return
     try:
-        if not wanted or jax.process_index() != 0:
-            raise ImportError
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
         from rich.text import Text

@@ -92,7 +92,8 @@ def sweep(
     """Fits every combination of hyperparameters and seeds.
 
     Args:
-        fit: `fit(key, hyperparams, data)`, pure and traceable by JAX: a tree of arrays. It is traced once.
+        fit: `fit(key, hyperparams, data)`, pure and traceable by JAX: a tree of arrays. It is traced once (on an
+            accelerator twice more, for its memory), and not again by a second sweep of the same shapes.
         hyperparams: a `grid`, of which fit sees one value an axis as a dict; or a tree of arrays with one leading axis,
             of which it sees one entry.
         data: any tree of arrays, the same for all runs, passed as an argument and never as a constant.

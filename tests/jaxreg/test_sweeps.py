@@ -297,11 +297,17 @@ def test_memory_is_read_from_the_compiled_program():
         def memory_stats(self):
             return {"bytes_limit": 10**9}
 
+    traces = []
+
     def hungry(run, data):
+        traces.append(run)
         return jnp.sum(jnp.sort(jax.random.normal(jax.random.key(run), (1000, 1000)), axis=0) @ data)
 
     count = _engine.runs_that_fit(hungry, np.uint32(0), np.ones((1000, 1000), np.float32), Accelerator(), 10**6)
     assert 20 < count < 200  # a run needs two or more arrays of 4 MB, of 800 MB
+    assert len(traces) == 2
+    assert count == _engine.runs_that_fit(hungry, np.uint32(1), np.zeros((1000, 1000), np.float32), Accelerator(), 10**6)
+    assert len(traces) == 2
     assert _engine.runs_that_fit(hungry, np.uint32(0), np.ones((1000, 1000), np.float32), jax.devices()[0], 99) == 1
 
 
