@@ -15,8 +15,9 @@ from flax import nnx
 from rich.console import Console
 
 import jaxreg
-from experiments import data, figures, records, report
+from experiments import data, records, report
 from experiments.config import Drawing, Study, Sweep, Training
+from experiments.figures import effect, network
 from experiments.model import initial, kernels_of
 from experiments.studies import l1_l2
 from experiments.train import Strengths, accuracy, cross_entropy, fit, optimizer
@@ -202,7 +203,7 @@ def texts(figure):
 
 
 def test_the_drawn_network_leaves_zero_weights_out(drawn):
-    figure = figures.network_pair(drawn, "L1")
+    figure = network.network_pair(drawn, "L1")
     for axes, stage in zip(figure.axes, ("before", "L1"), strict=True):
         one = drawn.sel(stage=stage)
         assert len(axes.lines) == int((one["first"] != 0).sum() + (one["second"] != 0).sum())
@@ -217,7 +218,7 @@ def test_the_drawn_network_leaves_zero_weights_out(drawn):
 
 @pytest.mark.parametrize("method", ["proximal L1", "coupled L2"])
 def test_the_effect_shows_the_exact_zeros_apart_from_the_bins(swept, method):
-    figure = figures.effect(swept, method)
+    figure = effect.effect(swept, method)
     _, middle, *_ = figure.axes
     widths = [patch.get_width() for patch in middle.patches]
     assert len(widths) == 3
@@ -227,7 +228,7 @@ def test_the_effect_shows_the_exact_zeros_apart_from_the_bins(swept, method):
 
 
 def test_the_bars_count_what_they_show(drawn):
-    figure = figures.weight_bars(drawn)
+    figure = network.weight_bars(drawn)
     heights = [[patch.get_height() for patch in axes.patches] for axes in figure.axes]
     assert [len(row) for row in heights] == [52, 52, 52]
     assert np.all(np.diff(np.abs(heights[0])) <= 0)
@@ -238,11 +239,11 @@ def test_diverged_networks_are_drawn_as_such(swept, drawn):
     run = int(swept["shown_run"][np.flatnonzero(pick(swept, "proximal L1")[swept["shown_run"].values])[0]])
     weights = swept["weights"].copy()
     weights[list(swept["shown_run"].values).index(run)] = np.nan
-    assert texts(figures.effect(swept.assign(weights=weights), "proximal L1")).count("diverged") == 1
+    assert texts(effect.effect(swept.assign(weights=weights), "proximal L1")).count("diverged") == 1
     broken = drawn.copy(deep=True)
     broken["first"].loc[{"stage": "L1"}] = np.nan
-    assert any("diverged" in text for text in texts(figures.network_pair(broken, "L1")))
-    assert any("L1: diverged, 52 of 52 weights" in text for text in texts(figures.weight_bars(broken)))
+    assert any("diverged" in text for text in texts(network.network_pair(broken, "L1")))
+    assert any("L1: diverged, 52 of 52 weights" in text for text in texts(network.weight_bars(broken)))
     assert report.diverged_drawings(broken) == ["the drawn network, L1"]
     assert report.diverged_drawings(drawn) == []
 

@@ -1,0 +1,1 @@
+"""The commands, one file each: settings in, records, tables and figures on disk."""

@@ -1,0 +1,78 @@
+"""`python -m experiments`: the main job."""
+
+import functools
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from experiments.config import QUICK, Study
+from experiments.terminal import command_of, keep_compiled, parse, progress, provenance_of, use_devices
+
+OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU: trains an MLP on scikit-learn's digits for every
+method, strength and seed in one compiled program, and writes records (netCDF), a summary table and figures.
+
+Other commands, each with a --help of its own: `python -m experiments bench update` measures what a regularized update
+costs beside optax.adamw; `python -m experiments bench lasso` judges every optimizer against scikit-learn's lasso;
+`python -m experiments bench sweep` times the sweep beside a Flax loop and PyTorch."""
+
+
+def run(words: list[str], console: Console) -> None:
+    """The main job: sweep, drawing, records, table and figures."""
+    default = QUICK if "--quick" in words else Study()
+    config = parse(Study, words, "python -m experiments", OVERVIEW, default)
+    keep_compiled(config.cache)
+    used = use_devices(config.devices)
+
+    # Only now, as these initialise what the settings above decide, and --help should not wait for them.
+    from experiments import records, report
+    from experiments.studies import l1_l2
+
+    began = time.perf_counter()
+    records.check_replaceable(config.out)
+    runs = l1_l2.plan(config).sizes["run"]
+    console.print(f"{runs} networks on {used} {jax.devices()[0].platform} device(s)")
+    made_by = functools.partial(provenance_of, config, words, began)
+    chunks = config.out.resolve().with_name(f".{config.out.resolve().name}.chunks")
+    with records.replacing(config.out, made_by) as folder:
+        with progress(console, "training", runs) as advance:
+            swept = l1_l2.sweep(config, advance, chunks)
+        with progress(console, "drawing the small network", 1) as advance:
+            drawn = l1_l2.draw(config.drawing)
+            advance(1)
+        save_figures(swept, drawn, folder, console)
+        records.save_dataset(swept, folder / "digits.nc", made_by())
+        records.save_dataset(drawn, folder / "wine.nc", made_by())
+        report.write_markdown(swept, command_of(words), folder / "summary.md")
+    # The records hold it all now.
+    shutil.rmtree(chunks, ignore_errors=True)
+    console.print(report.summary_table(swept))
+    lost = report.diverged_drawings(drawn) + report.diverged(swept)
+    if lost:
+        named = "; ".join(lost[:8]) + (f"; and {len(lost) - 8} more" if len(lost) > 8 else "")
+        text = f"diverged, and read nan: {len(lost)} of {runs + 3} networks: {named}"
+        console.print(text, style="yellow", markup=False)
+    console.print(f"{config.out}: records digits.nc and wine.nc, summary.md, and five figures (PNG, SVG)", markup=False)
+    console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def save_figures(swept: Any, drawn: Any, folder: Path, console: Console) -> None:
+    """Makes the five figures from the two sets of records and saves each as PNG and SVG."""
+    from experiments.figures import effect, network
+
+    makers = {
+        "L1_1": lambda: network.network_pair(drawn, "L1"),
+        "L2_1": lambda: network.network_pair(drawn, "L2"),
+        "L1_2": lambda: effect.effect(swept, "proximal L1"),
+        "L2_2": lambda: effect.effect(swept, "coupled L2"),
+        "L1_3": lambda: network.weight_bars(drawn),
+    }
+    with progress(console, "figures", len(makers)) as advance:
+        for name, make in makers.items():
+            figure = make()
+            for ending in ("png", "svg"):
+                figure.savefig(folder / f"{name}.{ending}")
+            advance(1)

@@ -1,0 +1,37 @@
+"""What every configuration is made of: checked settings, grids of strengths, and how a network is trained."""
+
+import dataclasses
+
+import numpy as np
+
+
+def strengths(first: float, last: float, count: int) -> tuple[float, ...]:
+    """`count` strengths evenly spaced in their logarithm, rounded to three digits so that they read and retype well."""
+    return tuple(float(f"{value:.3g}") for value in np.geomspace(first, last, count))
+
+
+class SettingError(ValueError):
+    """A user's setting that cannot be used: the command line prints its one line, where any other error is a traceback."""
+
+
+def require(condition: bool, name: str, expected: str, got: object) -> None:
+    """Raises a `SettingError` that names the setting, what was expected and what came."""
+    if not condition:
+        raise SettingError(f"{name}: expected {expected}, got {got}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How one network is trained, whatever its penalty: Adam, the learning rate falling to 0 along a cosine."""
+
+    epochs: int = 400
+    """Passes over the training rows."""
+    batch_size: int = 50
+    """Rows a step; what does not fill a batch is left out of that epoch's shuffle."""
+    learning_rate: float = 3e-3
+    """Adam's learning rate at the first step."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(self.batch_size >= 1, "batch-size", "at least 1", self.batch_size)
+        require(0 < self.learning_rate < np.inf, "learning-rate", "a positive number", self.learning_rate)
