@@ -14,10 +14,12 @@ from typing import Any
 
 import jax
 import xarray as xr
+from matplotlib.figure import Figure
 
 from experiments.config import require
+from experiments.verdicts import Claim
 
-PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scikit-learn", "xarray", "matplotlib", "torch")
+PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scipy", "scikit-learn", "xarray", "matplotlib", "torch")
 MARKER = "records.json"
 """The file by which a results folder is known as one, and may be replaced."""
 
@@ -51,6 +53,23 @@ def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> No
     # Booleans have no type of their own in netCDF.
     plain = attributed.map(lambda variable: variable.astype("int8") if variable.dtype == bool else variable)
     plain.assign_attrs(attributed.attrs).to_netcdf(path, engine="netcdf4", encoding=packed)
+
+
+def save_claim(claim: Claim, figure: Figure, folder: Path, made_by: dict[str, Any]) -> None:
+    """Writes a claim (`claim.json`, with what made it) and its figure (`figure.png`, `figure.svg`) into a folder."""
+    text = json.dumps({**claim.as_dict(), "made_by": made_by}, indent=2, default=str, ensure_ascii=False)
+    write_whole(folder / "claim.json", text + "\n")
+    for ending in ("png", "svg"):
+        figure.savefig(folder / f"figure.{ending}")
+
+
+def load_claims(folder: Path) -> list[dict[str, Any]]:
+    """Every claim whose folder lies in `folder`, as `save_claim` wrote it, and its folder under the key `folder`."""
+    found = []
+    for path in sorted(folder.glob("*/claim.json")):
+        with contextlib.suppress(OSError, ValueError):
+            found.append({**json.loads(path.read_text(encoding="utf-8")), "folder": path.parent})
+    return found
 
 
 def check_replaceable(target: Path) -> None:

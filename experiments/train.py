@@ -8,11 +8,12 @@ is one program, compiled once, and a method is four numbers.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.typing import ArrayLike
@@ -27,21 +28,26 @@ class Strengths(NamedTuple):
     """How strongly each way of regularizing charges the kernels, per unit of the mean cross-entropy."""
 
     coupled_l1: ArrayLike = 0.0
+    decoupled_l1: ArrayLike = 0.0
     proximal_l1: ArrayLike = 0.0
     coupled_l2: ArrayLike = 0.0
     decoupled_l2: ArrayLike = 0.0
+    proximal_l2: ArrayLike = 0.0
+
+
+OptimizerOf = Callable[[optax.Schedule], optax.GradientTransformation]
+"""Makes an optimizer of a learning rate."""
 
 
 def optimizer(strengths: Strengths, learning_rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
     """Adam with each penalty in its place: coupled before it, decoupled behind it, the proximal step last of all."""
     direction = optax.chain(
-        jaxreg.add_l1(strengths.coupled_l1, mask=jaxreg.kernels),
-        jaxreg.add_l2(strengths.coupled_l2, mask=jaxreg.kernels),
+        jaxreg.add_penalty(jaxreg.ElasticNet(strengths.coupled_l1, strengths.coupled_l2), mask=jaxreg.kernels),
         optax.scale_by_adam(),
-        jaxreg.add_l2(strengths.decoupled_l2, mask=jaxreg.kernels),
+        jaxreg.add_penalty(jaxreg.ElasticNet(strengths.decoupled_l1, strengths.decoupled_l2), mask=jaxreg.kernels),
     )
-    metric = jaxreg.preconditioners.adam()
-    return jaxreg.proximal(direction, jaxreg.L1(strengths.proximal_l1), learning_rate, metric, mask=jaxreg.kernels)
+    penalty = jaxreg.ElasticNet(strengths.proximal_l1, strengths.proximal_l2)
+    return jaxreg.proximal(direction, penalty, learning_rate, jaxreg.preconditioners.adam(), mask=jaxreg.kernels)
 
 
 def cross_entropy(structure: Any, params: Any, rows: Rows) -> jax.Array:
@@ -57,17 +63,17 @@ def accuracy(structure: Any, params: Any, rows: Rows) -> jax.Array:
     return jnp.where(jnp.all(jnp.isfinite(logits)), jnp.mean(right), jnp.nan)
 
 
-def train(structure: Any, params: Any, strengths: Strengths, key: jax.Array, rows: Rows, settings: Training) -> Any:
+def train(structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training) -> Any:
     """Trains `params` for the epochs that `settings` says, in one scan, and returns them.
 
     Args:
-        structure, params: the two parts of an nnx model. strengths: of each way of regularizing.
+        structure, params: the two parts of an nnx model. optimizer_of: from the learning rate to the optimizer.
         key: for the order of the rows. rows: all of the training data. settings: static.
     """
     count = rows.labels.shape[0]
     batch = min(settings.batch_size, count)
     steps = settings.epochs * (count // batch)
-    tx = optimizer(strengths, optax.cosine_decay_schedule(settings.learning_rate, steps))
+    tx = optimizer_of(optax.cosine_decay_schedule(settings.learning_rate, steps))
 
     def step(carry: tuple[Any, Any], picked: jax.Array) -> tuple[tuple[Any, Any], None]:
         params, state = carry
@@ -84,22 +90,20 @@ def train(structure: Any, params: Any, strengths: Strengths, key: jax.Array, row
     return params
 
 
-def judge(structure: Any, params: Any, strengths: Strengths, train_rows: Rows, test_rows: Rows) -> dict[str, jax.Array]:
-    """What the study records of one trained network: scalars, per-layer arrays, and the kernels as one vector.
+def judge(structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[str, Rows]) -> dict[str, jax.Array]:
+    """What a study records of one trained network: scalars and per-layer arrays.
 
-    The KKT residual is that of the objective a method was asked to minimise; decoupled decay has none, and there it
-    is the residual of the loss alone.
+    Args:
+        structure, params: of the network. penalty: that the method was asked to minimise, for the KKT residual; decoupled
+            decay minimises none, and there it is the residual of the loss alone.
+        parts: the rows to judge it on, by name; "train" and "test" are among them.
     """
     kernels = kernels_of(params)
-    gradient = jax.grad(functools.partial(cross_entropy, structure))(params, train_rows)
-    penalty = jaxreg.ElasticNet(strengths.coupled_l1 + strengths.proximal_l1, strengths.coupled_l2)
-    train_accuracy, test_accuracy = (accuracy(structure, params, rows) for rows in (train_rows, test_rows))
-    metrics = {
-        "train_accuracy": train_accuracy,
-        "test_accuracy": test_accuracy,
-        "gap": train_accuracy - test_accuracy,
-        "train_loss": cross_entropy(structure, params, train_rows),
-        "test_loss": cross_entropy(structure, params, test_rows),
+    gradient = jax.grad(functools.partial(cross_entropy, structure))(params, parts["train"])
+    metrics = {f"{name}_accuracy": accuracy(structure, params, rows) for name, rows in parts.items()}
+    metrics |= {f"{name}_loss": cross_entropy(structure, params, rows) for name, rows in parts.items()}
+    metrics |= {
+        "gap": metrics["train_accuracy"] - metrics["test_accuracy"],
         "zero_fraction": jaxreg.sparsity(params, jaxreg.kernels).fraction,
         "live_inputs": jnp.sum(jnp.any(kernels[0] != 0, 1)),
         "norm": optax.tree.norm(kernels),
@@ -109,8 +113,23 @@ def judge(structure: Any, params: Any, strengths: Strengths, train_rows: Rows, t
     }
     # A diverged network has no zeros and no live inputs to report either: nothing of it may pass for a measurement.
     sound = jnp.isfinite(metrics["train_loss"])
-    metrics = {name: jnp.where(sound, value, jnp.nan) for name, value in metrics.items()}
-    return {**metrics, "weights": jnp.concatenate([kernel.ravel() for kernel in kernels])}
+    return {name: jnp.where(sound, value, jnp.nan) for name, value in metrics.items()}
+
+
+def charged(strengths: Strengths) -> jaxreg.ElasticNet:
+    """The penalty that a method minimises together with the loss."""
+    return jaxreg.ElasticNet(strengths.coupled_l1 + strengths.proximal_l1, strengths.coupled_l2 + strengths.proximal_l2)
+
+
+def split(key: jax.Array, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
+    """The rows in a random order, cut into parts of the given sizes and a last one of what is left."""
+    order = jax.random.permutation(key, rows.labels.shape[0])
+    return [Rows(rows.inputs[picked], rows.labels[picked]) for picked in jnp.split(order, np.cumsum(np.array(sizes)))]
+
+
+def weights_of(params: Any) -> jax.Array:
+    """All kernels as one vector, layer after layer."""
+    return jnp.concatenate([kernel.ravel() for kernel in kernels_of(params)])
 
 
 def fit(
@@ -124,10 +143,7 @@ def fit(
         widths: of the layers, inputs and classes included. train_size, settings: static.
     """
     split_key, model_key, order_key = jax.random.split(jax.random.key(seed), 3)
-    order = jax.random.permutation(split_key, rows.labels.shape[0])
-    train_rows, test_rows = (
-        Rows(rows.inputs[picked], rows.labels[picked]) for picked in (order[:train_size], order[train_size:])
-    )
+    parts = dict(zip(("train", "test"), split(split_key, rows, [train_size]), strict=True))
     structure, params = initial(widths, model_key)
-    params = train(structure, params, strengths, order_key, train_rows, settings)
-    return judge(structure, params, strengths, train_rows, test_rows)
+    params = train(structure, params, functools.partial(optimizer, strengths), order_key, parts["train"], settings)
+    return {**judge(structure, params, charged(strengths), parts), "weights": weights_of(params)}

@@ -23,7 +23,7 @@ import jaxreg
 from experiments import data
 from experiments.config import Drawing, Study, Training
 from experiments.model import initial, kernels_of
-from experiments.train import Strengths, accuracy, fit, train
+from experiments.train import Strengths, accuracy, fit, optimizer, train
 
 METHODS = {
     "none": None,
@@ -112,8 +112,14 @@ def draw(config: Drawing) -> xr.Dataset:
     widths = (len(wine.features), config.hidden, len(wine.classes))
     model_key, *order_keys = jax.random.split(jax.random.key(config.seed), 3)
     structure, start = initial(widths, model_key)
-    phase = jax.jit(functools.partial(train, structure, settings=settings))
-    stages: dict[str, Any] = {"before": phase(start, Strengths(*jnp.zeros(4)), order_keys[0], wine.train)}
+
+    @jax.jit
+    def phase(params: Any, strengths: Strengths, key: jax.Array, rows: data.Rows) -> Any:
+        return train(structure, params, functools.partial(optimizer, strengths), key, rows, settings)
+
+    stages: dict[str, Any] = {
+        "before": phase(start, Strengths(*jnp.zeros(len(Strengths._fields))), order_keys[0], wine.train)
+    }
     penalties = {"L1": Strengths(proximal_l1=config.l1), "L2": Strengths(coupled_l2=config.l2)}
     for name, strengths in penalties.items():
         stages[name] = phase(stages["before"], Strengths(*map(jnp.float32, strengths)), order_keys[1], wine.train)

@@ -1,0 +1,161 @@
+"""Verdicts: numbers from records in, and by a rule stated beforehand, "supported", "not supported" or "contradicted" out.
+
+Every test is an interval: 95 %, Student's t over the seeds, of a difference taken seed by seed (the seed pairs the methods:
+they share rows, initial weights and order of batches). A claim names a side of a threshold. With the whole interval on that
+side it is supported, with the whole interval on the other side contradicted, and else not supported: not shown, which
+is not the same as shown to be wrong. A run that diverged has no number, and what rests on it reads "not measured".
+
+    above("L1 gives zeros", "exact zeros at λ = 0.01", shares, unit="%")
+    steps("more λ, smaller norm", "‖w‖, every step up in λ", -norms)
+
+An interval speaks of other splits and initial weights of the same data, not of other data; and each stands for itself,
+with no correction for their number.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+SUPPORTED, NOT_SUPPORTED, CONTRADICTED, NOT_MEASURED = "supported", "not supported", "contradicted", "not measured"
+IN_PART = "supported in part"
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """A mean and the ends of its 95 % interval; NaN ends for a single number."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(values: Any) -> Interval:
+    """Mean and t interval of one number a seed; NaN anywhere makes all of it NaN."""
+    array = np.asarray(values, float)
+    mean = float(array.mean())
+    if array.size < 2:
+        return Interval(mean, np.nan, np.nan)
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, array.size - 1) * stats.sem(array))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One test of a claim.
+
+    Attributes:
+        statement: what is claimed, in a sentence. tested: how, in a sentence. verdict: one of the words above.
+        numbers: what was found, as text with its unit and interval. mean, low, high: the same as numbers, NaN where the
+            test is a count and no interval.
+    """
+
+    statement: str
+    tested: str
+    numbers: str
+    verdict: str
+    mean: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim with its findings.
+
+    Attributes:
+        name: of its command and its folder. title: a few words. statement: the claim in its usual words.
+        findings: one a test. caption: what its figure shows. command: what makes it again.
+    """
+
+    name: str
+    title: str
+    statement: str
+    findings: Sequence[Finding]
+    caption: str
+    command: str
+
+    @property
+    def verdict(self) -> str:
+        """Supported or contradicted where all its findings are, in part where some are supported, else not supported."""
+        verdicts = [finding.verdict for finding in self.findings]
+        for whole in (SUPPORTED, CONTRADICTED, NOT_MEASURED):
+            if all(verdict == whole for verdict in verdicts):
+                return whole
+        return IN_PART if SUPPORTED in verdicts else NOT_SUPPORTED
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no NaN: such a number becomes None."""
+        rows = [
+            {
+                name: None if isinstance(value, float) and not np.isfinite(value) else value
+                for name, value in vars(one).items()
+            }
+            for one in self.findings
+        ]
+        return {**vars(self), "findings": rows, "verdict": self.verdict}
+
+
+def above(
+    statement: str, tested: str, values: Any, threshold: float = 0.0, unit: str = "", digits: int = 1, sign: bool = False
+) -> Finding:
+    """The claim that a mean is above a threshold, from one value a seed in the unit that is printed."""
+    found = interval(values)
+    return Finding(statement, tested, text_of(found, unit, digits, sign), side(found, threshold, 1), *found)
+
+
+def below(
+    statement: str, tested: str, values: Any, threshold: float = 0.0, unit: str = "", digits: int = 1, sign: bool = False
+) -> Finding:
+    """The claim that a mean is below a threshold, from one value a seed in the unit that is printed."""
+    found = interval(values)
+    return Finding(statement, tested, text_of(found, unit, digits, sign), side(found, threshold, -1), *found)
+
+
+def steps(statement: str, tested: str, values: Any, unit: str = "", digits: int = 1) -> Finding:
+    """The claim that values grow with every step: the smallest mean step is told, and each must be above 0.
+
+    Args:
+        statement, tested, unit, digits: as for `above`. values: (settings, seeds), settings in their order.
+    """
+    differences = [interval(later - earlier) for earlier, later in itertools.pairwise(values)]
+    verdicts = [side(one, 0.0, 1) for one in differences]
+    smallest = min(differences, key=lambda one: one.low if np.isfinite(one.low) else -np.inf)
+    holding = verdicts.count(SUPPORTED)
+    numbers = f"{holding} of {len(verdicts)} steps grow; the least certain by {text_of(smallest, unit, digits, True)}"
+    if NOT_MEASURED in verdicts:
+        verdict = NOT_MEASURED
+    elif holding == len(verdicts):
+        verdict = SUPPORTED
+    else:
+        verdict = CONTRADICTED if CONTRADICTED in verdicts else NOT_SUPPORTED
+    return Finding(statement, tested, numbers, verdict, *smallest)
+
+
+def none_of(statement: str, tested: str, violations: int, total: int, what: str) -> Finding:
+    """The claim that something never happens, over everything that was looked at."""
+    verdict = SUPPORTED if violations == 0 else CONTRADICTED
+    return Finding(statement, tested, f"{violations:,} of {total:,} {what}", verdict)
+
+
+def within(statement: str, tested: str, largest: float, tolerance: float, what: str) -> Finding:
+    """The claim that two things agree, to a tolerance that is stated."""
+    verdict = NOT_MEASURED if not np.isfinite(largest) else SUPPORTED if largest <= tolerance else CONTRADICTED
+    return Finding(statement, f"{tested}; within {tolerance:.0e}", f"{what} {largest:.1e}", verdict)
+
+
+def side(found: Interval, threshold: float, direction: int) -> str:
+    """The verdict on a claim that a mean is above (direction 1) or below (-1) a threshold."""
+    if not np.isfinite([found.low, found.high]).all():
+        return NOT_MEASURED
+    low, high = sorted((direction * (found.low - threshold), direction * (found.high - threshold)))
+    return SUPPORTED if low > 0 else CONTRADICTED if high < 0 else NOT_SUPPORTED
+
+
+def text_of(found: Interval, unit: str, digits: int, sign: bool) -> str:
+    """A mean and its interval with their unit."""
+    form = f"{'+' if sign else ''}.{digits}f"
+    return f"{found.mean:{form}}{' ' if unit else ''}{unit} [{found.low:{form}}, {found.high:{form}}]"
