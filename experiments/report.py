@@ -123,3 +123,14 @@ def diverged_drawings(drawn: xr.Dataset) -> list[str]:
         if not all(np.isfinite(drawn[kernel].sel(stage=stage)).all() for kernel in ("first", "second"))
     ]
     return [f"the drawn network, {stage}" for stage in broken]
+
+
+def diverged_frames(played: xr.Dataset) -> list[str]:
+    """The networks of the player that hold a weight that is no number, by name."""
+    return [
+        f"the player's network, {penalty}, λ = {strength:g}"
+        for penalty in played["penalty"].values
+        for strength in played["strength"].values
+        for one in [played.sel(penalty=penalty, strength=strength)]
+        if not all(np.isfinite(one[kernel]).all() for kernel in ("first", "second"))
+    ]

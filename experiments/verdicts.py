@@ -135,10 +135,28 @@ def steps(statement: str, tested: str, values: Any, unit: str = "", digits: int 
     return Finding(statement, tested, numbers, verdict, *smallest)
 
 
-def none_of(statement: str, tested: str, violations: int, total: int, what: str) -> Finding:
-    """The claim that something never happens, over everything that was looked at."""
-    verdict = SUPPORTED if violations == 0 else CONTRADICTED
-    return Finding(statement, tested, f"{violations:,} of {total:,} {what}", verdict)
+def between(statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2) -> Finding:
+    """The claim that a mean lies in a range: supported with all of its interval inside, contradicted with all outside."""
+    found = interval(values)
+    sides = side(found, low, 1), side(found, high, -1)
+    verdict = NOT_MEASURED if NOT_MEASURED in sides else NOT_SUPPORTED
+    if sides == (SUPPORTED, SUPPORTED):
+        verdict = SUPPORTED
+    elif CONTRADICTED in sides:
+        verdict = CONTRADICTED
+    return Finding(statement, tested, text_of(found, "", digits, True), verdict, *found)
+
+
+def none_of(statement: str, tested: str, violations: int, total: int, what: str, allowed: float = 0.0) -> Finding:
+    """The claim that something does not happen, over everything that was looked at.
+
+    Args:
+        statement, tested: as for `above`. violations, total: how often it happened, of how many. what: in words.
+        allowed: the share that is put down to rounding, and said with the test.
+    """
+    verdict = SUPPORTED if violations <= allowed * total else CONTRADICTED
+    tolerance = f"; up to {allowed * total:,.0f} are put down to rounding" if allowed else ""
+    return Finding(statement, tested + tolerance, f"{violations:,} of {total:,} {what}", verdict)
 
 
 def within(statement: str, tested: str, largest: float, tolerance: float, what: str) -> Finding:

@@ -15,9 +15,10 @@ from experiments.terminal import command_of, keep_compiled, parse, progress, pro
 OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU: trains an MLP on scikit-learn's digits for every
 method, strength and seed in one compiled program, and writes records (netCDF), a summary table and figures.
 
-Other commands, each with a --help of its own: `python -m experiments bench update` measures what a regularized update
-costs beside optax.adamw; `python -m experiments bench lasso` judges every optimizer against scikit-learn's lasso;
-`python -m experiments bench sweep` times the sweep beside a Flax loop and PyTorch."""
+Other commands, each with a --help of its own: `python -m experiments report` makes one HTML page of what is on disk;
+`python -m experiments bench update` measures what a regularized update costs beside optax.adamw; `python -m experiments
+bench lasso` judges every optimizer against scikit-learn's lasso; `python -m experiments bench sweep` times the sweep
+beside a Flax loop and PyTorch."""
 
 
 def run(words: list[str], console: Console) -> None:
@@ -29,7 +30,7 @@ def run(words: list[str], console: Console) -> None:
 
     # Only now, as these initialise what the settings above decide, and --help should not wait for them.
     from experiments import records, report
-    from experiments.studies import l1_l2
+    from experiments.studies import drawing, l1_l2
 
     began = time.perf_counter()
     records.check_replaceable(config.out)
@@ -40,22 +41,25 @@ def run(words: list[str], console: Console) -> None:
     with records.replacing(config.out, made_by) as folder:
         with progress(console, "training", runs) as advance:
             swept = l1_l2.sweep(config, advance, chunks)
-        with progress(console, "drawing the small network", 1) as advance:
-            drawn = l1_l2.draw(config.drawing)
-            advance(1)
+        pictured = 2 * (1 + len(config.drawing.player))
+        with progress(console, "the small network", pictured) as advance:
+            drawn = drawing.draw(config.drawing, config.devices)
+            played = drawing.play(config.drawing, advance, config.devices)
         save_figures(swept, drawn, folder, console)
         records.save_dataset(swept, folder / "digits.nc", made_by())
         records.save_dataset(drawn, folder / "wine.nc", made_by())
+        records.save_dataset(played, folder / "player.nc", made_by())
         report.write_markdown(swept, command_of(words), folder / "summary.md")
     # The records hold it all now.
     shutil.rmtree(chunks, ignore_errors=True)
     console.print(report.summary_table(swept))
-    lost = report.diverged_drawings(drawn) + report.diverged(swept)
+    lost = report.diverged_drawings(drawn) + report.diverged_frames(played) + report.diverged(swept)
     if lost:
         named = "; ".join(lost[:8]) + (f"; and {len(lost) - 8} more" if len(lost) > 8 else "")
-        text = f"diverged, and read nan: {len(lost)} of {runs + 3} networks: {named}"
+        text = f"diverged, and read nan: {len(lost)} of {runs + 3 + pictured} networks: {named}"
         console.print(text, style="yellow", markup=False)
-    console.print(f"{config.out}: records digits.nc and wine.nc, summary.md, and five figures (PNG, SVG)", markup=False)
+    kept = "records digits.nc, wine.nc and player.nc, summary.md, and five figures (PNG, SVG)"
+    console.print(f"{config.out}: {kept}", markup=False)
     console.print(f"done in {time.perf_counter() - began:.0f} s")
 
 

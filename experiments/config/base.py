@@ -20,6 +20,16 @@ def require(condition: bool, name: str, expected: str, got: object) -> None:
         raise SettingError(f"{name}: expected {expected}, got {got}")
 
 
+def same_length(config: object, *names: str) -> None:
+    """Requires grids of positive strengths, increasing and all of one length, as records have one axis for their levels."""
+    for name in names:
+        values = getattr(config, name)
+        good = len(values) > 0 and all(value > 0 for value in values) and list(values) == sorted(set(values))
+        require(good, name.replace("_", "-"), "increasing positive strengths", values)
+    lengths = {name.replace("_", "-"): len(getattr(config, name)) for name in names}
+    require(len(set(lengths.values())) == 1, " and ".join(lengths), "as many strengths each", lengths)
+
+
 @dataclasses.dataclass(frozen=True)
 class Training:
     """How one network is trained, whatever its penalty: Adam, the learning rate falling to 0 along a cosine."""

@@ -43,6 +43,8 @@ class Drawing:
     """λ of the proximal L1 penalty."""
     l2: float = 1e-2
     """λ of the coupled squared L2 penalty."""
+    player: tuple[float, ...] = strengths(1e-6, 1.0, 25)
+    """λ of either penalty, besides 0, that the page's player steps through, up to where nothing is left of either."""
     seed: int = 0
     """Seed of the split and of the initial weights."""
 
@@ -52,6 +54,9 @@ class Drawing:
         require(0 < self.learning_rate < np.inf, "drawing.learning-rate", "a positive number", self.learning_rate)
         require(0 <= self.l1 < np.inf, "drawing.l1", "a number of at least 0", self.l1)
         require(0 <= self.l2 < np.inf, "drawing.l2", "a number of at least 0", self.l2)
+        good = len(self.player) > 0 and all(0 < value < np.inf for value in self.player)
+        good = good and len(set(self.player)) == len(self.player)
+        require(good, "drawing.player", "positive strengths, none twice", self.player)
         require(self.seed >= 0, "drawing.seed", "at least 0", self.seed)
 
 
@@ -90,7 +95,7 @@ class Study:
 QUICK = Study(
     sweep=Sweep(seeds=2, l1=strengths(1e-4, 1e-2, 3), l2=strengths(1e-4, 1e-1, 3), decay=strengths(1e-2, 1e1, 3)),
     training=Training(epochs=60),
-    drawing=Drawing(steps=1000),
+    drawing=Drawing(steps=1000, player=strengths(1e-5, 1.0, 6)),
     quick=True,
 )
 """The defaults that `--quick` stands for."""

@@ -44,8 +44,13 @@ def line_width(weight: float, largest: float) -> float:
     return 5 * abs(weight) / largest
 
 
-def draw_network(axes: Axes, one: xr.Dataset, largest: float) -> None:
-    """Draws one stage: lines as wide as |weight|, zero weights not at all, units without a way through them in grey."""
+def draw_network(axes: Axes, one: xr.Dataset, largest: float, fontsize: float = 8, left: float = -1.05) -> None:
+    """Draws one network: lines as wide as |weight|, zero weights not at all, units without a way through them in grey.
+
+    Args:
+        axes: to draw on, from `left`, which leaves room for the inputs' names, on. one: its kernels. largest: the |weight|
+            that is drawn widest. fontsize: of the names, in points.
+    """
     kernels = [one["first"].values, one["second"].values]
     heights = [
         np.linspace(1, 0, kernels[0].shape[0]),
@@ -71,10 +76,10 @@ def draw_network(axes: Axes, one: xr.Dataset, largest: float) -> None:
         faces = np.where(live, "w", DEAD)
         axes.scatter(np.full(len(ys), column), ys, s=90, c=faces, edgecolors=np.where(live, "k", DEAD).tolist(), zorder=2)
     for y, name, live in zip(heights[0], one["input"].values, alive[0], strict=True):
-        axes.text(-0.08, y, name, ha="right", va="center", fontsize=8, color="k" if live else "#999999")
+        axes.text(-0.08, y, name, ha="right", va="center", fontsize=fontsize, color="k" if live else "#999999")
     for y, name in zip(heights[2], one["class"].values, strict=True):
-        axes.text(2.08, y, name.replace("_", " "), ha="left", va="center", fontsize=8)
-    axes.set_xlim(-1.05, 2.45)
+        axes.text(2.08, y, name.replace("_", " "), ha="left", va="center", fontsize=fontsize)
+    axes.set_xlim(left, 2.45 + 0.02 * (fontsize - 8))
     axes.set_ylim(-0.05, 1.05)
     axes.set_axis_off()
 

@@ -1,29 +1,24 @@
 """The first study: one network, five ways of regularizing it, every strength, several seeds.
 
-Swept, on scikit-learn's digits: method × λ × seed, in one compiled program. Drawn, on its wine data: one network small
-enough for a picture, trained without a penalty and then trained on with L1 and with L2 from the same weights.
+Swept, on scikit-learn's digits: method × λ × seed, in one compiled program.
 
 Claimed of L1: weights become exactly zero by the proximal step, more of them as λ grows, and inputs leave altogether; the
 coupled subgradient gives none. Claimed of L2: weights shrink and none becomes zero. The table and the figures show how far
 that holds, with mean ± standard error over the seeds.
 """
 
-import functools
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 import jaxreg
 from experiments import data
-from experiments.config import Drawing, Study, Training
-from experiments.model import initial, kernels_of
-from experiments.train import Strengths, accuracy, fit, optimizer, train
+from experiments.config import Study
+from experiments.train import Strengths, fit
 
 METHODS = {
     "none": None,
@@ -98,44 +93,3 @@ def sweep(config: Study, advance: Callable[[int], None], folder: Path | None = N
     return runs.assign_coords(
         shown_run=("shown", shown), weight_layer=("weight", np.repeat(np.arange(len(sizes)), sizes).astype(np.int8))
     ).assign(run_diverged=("run", swept.diverged))
-
-
-def draw(config: Drawing) -> xr.Dataset:
-    """Trains the small network without a penalty, then on from there with L1 and with L2.
-
-    Returns:
-        Kernels `first` (stage, input, hidden) and `second` (stage, hidden, class), and the accuracies, along `stage`:
-        "before", "L1" and "L2".
-    """
-    wine = data.wine(config.seed)
-    settings = Training(config.steps, len(wine.train.labels), config.learning_rate)
-    widths = (len(wine.features), config.hidden, len(wine.classes))
-    model_key, *order_keys = jax.random.split(jax.random.key(config.seed), 3)
-    structure, start = initial(widths, model_key)
-
-    @jax.jit
-    def phase(params: Any, strengths: Strengths, key: jax.Array, rows: data.Rows) -> Any:
-        return train(structure, params, functools.partial(optimizer, strengths), key, rows, settings)
-
-    stages: dict[str, Any] = {
-        "before": phase(start, Strengths(*jnp.zeros(len(Strengths._fields))), order_keys[0], wine.train)
-    }
-    penalties = {"L1": Strengths(proximal_l1=config.l1), "L2": Strengths(coupled_l2=config.l2)}
-    for name, strengths in penalties.items():
-        stages[name] = phase(stages["before"], Strengths(*map(jnp.float32, strengths)), order_keys[1], wine.train)
-    kernels = {name: kernels_of(params) for name, params in stages.items()}
-    score = jax.jit(functools.partial(accuracy, structure))
-    return xr.Dataset(
-        {
-            "first": (("stage", "input", "hidden"), np.stack([kernel for kernel, _ in kernels.values()])),
-            "second": (("stage", "hidden", "class"), np.stack([kernel for _, kernel in kernels.values()])),
-            "train_accuracy": ("stage", np.array([score(params, wine.train) for params in stages.values()])),
-            "test_accuracy": ("stage", np.array([score(params, wine.test) for params in stages.values()])),
-        },
-        coords={
-            "stage": list(stages),
-            "input": wine.features,
-            "class": wine.classes,
-            "strength": ("stage", [0.0, config.l1, config.l2]),
-        },
-    )

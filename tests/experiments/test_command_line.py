@@ -13,6 +13,7 @@ import xarray as xr
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
+SMALL += ["--drawing.player", "1e-3", "1"]
 
 
 def start(*words, platform="cpu"):
@@ -34,7 +35,7 @@ def test_the_main_job_writes_everything(tmp_path):
     assert "on 2 cpu device(s)" in said
     files = {path.name for path in out.iterdir()}
     pictures = {f"{name}.{ending}" for name in ("L1_1", "L2_1", "L1_2", "L2_2", "L1_3") for ending in ("png", "svg")}
-    assert files == pictures | {"digits.nc", "wine.nc", "summary.md", "records.json"}
+    assert files == pictures | {"digits.nc", "wine.nc", "player.nc", "summary.md", "records.json"}
     assert (out / "L1_1.png").read_bytes().startswith(b"\x89PNG")
     made_by = json.loads((out / "records.json").read_text())
     assert made_by["config"]["sweep"]["l1"] == [0.001]
@@ -76,6 +77,12 @@ MISTAKES = {
         ["--out", "jaxreg"],
         "error: out: expected an empty, a new or a results folder, as it is replaced, got jaxreg, which holds other files",
     ),
+    "results that are not there": (
+        ["report", "--results", "nowhere"],
+        "error: results: expected a folder with results, as `python -m experiments` makes one, got nowhere",
+    ),
+    "results that are none": (["report", "--results", "tests"], "makes one, got tests, which holds none"),
+    "page that is a folder": (["report", "--results", ".", "--out", "tests"], "error: out: expected a file, got the folder"),
     "no devices": (["--devices", "0"], "devices: expected 1 to 512, got 0"),
 }
 
@@ -149,7 +156,8 @@ def test_a_second_start_finds_its_program_compiled(tmp_path):
         return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("jit_share*-cache")}
 
     first = sweeps_compiled()
-    assert len(first) == 1
+    # The sweeps of the digits, of the drawing and of the player.
+    assert len(first) == 3
     # Another key, or a program compiled anew, would be another file or another time.
     assert sweeps_compiled() == first
 
@@ -158,8 +166,8 @@ def test_a_diverged_study_says_so_and_is_saved(tmp_path):
     rates = ["--training.learning-rate", "1e38", "--drawing.learning-rate", "1e38"]
     status, said = run("--out", tmp_path / "results", *SMALL, *rates)
     assert status == 0, said
-    assert "diverged, and read nan: 49 of 49 networks: the drawn network, before; the drawn network, L1;" in said
-    assert "and 41 more" in said
+    assert "diverged, and read nan: 55 of 55 networks: the drawn network, before; the drawn network, L1;" in said
+    assert "and 47 more" in said
     assert (tmp_path / "results" / "L1_2.png").exists()
 
 

@@ -19,7 +19,7 @@ from experiments import data, records, report
 from experiments.config import Drawing, Study, Sweep, Training
 from experiments.figures import effect, network
 from experiments.model import initial, kernels_of
-from experiments.studies import l1_l2
+from experiments.studies import drawing, l1_l2
 from experiments.train import Strengths, accuracy, cross_entropy, fit, optimizer
 
 TINY = Study(
@@ -37,7 +37,7 @@ def swept():
 
 @pytest.fixture(scope="module")
 def drawn():
-    return l1_l2.draw(TINY.drawing)
+    return drawing.draw(TINY.drawing)
 
 
 def pick(records, method, strength=None):

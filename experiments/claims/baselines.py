@@ -1,0 +1,142 @@
+"""L1 and L2 against weight decay: where they are one, how the best setting moves, and what a scaled loss does."""
+
+import numpy as np
+import xarray as xr
+
+from experiments.claims.spec import Records, Spec
+from experiments.figures import baselines as figures
+from experiments.studies.tilt import tilts
+from experiments.verdicts import Finding, above, below, between, within
+
+SAME = 1e-9
+"""Relative distance of two networks, in float64, up to which they count as the same."""
+STILL = 0.25
+"""A tilt within ± this counts as none: a learning rate ten times larger moves the best λ by less than a factor of 1.8."""
+FAR = 5.0
+"""Percent of relative distance from which two networks count as different."""
+
+
+def distances(records: xr.Dataset, family: str, pair: str) -> np.ndarray:
+    """‖w − w'‖/‖w'‖ at the end of training, for each seed; 0 where nothing moved apart."""
+    return records[f"{family}_distance"].sel({f"{family}_pair": pair}).isel(epoch=-1).values
+
+
+def decay(records: Records) -> list[Finding]:
+    """Coupled L2 at λ beside weight decay at 2λ, for each optimizer."""
+    of = records["pairs"]
+    whole = of["decay_distance"].sel(decay_pair="SGD").max()
+    findings = [
+        within(
+            "For SGD, L2 in the loss at λ is weight decay at 2λ.",
+            "Whole training runs in float64, coupled add_l2(λ) beside a decay step written by hand; the largest relative "
+            "distance of the weights after any epoch",
+            float(whole),
+            SAME,
+            "largest distance",
+        )
+    ]
+    for pair in ("SGD, momentum 0.9", "Adam"):
+        accuracies = 100 * of["decay_accuracy"].sel(decay_pair=pair).mean("seed").values
+        threshold, what = (0.0, "not the same") if pair.startswith("SGD") else (FAR, "far apart")
+        findings.append(
+            above(
+                f"For {pair}, they are {what}.",
+                f"Relative distance of the weights at the end, in percent, above {threshold:g}; test accuracy "
+                f"{accuracies[0]:.1f} % coupled, {accuracies[1]:.1f} % decayed",
+                100 * distances(of, "decay", pair),
+                threshold,
+                "%",
+            )
+        )
+    return findings
+
+
+def tilt(records: Records) -> list[Finding]:
+    """The tilt of each way, and whether decoupling lessens it."""
+    of = records["tilt"]
+    findings, slopes = [], {}
+    for way in of["way"].values:
+        slopes[way], known, total = tilts(of, way)
+        findings.append(
+            between(
+                f"The best λ does not depend on the learning rate ({way}).",
+                f"Tilt: slope of log λ at the smallest test loss against log learning rate, within ±{STILL}; the smallest "
+                f"loss lies inside the grid for {known} of {total} learning rates and seeds",
+                slopes[way],
+                -STILL,
+                STILL,
+            )
+        )
+    less = [
+        below(
+            f"Decoupling makes the best λ depend less on the learning rate ({way}).",
+            "Size of the tilt minus that of Adam with coupled L2",
+            np.abs(slopes[way]) - np.abs(slopes["Adam, coupled L2"]),
+            digits=2,
+            sign=True,
+        )
+        for way in ("AdamW, rate × decay", "AdamW, decay alone")
+    ]
+    return [*findings, *less]
+
+
+def scale(records: Records) -> list[Finding]:
+    """What multiplying the loss does to each optimizer."""
+    of = records["pairs"]
+    findings = []
+    for pair in of["scale_pair"].values:
+        far = distances(of, "scale", pair)
+        adapted = "·λ" in pair or pair.startswith("AdamW")
+        tested = "Relative distance of the weights at the end of training in float64"
+        if adapted:
+            tolerance = SAME if "1e-8" not in pair else 1e-2
+            findings.append(
+                within(
+                    f"A loss 100 times as large changes nothing ({pair}).", tested, float(far.max()), tolerance, "largest"
+                )
+            )
+        else:
+            findings.append(
+                above(
+                    f"A loss 100 times as large gives another network ({pair}).",
+                    f"{tested}, in percent, above {FAR:g}",
+                    100 * far,
+                    FAR,
+                    "%",
+                )
+            )
+    return findings
+
+
+SPECS = (
+    Spec(
+        "decay",
+        "L2 and weight decay",
+        "For SGD, L2 in the loss at λ is weight decay at 2λ; for Adam they differ.",
+        ("pairs",),
+        decay,
+        figures.decay,
+        "How far two networks are apart, one trained with coupled L2 at λ and one with weight decay at 2λ, from the same "
+        "weights and on the same batches, epoch by epoch in float64: mean over the seeds.",
+    ),
+    Spec(
+        "tilt",
+        "Does decoupling untie λ from the learning rate?",
+        "Decoupled weight decay makes the best λ independent of the learning rate.",
+        ("tilt",),
+        tilt,
+        figures.tilt,
+        "Test loss over learning rate and λ for Adam with L2 in four places, mean over the seeds; dots mark the best λ of "
+        "each learning rate, the line is the tilt. After Loshchilov & Hutter's Figures 1 and 2.",
+    ),
+    Spec(
+        "scale",
+        "Scale-freeness",
+        "AdamW does not notice when the loss is multiplied; Adam with L2 in the loss does, unless λ is multiplied with it.",
+        ("pairs",),
+        scale,
+        figures.scale,
+        "How far the network that is trained on 100 times the loss is from the one trained on the loss, relatively, in "
+        "float64, a dot a seed. After Zhuang et al. (2022).",
+    ),
+)

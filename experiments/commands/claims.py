@@ -1,0 +1,172 @@
+"""`python -m experiments claims [NAME …]` and `baselines [NAME …]`: claims tested, a table of verdicts and a figure each."""
+
+import dataclasses
+import importlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from experiments.config import QUICK_BASELINES, QUICK_CLAIMS, Baselines, Claims, SettingError
+from experiments.terminal import command_of, keep_compiled, parse, progress, provenance_of, use_devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Claims that are one command.
+
+    Attributes:
+        command: its word. kind, quick: its settings and their small version.
+        modules: of `experiments.claims`, whose SPECS it runs, in this order; and the order of the claims.
+        studies: from a study's name to its module in `experiments.studies` and the field of its settings.
+    """
+
+    command: str
+    kind: type
+    quick: Any
+    modules: tuple[str, ...]
+    order: tuple[str, ...]
+    studies: dict[str, tuple[str, str]]
+
+
+CLAIMS = Family(
+    "claims",
+    Claims,
+    QUICK_CLAIMS,
+    ("strength", "relevance", "stability"),
+    ("zeros", "shrinkage", "norm", "overfitting", "selection", "relevance", "no-selection", "stability", "groups"),
+    {
+        "strength": ("strength", "strength"),
+        "relevance": ("relevance", "relevance"),
+        "linear": ("linear", "linear"),
+        "stability": ("stability", "linear"),
+        "chatter": ("chatter", "chatter"),
+    },
+)
+BASELINES = Family(
+    "baselines",
+    Baselines,
+    QUICK_BASELINES,
+    ("baselines",),
+    ("decay", "tilt", "scale"),
+    {"pairs": ("pairs", "pairs"), "tilt": ("tilt", "tilt")},
+)
+COLOURS = {"supported": "green", "supported in part": "yellow", "contradicted": "red"}
+
+
+def run(words: list[str], console: Console, family: Family) -> None:
+    """Runs the studies that the named claims need, all where none is named, and writes verdicts, figures and the table."""
+    names = [word for index, word in enumerate(words) if not any(w.startswith("-") for w in words[: index + 1])]
+    unknown = [name for name in names if name not in family.order]
+    if unknown:
+        raise SettingError(f"{family.command}: expected names among {', '.join(family.order)}, got {', '.join(unknown)}")
+    default = family.quick if "--quick" in words else family.kind()
+    described = f"{family.kind.__doc__} Names, before any setting, choose some of: {', '.join(family.order)}."
+    config = parse(family.kind, words[len(names) :], f"python -m experiments {family.command}", described, default)
+    keep_compiled(config.cache)
+    use_devices(config.devices)
+
+    # Only now, as these initialise what the settings above decide, and --help should not wait for them.
+    from experiments import records
+
+    specs = specs_of(family)
+    wanted = [name for name in family.order if not names or name in names]
+    for name in wanted:
+        records.check_replaceable(config.out / name)
+    began = time.perf_counter()
+    runner = Runner(family, config, words, console)
+    for name in wanted:
+        runner.claim(specs[name])
+    records.write_table(config.out, family.order, command_of([family.command, *words]))
+    # All of it is in the records now.
+    shutil.rmtree(runner.chunks, ignore_errors=True)
+    table = config.out / "claims.md"
+    console.print(f"{config.out}: {len(wanted)} figures and verdicts; all that were ever judged in {table}", markup=False)
+    console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def specs_of(family: Family) -> dict[str, Any]:
+    """Every claim of a family by its name."""
+    modules = [importlib.import_module(f"experiments.claims.{name}") for name in family.modules]
+    return {spec.name: spec for module in modules for spec in module.SPECS}
+
+
+class Runner:
+    """Runs each study once, keeps its records, and judges claims by them.
+
+    Attributes:
+        chunks: the folder of unfinished sweeps, from which an interrupted command goes on.
+    """
+
+    def __init__(self, family: Family, config: Any, words: list[str], console: Console):
+        self.family, self.config, self.words, self.console = family, config, words, console
+        self.chunks: Path = config.out / ".chunks"
+        self.records: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}
+
+    def study(self, name: str) -> None:
+        """Runs a study if it was not yet, and writes its records."""
+        from experiments.records import save_dataset
+
+        if name in self.records:
+            return
+        module, field = self.family.studies[name]
+        study, settings = importlib.import_module(f"experiments.studies.{module}"), getattr(self.config, field)
+        began = time.perf_counter()
+        with progress(self.console, f"study {name}", study.runs(settings)) as advance:
+            found = study.sweep(settings, self.config.devices, self.chunks / name, advance)
+        self.records[name], self.seconds[name] = found, time.perf_counter() - began
+        folder = self.config.out / "records"
+        folder.mkdir(parents=True, exist_ok=True)
+        save_dataset(found, folder / f"{name}.nc", self.made_by([name]))
+        loss = found.get("test_loss")
+        bad = 0 if loss is None else int(np.isnan(loss).sum())
+        if bad:
+            text = f"study {name}: {bad} of {loss.size} networks diverged; what rests on them alone is not measured"
+            self.console.print(text, style="yellow", markup=False)
+
+    def made_by(self, studies: list[str] | tuple[str, ...]) -> dict[str, Any]:
+        """The provenance of what rests on these studies, with the seconds that they took."""
+        began = time.perf_counter() - sum(self.seconds[name] for name in studies)
+        return provenance_of(self.config, [self.family.command, *self.words], began)
+
+    def claim(self, spec: Any) -> None:
+        """Judges a claim, writes it with its figure, and prints the verdicts."""
+        from experiments.records import replacing, save_claim
+        from experiments.verdicts import Claim
+
+        for name in spec.studies:
+            self.study(name)
+        findings = spec.judge(self.records)
+        command = command_of([self.family.command, spec.name])
+        claim = Claim(spec.name, spec.title, spec.statement, findings, spec.caption, command)
+        made_by = self.made_by(spec.studies)
+        with replacing(self.config.out / spec.name, lambda: made_by) as folder:
+            save_claim(claim, spec.figure(self.records), folder, made_by)
+        show(claim, self.console)
+
+
+def show(claim: Any, console: Console) -> None:
+    """A claim's verdict and its findings, for a terminal."""
+    console.print(f"[bold]{claim.title}[/bold]: [{COLOURS.get(claim.verdict, 'yellow')}]{claim.verdict}[/]", highlight=False)
+    for finding in claim.findings:
+        colour = COLOURS.get(finding.verdict, "yellow")
+        console.print(f"  [{colour}]{finding.verdict:13}[/] ", end="", highlight=False)
+        console.print(f"{finding.statement} {finding.numbers}", markup=False, highlight=False)
+
+
+def run_claims(words: list[str], console: Console) -> None:
+    """`python -m experiments claims`."""
+    run(words, console, CLAIMS)
+
+
+def run_baselines(words: list[str], console: Console) -> None:
+    """`python -m experiments baselines`."""
+    run(words, console, BASELINES)
+
+
+COMMANDS: dict[str, Callable[[list[str], Console], None]] = {"claims": run_claims, "baselines": run_baselines}

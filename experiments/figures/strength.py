@@ -1,0 +1,110 @@
+"""Figures of what grows and shrinks with λ: zeros, proportional shrinkage, norms, overfitting."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.figures.style import COLOURS, curve, new_figure, places_of, strength_axis
+
+Records = Mapping[str, xr.Dataset]
+
+
+def against_strength(axes: Axes, of: xr.Dataset, name: str, label: str, scale: float = 1, **style: object) -> None:
+    """One way's metric against λ, λ = 0 at the left end; `of` lies along (level, seed)."""
+    places = places_of(of["strength"].values)
+    curve(axes, places, scale * of[name].transpose("level", "seed").values, label, **style)
+    strength_axis(axes, places)
+
+
+def zeros(records: Records) -> Figure:
+    """Share of exact zeros against λ, three ways of applying L1."""
+    figure = new_figure(7.4, 3.6)
+    axes = figure.subplots()
+    clean = records["strength"].sel(wrong=0.0)
+    for way, marker in (("decoupled L1", "^"), ("coupled L1", "s"), ("proximal L1", "o")):
+        against_strength(axes, clean.sel(way=way), "zero_fraction", way, 100, marker=marker)
+    axes.set(ylabel="weights exactly 0, %", ylim=(-4, 104))
+    wide_strength_axis(axes, clean.sel(way=["decoupled L1", "proximal L1"])["strength"].values)
+    axes.legend(frameon=False, loc="center left")
+    axes.set_title("Only the proximal step makes zeros", fontsize=11)
+    return figure
+
+
+def wide_strength_axis(axes: Axes, strengths: np.ndarray) -> None:
+    """One axis for ways with different grids: λ = 0 stands left of all of them."""
+    ordered = np.unique(strengths)
+    strength_axis(axes, np.array([min(places_of(row)[0] for row in strengths), *ordered[1:]]))
+
+
+def shrinkage(records: Records) -> Figure:
+    """Weights with coupled L2 against weights without, and how far one factor explains them."""
+    figure = new_figure(8.4, 3.9)
+    left, right = figure.subplots(1, 2)
+    every = records["strength"].sel(wrong=0.0)
+    of = every.sel(way="coupled L2")
+    mean = of.mean("seed")
+    ratio = (mean["norm"] / mean["norm"].isel(level=0)).values
+    # A network with half of the norm: neither untouched nor dead.
+    level = int(np.argmin(np.abs(ratio - 0.5)))
+    before, after = of["weights"].isel(level=0).values, of["weights"].isel(level=level).values
+    first = slice(0, 64 * 64)
+    reach = float(np.abs(before[first]).max())
+    factor = float(np.dot(before, after) / np.dot(before, before))
+    left.plot(before[first], after[first], ".", ms=2, color=COLOURS["L2"], alpha=0.5, rasterized=True)
+    left.plot([-reach, reach], [-factor * reach, factor * reach], color="k", lw=1.2, label=f"in proportion: {factor:.2f}·w")
+    left.axline((0, 0), slope=1, color="#999999", lw=1, ls=":", label="unchanged")
+    left.set(xlabel="weight without penalty", ylabel=f"weight with L2, λ = {float(of['strength'][level]):.2g}")
+    left.legend(frameon=False, fontsize=9, loc="upper left")
+    left.set_title("4,096 weights of the first layer, seed 0", fontsize=10)
+    against_strength(right, of, "near_factor", "within 10 % of one factor", 100, color=COLOURS["L2"])
+    against_strength(right, of, "smaller", "smaller than without", 100, color="#444444", marker="s", ls="--")
+    right.set(ylabel="share of the weights, %", ylim=(-4, 104))
+    right.legend(frameon=False, fontsize=9)
+    right.set_title("all weights, coupled L2", fontsize=10)
+    return figure
+
+
+def norm(records: Records) -> Figure:
+    """Norms against λ in percent of the unpenalised network's."""
+    figure = new_figure(8.4, 3.6)
+    clean = records["strength"].sel(wrong=0.0)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, ways in zip(panels, (("proximal L1", "coupled L1"), ("coupled L2", "decoupled L2")), strict=True):
+        for way in ways:
+            of = clean.sel(way=way)
+            for name, symbol, dashes in (("absolute_sum", "Σ|w|", "-"), ("norm", "‖w‖", "--")):
+                relative = of.assign({name: of[name] / of[name].isel(level=0)})
+                marker = "o" if name == "absolute_sum" else "s"
+                against_strength(
+                    axes, relative, name, f"{way}, {symbol}", 100, color=COLOURS[way], ls=dashes, marker=marker, alpha=0.85
+                )
+        wide_strength_axis(axes, clean.sel(way=list(ways))["strength"].values)
+        axes.legend(frameon=False, fontsize=8.5, loc="lower left")
+    panels[0].set(ylabel="% of the unpenalised network's", ylim=(-4, 108))
+    return figure
+
+
+def overfitting(records: Records) -> Figure:
+    """Accuracy on training and test rows, and test loss, against λ, for right and for wrong labels."""
+    every = records["strength"]
+    shares = every["wrong"].values
+    figure = new_figure(8.4, 3.0 * len(shares))
+    rows = np.atleast_2d(figure.subplots(len(shares), 2))
+    for (left, right), share in zip(rows, shares, strict=True):
+        for way, marker in (("proximal L1", "o"), ("coupled L2", "s")):
+            of = every.sel(wrong=share, way=way)
+            style = {"color": COLOURS[way], "marker": marker}
+            against_strength(left, of, "test_accuracy", f"{way}, test", 100, **style)
+            against_strength(left, of, "train_accuracy", f"{way}, training", 100, **style, ls=":", alpha=0.6)
+            against_strength(right, of, "test_loss", f"{way}, test", 1, **style)
+        lowest = 100 * float(every.sel(wrong=share)["test_accuracy"].isel(level=0, way=0).mean())
+        left.set(ylabel="accuracy, %", ylim=(lowest - 14, 101.5))
+        right.set(ylabel="cross-entropy, nats", yscale="log")
+        what = "right labels" if share == 0 else f"{100 * share:.0f} % of the training labels wrong"
+        left.set_title(what, fontsize=10)
+        right.set_title(f"test loss, {what}", fontsize=10)
+    rows[0, 0].legend(frameon=False, fontsize=8, loc="lower left")
+    return figure

@@ -1,0 +1,126 @@
+"""What an optimizer does when it should stand still: the coupled subgradient of L1 beside the proximal step, at the same λ.
+
+Two problems, full batch and at a constant learning rate, so that nothing but the method can move a weight: the lasso on a
+bootstrap resample of scikit-learn's diabetes data, and a network on 200 of its digits. After many steps each optimizer is
+watched: how often a weight changes its sign, how far the largest step goes, and how many weights are exactly zero.
+
+Claimed: L1 can be unstable to optimise.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+from sklearn.datasets import load_diabetes
+
+import jaxreg
+from experiments import data
+from experiments.config import ChatterStudy
+from experiments.model import initial
+from experiments.train import cross_entropy, split
+
+RATES = {"SGD": 0.1, "Adam": 1e-2}
+NETWORK_RATE = 1e-3
+"""Adam's constant learning rates, and SGD's."""
+PROBLEMS = ("lasso, SGD", "lasso, Adam", "network, Adam")
+WAYS = ("coupled", "proximal")
+
+
+class Watched(NamedTuple):
+    """Sums over the watched steps."""
+
+    changes: jax.Array
+    largest: jax.Array
+
+
+def optimizer(kind: str, way: str, rate: float, strength: Any) -> optax.GradientTransformation:
+    """SGD or Adam with L1 on the kernels, coupled or proximal."""
+    if way == "coupled":
+        plain = optax.sgd(rate) if kind == "SGD" else optax.adam(rate)
+        return optax.chain(jaxreg.add_l1(strength, mask=jaxreg.kernels), plain)
+    make = jaxreg.prox_sgd if kind == "SGD" else jaxreg.prox_adam
+    return make(rate, jaxreg.L1(strength), mask=jaxreg.kernels)
+
+
+def watch(loss: Callable[[Any], jax.Array], params: Any, tx: Any, config: ChatterStudy) -> dict[str, jax.Array]:
+    """Takes `steps` steps, then watches kernels for `watched` more.
+
+    Returns:
+        `sign_changes`, per weight and 100 steps (to or from exactly 0 is none); `largest_step`, the largest |change| of a
+        weight in one step; `zeros`, the share of exact zeros at the end.
+    """
+
+    def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], Watched]:
+        params, state = carry
+        updates, state = tx.update(jax.grad(loss)(params), state, params)
+        new = optax.apply_updates(params, updates)
+        pairs = list(zip(kernel_leaves(params), kernel_leaves(new), strict=True))
+        changes = sum(jnp.sum(before * after < 0) for before, after in pairs)
+        largest = jnp.max(jnp.stack([jnp.max(jnp.abs(after - before)) for before, after in pairs]))
+        return (new, state), Watched(jnp.asarray(changes), largest)
+
+    carry, _ = jax.lax.scan(lambda carry, _: (step(carry, None)[0], None), (params, tx.init(params)), length=config.steps)
+    (params, _), seen = jax.lax.scan(step, carry, length=config.watched)
+    sizes = sum(kernel.size for kernel in kernel_leaves(params))
+    return {
+        "sign_changes": 100 * jnp.sum(seen.changes) / (sizes * config.watched),
+        "largest_step": jnp.max(seen.largest),
+        "zeros": jaxreg.sparsity(params, jaxreg.kernels).fraction,
+    }
+
+
+def kernel_leaves(params: Any) -> list[jax.Array]:
+    """The arrays of rank 2."""
+    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+
+
+def fit(key: jax.Array, shared: Any, config: ChatterStudy) -> dict[str, jax.Array]:
+    """Both problems by every optimizer, along (problem, way)."""
+    inputs, targets, digits = shared
+    resample_key, split_key, model_key = jax.random.split(key, 3)
+    picked = jax.random.randint(resample_key, (len(targets),), 0, len(targets))
+    inputs, targets = inputs[picked], targets[picked] - jnp.mean(targets[picked])
+    strength = config.share * jnp.max(jnp.abs(inputs.T @ targets)) / len(targets)
+    rows, _ = split(split_key, digits, [200])
+    structure, params = initial((64, 64, 10), model_key)
+
+    def squares(params: Any) -> jax.Array:
+        return 0.5 * jnp.mean(jnp.square(inputs @ params["kernel"][:, 0] - targets))
+
+    found = []
+    for problem in PROBLEMS:
+        for way in WAYS:
+            if problem.startswith("network"):
+                tx = optimizer("Adam", way, NETWORK_RATE, config.network_strength)
+                found.append(watch(lambda params: cross_entropy(structure, params, rows), params, tx, config))
+            else:
+                kind = problem.split(", ")[1]
+                tx = optimizer(kind, way, RATES[kind], strength)
+                found.append(watch(squares, {"kernel": jnp.zeros((inputs.shape[1], 1))}, tx, config))
+    return {name: jnp.stack([one[name] for one in found]).reshape(len(PROBLEMS), len(WAYS)) for name in found[0]}
+
+
+def runs(config: ChatterStudy) -> int:
+    """Number of seeds, each with every problem and optimizer."""
+    return config.seeds
+
+
+def sweep(config: ChatterStudy, devices: int | None, folder: Path | None, advance: Callable[[int], None]) -> xr.Dataset:
+    """Every seed: what `watch` returns, along (seed, problem, way)."""
+    inputs, targets = load_diabetes(return_X_y=True)
+    inputs, targets = inputs / inputs.std(0), (targets - targets.mean()) / targets.std()
+    shared = (inputs.astype(np.float32), targets.astype(np.float32), data.digits())
+
+    def one(key: jax.Array, _: dict[str, Any], shared: Any) -> dict[str, jax.Array]:
+        return fit(key, shared, config)
+
+    swept = jaxreg.sweep(
+        one, jaxreg.grid(seed=range(config.seeds)), shared, devices=devices, folder=folder, progress=advance
+    )
+    coords = {"problem": list(PROBLEMS), "way": list(WAYS)}
+    return xr.Dataset({name: (("seed", "problem", "way"), values) for name, values in swept.outputs.items()}, coords)

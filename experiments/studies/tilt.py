@@ -1,0 +1,118 @@
+"""Learning rate × λ for Adam with squared L2 in four places, and by how much the best λ moves with the learning rate.
+
+After Figures 1 and 2 of Loshchilov & Hutter (2019), "Decoupled weight decay regularization", in small: digits with wrong
+labels, and a fixed number of epochs. The tilt is the slope of log₁₀ λ, at the smallest test loss, against log₁₀ of the
+learning rate: 0 where the best λ does not depend on the learning rate, −1 where only their product counts.
+
+Claimed: decoupling the decay makes the best λ independent of the learning rate.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+
+import jaxreg
+from experiments import data
+from experiments.config import TiltStudy
+from experiments.model import initial
+from experiments.studies.strength import mislabelled
+from experiments.train import Strengths, charged, judge, optimizer, split, train
+
+
+def ways(config: TiltStudy) -> dict[str, tuple[str, tuple[float, ...], bool]]:
+    """Each way's field of `Strengths`, its strengths, and whether they are divided by the learning rate."""
+    return {
+        "Adam, coupled L2": ("coupled_l2", config.coupled, False),
+        "proximal Adam, L2": ("proximal_l2", config.coupled, False),
+        "AdamW, rate × decay": ("decoupled_l2", config.decoupled, False),
+        "AdamW, decay alone": ("decoupled_l2", config.unscaled, True),
+    }
+
+
+def runs(config: TiltStudy) -> int:
+    """Number of networks."""
+    return len(ways(config)) * len(config.coupled) * len(config.rates) * config.seeds
+
+
+def sweep(config: TiltStudy, devices: int | None, folder: Path | None, advance: Callable[[int], None]) -> xr.Dataset:
+    """Trains every network: `test_loss` and `test_accuracy` along (way, level, rate, seed), with `strength` (way, level)."""
+    rows = data.digits()
+    table = ways(config)
+    fields: dict[str, list[float]] = {field: [] for field in Strengths._fields}
+    divided = []
+    for field, levels, by_rate in table.values():
+        for strength in levels:
+            for name, column in fields.items():
+                column.append(strength if name == field else 0.0)
+            divided.append(float(by_rate))
+    columns = {name: np.array(column, np.float32) for name, column in fields.items()}
+    settings = {"strengths": Strengths(**columns), "divided": np.array(divided, np.float32)}
+    grid = jaxreg.grid(setting=settings, rate=list(config.rates), seed=range(config.seeds))
+    fit = functools.partial(fit_one, config=config)
+    outputs = jaxreg.sweep(fit, grid, rows, devices=devices, folder=folder, progress=advance).outputs
+    shape = (len(table), len(config.coupled), len(config.rates), config.seeds)
+    variables = {name: (("way", "level", "rate", "seed"), values.reshape(shape)) for name, values in outputs.items()}
+    every = [levels for _, levels, _ in table.values()]
+    return xr.Dataset(variables, {"way": list(table), "strength": (("way", "level"), every), "rate": list(config.rates)})
+
+
+def fit_one(key: jax.Array, run: dict[str, Any], rows: data.Rows, config: TiltStudy) -> dict[str, jax.Array]:
+    """One network at one learning rate."""
+    split_key, label_key, model_key, order_key = jax.random.split(key, 4)
+    train_rows, test_rows = split(split_key, rows, [config.train_size])
+    train_rows = mislabelled(label_key, train_rows, config.wrong)
+    structure, params = initial((64, config.hidden, 10), model_key)
+    setting, rate = run["setting"], run["rate"]
+    divisor = jnp.where(setting["divided"] > 0, rate, 1.0)
+    strengths = jax.tree.map(lambda strength: strength / divisor, setting["strengths"])
+
+    def make(schedule: optax.Schedule) -> optax.GradientTransformation:
+        # The schedule's own rate is static; what is swept takes its place.
+        return optimizer(strengths, lambda count: rate / config.training.learning_rate * schedule(count))
+
+    params = train(structure, params, make, order_key, train_rows, config.training)
+    metrics = judge(structure, params, charged(strengths), {"train": train_rows, "test": test_rows})
+    return {name: metrics[name] for name in ("test_loss", "test_accuracy")}
+
+
+def best_strength(losses: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    """log₁₀ of the λ with the smallest loss, by a parabola through the smallest value and its neighbours.
+
+    Args:
+        losses: (level, …). strengths: (level,), evenly spaced in their logarithm.
+
+    Returns:
+        (…); NaN where the smallest is at an end of the grid, or a loss beside it is no number: nothing is known there.
+    """
+    logs = np.log10(strengths)
+    flat = losses.reshape(len(logs), -1)
+    found = np.full(flat.shape[1], np.nan)
+    for column in range(flat.shape[1]):
+        values = flat[:, column]
+        at = int(np.nanargmin(values)) if np.isfinite(values).any() else 0
+        if not 0 < at < len(logs) - 1 or not np.isfinite(values[at - 1 : at + 2]).all():
+            continue
+        before, here, after = values[at - 1 : at + 2]
+        curvature = before - 2 * here + after
+        shift = 0.5 * (before - after) / curvature if curvature > 0 else 0.0
+        found[column] = logs[at] + shift * (logs[1] - logs[0])
+    return found.reshape(losses.shape[1:])
+
+
+def tilts(records: xr.Dataset, way: str) -> tuple[np.ndarray, int, int]:
+    """The tilt of each seed, and over how many of all pairs of learning rate and seed it is taken; NaN below three rates."""
+    of = records.sel(way=way)
+    best = best_strength(of["test_loss"].transpose("level", "rate", "seed").values, of["strength"].values)
+    logs = np.log10(records["rate"].values)
+    slopes = []
+    for column in best.T:
+        known = np.isfinite(column)
+        slopes.append(np.polyfit(logs[known], column[known], 1)[0] if known.sum() >= 3 else np.nan)
+    return np.array(slopes), int(np.isfinite(best).sum()), best.size

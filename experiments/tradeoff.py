@@ -1,0 +1,137 @@
+"""Accuracy against the share of weights kept: records in, points and choices out.
+
+    curves = curves_of(records)                       # a list of points for each method
+    bar = threshold(best(curves["AdamW"]))            # one standard error below the best AdamW setting
+    sparsest(curves["L1"], bar)                       # the L1 setting with the fewest weights that clears it
+
+Validation accuracy chooses and test accuracy is what is shown. A setting one of whose runs diverged has no numbers and is
+never chosen.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
+PRUNED, TUNED = "AdamW, pruned", "AdamW, chosen to prune"
+SPARSE = (L1, ELASTIC, GROUP)
+
+
+class Point(NamedTuple):
+    """One setting of one method: its name, and one number a seed for each of the rest, accuracies and `kept` as shares.
+
+    Attributes:
+        method, label: what it is called. kept: share of weights kept. validation, test: accuracies. live: (seeds, layers)
+            units alive, from the inputs on; NaN where it was not counted.
+    """
+
+    method: str
+    label: str
+    kept: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    live: np.ndarray
+
+    @property
+    def measured(self) -> bool:
+        """Whether every seed has its numbers."""
+        return bool(np.isfinite([self.kept, self.validation, self.test]).all())
+
+
+def mean_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean over the seeds and its standard error, which is NaN for a single seed."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(np.mean(values)), float(error)
+
+
+def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
+    """The settings of every method as points, and the AdamW networks cut down after training.
+
+    "AdamW, pruned" is the best AdamW setting, whole and cut to each share. "AdamW, chosen to prune" is, at each share, the
+    AdamW setting with the best validation accuracy once cut to it: the strongest that pruning has to offer here.
+    """
+    found: dict[str, list[Point]] = {}
+    for at, method in enumerate(records["method"].values):
+        found.setdefault(str(method), []).append(trained(records, at))
+    settings = np.flatnonzero(records["method"].values == ADAMW)
+    cuts = [[pruned(records, at, share) for at in settings] for share in range(records.sizes["share"])]
+    whole = best(found[ADAMW])
+    if whole is not None:
+        chosen = [one.label for one in found[ADAMW]].index(whole.label)
+        found[PRUNED] = [whole._replace(method=PRUNED), *(row[chosen] for row in cuts)]
+        winners = [winner for row in cuts if (winner := best(row)) is not None]
+        found[TUNED] = [one._replace(method=TUNED) for one in [whole, *winners]]
+    return found
+
+
+def trained(records: xr.Dataset, at: int) -> Point:
+    """A setting's point as it was trained."""
+    names = ("kept", "validation_accuracy", "test_accuracy", "live")
+    kept, validation, test, live = (records[name].values[at].astype(float) for name in names)
+    return Point(str(records["method"].values[at]), label(records, at), kept, validation, test, live)
+
+
+def pruned(records: xr.Dataset, at: int, share: int) -> Point:
+    """An AdamW setting's point after cutting to one of the shares."""
+    names = ("pruned_kept", "pruned_validation_accuracy", "pruned_test_accuracy")
+    kept, validation, test = (records[name].values[at, :, share].astype(float) for name in names)
+    asked = float(records["share"].values[share])
+    nowhere = np.full((len(kept), records.sizes["layer"]), np.nan)
+    return Point(PRUNED, f"{label(records, at)}, cut to {100 * asked:g} %", kept, validation, test, nowhere)
+
+
+def label(records: xr.Dataset, at: int) -> str:
+    """A setting in a few words."""
+    strength = f"{records['strength'].values[at]:.3g}"
+    if records["method"].values[at] == ADAMW:
+        return f"decay {strength}, rate {records['learning_rate'].values[at]:.3g}"
+    return f"λ = {strength}"
+
+
+def best(points: Iterable[Point]) -> Point | None:
+    """The point with the highest mean validation accuracy, the first of equals; None where none was measured."""
+    measured = [point for point in points if point.measured]
+    return max(measured, key=lambda point: point.validation.mean(), default=None)
+
+
+def threshold(point: Point) -> float:
+    """One standard error below a point's mean validation accuracy."""
+    mean, error = mean_error(point.validation)
+    return mean - error
+
+
+def sparsest(points: Iterable[Point], least: float) -> Point | None:
+    """The point that keeps the fewest weights of those whose mean validation accuracy is `least` or more.
+
+    Of equally sparse ones the most accurate; None where no point qualifies.
+    """
+    good = [point for point in points if point.measured and point.validation.mean() >= least]
+    return min(good, key=lambda point: (point.kept.mean(), -point.validation.mean()), default=None)
+
+
+def at_share(points: Sequence[Point], share: float) -> np.ndarray:
+    """Test accuracy where just that share of weights is kept, one number a seed.
+
+    Each seed's own points are joined by straight lines over the logarithm of the share; beyond the last of them it is NaN,
+    and so it is for every seed where no point was measured.
+    """
+    measured = [point for point in points if point.measured]
+    if not measured:
+        return np.full(len(points[0].test) if points else 1, np.nan)
+    kept = np.array([point.kept for point in measured])
+    test = np.array([point.test for point in measured])
+    found = []
+    for x, y in zip(kept.T, test.T, strict=True):
+        order = np.argsort(x)[(x == 0).sum() :]
+        found.append(np.interp(np.log(share), np.log(x[order]), y[order], np.nan, np.nan) if order.size else np.nan)
+    return np.array(found)
+
+
+def front(points: Iterable[Point]) -> list[Point]:
+    """Those that no other beats in both means, sparser (or as sparse) and more accurate on the test rows; sparsest first."""
+    ordered = sorted((p for p in points if p.measured), key=lambda point: (point.kept.mean(), -point.test.mean()))
+    reached = list(itertools.accumulate((point.test.mean() for point in ordered), max, initial=-np.inf))
+    return [point for point, before in zip(ordered, reached, strict=False) if point.test.mean() > before]
