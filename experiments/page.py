@@ -27,6 +27,8 @@ from experiments.verdicts import CONTRADICTED, IN_PART, NOT_MEASURED, NOT_SUPPOR
 
 TITLE = "What L1 and L2 regularization do to a network"
 MARKS = {SUPPORTED: "✓", IN_PART: "◐", NOT_SUPPORTED: "○", CONTRADICTED: "✗", NOT_MEASURED: "–"}
+FEW = 4
+"""Tests of one claim that the table shows unasked."""
 SECTIONS = {
     "claims": "The claims, and how far they hold",
     "player": "One network as λ grows",
@@ -103,15 +105,23 @@ def claims_table(found: list[Entry]) -> str:
         name = escape(entry.name)
         if entry.claim:
             verdict = entry.claim["verdict"]
-            tests = "".join(
-                f"<li>{mark(one)}<div>{escape(one['statement'].rstrip('.'))}: <b>{escape(one['numbers'])}</b></div></li>"
-                for one in entry.claim["findings"]
-            )
-            numbers = f'<ul class="tests">{tests}</ul>'
+            numbers = tests(entry.claim["findings"])
             link = f'<a href="#{anchor("claims", entry.name)}">{escape(entry.claim["title"])}</a>'
             name = f"<b>{link}</b><br>{escape(entry.claim['statement'])}"
         rows.append([name, badge(verdict), numbers])
     return table("Claims", ["Claim", "Verdict", "Tests: mean [95 % interval over the seeds]"], rows, "summary")
+
+
+def tests(findings: list[dict[str, Any]]) -> str:
+    """The tests of a claim with their numbers; more than a few are folded away below their count."""
+    verdicts = [one["verdict"] for one in findings]
+    found = f"{verdicts.count(SUPPORTED)} of {len(findings)} tests support it, {verdicts.count(CONTRADICTED)} contradict it"
+    rows = "".join(
+        f"<li>{mark(one)}<div>{escape(one['statement'].rstrip('.'))}: <b>{escape(one['numbers'])}</b></div></li>"
+        for one in findings
+    )
+    shown = " open" if len(findings) <= FEW else ""
+    return f'<details{shown}><summary>{found}</summary><ul class="tests">{rows}</ul></details>'
 
 
 def table(label: str, columns: list[str], rows: list[list[str]], style: str = "") -> str:

@@ -1,31 +1,15 @@
 """The command line as a user meets it: in a process of its own."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import xarray as xr
+from processes import run, start
 
-ROOT = Path(__file__).parents[2]
 SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
 SMALL += ["--drawing.player", "1e-3", "1"]
-
-
-def start(*words, platform="cpu"):
-    environment = {**os.environ, "JAX_PLATFORMS": platform, "COLUMNS": "200"}
-    command = [sys.executable, "-m", "experiments", *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def run(*words):
-    process = start(*words)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out + err
 
 
 def test_the_main_job_writes_everything(tmp_path):

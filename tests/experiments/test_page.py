@@ -90,6 +90,14 @@ def test_everything_is_on_the_page(built):
     assert len({frame[penalty]["image"] for frame in frames for penalty in ("L1", "L2")}) == 8
 
 
+def test_a_claim_with_many_tests_is_folded_below_their_count():
+    one = {"statement": "It grows.", "numbers": "1", "verdict": "supported"}
+    few, many = page.tests([one] * 4), page.tests([one] * 6 + [{**one, "verdict": "contradicted"}])
+    assert "<details open><summary>4 of 4 tests support it, 0 contradict it" in few
+    assert "<details><summary>6 of 7 tests support it, 1 contradict it" in many
+    assert many.count("It grows: <b>1</b>") == 7
+
+
 def test_what_is_missing_says_what_makes_it(built, results):
     text = re.sub(r"\s+", " ", words(built))
     assert "stability – not measured Not measured yet. Made by python -m experiments claims stability ." in text

@@ -1,0 +1,20 @@
+"""Commands in processes of their own, as a user starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(*words, platform="cpu"):
+    environment = {**os.environ, "JAX_PLATFORMS": platform, "COLUMNS": "200"}
+    command = [sys.executable, "-m", "experiments", *map(str, words)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*words):
+    process = start(*words)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out + err

@@ -1,0 +1,87 @@
+"""The rule by which a verdict is reached, on numbers whose verdict is known."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.verdicts import Claim, Finding, above, below, between, interval, none_of, steps, within
+
+AROUND = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+
+
+def test_interval_is_that_of_scipys_t_test():
+    values = np.random.default_rng(0).normal(3, 2, 12)
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(interval(values), [values.mean(), *theirs], rtol=1e-12)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    draws = np.random.default_rng(1).normal(1.5, 4, (4000, 6))
+    covered = [low <= 1.5 <= high for _, low, high in map(interval, draws)]
+    assert abs(np.mean(covered) - 0.95) < 0.012
+
+
+@pytest.mark.parametrize(
+    ("centre", "for_above", "for_below"),
+    [(2.0, "supported", "contradicted"), (-2.0, "contradicted", "supported"), (1.1, "not supported", "not supported")],
+)
+def test_a_side_of_a_threshold(centre, for_above, for_below):
+    assert above("s", "t", centre + AROUND, 1.0).verdict == for_above
+    assert below("s", "t", centre + AROUND, 1.0).verdict == for_below
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, np.nan, 1.0]])
+def test_what_has_no_interval_is_not_measured(values):
+    for judge in (above, below):
+        assert judge("s", "t", values).verdict == "not measured"
+    assert between("s", "t", values, 0, 2).verdict == "not measured"
+    assert steps("s", "t", np.array([np.zeros(len(values)), values])).verdict == "not measured"
+    assert within("s", "t", np.nan, 1.0, "far").verdict == "not measured"
+
+
+def test_a_range():
+    assert between("s", "t", AROUND, -1, 1).verdict == "supported"
+    assert between("s", "t", 2 + AROUND, -1, 1).verdict == "contradicted"
+    assert between("s", "t", -2 + AROUND, -1, 1).verdict == "contradicted"
+    assert between("s", "t", 1 + AROUND, -1, 1).verdict == "not supported"
+
+
+def test_every_step_must_hold():
+    rising = np.arange(4.0)[:, None] + AROUND
+    assert steps("s", "t", rising).verdict == "supported"
+    flat = rising.copy()
+    flat[2] = flat[1] + np.array([0.1, -0.1, 0.1, -0.1, 0.0])
+    found = steps("s", "t", flat, "points")
+    assert found.verdict == "not supported"
+    assert found.numbers.startswith("2 of 3 steps grow; the least certain by +0.0 points [")
+    assert steps("s", "t", rising[::-1]).verdict == "contradicted"
+
+
+def test_counts_and_tolerances():
+    assert none_of("s", "t", 0, 10, "w").verdict == "supported"
+    assert none_of("s", "t", 1, 10_000, "w").verdict == "contradicted"
+    rounded = none_of("s", "t", 1, 10_000, "w", allowed=1e-4)
+    assert (rounded.verdict, rounded.numbers) == ("supported", "1 of 10,000 w")
+    assert "up to 1 are put down to rounding" in rounded.tested
+    assert within("s", "t", 1e-12, 1e-9, "far").verdict == "supported"
+    assert within("s", "t", 1e-3, 1e-9, "far").verdict == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "whole"),
+    [
+        (["supported", "supported"], "supported"),
+        (["contradicted", "contradicted"], "contradicted"),
+        (["not measured"], "not measured"),
+        (["supported", "contradicted"], "supported in part"),
+        (["contradicted", "not supported"], "not supported"),
+    ],
+)
+def test_a_claims_verdict(verdicts, whole):
+    claim = Claim("n", "t", "s", [Finding("s", "t", "", verdict) for verdict in verdicts], "c", "cmd")
+    assert claim.verdict == whole
+    told = json.loads(json.dumps(claim.as_dict(), allow_nan=False))
+    assert told["verdict"] == whole
+    assert told["findings"][0]["mean"] is None
