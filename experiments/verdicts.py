@@ -147,6 +147,13 @@ def between(statement: str, tested: str, values: Any, low: float, high: float, d
     return Finding(statement, tested, text_of(found, "", digits, True), verdict, *found)
 
 
+def outside(statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2) -> Finding:
+    """The claim that a mean lies outside a range: `between` turned round."""
+    found = between(statement, tested, values, low, high, digits)
+    turned = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}
+    return dataclasses.replace(found, verdict=turned.get(found.verdict, found.verdict))
+
+
 def none_of(statement: str, tested: str, violations: int, total: int, what: str, allowed: float = 0.0) -> Finding:
     """The claim that something does not happen, over everything that was looked at.
 
@@ -175,5 +182,7 @@ def side(found: Interval, threshold: float, direction: int) -> str:
 
 def text_of(found: Interval, unit: str, digits: int, sign: bool) -> str:
     """A mean and its interval with their unit."""
+    if not np.isfinite(found.mean):
+        return "no number: a run diverged, or nothing could be measured"
     form = f"{'+' if sign else ''}.{digits}f"
     return f"{found.mean:{form}}{' ' if unit else ''}{unit} [{found.low:{form}}, {found.high:{form}}]"

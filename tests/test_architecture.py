@@ -72,7 +72,8 @@ EXPERIMENTS = {
     "terminal": {"config", "records"},
     "commands/study": {"config", "figures", "records", "report", "studies", "terminal"},
     "figures/player": {"figures"},
-    "commands/report": {"config", "contents", "page", "records", "terminal"},
+    "gallery": {"contents", "records", "report"},
+    "commands/report": {"config", "contents", "gallery", "page", "records", "terminal"},
     "commands/bench": {"config", "records", "benchmarks", "terminal"},
     "__main__": {"config", "commands", "terminal"},
 }

@@ -14,7 +14,7 @@ def run(words: list[str], console: Console) -> None:
     """The page, `report`."""
     config = parse(Report, words, "python -m experiments report", OVERVIEW, Report())
     # Only now, as --help should not wait for them.
-    from experiments import contents, page, records
+    from experiments import contents, gallery, page, records
 
     hint = "a folder with results, as `python -m experiments` makes one"
     require(config.results.is_dir(), "results", hint, config.results)
@@ -26,5 +26,9 @@ def run(words: list[str], console: Console) -> None:
         text = page.build(found, advance)
     records.write_whole(config.page, text)
     console.print(f"{config.page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser", markup=False, soft_wrap=True)
+    if config.gallery is not None:
+        require(not config.gallery.exists() or config.gallery.is_dir(), "gallery", "a folder", f"the file {config.gallery}")
+        names = gallery.build(config.results, config.gallery)
+        console.print(f"{config.gallery}: {len(names)} figures and README.md", markup=False, soft_wrap=True)
     for line in found.missing:
         console.print(f"missing: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -13,6 +13,9 @@ class Report:
     out: Path | None = None
     """The page; by default report.html in the folder of the results."""
 
+    gallery: Path | None = None
+    """Folder for a gallery: every figure as a light PNG, with its command, its seconds and the numbers to expect."""
+
     @property
     def page(self) -> Path:
         """Where the page is written."""

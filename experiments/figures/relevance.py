@@ -7,8 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.strength import against_strength
-from experiments.figures.style import COLOURS, curve, new_figure
+from experiments.figures.style import COLOURS, against_strength, curve, new_figure, zero_of
 from experiments.studies.layout import chosen
 
 Records = Mapping[str, xr.Dataset]
@@ -82,9 +81,10 @@ def no_selection(records: Records) -> Figure:
     left, right = figure.subplots(1, 2)
     of = records["relevance"].isel(share=-1)
     noise = of.assign(noise_kept=of["live_noise"] / of["noise"])
+    zero = zero_of(of["strength"].sel(way=["L1", "L2"]))
     for way, marker in (("L2", "s"), ("L1", "o")):
-        against_strength(left, noise.sel(way=way), "noise_kept", way, 100, marker=marker)
-        against_strength(right, of.sel(way=way), "test_accuracy", way, 100, marker=marker)
+        against_strength(left, noise.sel(way=way), "noise_kept", way, 100, zero, marker=marker)
+        against_strength(right, of.sel(way=way), "test_accuracy", way, 100, zero, marker=marker)
     left.set(ylabel=f"of {int(of['noise'])} irrelevant columns kept, %", ylim=(-4, 104))
     right.set(ylabel="test accuracy, %")
     for axes in (left, right):
@@ -97,14 +97,14 @@ def groups(records: Records) -> Figure:
     figure = new_figure(7.4, 4)
     axes = figure.subplots()
     of = records["relevance"].isel(share=-1)
-    for way, marker, offset in (("L1", "o", (5, 6)), ("group L2", "D", (-2, -15))):
+    for way, marker, offset in (("L1", "o", (3, 5)), ("group L2", "D", (-26, -26))):
         one = of.sel(way=way).mean("seed")
         noise, accuracy = one["live_noise"].values, 100 * one["test_accuracy"].values
         curve(axes, noise, 100 * of["test_accuracy"].sel(way=way).transpose("level", "seed").values, way, marker=marker)
         for level in range(1, len(noise)):
             text = f"{float(one['strength'][level]):.2g}"
             place = (noise[level], accuracy[level])
-            axes.annotate(text, place, offset, textcoords="offset points", fontsize=8, color=COLOURS[way])
+            axes.annotate(text, place, offset, textcoords="offset points", fontsize=8, rotation=40, color=COLOURS[way])
     axes.set(xlabel=f"irrelevant inputs kept, of {int(of['noise'])}", ylabel="test accuracy, %")
     axes.set_title("each path from λ = 0 (right) on; the numbers are λ", fontsize=10)
     axes.grid(alpha=0.25)

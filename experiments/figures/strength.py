@@ -4,19 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures.style import COLOURS, curve, new_figure, places_of, strength_axis
+from experiments.figures.style import COLOURS, against_strength, new_figure, zero_of
 
 Records = Mapping[str, xr.Dataset]
-
-
-def against_strength(axes: Axes, of: xr.Dataset, name: str, label: str, scale: float = 1, **style: object) -> None:
-    """One way's metric against λ, λ = 0 at the left end; `of` lies along (level, seed)."""
-    places = places_of(of["strength"].values)
-    curve(axes, places, scale * of[name].transpose("level", "seed").values, label, **style)
-    strength_axis(axes, places)
 
 
 def zeros(records: Records) -> Figure:
@@ -24,19 +16,14 @@ def zeros(records: Records) -> Figure:
     figure = new_figure(7.4, 3.6)
     axes = figure.subplots()
     clean = records["strength"].sel(wrong=0.0)
-    for way, marker in (("decoupled L1", "^"), ("coupled L1", "s"), ("proximal L1", "o")):
-        against_strength(axes, clean.sel(way=way), "zero_fraction", way, 100, marker=marker)
+    ways = {"decoupled L1": "^", "coupled L1": "s", "proximal L1": "o"}
+    zero = zero_of(clean["strength"].sel(way=list(ways)))
+    for way, marker in ways.items():
+        against_strength(axes, clean.sel(way=way), "zero_fraction", way, 100, zero, marker=marker)
     axes.set(ylabel="weights exactly 0, %", ylim=(-4, 104))
-    wide_strength_axis(axes, clean.sel(way=["decoupled L1", "proximal L1"])["strength"].values)
     axes.legend(frameon=False, loc="center left")
     axes.set_title("Only the proximal step makes zeros", fontsize=11)
     return figure
-
-
-def wide_strength_axis(axes: Axes, strengths: np.ndarray) -> None:
-    """One axis for ways with different grids: λ = 0 stands left of all of them."""
-    ordered = np.unique(strengths)
-    strength_axis(axes, np.array([min(places_of(row)[0] for row in strengths), *ordered[1:]]))
 
 
 def shrinkage(records: Records) -> Figure:
@@ -73,15 +60,14 @@ def norm(records: Records) -> Figure:
     clean = records["strength"].sel(wrong=0.0)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, ways in zip(panels, (("proximal L1", "coupled L1"), ("coupled L2", "decoupled L2")), strict=True):
+        zero = zero_of(clean["strength"].sel(way=list(ways)))
         for way in ways:
             of = clean.sel(way=way)
             for name, symbol, dashes in (("absolute_sum", "Σ|w|", "-"), ("norm", "‖w‖", "--")):
                 relative = of.assign({name: of[name] / of[name].isel(level=0)})
                 marker = "o" if name == "absolute_sum" else "s"
-                against_strength(
-                    axes, relative, name, f"{way}, {symbol}", 100, color=COLOURS[way], ls=dashes, marker=marker, alpha=0.85
-                )
-        wide_strength_axis(axes, clean.sel(way=list(ways))["strength"].values)
+                style = {"color": COLOURS[way], "ls": dashes, "marker": marker, "alpha": 0.85}
+                against_strength(axes, relative, name, f"{way}, {symbol}", 100, zero, **style)
         axes.legend(frameon=False, fontsize=8.5, loc="lower left")
     panels[0].set(ylabel="% of the unpenalised network's", ylim=(-4, 108))
     return figure
@@ -91,15 +77,16 @@ def overfitting(records: Records) -> Figure:
     """Accuracy on training and test rows, and test loss, against λ, for right and for wrong labels."""
     every = records["strength"]
     shares = every["wrong"].values
+    zero = zero_of(every["strength"].sel(way=["proximal L1", "coupled L2"]))
     figure = new_figure(8.4, 3.0 * len(shares))
     rows = np.atleast_2d(figure.subplots(len(shares), 2))
     for (left, right), share in zip(rows, shares, strict=True):
         for way, marker in (("proximal L1", "o"), ("coupled L2", "s")):
             of = every.sel(wrong=share, way=way)
             style = {"color": COLOURS[way], "marker": marker}
-            against_strength(left, of, "test_accuracy", f"{way}, test", 100, **style)
-            against_strength(left, of, "train_accuracy", f"{way}, training", 100, **style, ls=":", alpha=0.6)
-            against_strength(right, of, "test_loss", f"{way}, test", 1, **style)
+            against_strength(left, of, "test_accuracy", f"{way}, test", 100, zero, **style)
+            against_strength(left, of, "train_accuracy", f"{way}, training", 100, zero, **style, ls=":", alpha=0.6)
+            against_strength(right, of, "test_loss", f"{way}, test", 1, zero, **style)
         lowest = 100 * float(every.sel(wrong=share)["test_accuracy"].isel(level=0, way=0).mean())
         left.set(ylabel="accuracy, %", ylim=(lowest - 14, 101.5))
         right.set(ylabel="cross-entropy, nats", yscale="log")

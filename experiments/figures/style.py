@@ -6,6 +6,7 @@ Every method keeps its colour from figure to figure (Okabe and Ito's palette, wh
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -49,16 +50,28 @@ def curve(axes: Axes, places: np.ndarray, values: np.ndarray, label: str, **styl
     axes.errorbar(places, mean, reach, label=label, **style)
 
 
-def places_of(strengths: np.ndarray) -> np.ndarray:
-    """Where strengths stand on a logarithmic axis: 0, the first, a step and a half to the left of the next."""
-    return np.concatenate([[strengths[1] / (strengths[2] / strengths[1]) ** 1.5], strengths[1:]])
+def against_strength(
+    axes: Axes, of: xr.Dataset, name: str, label: str, scale: float = 1, zero: float | None = None, **style: Any
+) -> None:
+    """A way's metric against λ on a logarithmic axis, whose left end is λ = 0.
 
-
-def strength_axis(axes: Axes, places: np.ndarray) -> None:
-    """A logarithmic axis of λ whose left end is λ = 0."""
+    Args:
+        axes: to draw on. of: a way's records along (level, seed), level 0 being λ = 0. name: of the metric.
+        label: of the line. scale: what the metric is multiplied by. style: as for `curve`.
+        zero: where λ = 0 stands; ways with different grids must be given one place. By default a third of the smallest λ.
+    """
+    strengths = of["strength"].values
+    places = np.concatenate([[zero or strengths[1] / 3], strengths[1:]])
+    curve(axes, places, scale * of[name].transpose("level", "seed").values, label, **style)
     axes.set_xscale("log")
-    inner = np.arange(np.ceil(np.log10(places[1]) - 1e-9), np.floor(np.log10(places[-1]) + 1e-9) + 1)
-    axes.set_xticks([places[0], *10.0**inner], ["0", *(f"$10^{{{power:.0f}}}$" for power in inner)])
+    first, last = axes.dataLim.x0, axes.dataLim.x1
+    powers = np.arange(np.ceil(np.log10(1.5 * first)), np.floor(np.log10(last) + 1e-9) + 1)
+    axes.set_xticks([first, *10.0**powers], ["0", *(f"$10^{{{int(power)}}}$" for power in powers)])
     axes.minorticks_off()
     axes.set_xlabel("strength λ")
     axes.grid(alpha=0.25)
+
+
+def zero_of(strengths: xr.DataArray) -> float:
+    """One place for λ = 0 on an axis that several grids of strengths share."""
+    return float(strengths.where(strengths > 0).min()) / 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.verdicts import Claim, Finding, above, below, between, interval, none_of, steps, within
+from experiments.verdicts import Claim, Finding, above, below, between, interval, none_of, outside, steps, within
 
 AROUND = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
 
@@ -39,6 +39,7 @@ def test_what_has_no_interval_is_not_measured(values):
     assert between("s", "t", values, 0, 2).verdict == "not measured"
     assert steps("s", "t", np.array([np.zeros(len(values)), values])).verdict == "not measured"
     assert within("s", "t", np.nan, 1.0, "far").verdict == "not measured"
+    assert "nan" not in above("s", "t", [1.0, np.nan]).numbers
 
 
 def test_a_range():
@@ -46,6 +47,11 @@ def test_a_range():
     assert between("s", "t", 2 + AROUND, -1, 1).verdict == "contradicted"
     assert between("s", "t", -2 + AROUND, -1, 1).verdict == "contradicted"
     assert between("s", "t", 1 + AROUND, -1, 1).verdict == "not supported"
+    assert [outside("s", "t", shift + AROUND, -1, 1).verdict for shift in (0, 2, 1)] == [
+        "contradicted",
+        "supported",
+        "not supported",
+    ]
 
 
 def test_every_step_must_hold():
