@@ -36,8 +36,8 @@ def build(results: Path, folder: Path) -> list[str]:
     heading = [
         "# Gallery",
         "",
-        "Every figure with the command that makes it, how long that takes, and what to expect. Intervals in brackets are 95 % "
-        "over the seeds, ± is a standard error. Made by `python -m experiments report --gallery experiments/gallery`.",
+        "Every figure with the command that makes it, how long that takes, and what to expect. Intervals in brackets are "
+        "95 % over the seeds, ± is a standard error. Made by `python -m experiments report --gallery experiments/gallery`.",
         "",
     ]
     write_whole(folder / "README.md", "\n".join(heading + [line for _, lines in parts for line in lines]))

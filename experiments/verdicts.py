@@ -154,16 +154,19 @@ def outside(statement: str, tested: str, values: Any, low: float, high: float, d
     return dataclasses.replace(found, verdict=turned.get(found.verdict, found.verdict))
 
 
-def none_of(statement: str, tested: str, violations: int, total: int, what: str, allowed: float = 0.0) -> Finding:
+def none_of(statement: str, tested: str, found: Any, each: int, what: str, allowed: float = 0.0) -> Finding:
     """The claim that something does not happen, over everything that was looked at.
 
     Args:
-        statement, tested: as for `above`. violations, total: how often it happened, of how many. what: in words.
-        allowed: the share that is put down to rounding, and said with the test.
+        statement, tested: as for `above`. found: how often it happened, a count a run; NaN for a run that diverged.
+        each: of how many in a run. what: in words. allowed: the share that is put down to rounding, and said with the test.
     """
-    verdict = SUPPORTED if violations <= allowed * total else CONTRADICTED
+    counts = np.asarray(found, float)
+    violations, total, lost = round(float(np.nansum(counts))), each * counts.size, int(np.isnan(counts).sum())
+    verdict = CONTRADICTED if violations > allowed * total else NOT_MEASURED if lost else SUPPORTED
     tolerance = f"; up to {allowed * total:,.0f} are put down to rounding" if allowed else ""
-    return Finding(statement, tested + tolerance, f"{violations:,} of {total:,} {what}", verdict)
+    diverged = f"; {lost} of {counts.size} runs diverged" if lost else ""
+    return Finding(statement, tested + tolerance, f"{violations:,} of {total:,} {what}{diverged}", verdict)
 
 
 def within(statement: str, tested: str, largest: float, tolerance: float, what: str) -> Finding:

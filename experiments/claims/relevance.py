@@ -22,7 +22,7 @@ def most_noise(records: xr.Dataset) -> xr.Dataset:
 
 def by_validation(linear: xr.Dataset) -> xr.Dataset:
     """Each path at the strength of the smallest error on validation rows."""
-    return linear.isel(level=linear["validation_error"].argmin("level"))
+    return linear.isel(level=linear["validation_error"].fillna(np.inf).argmin("level"))
 
 
 def selection(records: Records) -> list[Finding]:
@@ -164,7 +164,7 @@ def no_selection(records: Records) -> list[Finding]:
     """L2 keeps every input, and what it does where irrelevant columns dominate."""
     of = most_noise(records["relevance"])
     penalised = of.sel(way="L2").isel(level=slice(1, None))
-    total = int(of["noise"]) * penalised["live_noise"].size
+    noise = int(of["noise"])
     none = 100 * of["test_accuracy"].isel(way=0, level=0).values
     l1, l2 = (accuracy_by_share(records["relevance"], way)[-1] for way in ("L1", "L2"))
     share = 100 * float(of["share"])
@@ -172,8 +172,8 @@ def no_selection(records: Records) -> list[Finding]:
         none_of(
             "L2 drops no input.",
             f"Irrelevant columns without a weight left, at {share:.0f} % irrelevant, every λ and seed of coupled L2",
-            total - int(np.nan_to_num(penalised["live_noise"].values).sum()),
-            total,
+            noise - penalised["live_noise"].values,
+            noise,
             "inputs dropped",
         ),
         below(

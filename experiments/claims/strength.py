@@ -31,7 +31,8 @@ def zeros(records: Records) -> list[Finding]:
     findings = [
         steps(
             "By the proximal step, weights are exactly 0, and more of them for every larger λ.",
-            "Share of kernel weights that are exactly 0, each λ against the next smaller one, from λ = 0 on",
+            "Share of kernel weights that are exactly 0, each λ against the next smaller one, from λ = 0 on "
+            f"({proximal[1].mean():.1f} % at the smallest, {proximal[-1].mean():.1f} % at the largest)",
             proximal,
             "points",
         )
@@ -42,8 +43,8 @@ def zeros(records: Records) -> list[Finding]:
             none_of(
                 f"The {way.split()[0]} subgradient of the same penalty makes no weight exactly 0.",
                 f"Kernel weights of all networks trained with {way}, every λ and seed",
-                int(np.round(float(one.sum()) / 100 * weights)),
-                one.size * weights,
+                (one / 100 * weights).values,
+                weights,
                 "weights are 0",
                 ROUNDING,
             )
@@ -55,7 +56,6 @@ def shrinkage(records: Records) -> list[Finding]:
     """None zero; smaller; in proportion."""
     of = clean(records["strength"]).sel(way="coupled L2").isel(level=slice(1, None))
     weights = int(records["strength"].sizes["weight"])
-    zero = int(np.round(float((of["zero_fraction"] * weights).sum())))
     level = most_proportional(records["strength"])
     one = of.isel(level=level)
     at = f"coupled L2, λ = {float(one['strength']):g}"
@@ -71,8 +71,8 @@ def shrinkage(records: Records) -> list[Finding]:
         none_of(
             "L2 makes no weight of a network exactly 0.",
             "Kernel weights of all networks trained with coupled L2, every λ and seed",
-            zero,
-            of["zero_fraction"].size * weights,
+            (of["zero_fraction"] * weights).values,
+            weights,
             "weights are 0",
             ROUNDING,
         ),

@@ -24,7 +24,7 @@ def selection(records: Records) -> Figure:
         for name, colour, marker in (("recall", "#009E73", "s"), ("precision", "#AA3377", "^"), ("f1", "#000000", "o")):
             values = 100 * of[name].transpose("level", "seed").values
             curve(axes, places, values, "F1" if name == "f1" else name, color=colour, marker=marker, ms=3, capsize=0)
-        best = np.median(places[of["validation_error"].argmin("level").values])
+        best = np.median(places[of["validation_error"].fillna(np.inf).argmin("level").values])
         axes.axvline(best, color="#999999", lw=1, ls=":", label="chosen (median)")
         correlation = float(of["correlation"])
         what = "independent columns" if correlation == 0 else f"correlation {correlation:g}"
@@ -65,7 +65,7 @@ def relevance(records: Records) -> Figure:
     left.set(xlabel="irrelevant columns, %", ylabel="test accuracy, %", title="network on digits")
     for way, marker in (("L2", "s"), ("L1", "o")):
         of = linear.sel(way=way)
-        picked = of["explained"].isel(level=of["validation_error"].argmin("level")).transpose("share", "seed")
+        picked = of["explained"].isel(level=of["validation_error"].fillna(np.inf).argmin("level")).transpose("share", "seed")
         curve(right, 100 * linear["share"].values, 100 * picked.values, way, marker=marker)
     right.set(xlabel="irrelevant features, %", ylabel="signal explained, %", title="linear model")
     for axes in (left, right):

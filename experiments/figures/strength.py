@@ -88,7 +88,7 @@ def overfitting(records: Records) -> Figure:
             against_strength(left, of, "train_accuracy", f"{way}, training", 100, zero, **style, ls=":", alpha=0.6)
             against_strength(right, of, "test_loss", f"{way}, test", 1, zero, **style)
         lowest = 100 * float(every.sel(wrong=share)["test_accuracy"].isel(level=0, way=0).mean())
-        left.set(ylabel="accuracy, %", ylim=(lowest - 14, 101.5))
+        left.set(ylabel="accuracy, %", ylim=(lowest - 14 if np.isfinite(lowest) else 0, 101.5))
         right.set(ylabel="cross-entropy, nats", yscale="log")
         what = "right labels" if share == 0 else f"{100 * share:.0f} % of the training labels wrong"
         left.set_title(what, fontsize=10)

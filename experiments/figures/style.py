@@ -64,7 +64,9 @@ def against_strength(
     places = np.concatenate([[zero or strengths[1] / 3], strengths[1:]])
     curve(axes, places, scale * of[name].transpose("level", "seed").values, label, **style)
     axes.set_xscale("log")
-    first, last = axes.dataLim.x0, axes.dataLim.x1
+    # Not the axes' own limits, which leave out what has no number.
+    every = np.concatenate([np.asarray(line.get_xdata(), float) for line in axes.get_lines()])
+    first, last = every.min(), every.max()
     powers = np.arange(np.ceil(np.log10(1.5 * first)), np.floor(np.log10(last) + 1e-9) + 1)
     axes.set_xticks([first, *10.0**powers], ["0", *(f"$10^{{{int(power)}}}$" for power in powers)])
     axes.minorticks_off()

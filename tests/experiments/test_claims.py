@@ -12,7 +12,9 @@ from sklearn.linear_model import ElasticNet, Lasso, MultiTaskLasso, Ridge
 
 import jaxreg
 from experiments import data
+from experiments.claims import baselines as baseline_claims
 from experiments.claims import relevance as relevance_claims
+from experiments.claims import stability as stability_claims
 from experiments.claims import strength as strength_claims
 from experiments.config import QUICK_BASELINES, QUICK_CLAIMS, ChatterStudy, LinearStudy
 from experiments.studies import chatter, linear, pairs, relevance, stability, strength, tilt
@@ -214,14 +216,13 @@ def test_decay_by_hand_behind_adam_is_adamw():
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=1e-7)
 
 
-def test_pairs_that_are_one_update_stay_together_and_others_part():
-    records = pairs.sweep(QUICK_BASELINES.pairs, 2, None, lambda _: None)
-    end = records.isel(epoch=-1)
-    apart = {str(name): end["decay_distance"].sel(decay_pair=name).values for name in records["decay_pair"].values}
+def test_pairs_that_are_one_update_stay_together_and_others_part(records):
+    end = records[0]["pairs"].isel(epoch=-1)
+    apart = {str(name): end["decay_distance"].sel(decay_pair=name).values for name in end["decay_pair"].values}
     assert apart["SGD"].max() < 1e-14
     assert apart["SGD, momentum 0.9"].min() > 1e-4
     assert apart["Adam"].min() > 1e-2
-    scaled = {str(name): end["scale_distance"].sel(scale_pair=name).values for name in records["scale_pair"].values}
+    scaled = {str(name): end["scale_distance"].sel(scale_pair=name).values for name in end["scale_pair"].values}
     for name, values in scaled.items():
         assert values.max() < 1e-3 if "100·λ" in name or name.startswith("AdamW") else values.min() > 1e-2, name
 
@@ -277,16 +278,58 @@ def test_where_lines_cross():
     assert relevance_claims.crossing("m", np.full((3, 4), np.nan), shares).verdict == "not measured"
 
 
+STUDIES = {
+    "strength": (strength, QUICK_CLAIMS.strength),
+    "relevance": (relevance, QUICK_CLAIMS.relevance),
+    "linear": (linear, QUICK_CLAIMS.linear),
+    "stability": (stability, QUICK_CLAIMS.linear),
+    "chatter": (chatter, QUICK_CLAIMS.chatter),
+    "pairs": (pairs, QUICK_BASELINES.pairs),
+    "tilt": (tilt, QUICK_BASELINES.tilt),
+}
+SPECS = (*strength_claims.SPECS, *relevance_claims.SPECS, *stability_claims.SPECS, *baseline_claims.SPECS)
+
+
 @pytest.fixture(scope="module")
-def swept():
-    return strength.sweep(QUICK_CLAIMS.strength, 2, None, lambda _: None)
+def records():
+    """Every study in its small version, and how many runs each told its progress."""
+    found, told = {}, {}
+    for name, (study, settings) in STUDIES.items():
+        done = []
+        found[name] = study.sweep(settings, 2, None, done.append)
+        told[name] = sum(done)
+    return found, told
 
 
-def test_every_study_counts_its_runs(swept):
-    done = []
-    relevance.sweep(QUICK_CLAIMS.relevance, 2, None, done.append)
-    assert sum(done) == relevance.runs(QUICK_CLAIMS.relevance)
-    assert strength.runs(QUICK_CLAIMS.strength) == (1 + 5 * 3) * 2 * 3
+@pytest.fixture(scope="module")
+def swept(records):
+    return records[0]["strength"]
+
+
+def test_every_study_counts_its_runs(records):
+    for name, (study, settings) in STUDIES.items():
+        assert records[1][name] == study.runs(settings), name
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_every_claim_has_findings_and_a_figure(spec, records):
+    found = spec.judge(records[0])
+    assert len(found) >= 3
+    assert all(one.statement.endswith(".") and one.numbers and one.tested for one in found)
+    figure = spec.figure(records[0])
+    figure.canvas.draw()
+    assert all(axes.get_xlabel() or axes.get_title() or axes.get_ylabel() for axes in figure.axes)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_where_every_run_diverged_nothing_is_measured(spec, records):
+    broken = {
+        name: one.map(lambda values: values * np.nan if values.dtype.kind == "f" else values)
+        for name, one in records[0].items()
+    }
+    found = spec.judge(broken)
+    assert {one.verdict for one in found} == {"not measured"}
+    spec.figure(broken).canvas.draw()
 
 
 def test_zeros_are_judged_by_the_records(swept):

@@ -66,11 +66,14 @@ def test_every_step_must_hold():
 
 
 def test_counts_and_tolerances():
-    assert none_of("s", "t", 0, 10, "w").verdict == "supported"
-    assert none_of("s", "t", 1, 10_000, "w").verdict == "contradicted"
-    rounded = none_of("s", "t", 1, 10_000, "w", allowed=1e-4)
+    assert none_of("s", "t", [0, 0], 5, "w").verdict == "supported"
+    assert none_of("s", "t", [0, 1], 5000, "w").verdict == "contradicted"
+    rounded = none_of("s", "t", [0, 1], 5000, "w", allowed=1e-4)
     assert (rounded.verdict, rounded.numbers) == ("supported", "1 of 10,000 w")
     assert "up to 1 are put down to rounding" in rounded.tested
+    lost = none_of("s", "t", [0, np.nan], 5, "w")
+    assert (lost.verdict, lost.numbers) == ("not measured", "0 of 10 w; 1 of 2 runs diverged")
+    assert none_of("s", "t", [3, np.nan], 5, "w").verdict == "contradicted"
     assert within("s", "t", 1e-12, 1e-9, "far").verdict == "supported"
     assert within("s", "t", 1e-3, 1e-9, "far").verdict == "contradicted"
 
