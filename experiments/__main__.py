@@ -3,6 +3,7 @@
     python -m experiments                 what L1 and L2 do to a network: records, table and figures
     python -m experiments claims          every claim about L1 and L2 tested: verdicts and figures
     python -m experiments baselines       L1 and L2 against weight decay
+    python -m experiments images          accuracy against weights kept, on Fashion-MNIST and other images
     python -m experiments report          one HTML page from what is on disk
     python -m experiments bench update    what a regularized update costs beside optax.adamw
     python -m experiments bench lasso     one λ, one answer: every optimizer against scikit-learn's lasso
@@ -19,11 +20,16 @@ from collections.abc import Callable
 from rich.console import Console
 
 import jaxreg
-from experiments.commands import bench, claims, report, study
+from experiments.commands import bench, claims, images, report, study
 from experiments.config import SettingError
 from experiments.terminal import INTERRUPTED, remember_interrupt
 
-COMMANDS: dict[str, Callable[[list[str], Console], None]] = {"bench": bench.run, "report": report.run, **claims.COMMANDS}
+COMMANDS: dict[str, Callable[[list[str], Console], None]] = {
+    "bench": bench.run,
+    "report": report.run,
+    "images": images.run,
+    **claims.COMMANDS,
+}
 
 
 def main(words: list[str]) -> int:

@@ -34,7 +34,7 @@ def kept(kernels: Sequence[jax.Array]) -> dict[str, jax.Array]:
     # Counted in integers: float32 sums of single ones stop being exact at 2²⁴.
     count = sum(jnp.sum(mask, dtype=jnp.int32) for mask in masks)
     return {
-        "kept": count / sum(mask.size for mask in masks),
+        "kept": jnp.asarray(count) / sum(mask.size for mask in masks),
         "live": jnp.stack([jnp.sum(jnp.any(mask, 1), dtype=jnp.int32) for mask in masks]).astype(jnp.float32),
     }
 

@@ -18,6 +18,7 @@ import xarray as xr
 ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
 PRUNED, TUNED = "AdamW, pruned", "AdamW, chosen to prune"
 SPARSE = (L1, ELASTIC, GROUP)
+REFITTED = {method: f"{method}, refitted" for method in SPARSE}
 
 
 class Point(NamedTuple):
@@ -48,7 +49,7 @@ def mean_error(values: np.ndarray) -> tuple[float, float]:
 
 
 def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
-    """The settings of every method as points, and the AdamW networks cut down after training.
+    """The settings of every method as points, the sparse ones also refitted, and the AdamW networks cut down.
 
     "AdamW, pruned" is the best AdamW setting, whole and cut to each share. "AdamW, chosen to prune" is, at each share, the
     AdamW setting with the best validation accuracy once cut to it: the strongest that pruning has to offer here.
@@ -56,8 +57,10 @@ def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
     found: dict[str, list[Point]] = {}
     for at, method in enumerate(records["method"].values):
         found.setdefault(str(method), []).append(trained(records, at))
+        if method in REFITTED:
+            found.setdefault(REFITTED[str(method)], []).append(refitted(records, at))
     settings = np.flatnonzero(records["method"].values == ADAMW)
-    cuts = [[pruned(records, at, share) for at in settings] for share in range(records.sizes["share"])]
+    cuts = [[pruned(records, at, share) for at in settings.tolist()] for share in range(records.sizes["share"])]
     whole = best(found[ADAMW])
     if whole is not None:
         chosen = [one.label for one in found[ADAMW]].index(whole.label)
@@ -65,6 +68,13 @@ def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
         winners = [winner for row in cuts if (winner := best(row)) is not None]
         found[TUNED] = [one._replace(method=TUNED) for one in [whole, *winners]]
     return found
+
+
+def refitted(records: xr.Dataset, at: int) -> Point:
+    """A sparse setting's point after it was trained on without its penalty: the same weights, other accuracies."""
+    validation, test = (records[f"refitted_{name}_accuracy"].values[at].astype(float) for name in ("validation", "test"))
+    point = trained(records, at)
+    return point._replace(method=REFITTED[point.method], validation=validation, test=test)
 
 
 def trained(records: xr.Dataset, at: int) -> Point:

@@ -13,6 +13,9 @@
 
 A program is compiled once, and kept for the next sweep of the same fit and shapes. On a CPU make every core a device
 first: `jax.config.update("jax_num_cpu_devices", n)`.
+
+A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can hang in jaxlib's thread
+pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`.
 """
 
 import dataclasses

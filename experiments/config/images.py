@@ -33,17 +33,19 @@ class Images:
     decay: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
     """AdamW's weight_decay on the kernels, as optax counts it, 0 for plain Adam: it chooses among all pairs of these and
     the learning rates."""
-    l1: tuple[float, ...] = strengths(1e-6, 1e-2, 9)
+    l1: tuple[float, ...] = strengths(3e-6, 1e-2, 9)
     """λ of λΣ|w|, by the proximal step, on every kernel."""
-    elastic_net: tuple[float, ...] = strengths(1e-6, 1e-2, 9)
+    elastic_net: tuple[float, ...] = strengths(3e-6, 1e-2, 9)
     """λ₁ of the elastic net λ₁Σ|w| + λ₂Σw², by the proximal step, on every kernel."""
     l2_ratio: float = 1.0
     """λ₂ / λ₁ of the elastic net."""
-    group: tuple[float, ...] = strengths(1e-5, 1e-1, 9)
+    group: tuple[float, ...] = strengths(3e-5, 3e-2, 9)
     """λ of λΣ‖w_g‖, by the proximal step, on every kernel; a group is what leaves an input or a hidden unit."""
     shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
     """Shares of its weights, the largest, that each trained AdamW network is cut down to, without training it again."""
-    training: Training = Training(epochs=15, batch_size=256, learning_rate=2e-3)
+    training: Training = Training(epochs=20, batch_size=256, learning_rate=2e-3)
+    refit_epochs: int = 5
+    """Epochs that each sparse network is then trained on without its penalty, its zeros held: "refitted"."""
     devices: int | None = None
     """JAX devices to spread the runs over: by default one for each CPU core, or every GPU."""
     cache: Path | None = Path("~/.cache/jaxreg")
@@ -63,6 +65,7 @@ class Images:
         decays = self.decay
         good = len(decays) > 0 and all(0 <= value < np.inf for value in decays) and len(set(decays)) == len(decays)
         require(good, "decay", "numbers of at least 0, none twice", decays)
+        require(self.refit_epochs >= 1, "refit-epochs", "at least 1", self.refit_epochs)
         require(0 <= self.l2_ratio < np.inf, "l2-ratio", "a number of at least 0", self.l2_ratio)
         good = all(0 < share <= 1 for share in self.shares) and 0 < len(self.shares) == len(set(self.shares))
         require(good, "shares", "shares above 0 up to 1, none twice", self.shares)
@@ -72,7 +75,11 @@ class Images:
 def image_defaults(data: str, quick: bool) -> Images:
     """The defaults for a data set, by its name: what a small one needs differs from what a large one can bear."""
     small = Images(
-        data=data, validation_size=1000, seeds=8, training=Training(epochs=60, batch_size=100, learning_rate=2e-3)
+        data=data,
+        validation_size=1000,
+        seeds=5,
+        training=Training(epochs=60, batch_size=100, learning_rate=2e-3),
+        refit_epochs=15,
     )
     large = Images(data=data)
     config = small if data == MNIST else large
@@ -88,4 +95,5 @@ def image_defaults(data: str, quick: bool) -> Images:
         elastic_net=strengths(1e-5, 3e-3, 3),
         group=strengths(1e-4, 3e-2, 3),
         training=dataclasses.replace(config.training, epochs=max(1, config.training.epochs // 10)),
+        refit_epochs=1,
     )

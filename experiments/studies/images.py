@@ -1,8 +1,9 @@
 """Real images: sparse training beside AdamW at its own best setting, from dense networks to 1 % of the weights.
 
 Swept: learning rate × weight decay for AdamW, and the strength for L1, the elastic net and group L2, each with several
-seeds; a seed draws the validation rows, the initial weights and the order of batches, and pairs the methods. For reference,
-every AdamW network is also cut down to its largest weights after training, and not trained again.
+seeds; a seed draws the validation rows, the initial weights and the order of batches, and pairs the methods. Every sparse
+network is also refitted: trained on for a few epochs without its penalty, its zeros held. For reference, every AdamW network
+is also cut down to its largest weights after training, and not trained again.
 
 A weight counts as kept if it is not 0 and leads to an output (see `pruning`). Networks of every method are counted so.
 
@@ -10,10 +11,11 @@ Validation rows choose, test rows report. "Best" is the setting with the highest
 within one standard error if its mean is no lower than that of the best AdamW setting by more than that one's standard error.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +30,9 @@ from experiments.config import FASHION, MNIST, Images, SettingError, require
 from experiments.data import Rows
 from experiments.model import initial, kernels_of
 from experiments.pruning import kept, pruned
-from experiments.train import judge, split, train
+from experiments.tradeoff import ADAMW, ELASTIC, GROUP, L1
+from experiments.train import accuracy, judge, split, train
 
-ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
-SPARSE = (L1, ELASTIC, GROUP)
 FAMILIES = {"adamw": (ADAMW,), "elastic": (L1, ELASTIC), "group": (GROUP,)}
 """Which methods share a compiled program: L1 is the elastic net whose second strength is 0."""
 METRICS = ("train_accuracy", "validation_accuracy", "test_accuracy", "train_loss", "validation_loss", "test_loss")
@@ -107,7 +108,8 @@ def sweep(config: Images, found: Source, advance: Callable[[int], None], folder:
 
     Returns:
         Records along `setting` and `seed`: accuracies (shares), losses (nats), shares of weights kept, living units of each
-        `layer` from the inputs on, and for AdamW's networks the same of each along `share`, NaN elsewhere.
+        `layer` from the inputs on, accuracies of the refitted sparse networks, and for AdamW's networks the share kept and
+        accuracies of each along `share`; NaN elsewhere.
     """
     records = plan(config)
     width = found.rows.inputs.shape[1], *config.hidden, int(found.rows.labels.max()) + 1
@@ -137,7 +139,7 @@ def runs_of(settings: xr.Dataset) -> Run:
 def fit(
     _: jax.Array, run: Run, rows: tuple[Rows, Rows | None], *, family: str, widths: Sequence[int], config: Images
 ) -> dict[str, jax.Array]:
-    """Draws the rows, trains and judges one network; of an AdamW network also what is left of it after pruning.
+    """Draws the rows, trains and judges one network; then prunes one of AdamW's, and refits any other.
 
     Args:
         run: scalars. rows: to train and to choose on, and the test rows. family, widths, config: static.
@@ -160,10 +162,22 @@ def fit(
     judged = judge(structure, params, penalty, parts)
     measured = {name: judged[name] for name in (*METRICS, "kkt_residual")}
     counts = {"nonzero": 1 - judged["zero_fraction"], **kept(kernels_of(params))}
+    judges = {name: parts[name] for name in ("validation", "test")}
     if family == "adamw":
-        counts |= pruned(structure, params, config.shares, {name: parts[name] for name in ("validation", "test")})
+        counts |= pruned(structure, params, config.shares, judges)
+    else:
+        params = refitted(structure, params, order_key, parts["train"], config)
+        counts |= {f"refitted_{name}_accuracy": accuracy(structure, params, rows) for name, rows in judges.items()}
     sound = jnp.isfinite(measured["train_loss"])
     return {name: jnp.where(sound, value, jnp.nan) for name, value in {**measured, **counts}.items()}
+
+
+def refitted(structure: Any, params: Any, key: jax.Array, rows: Rows, config: Images) -> Any:
+    """The network trained on by Adam without a penalty, its zeros held: what is left is freed of the penalty's shrinkage."""
+    support = jax.tree.map(lambda leaf: (leaf != 0) | (leaf.ndim < 2), params)
+    held = optax.stateless(lambda updates, _: jax.tree.map(lambda update, free: update * free, updates, support))
+    settings = dataclasses.replace(config.training, epochs=config.refit_epochs)
+    return train(structure, params, lambda rate: optax.chain(optax.adam(rate), held), key, rows, settings)
 
 
 def parts_of(key: jax.Array, rows: tuple[Rows, Rows | None], config: Images) -> dict[str, Rows]:

@@ -1,0 +1,121 @@
+"""Sparse training against AdamW at its own best setting, on real images: how few weights keep its accuracy.
+
+Validation rows choose, test rows report. AdamW's best setting is the one with the highest mean validation accuracy; a
+network is within one standard error of it if its setting's mean is no lower by more than that one's standard error.
+"""
+
+import numpy as np
+import xarray as xr
+
+from experiments.tradeoff import (
+    ADAMW,
+    REFITTED,
+    SPARSE,
+    TUNED,
+    Point,
+    at_share,
+    best,
+    curves_of,
+    mean_error,
+    sparsest,
+    threshold,
+)
+from experiments.verdicts import NOT_MEASURED, NOT_SUPPORTED, Claim, Finding, above, below
+
+FEW = 10.0
+"""Percent of the weights that a network may keep to be called sparse."""
+MARGIN = 0.5
+"""Points of test accuracy within which two networks count as equally accurate."""
+SHARES = (0.05, 0.01)
+"""Shares of the weights at which sparse training is compared with cutting."""
+
+
+def judge(records: xr.Dataset) -> list[Finding]:
+    """For each sparse method: how few weights, at what accuracy, and whether it beats cutting AdamW's networks."""
+    curves = curves_of(records)
+    base = best(curves[ADAMW])
+    if base is None:
+        tested = "validation accuracy of every AdamW setting"
+        return [Finding("AdamW has a best setting.", tested, "every one of them diverged", NOT_MEASURED)]
+    findings = []
+    for method, refitted in REFITTED.items():
+        findings += within_one_error(curves[method], method, base)[:1]
+        findings += within_one_error(curves[refitted], refitted, base)
+        findings += [against_cutting(curves, refitted, share) for share in SHARES]
+    return findings
+
+
+def within_one_error(points: list[Point], method: str, base: Point) -> list[Finding]:
+    """The sparsest network of a method within one standard error of AdamW's best: its weights and its test accuracy."""
+    mean, error = (100 * value for value in mean_error(base.validation))
+    rule = (
+        f"sparsest {method} setting whose mean validation accuracy is within one standard error ({error:.2f} points) of "
+        f"AdamW's best ({mean:.2f} %; {base.label})"
+    )
+    few = f"{method} keeps AdamW's accuracy with less than {FEW:.0f} % of the weights."
+    same = f"On test rows that network of {method} is as accurate as AdamW's, or more."
+    found = sparsest(points, threshold(base))
+    if found is None:
+        return [Finding(claim, f"The {rule}", "no setting is that accurate", NOT_SUPPORTED) for claim in (few, same)]
+    live = found.live.mean(0)
+    units = f"{live[0]:.0f} inputs and {' and '.join(f'{layer:.0f}' for layer in live[1:])} units alive"
+    return [
+        below(few, f"Weights kept by the {rule}: {found.label}, {units}", 100 * found.kept, FEW, "%", 2),
+        above(
+            same,
+            f"Test accuracy of it, {100 * found.test.mean():.2f} %, minus that of AdamW, {100 * base.test.mean():.2f} %; "
+            f"above −{MARGIN} points",
+            100 * (found.test - base.test),
+            -MARGIN,
+            "points",
+            2,
+            sign=True,
+        ),
+    ]
+
+
+def against_cutting(curves: dict[str, list[Point]], method: str, share: float) -> Finding:
+    """Test accuracy at a share of the weights, of a method and of AdamW's networks cut to it."""
+    mine, theirs = (at_share(curves[name], share) for name in (method, TUNED))
+    return above(
+        f"At {100 * share:g} % of the weights, {method} beats AdamW's networks cut to their largest weights.",
+        f"Test accuracy of {method}, between its settings on either side, {100 * np.mean(mine):.1f} %, minus that of the "
+        f"AdamW setting that validation rows choose for this cut, not trained again, {100 * np.mean(theirs):.1f} %",
+        100 * (mine - theirs),
+        unit="points",
+        sign=True,
+    )
+
+
+def claim_of(records: xr.Dataset, name: str, command: str) -> Claim:
+    """The claim about one data set, with its findings."""
+    return Claim(
+        name,
+        f"Sparse networks on {name}",
+        "Sparse training keeps the accuracy that AdamW has at its best setting, with a small part of the weights.",
+        judge(records),
+        "Test accuracy against the share of weights kept, mean ± standard error over the seeds; a weight counts if it is "
+        "not 0 and leads to an output. Dashed: trained on without the penalty, zeros held. The black line is the Pareto "
+        "front of all, the band AdamW's best setting ± one standard error, and a ring marks the sparsest setting of each "
+        "method within one standard error of it on validation rows.",
+        command,
+    )
+
+
+def answer(records: xr.Dataset) -> str:
+    """In a sentence: the sparsest network within one standard error of the best AdamW network."""
+    curves = curves_of(records)
+    base = best(curves[ADAMW])
+    if base is None:
+        return "Every AdamW setting diverged, so nothing can be compared with it."
+    every = [point for method in (*SPARSE, *REFITTED.values()) for point in curves[method]]
+    found = sparsest(every, threshold(base))
+    (theirs, their_error), least = (tuple(100 * value for value in mean_error(base.test)), 100 * threshold(base))
+    versus = f"the best AdamW setting ({base.label}; {theirs:.2f} ± {their_error:.2f} % on test rows)"
+    if found is None:
+        return f"No sparse network reaches {least:.2f} % on validation rows, within one standard error of {versus}."
+    (kept, kept_error), (mine, error) = (tuple(100 * v for v in mean_error(values)) for values in (found.kept, found.test))
+    return (
+        f"The sparsest network within one standard error of {versus} is that of {found.method}, {found.label}: "
+        f"{kept:.2f} ± {kept_error:.2f} % of the weights, {mine:.2f} ± {error:.2f} % on test rows."
+    )
