@@ -119,7 +119,8 @@ def sweep(config: Images, found: Source, advance: Callable[[int], None], folder:
         runs = runs_of(records.isel(setting=at))
         one = functools.partial(fit, family=family, widths=width, config=config)
         place = None if folder is None else folder / family
-        swept = jaxreg.sweep(one, runs, found[1:], devices=config.devices, folder=place, progress=advance)
+        # A network takes long enough to be kept, and to be told of, by itself.
+        swept = jaxreg.sweep(one, runs, found[1:], devices=config.devices, folder=place, chunk=1, progress=advance)
         for name, values in swept.outputs.items():
             whole = outputs.setdefault(name, np.full((records.sizes["setting"], config.seeds, *values.shape[1:]), np.nan))
             whole[at] = values.reshape(len(at), config.seeds, *values.shape[1:])

@@ -1,0 +1,244 @@
+"""Accuracy against weights kept: counting, cutting, choosing, and the command from end to end."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from idx_files import write_folder
+from processes import run, start
+
+from experiments import data, idx, pruning, tradeoff
+from experiments.claims import images as claims
+from experiments.config import Images, SettingError, Training
+from experiments.figures import images as figures
+from experiments.model import initial, kernels_of
+from experiments.studies import images
+
+TINY = ["--seeds", "2", "--l1", "1e-3", "1e-1", "--elastic-net", "1e-3", "1e-1", "--group", "1e-3", "1e-1", "--decay", "0"]
+TINY += ["--hidden", "8", "--training.batch-size", "20", "--training.epochs", "15", "--validation-size", "30"]
+TINY += [
+    "--learning-rates",
+    "0.02",
+    "--training.learning-rate",
+    "0.02",
+    "--shares",
+    "0.5",
+    "0.05",
+    "0.01",
+    "--cache",
+    "None",
+]
+
+
+def test_a_weight_counts_if_it_leads_to_an_output():
+    first = jnp.array([[1.0, 2, 0], [0, 3, 0]])
+    second = jnp.array([[1.0], [0], [5]])
+    # Unit 1 leads nowhere, so what enters it does not count; unit 2 is entered by nothing but its bias, and counts.
+    found = pruning.kept([first, second])
+    assert float(found["kept"]) == pytest.approx(3 / 9)
+    np.testing.assert_array_equal(found["live"], [1, 2])
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 24])
+def test_cutting_keeps_exactly_the_largest(count):
+    _, params = initial((4, 4, 2), jax.random.key(0))
+    rest = pruning.cut(params, pruning.ranks(params), count)
+    before, after = (np.concatenate([np.ravel(k) for k in kernels_of(tree)]) for tree in (params, rest))
+    assert np.count_nonzero(after) == count
+    np.testing.assert_array_equal(np.sort(np.abs(after[after != 0])), np.sort(np.abs(before))[24 - count :])
+    biases = [leaf for leaf in jax.tree.leaves(rest) if leaf.ndim == 1]
+    assert all((a == b).all() for a, b in zip(biases, [x for x in jax.tree.leaves(params) if x.ndim == 1], strict=True))
+
+
+def test_refitting_holds_the_zeros_and_fits_better():
+    rows = data.digits()
+    few = data.Rows(jnp.asarray(rows.inputs[:200]), jnp.asarray(rows.labels[:200]))
+    structure, params = initial((64, 16, 10), jax.random.key(0))
+    params = pruning.cut(params, pruning.ranks(params), 400)
+    config = Images(training=Training(epochs=5, batch_size=50), refit_epochs=20)
+    refitted = images.refitted(structure, params, jax.random.key(1), few, config)
+    for before, after in zip(kernels_of(params), kernels_of(refitted), strict=True):
+        assert (np.asarray(after)[np.asarray(before) == 0] == 0).all()
+    assert float(images.accuracy(structure, refitted, few)) > float(images.accuracy(structure, params, few)) + 0.2
+
+
+def records_of(settings, shares=(0.5, 0.1), seeds=4):
+    """Hand-made records: per setting (method, strength, kept, validation, test), each seed alike but for a little spread."""
+    spread = np.linspace(-0.002, 0.002, seeds)
+    methods, strengths, kept, validation, test = zip(*settings, strict=True)
+    shape = (len(settings), seeds)
+    table = {name: np.array(column)[:, None] + spread for name, column in (("v", validation), ("t", test))}
+    cut = np.where(np.array(methods)[:, None, None] == "AdamW", np.array(shares), np.nan) + np.zeros((*shape, len(shares)))
+    fall = np.array([0.05, 0.3])
+    axes = ("setting", "seed")
+    return xr.Dataset(
+        {
+            "kept": (axes, np.array(kept)[:, None] + np.zeros(shape)),
+            "validation_accuracy": (axes, table["v"]),
+            "test_accuracy": (axes, table["t"]),
+            "refitted_validation_accuracy": (axes, table["v"] + 0.01),
+            "refitted_test_accuracy": (axes, table["t"] + 0.01),
+            "train_loss": (axes, np.ones(shape)),
+            "live": ((*axes, "layer"), np.ones((*shape, 3))),
+            "pruned_kept": ((*axes, "share"), cut),
+            "pruned_validation_accuracy": ((*axes, "share"), table["v"][..., None] - fall),
+            "pruned_test_accuracy": ((*axes, "share"), table["t"][..., None] - fall),
+        },
+        {
+            "method": ("setting", list(methods)),
+            "strength": ("setting", list(strengths)),
+            "learning_rate": ("setting", np.full(len(settings), 1e-3)),
+            "share": list(shares),
+        },
+    )
+
+
+SETTINGS = [
+    ("AdamW", 0.0, 1.0, 0.90, 0.89),
+    ("AdamW", 0.1, 1.0, 0.92, 0.90),
+    ("L1", 1e-4, 0.4, 0.9205, 0.901),
+    ("L1", 1e-3, 0.08, 0.9198, 0.902),
+    ("L1", 1e-2, 0.01, 0.88, 0.86),
+    ("elastic net", 1e-3, 0.3, 0.80, 0.79),
+    ("group L2", 1e-2, 0.2, 0.91, 0.90),
+]
+
+
+def test_validation_chooses_and_the_sparsest_within_one_error_is_found():
+    records = records_of(SETTINGS)
+    curves = tradeoff.curves_of(records)
+    base = tradeoff.best(curves["AdamW"])
+    assert base.label == "decay 0.1, rate 0.001"
+    # Spread ±0.002 in even steps over four seeds: the standard error is 0.00086.
+    assert tradeoff.threshold(base) == pytest.approx(0.92 - 0.0008607, abs=1e-6)
+    assert tradeoff.sparsest(curves["L1"], tradeoff.threshold(base)).label == "λ = 0.001"
+    assert tradeoff.sparsest(curves["elastic net"], tradeoff.threshold(base)) is None
+    assert "L1, λ = 0.001: 8.00 ± 0.00 % of the weights" in claims.answer(
+        records.assign(refitted_validation_accuracy=records["validation_accuracy"])
+    )
+
+
+def test_findings_follow_the_records():
+    found = {one.statement: one for one in claims.judge(records_of(SETTINGS))}
+    assert found["L1 keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "supported"
+    assert found["elastic net keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "not supported"
+    assert found["group L2, refitted keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "contradicted"
+    same = found["On test rows that network of L1, refitted is as accurate as AdamW's, or more."]
+    assert (same.verdict, same.mean) == ("supported", pytest.approx(1.2))
+
+
+def test_between_settings_accuracy_is_a_line_over_the_logarithm():
+    curves = tradeoff.curves_of(records_of(SETTINGS))
+    at = tradeoff.at_share(curves["L1"], 0.0282842712)  # half-way between 1 % and 8 % in the logarithm
+    np.testing.assert_allclose(at.mean(), (0.86 + 0.902) / 2, atol=1e-6)
+    assert np.isnan(tradeoff.at_share(curves["L1"], 0.005)).all()
+    # Cutting takes 0.05 at half of the weights and 0.3 at a tenth.
+    np.testing.assert_allclose(tradeoff.at_share(curves["AdamW, chosen to prune"], 0.1).mean(), 0.60, atol=1e-9)
+
+
+def test_the_front_is_what_nothing_beats():
+    def point(kept, test):
+        return tradeoff.Point(
+            "m", "", np.array([kept, kept]), np.array([test, test]), np.array([test, test]), np.ones((2, 1))
+        )
+
+    points = [point(1.0, 0.9), point(0.5, 0.9), point(0.5, 0.8), point(0.1, 0.7), point(0.2, 0.6), point(0.05, np.nan)]
+    assert [(one.kept[0], one.test[0]) for one in tradeoff.front(points)] == [(0.1, 0.7), (0.5, 0.9)]
+
+
+def test_a_diverged_setting_is_never_chosen():
+    records = records_of(SETTINGS)
+    records["validation_accuracy"][1, 0] = np.nan
+    base = tradeoff.best(tradeoff.curves_of(records)["AdamW"])
+    assert base.label.startswith("decay 0,")
+    records["validation_accuracy"][0, 0] = np.nan
+    assert [one.verdict for one in claims.judge(records)] == ["not measured"]
+    assert "nothing can be compared" in claims.answer(records)
+    figures.pareto(records, "broken").canvas.draw()
+
+
+def test_rows_are_parted_by_the_seed(tmp_path):
+    write_folder(tmp_path)
+    source = images.Source("x", *idx.load(tmp_path))
+    config = Images(data=str(tmp_path), validation_size=30, training=Training(batch_size=20))
+    parts = images.parts_of(jax.random.key(0), jax.tree.map(jnp.asarray, source[1:]), config)
+    assert {name: len(rows.labels) for name, rows in parts.items()} == {"validation": 30, "train": 90, "test": 40}
+    together = np.concatenate([parts["validation"].inputs, parts["train"].inputs])
+    np.testing.assert_array_equal(np.sort(together.sum(1)), np.sort(source.rows.inputs.sum(1)))
+    with pytest.raises(SettingError, match="expected at most the 90 rows that are left"):
+        images.source(dataclasses.replace(config, training=Training(batch_size=91)))
+
+
+def test_mnist_has_500_of_each_digit():
+    rows = data.mnist_5000()
+    assert rows.inputs.shape == (5000, 784)
+    assert (rows.inputs.min(), rows.inputs.max()) == (0, 1)
+    np.testing.assert_array_equal(np.bincount(rows.labels), np.full(10, 500))
+
+
+def test_the_command_from_end_to_end(tmp_path):
+    folder = tmp_path / "shapes"
+    folder.mkdir()
+    write_folder(folder)
+    status, said = run("images", "--data", folder, "--out", tmp_path / "results", *TINY)
+    assert status == 0, said
+    assert "shapes: 120 images; 14 networks on" in said
+    assert "within one standard error of" in said
+    out = tmp_path / "results" / "shapes"
+    assert {path.name for path in out.iterdir()} == {
+        "records.nc", "claim.json", "figure.png", "figure.svg", "summary.md", "records.json",
+    }  # fmt: skip
+    with xr.open_dataset(out / "records.nc", engine="netcdf4") as records:
+        of, methods = records.mean("seed"), records["method"].values
+        assert float(of["test_accuracy"].values[methods == "AdamW"].max()) > 0.9
+        for method in ("L1", "elastic net", "group L2"):
+            weak, strong = of["kept"].values[methods == method]
+            assert weak > strong
+            assert strong < 0.2
+        assert records["pruned_kept"].sel(share=0.5).max() <= 0.5
+    told = json.loads((out / "claim.json").read_text())
+    assert told["made_by"]["config"]["validation_size"] == 30
+    assert len(told["findings"]) == 15
+    assert "| AdamW | decay 0, rate 0.02 | 100.00 ± 0.00 |" in (out / "summary.md").read_text()
+    assert not list((tmp_path / "results").glob(".*"))
+
+
+def test_fashion_mnist_runs(tmp_path):
+    if not idx.FASHION.is_dir():
+        pytest.skip(f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not installed")
+    words = ["--quick", "--hidden", "16", "--seeds", "2", "--l1", "3e-4", "--elastic-net", "3e-4", "--group", "1e-3"]
+    status, said = run("images", *words, "--decay", "0", "--out", tmp_path, "--cache", "None", "--training.epochs", "1")
+    assert status == 0, said
+    with xr.open_dataset(tmp_path / "fashion-mnist" / "records.nc", engine="netcdf4") as records:
+        assert float(records["test_accuracy"].min()) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--data", "nothing"], "data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nothing"),
+        (["--data", "tests"], "data: expected the file train-images-idx3-ubyte or train-images-idx3-ubyte.gz in "),
+        (["--l1", "-1"], "l1: expected positive numbers, none twice, got (-1.0,)"),
+        (
+            ["--data", "mnist-5000", "--validation-size", "4500"],
+            "expected at most the 0 rows that are left to train on of 5000",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(words, expected):
+    status, said = run("images", *words)
+    assert status == 2, said
+    assert expected in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_help_says_where_data_come_from():
+    process = start("images", "--help")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "dataset-fashion-mnist" in said
+    assert "--refit-epochs" in said
