@@ -16,15 +16,14 @@ from typing import Any
 
 import xarray as xr
 
+from experiments.config import BASELINE_NAMES, CLAIM_NAMES, FASHION, MNIST
+
 MAIN = "python -m experiments"
 FIGURES = ("L1_1", "L2_1", "L1_2", "L2_2", "L1_3")
 GROUPS = {
-    "claims": (
-        f"{MAIN} claims ",
-        ("zeros", "shrinkage", "norm", "overfitting", "selection", "relevance", "no-selection", "stability", "groups"),
-    ),
-    "baselines": (f"{MAIN} baselines ", ("decay", "tilt", "scale")),
-    "images": (f"{MAIN} images --data ", ("fashion-mnist", "mnist-5000")),
+    "claims": (f"{MAIN} claims ", CLAIM_NAMES),
+    "baselines": (f"{MAIN} baselines ", BASELINE_NAMES),
+    "images": (f"{MAIN} images --data ", (FASHION, MNIST)),
 }
 """For each folder of claims: the command that fills it, up to a name, and those names, in the order of the page."""
 NOT_YET, UNREADABLE = "not measured yet", "on disk, but cannot be read"

@@ -39,10 +39,12 @@ def mnist_5000() -> Rows:
 
 
 def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:
-    """The inputs (rows, features + count) with irrelevant columns behind them: their own, each with its rows shuffled."""
+    """The inputs (rows, features + count) with irrelevant columns behind them: their own, each with its rows shuffled.
+
+    A column that is the same in all rows has no irrelevant copy, as it would be one that says nothing anyway.
+    """
     generator = np.random.default_rng(seed)
-    features = rows.inputs.shape[1]
-    picked = np.resize(np.arange(features), count)
+    picked = np.resize(np.flatnonzero(np.ptp(rows.inputs, 0)), count)
     return np.concatenate([rows.inputs, generator.permuted(rows.inputs[:, picked], axis=0)], 1)
 
 

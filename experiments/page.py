@@ -23,10 +23,12 @@ from PIL import Image
 
 from experiments.contents import MAIN, NOT_YET, Contents, Entry, data_uri
 from experiments.figures import player
-from experiments.verdicts import CONTRADICTED, IN_PART, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED
+from experiments.verdicts import CONTRADICTED, CONTRADICTED_IN_PART, IN_PART, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED
 
 TITLE = "What L1 and L2 regularization do to a network"
-MARKS = {SUPPORTED: "✓", IN_PART: "◐", NOT_SUPPORTED: "○", CONTRADICTED: "✗", NOT_MEASURED: "–"}
+MARKS = {
+    SUPPORTED: "✓", IN_PART: "◐", NOT_SUPPORTED: "○", CONTRADICTED_IN_PART: "◌", CONTRADICTED: "✗", NOT_MEASURED: "–",
+}  # fmt: skip
 FEW = 4
 """Tests of one claim that the table shows unasked."""
 SECTIONS = {

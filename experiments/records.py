@@ -80,13 +80,16 @@ def write_table(folder: Path, order: tuple[str, ...], command: str) -> None:
     """
     claims = sorted(load_claims(folder), key=lambda one: (*order, one["name"]).index(one["name"]))
     lines = [
-        f"Last renewed by `{command}`. Intervals are 95 %, Student's t over the seeds, of differences taken seed by seed.",
+        f"Last renewed by `{command}`. Intervals are 95 %, Student's t over the seeds, of differences "
+        "taken seed by seed, with no correction for their number.",
         "",
         "| claim | test | how | found | verdict |",
         "| --- | --- | --- | --- | --- |",
     ]
     for claim in claims:
-        lines.append(f"| **{in_cell(claim['statement'])}** | | `{claim['command']}` | | **{claim['verdict']}** |")
+        lines.append(
+            f"| **{in_cell(claim['statement'])}** | | `{claim['command']}` | | **{claim['verdict']}** ({claim['counts']}) |"
+        )
         for finding in claim["findings"]:
             cells = (finding[name] for name in ("statement", "tested", "numbers", "verdict"))
             lines.append("| | " + " | ".join(map(in_cell, cells)) + " |")

@@ -1,9 +1,10 @@
 """Verdicts: numbers from records in, and by a rule stated beforehand, "supported", "not supported" or "contradicted" out.
 
-Every test is an interval: 95 %, Student's t over the seeds, of a difference taken seed by seed (the seed pairs the methods:
-they share rows, initial weights and order of batches). A claim names a side of a threshold. With the whole interval on that
-side it is supported, with the whole interval on the other side contradicted, and else not supported: not shown, which
-is not the same as shown to be wrong. A run that diverged has no number, and what rests on it reads "not measured".
+A test is, as a rule, an interval: 95 %, Student's t over the seeds, of a difference taken seed by seed (the seed pairs the
+methods: they share rows, initial weights and order of batches). The claim names a side of a threshold. With the whole
+interval on that side it is supported, with the whole interval on the other side contradicted, and else not supported: not
+shown, which is not the same as shown to be wrong. A run that diverged has no number, and what rests on it reads "not
+measured".
 
     above("L1 gives zeros", "exact zeros at λ = 0.01", shares, unit="%")
     steps("more λ, smaller norm", "‖w‖, every step up in λ", -norms)
@@ -21,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 SUPPORTED, NOT_SUPPORTED, CONTRADICTED, NOT_MEASURED = "supported", "not supported", "contradicted", "not measured"
-IN_PART = "supported in part"
+IN_PART, CONTRADICTED_IN_PART = "supported in part", "contradicted in part"
 CONFIDENCE = 0.95
 
 
@@ -80,12 +81,21 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """Supported or contradicted where all its findings are, in part where some are supported, else not supported."""
+        """That of all findings where they agree; else supported in part where one is, contradicted in part where one is."""
         verdicts = [finding.verdict for finding in self.findings]
-        for whole in (SUPPORTED, CONTRADICTED, NOT_MEASURED):
-            if all(verdict == whole for verdict in verdicts):
+        if len(set(verdicts)) == 1:
+            return verdicts[0]
+        for found, whole in ((SUPPORTED, IN_PART), (CONTRADICTED, CONTRADICTED_IN_PART), (NOT_SUPPORTED, NOT_SUPPORTED)):
+            if found in verdicts:
                 return whole
-        return IN_PART if SUPPORTED in verdicts else NOT_SUPPORTED
+        return NOT_MEASURED
+
+    @property
+    def counts(self) -> str:
+        """How many findings came out how, in words."""
+        verdicts = [finding.verdict for finding in self.findings]
+        words = (SUPPORTED, CONTRADICTED, NOT_SUPPORTED, NOT_MEASURED)
+        return ", ".join(f"{verdicts.count(word)} {word}" for word in words if word in verdicts)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: such a number becomes None."""
@@ -96,7 +106,7 @@ class Claim:
             }
             for one in self.findings
         ]
-        return {**vars(self), "findings": rows, "verdict": self.verdict}
+        return {**vars(self), "findings": rows, "verdict": self.verdict, "counts": self.counts}
 
 
 def above(
@@ -154,19 +164,18 @@ def outside(statement: str, tested: str, values: Any, low: float, high: float, d
     return dataclasses.replace(found, verdict=turned.get(found.verdict, found.verdict))
 
 
-def none_of(statement: str, tested: str, found: Any, each: int, what: str, allowed: float = 0.0) -> Finding:
+def none_of(statement: str, tested: str, found: Any, each: int, what: str) -> Finding:
     """The claim that something does not happen, over everything that was looked at.
 
     Args:
         statement, tested: as for `above`. found: how often it happened, a count a run; NaN for a run that diverged.
-        each: of how many in a run. what: in words. allowed: the share that is put down to rounding, and said with the test.
+        each: of how many in a run. what: in words.
     """
     counts = np.asarray(found, float)
     violations, total, lost = round(float(np.nansum(counts))), each * counts.size, int(np.isnan(counts).sum())
-    verdict = CONTRADICTED if violations > allowed * total else NOT_MEASURED if lost else SUPPORTED
-    tolerance = f"; up to {allowed * total:,.0f} are put down to rounding" if allowed else ""
+    verdict = CONTRADICTED if violations else NOT_MEASURED if lost else SUPPORTED
     diverged = f"; {lost} of {counts.size} runs diverged" if lost else ""
-    return Finding(statement, tested + tolerance, f"{violations:,} of {total:,} {what}{diverged}", verdict)
+    return Finding(statement, tested, f"{violations:,} of {total:,} {what}{diverged}", verdict)
 
 
 def within(statement: str, tested: str, largest: float, tolerance: float, what: str) -> Finding:
@@ -188,4 +197,6 @@ def text_of(found: Interval, unit: str, digits: int, sign: bool) -> str:
     if not np.isfinite(found.mean):
         return "no number: a run diverged, or nothing could be measured"
     form = f"{'+' if sign else ''}.{digits}f"
-    return f"{found.mean:{form}}{' ' if unit else ''}{unit} [{found.low:{form}}, {found.high:{form}}]"
+    # A share cannot leave 0…100 %, where Student's t, which does not know that, would.
+    low, high = np.clip([found.low, found.high], 0, 100) if unit == "%" and not sign else (found.low, found.high)
+    return f"{found.mean:{form}}{' ' if unit else ''}{unit} [{low:{form}}, {high:{form}}]"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from experiments.config import QUICK_BASELINES, QUICK_CLAIMS, Baselines, Claims, SettingError
+from experiments.config import BASELINE_NAMES, CLAIM_NAMES, QUICK_BASELINES, QUICK_CLAIMS, Baselines, Claims, SettingError
 from experiments.terminal import command_of, keep_compiled, parse, progress, provenance_of, use_devices
 
 
@@ -38,7 +38,7 @@ CLAIMS = Family(
     Claims,
     QUICK_CLAIMS,
     ("strength", "relevance", "stability"),
-    ("zeros", "shrinkage", "norm", "overfitting", "selection", "relevance", "no-selection", "stability", "groups"),
+    CLAIM_NAMES,
     {
         "strength": ("strength", "strength"),
         "relevance": ("relevance", "relevance"),
@@ -52,18 +52,15 @@ BASELINES = Family(
     Baselines,
     QUICK_BASELINES,
     ("baselines",),
-    ("decay", "tilt", "scale"),
+    BASELINE_NAMES,
     {"pairs": ("pairs", "pairs"), "tilt": ("tilt", "tilt")},
 )
-COLOURS = {"supported": "green", "supported in part": "yellow", "contradicted": "red"}
+COLOURS = {"supported": "green", "contradicted": "red", "contradicted in part": "red"}
 
 
 def run(words: list[str], console: Console, family: Family) -> None:
     """Runs the studies that the named claims need, all where none is named, and writes verdicts, figures and the table."""
-    names = [word for index, word in enumerate(words) if not any(w.startswith("-") for w in words[: index + 1])]
-    unknown = [name for name in names if name not in family.order]
-    if unknown:
-        raise SettingError(f"{family.command}: expected names among {', '.join(family.order)}, got {', '.join(unknown)}")
+    names = names_in(words, family)
     default = family.quick if "--quick" in words else family.kind()
     described = f"{family.kind.__doc__} Names, before any setting, choose some of: {', '.join(family.order)}."
     config = parse(family.kind, words[len(names) :], f"python -m experiments {family.command}", described, default)
@@ -78,7 +75,7 @@ def run(words: list[str], console: Console, family: Family) -> None:
     for name in wanted:
         records.check_replaceable(config.out / name)
     began = time.perf_counter()
-    runner = Runner(family, config, words, console)
+    runner = Runner(family, config, words[len(names) :], console)
     for name in wanted:
         runner.claim(specs[name])
     records.write_table(config.out, family.order, command_of([family.command, *words]))
@@ -87,6 +84,22 @@ def run(words: list[str], console: Console, family: Family) -> None:
     table = config.out / "claims.md"
     console.print(f"{config.out}: {len(wanted)} figures and verdicts; all that were ever judged in {table}", markup=False)
     console.print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def names_in(words: list[str], family: Family) -> list[str]:
+    """The names at the front of the words.
+
+    Raises:
+        SettingError: a word there is no name, or a name stands behind a setting.
+    """
+    first = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    unknown = [name for name in words[:first] if name not in family.order]
+    if unknown:
+        raise SettingError(f"{family.command}: expected names among {', '.join(family.order)}, got {', '.join(unknown)}")
+    late = [word for word in words[first:] if word in family.order]
+    if late:
+        raise SettingError(f"{family.command}: expected names before the settings, got {late[0]} behind {words[first]}")
+    return words[:first]
 
 
 def specs_of(family: Family) -> dict[str, Any]:
@@ -102,8 +115,8 @@ class Runner:
         chunks: the folder of unfinished sweeps, from which an interrupted command goes on.
     """
 
-    def __init__(self, family: Family, config: Any, words: list[str], console: Console):
-        self.family, self.config, self.words, self.console = family, config, words, console
+    def __init__(self, family: Family, config: Any, settings: list[str], console: Console):
+        self.family, self.config, self.settings, self.console = family, config, settings, console
         self.chunks: Path = config.out / ".chunks"
         self.records: dict[str, Any] = {}
         self.seconds: dict[str, float] = {}
@@ -132,7 +145,7 @@ class Runner:
     def made_by(self, studies: list[str] | tuple[str, ...]) -> dict[str, Any]:
         """The provenance of what rests on these studies, with the seconds that they took."""
         began = time.perf_counter() - sum(self.seconds[name] for name in studies)
-        return provenance_of(self.config, [self.family.command, *self.words], began)
+        return provenance_of(self.config, [self.family.command, *self.settings], began)
 
     def claim(self, spec: Any) -> None:
         """Judges a claim, writes it with its figure, and prints the verdicts."""
@@ -142,7 +155,7 @@ class Runner:
         for name in spec.studies:
             self.study(name)
         findings = spec.judge(self.records)
-        command = command_of([self.family.command, spec.name])
+        command = command_of([self.family.command, spec.name, *self.settings])
         claim = Claim(spec.name, spec.title, spec.statement, findings, spec.caption, command)
         made_by = self.made_by(spec.studies)
         with replacing(self.config.out / spec.name, lambda: made_by) as folder:
@@ -152,7 +165,8 @@ class Runner:
 
 def show(claim: Any, console: Console) -> None:
     """A claim's verdict and its findings, for a terminal."""
-    console.print(f"[bold]{claim.title}[/bold]: [{COLOURS.get(claim.verdict, 'yellow')}]{claim.verdict}[/]", highlight=False)
+    verdict = f"[{COLOURS.get(claim.verdict, 'yellow')}]{claim.verdict}[/] ({claim.counts})"
+    console.print(f"[bold]{claim.title}[/bold]: {verdict}", highlight=False)
     for finding in claim.findings:
         colour = COLOURS.get(finding.verdict, "yellow")
         console.print(f"  [{colour}]{finding.verdict:13}[/] ", end="", highlight=False)

@@ -4,6 +4,7 @@ from experiments.config.base import SettingError as SettingError
 from experiments.config.base import Training as Training
 from experiments.config.base import require as require
 from experiments.config.base import strengths as strengths
+from experiments.config.baselines import BASELINE_NAMES as BASELINE_NAMES
 from experiments.config.baselines import QUICK_BASELINES as QUICK_BASELINES
 from experiments.config.baselines import Baselines as Baselines
 from experiments.config.baselines import PairStudy as PairStudy
@@ -11,6 +12,7 @@ from experiments.config.baselines import TiltStudy as TiltStudy
 from experiments.config.benchmarks import LassoBenchmark as LassoBenchmark
 from experiments.config.benchmarks import SweepBenchmark as SweepBenchmark
 from experiments.config.benchmarks import UpdateBenchmark as UpdateBenchmark
+from experiments.config.claims import CLAIM_NAMES as CLAIM_NAMES
 from experiments.config.claims import QUICK_CLAIMS as QUICK_CLAIMS
 from experiments.config.claims import ChatterStudy as ChatterStudy
 from experiments.config.claims import Claims as Claims

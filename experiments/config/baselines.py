@@ -5,6 +5,9 @@ from pathlib import Path
 
 from experiments.config.base import Training, require, strengths
 
+BASELINE_NAMES = ("decay", "tilt", "scale")
+"""Every baseline, in the order in which they are told."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PairStudy:
@@ -49,7 +52,9 @@ class TiltStudy:
     wrong: float = 0.2
     """Share of the training labels that are replaced by a wrong class, so that there is a best λ well above 0."""
     rates: tuple[float, ...] = strengths(1e-3, 3e-2, 7)
-    """Adam's learning rates at the first step; at each of them a network without a penalty overfits."""
+    """Adam's learning rates at the first step."""
+    overfit: float = 0.05
+    """A learning rate is used where the best λ lowers the test loss by more than this share of it, for every way."""
     coupled: tuple[float, ...] = strengths(1e-4, 1e-1, 13)
     """λ of coupled and of proximal L2."""
     decoupled: tuple[float, ...] = strengths(1e-2, 1e2, 13)

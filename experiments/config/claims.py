@@ -5,6 +5,11 @@ from pathlib import Path
 
 from experiments.config.base import Training, require, same_length, strengths
 
+CLAIM_NAMES = (
+    "zeros", "shrinkage", "norm", "overfitting", "selection", "relevance", "no-selection", "stability", "groups",
+)  # fmt: skip
+"""Every claim, in the order in which they are told."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StrengthStudy:

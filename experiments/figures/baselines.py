@@ -37,7 +37,7 @@ def tilt(records: Records) -> Figure:
     of = records["tilt"]
     figure = new_figure(9.2, 6.6)
     panels = figure.subplots(2, 2, sharex=True).ravel()
-    loss = of["test_loss"].mean("seed")
+    loss = of["test_loss"].mean("seed", skipna=False)
     lowest = float(loss.min())
     rates = np.log10(of["rate"].values)
     for axes, way in zip(panels, of["way"].values, strict=True):
@@ -46,11 +46,12 @@ def tilt(records: Records) -> Figure:
         values = loss.sel(way=way).transpose("level", "rate").values
         axes.pcolormesh(rates, logs, values, cmap="viridis_r", vmin=lowest, vmax=2 * lowest, shading="nearest")
         best = best_strength(one["test_loss"].transpose("level", "rate", "seed").values, one["strength"].values)
-        axes.plot(np.repeat(rates, best.shape[1]), best.ravel(), "o", ms=4, mfc="w", mec="k", mew=0.7)
-        slope = float(tilts(of, way)[0].mean())
+        used = of["used"].values.astype(bool)
+        for chosen, face in ((used, "w"), (~used, "#888888")):
+            axes.plot(np.repeat(rates[chosen], best.shape[1]), best[chosen].ravel(), "o", ms=4, mfc=face, mec="k", mew=0.7)
+        slope = float(tilts(of, way).mean())
         if np.isfinite(slope):
-            known = np.isfinite(best)
-            offset = best[known].mean() - slope * np.repeat(rates[:, None], best.shape[1], 1)[known].mean()
+            offset = best[used].mean() - slope * rates[used].mean()
             axes.plot(rates, slope * rates + offset, color="k", lw=1.5)
         found = f"tilt {slope:+.2f}" if np.isfinite(slope) else "no tilt, the best λ lies outside"
         axes.set_title(f"{way}: {found}", fontsize=10)

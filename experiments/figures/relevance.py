@@ -98,7 +98,7 @@ def groups(records: Records) -> Figure:
     axes = figure.subplots()
     of = records["relevance"].isel(share=-1)
     for way, marker, offset in (("L1", "o", (3, 5)), ("group L2", "D", (-26, -26))):
-        one = of.sel(way=way).mean("seed")
+        one = of.sel(way=way).mean("seed", skipna=False)
         noise, accuracy = one["live_noise"].values, 100 * one["test_accuracy"].values
         curve(axes, noise, 100 * of["test_accuracy"].sel(way=way).transpose("level", "seed").values, way, marker=marker)
         for level in range(1, len(noise)):

@@ -12,26 +12,27 @@ from experiments.verdicts import interval
 
 
 def stability(records: Mapping[str, xr.Dataset]) -> Figure:
-    """Sign changes at rest on the left, Jaccard index of supports on the right."""
-    figure = new_figure(8.8, 3.7)
-    left, right = figure.subplots(1, 2)
+    """Restlessness on the left, stability of supports on the right."""
+    figure = new_figure(10.2, 3.9)
+    left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
     chatter, supports = records["chatter"], records["stability"]
     for at, problem in enumerate(chatter["problem"].values):
-        for way, shift in (("coupled", -0.18), ("proximal", 0.18)):
-            values = chatter["sign_changes"].sel(problem=problem, way=way).values
-            label = f"{way} L1" if at == 0 else None
-            dots(left, at + shift, values, COLOURS[f"{way} L1"], label)
+        of = chatter.sel(problem=problem)
+        for way, shift in (("none", -0.25), ("coupled", 0), ("proximal", 0.25)):
+            values = (of["sign_changes"] + of["support_changes"]).sel(way=way).values
+            name = "none" if way == "none" else f"{way} L1"
+            dots(left, at + shift, values, COLOURS[name], None if at else "no penalty" if way == "none" else name)
     left.set_xticks(range(chatter.sizes["problem"]), [text.replace(", ", "\n") for text in chatter["problem"].values])
-    left.set(ylabel="sign changes per weight\nin 100 steps", ylim=(-1, None))
+    left.set(ylabel="changes of sign, or from or to 0,\nper weight in 100 steps", ylim=(-1, None))
     left.set_title("long after the start", fontsize=10)
-    for at, correlation in enumerate(supports["correlation"].values):
+    measures = (("jaccard", "Jaccard"), ("corrected", "corrected for chance"))
+    groups = [(name, text, value) for name, text in measures for value in supports["correlation"].values]
+    for at, (name, _, correlation) in enumerate(groups):
         for way, shift in (("L1", -0.25), ("elastic net", 0), ("group L2", 0.25)):
-            values = supports["jaccard"].sel(correlation=correlation, way=way).values
-            dots(right, at + shift, values, COLOURS[way], way if at == 0 else None)
-    right.set_xticks(
-        range(supports.sizes["correlation"]), [f"correlation {value:g}" for value in supports["correlation"].values]
-    )
-    right.set(ylabel="Jaccard index of supports", ylim=(0, 1))
+            values = supports[name].sel(correlation=correlation, way=way).values
+            dots(right, at + shift, values, COLOURS[way], None if at else way)
+    right.set_xticks(range(len(groups)), [f"{text}\ncorrelation {value:g}" for _, text, value in groups], fontsize=8)
+    right.set(ylabel="index of the supports", ylim=(0, 1.05))
     right.set_title("over bootstrap resamples", fontsize=10)
     for axes in (left, right):
         axes.grid(axis="y", alpha=0.25)

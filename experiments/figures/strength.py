@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments.figures.style import COLOURS, against_strength, new_figure, zero_of
+from experiments.figures.style import COLOURS, against_strength, largest_of, new_figure, zero_of
+from experiments.studies.strength import most_proportional
 
 Records = Mapping[str, xr.Dataset]
 
@@ -22,7 +23,7 @@ def zeros(records: Records) -> Figure:
         against_strength(axes, clean.sel(way=way), "zero_fraction", way, 100, zero, marker=marker)
     axes.set(ylabel="weights exactly 0, %", ylim=(-4, 104))
     axes.legend(frameon=False, loc="center left")
-    axes.set_title("Only the proximal step makes zeros", fontsize=11)
+    axes.set_title("exact zeros, three ways of applying L1", fontsize=11)
     return figure
 
 
@@ -30,22 +31,18 @@ def shrinkage(records: Records) -> Figure:
     """Weights with coupled L2 against weights without, and how far one factor explains them."""
     figure = new_figure(8.4, 3.9)
     left, right = figure.subplots(1, 2)
-    every = records["strength"].sel(wrong=0.0)
-    of = every.sel(way="coupled L2")
-    mean = of.mean("seed")
-    ratio = (mean["norm"] / mean["norm"].isel(level=0)).values
-    # A network with half of the norm: neither untouched nor dead.
-    level = int(np.argmin(np.abs(ratio - 0.5)))
-    before, after = of["weights"].isel(level=0).values, of["weights"].isel(level=level).values
-    first = slice(0, 64 * 64)
-    reach = float(np.abs(before[first]).max())
+    of = records["strength"].sel(wrong=0.0, way="coupled L2")
+    level = most_proportional(records["strength"], "coupled L2")
+    first = records["strength"]["weight_layer"].values == 0
+    before, after = (of["weights"].isel(level=at).values[first] for at in (0, level))
+    reach = largest_of(before)
     factor = float(np.dot(before, after) / np.dot(before, before))
-    left.plot(before[first], after[first], ".", ms=2, color=COLOURS["L2"], alpha=0.5, rasterized=True)
+    left.plot(before, after, ".", ms=2, color=COLOURS["L2"], alpha=0.4, rasterized=True)
     left.plot([-reach, reach], [-factor * reach, factor * reach], color="k", lw=1.2, label=f"in proportion: {factor:.2f}·w")
     left.axline((0, 0), slope=1, color="#999999", lw=1, ls=":", label="unchanged")
     left.set(xlabel="weight without penalty", ylabel=f"weight with L2, λ = {float(of['strength'][level]):.2g}")
     left.legend(frameon=False, fontsize=9, loc="upper left")
-    left.set_title("4,096 weights of the first layer, seed 0", fontsize=10)
+    left.set_title(f"{before.size:,} weights of the first layer, seed 0", fontsize=10)
     against_strength(right, of, "near_factor", "within 10 % of one factor", 100, color=COLOURS["L2"])
     against_strength(right, of, "smaller", "smaller than without", 100, color="#444444", marker="s", ls="--")
     right.set(ylabel="share of the weights, %", ylim=(-4, 104))

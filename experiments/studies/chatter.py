@@ -2,7 +2,8 @@
 
 Two problems, full batch and at a constant learning rate, so that nothing but the method can move a weight: the lasso on a
 bootstrap resample of scikit-learn's diabetes data, and a network on 200 of its digits. After many steps each optimizer is
-watched: how often a weight changes its sign, how far the largest step goes, and how many weights are exactly zero.
+watched: how often a weight changes its sign, how often one becomes 0 or ceases to be, and how far the largest step goes. A
+run without a penalty tells what is not the penalty's doing.
 
 Claimed: L1 can be unstable to optimise.
 """
@@ -28,20 +29,23 @@ RATES = {"SGD": 0.1, "Adam": 1e-2}
 NETWORK_RATE = 1e-3
 """Adam's constant learning rates, and SGD's."""
 PROBLEMS = ("lasso, SGD", "lasso, Adam", "network, Adam")
-WAYS = ("coupled", "proximal")
+WAYS = ("none", "coupled", "proximal")
 
 
 class Watched(NamedTuple):
     """Sums over the watched steps."""
 
-    changes: jax.Array
+    signs: jax.Array
+    supports: jax.Array
     largest: jax.Array
 
 
 def optimizer(kind: str, way: str, rate: float, strength: Any) -> optax.GradientTransformation:
-    """SGD or Adam with L1 on the kernels, coupled or proximal."""
+    """SGD or Adam, without a penalty or with L1 on the kernels, coupled or proximal."""
+    plain = optax.sgd(rate) if kind == "SGD" else optax.adam(rate)
+    if way == "none":
+        return plain
     if way == "coupled":
-        plain = optax.sgd(rate) if kind == "SGD" else optax.adam(rate)
         return optax.chain(jaxreg.add_l1(strength, mask=jaxreg.kernels), plain)
     make = jaxreg.prox_sgd if kind == "SGD" else jaxreg.prox_adam
     return make(rate, jaxreg.L1(strength), mask=jaxreg.kernels)
@@ -51,8 +55,8 @@ def watch(loss: Callable[[Any], jax.Array], params: Any, tx: Any, config: Chatte
     """Takes `steps` steps, then watches kernels for `watched` more.
 
     Returns:
-        `sign_changes`, per weight and 100 steps (to or from exactly 0 is none); `largest_step`, the largest |change| of a
-        weight in one step; `zeros`, the share of exact zeros at the end.
+        Per weight and 100 steps, `sign_changes`, from one side of 0 to the other, and `support_changes`, from or to exactly
+        0; and `largest_step`, the largest |change| of a weight in one step, divided by the largest |weight| at the end.
     """
 
     def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], Watched]:
@@ -60,17 +64,19 @@ def watch(loss: Callable[[Any], jax.Array], params: Any, tx: Any, config: Chatte
         updates, state = tx.update(jax.grad(loss)(params), state, params)
         new = optax.apply_updates(params, updates)
         pairs = list(zip(kernel_leaves(params), kernel_leaves(new), strict=True))
-        changes = sum(jnp.sum(before * after < 0) for before, after in pairs)
+        signs = sum(jnp.sum(before * after < 0) for before, after in pairs)
+        supports = sum(jnp.sum((before == 0) != (after == 0)) for before, after in pairs)
         largest = jnp.max(jnp.stack([jnp.max(jnp.abs(after - before)) for before, after in pairs]))
-        return (new, state), Watched(jnp.asarray(changes), largest)
+        return (new, state), Watched(jnp.asarray(signs), jnp.asarray(supports), largest)
 
     carry, _ = jax.lax.scan(lambda carry, _: (step(carry, None)[0], None), (params, tx.init(params)), length=config.steps)
     (params, _), seen = jax.lax.scan(step, carry, length=config.watched)
     sizes = sum(kernel.size for kernel in kernel_leaves(params))
+    heaviest = jnp.max(jnp.stack([jnp.max(jnp.abs(kernel)) for kernel in kernel_leaves(params)]))
     return {
-        "sign_changes": 100 * jnp.sum(seen.changes) / (sizes * config.watched),
-        "largest_step": jnp.max(seen.largest),
-        "zeros": jaxreg.sparsity(params, jaxreg.kernels).fraction,
+        "sign_changes": 100 * jnp.sum(seen.signs) / (sizes * config.watched),
+        "support_changes": 100 * jnp.sum(seen.supports) / (sizes * config.watched),
+        "largest_step": jnp.max(seen.largest) / heaviest,
     }
 
 

@@ -3,7 +3,9 @@
 Data: blocks of five columns, correlated within a block and independent between blocks; in two of the blocks every column
 matters alike. Each way chooses its λ on validation rows, then solves for that λ on bootstrap resamples of the training rows.
 The Jaccard index of two supports is the size of their intersection divided by that of their union; its mean over all pairs
-of resamples is 1 where every resample chooses the same columns.
+of resamples is 1 where every resample chooses the same columns. It grows with the number of columns that are kept, whatever
+they are; so beside it stands the index of Nogueira, Sechidis & Brown (2018, "On the stability of feature selection
+algorithms"), which is 0 for a choice of as many columns at random.
 
 Claimed: L1's choice between correlated columns is unstable; elastic net and group L2 choose more stably.
 """
@@ -62,7 +64,9 @@ def fit(key: jax.Array, run: dict[str, Any], config: LinearStudy) -> dict[str, j
         def kept(rows: jax.Array, penalty: Any = penalty, shape: Any = shape) -> jax.Array:
             return path(inputs[rows], targets[rows], penalty, config.steps, shape)[0][0] != 0
 
-        numbers = {"jaccard": mean_jaccard(jax.vmap(kept)(resamples)), **support(weights[best], drawn["true"])}
+        supports = jax.vmap(kept)(resamples)
+        stability = {"jaccard": mean_jaccard(supports), "corrected": nogueira(supports)}
+        numbers = {**stability, **support(weights[best], drawn["true"])}
         for name, value in numbers.items():
             found.setdefault(name, []).append(value)
     return {name: jnp.stack(values) for name, values in found.items()}
@@ -79,13 +83,28 @@ def mean_jaccard(supports: jax.Array) -> jax.Array:
     return (index.sum() - jnp.trace(index)) / (count * (count - 1))
 
 
+def nogueira(supports: jax.Array) -> jax.Array:
+    """Stability of supports (count, columns), corrected for chance: 1 where all are equal, 0 expected of random ones.
+
+    1 minus the mean variance of a column's being kept, divided by that of as many kept at random; 1 where all columns or
+    none are always kept.
+    """
+    table = supports.astype(jnp.float32)
+    count, columns = table.shape
+    frequency = table.mean(0)
+    variance = jnp.mean(frequency * (1 - frequency)) * count / (count - 1)
+    share = table.sum() / (count * columns)
+    random = share * (1 - share)
+    return jnp.where(random > 0, 1 - variance / jnp.where(random > 0, random, 1), 1.0)
+
+
 def runs(config: LinearStudy) -> int:
     """Number of data sets."""
     return len(config.block_correlations) * config.seeds
 
 
 def sweep(config: LinearStudy, devices: int | None, folder: Path | None, advance: Callable[[int], None]) -> xr.Dataset:
-    """Every data set: `jaccard`, and `precision`, `recall`, `f1`, `size` on all rows, along (correlation, seed, way)."""
+    """Every data set: `jaccard`, `corrected` (Nogueira's) and the support on all rows, along (correlation, seed, way)."""
 
     def one(key: jax.Array, run: dict[str, Any], _: Any) -> dict[str, jax.Array]:
         return fit(key, run, config)

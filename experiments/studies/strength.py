@@ -9,6 +9,7 @@ training and test rows, and the λ that validation rows choose beats λ = 0 on t
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ import xarray as xr
 import jaxreg
 from experiments import data
 from experiments.config import StrengthStudy
-from experiments.model import initial
+from experiments.model import initial, kernels_of
 from experiments.studies.layout import along_levels, settings_of
 from experiments.train import charged, judge, optimizer, split, train, weights_of
 
+SHRUNK = 0.9
+"""A norm of at most this share of the unpenalised network's counts as shrunk."""
 NEAR = 0.1
 """How near the common factor a weight's own factor must be, relatively, for the two to be called proportional."""
 
@@ -49,9 +52,9 @@ def sweep(config: StrengthStudy, devices: int | None, folder: Path | None, advan
     """Trains every network.
 
     Returns:
-        Metrics of `experiments.train.judge` along (way, level, wrong, seed), with coordinate `strength` (way, level);
-        `factor`, `near_factor` and `smaller`, as `proportion` gives them; and for seed 0 without wrong labels the kernels,
-        `weights` (way, level, weight).
+        Metrics of `experiments.train.judge` along (way, level, wrong, seed), with coordinate `strength` (way, level); what
+        `fed_zeros` counts and `proportion` finds; and for seed 0 without wrong labels the kernels, `weights` (way, level,
+        weight), with the coordinate `weight_layer`.
     """
     rows = data.digits()
     widths = (rows.inputs.shape[1], *config.hidden, 10)
@@ -64,7 +67,10 @@ def sweep(config: StrengthStudy, devices: int | None, folder: Path | None, advan
         structure, params = initial(widths, model_key)
         make = functools.partial(optimizer, run["setting"])
         params = train(structure, params, make, order_key, parts["train"], config.training)
-        return {**judge(structure, params, charged(run["setting"]), parts), "weights": weights_of(params)}
+        metrics = judge(structure, params, charged(run["setting"]), parts)
+        counts = fed_zeros(kernels_of(params), parts["train"])
+        counts = {name: jnp.where(jnp.isfinite(metrics["train_loss"]), count, jnp.nan) for name, count in counts.items()}
+        return {**metrics, **counts, "weights": weights_of(params)}
 
     settings, places, levels = settings_of(methods(config))
     grid = jaxreg.grid(setting=settings, wrong=list(config.wrong), seed=range(config.seeds))
@@ -74,7 +80,30 @@ def sweep(config: StrengthStudy, devices: int | None, folder: Path | None, advan
     outputs |= proportion(weights)
     records = along_levels(outputs, places, levels, ("wrong", "seed"), {"wrong": list(config.wrong)})
     shown = weights[:, list(config.wrong).index(0), 0]
-    return records.assign(weights=(("way", "level", "weight"), shown[places]))
+    sizes = [before * after for before, after in itertools.pairwise(widths)]
+    layers = np.repeat(np.arange(len(sizes)), sizes).astype(np.int8)
+    return records.assign(weights=(("way", "level", "weight"), shown[places])).assign_coords(weight_layer=("weight", layers))
+
+
+def fed_zeros(kernels: list[jax.Array], rows: data.Rows) -> dict[str, jax.Array]:
+    """Of the weights that data reach, how many there are (`fed`) and how many are exactly 0 (`fed_zeros`).
+
+    A pixel that is the same in all training rows does not reach its weights: where it is black, nothing but the penalty
+    moves them, in steps that shrink with the learning rate, and one of those can end on 0 whatever the way.
+    """
+    varies = jnp.ptp(rows.inputs, 0) > 0
+    first, *others = kernels
+    fed = jnp.sum(varies) * first.shape[1] + sum(kernel.size for kernel in others)
+    zeros = jnp.sum((first == 0) & varies[:, None]) + sum(jnp.sum(kernel == 0) for kernel in others)
+    return {"fed": fed.astype(jnp.float32), "fed_zeros": zeros.astype(jnp.float32)}
+
+
+def most_proportional(records: xr.Dataset, way: str) -> int:
+    """Of the levels above 0 whose mean norm is at most `SHRUNK` of the unpenalised one, the one that c·w₀ fits best."""
+    of = records.sel(wrong=0.0, way=way).mean("seed", skipna=False)
+    ratio = of["norm"] / of["norm"].isel(level=0)
+    fit = of["explained"].where((ratio <= SHRUNK) & (ratio > 0) & (np.arange(of.sizes["level"]) > 0))
+    return int(fit.fillna(-1).argmax("level"))
 
 
 def mislabelled(key: jax.Array, rows: data.Rows, share: Any) -> data.Rows:

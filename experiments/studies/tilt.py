@@ -4,6 +4,9 @@ After Figures 1 and 2 of Loshchilov & Hutter (2019), "Decoupled weight decay reg
 labels, and a fixed number of epochs. The tilt is the slope of log₁₀ λ, at the smallest test loss, against log₁₀ of the
 learning rate: 0 where the best λ does not depend on the learning rate, −1 where only their product counts.
 
+The two forms of AdamW are one family of networks, with the decay of the one being that of the other times the learning rate:
+their tilts differ by 1.
+
 Claimed: decoupling the decay makes the best λ independent of the learning rate.
 """
 
@@ -42,7 +45,10 @@ def runs(config: TiltStudy) -> int:
 
 
 def sweep(config: TiltStudy, devices: int | None, folder: Path | None, advance: Callable[[int], None]) -> xr.Dataset:
-    """Trains every network: `test_loss` and `test_accuracy` along (way, level, rate, seed), with `strength` (way, level)."""
+    """Trains every network: `test_loss` and `test_accuracy` along (way, level, rate, seed), with `strength` (way, level).
+
+    `used` (rate) marks the rates that `usable` finds.
+    """
     rows = data.digits()
     table = ways(config)
     fields: dict[str, list[float]] = {field: [] for field in Strengths._fields}
@@ -60,7 +66,8 @@ def sweep(config: TiltStudy, devices: int | None, folder: Path | None, advance: 
     shape = (len(table), len(config.coupled), len(config.rates), config.seeds)
     variables = {name: (("way", "level", "rate", "seed"), values.reshape(shape)) for name, values in outputs.items()}
     every = [levels for _, levels, _ in table.values()]
-    return xr.Dataset(variables, {"way": list(table), "strength": (("way", "level"), every), "rate": list(config.rates)})
+    records = xr.Dataset(variables, {"way": list(table), "strength": (("way", "level"), every), "rate": list(config.rates)})
+    return records.assign(used=("rate", usable(records, config.overfit)))
 
 
 def fit_one(key: jax.Array, run: dict[str, Any], rows: data.Rows, config: TiltStudy) -> dict[str, jax.Array]:
@@ -106,13 +113,28 @@ def best_strength(losses: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     return found.reshape(losses.shape[1:])
 
 
-def tilts(records: xr.Dataset, way: str) -> tuple[np.ndarray, int, int]:
-    """The tilt of each seed, and over how many of all pairs of learning rate and seed it is taken; NaN below three rates."""
+def usable(records: xr.Dataset, overfit: float) -> np.ndarray:
+    """Which learning rates have a best λ to speak of, for every way: booleans (rate,).
+
+    A rate is used where the best λ lowers the mean test loss of every way by more than the share `overfit` of that at its
+    smallest λ, and where no way has its smallest loss at an end of its grid, for any seed: with a rate left out of one way
+    only, the ways' tilts could not be compared.
+    """
+    good = np.ones(records.sizes["rate"], bool)
+    for way in records["way"].values:
+        of = records.sel(way=way)
+        mean = of["test_loss"].mean("seed").transpose("level", "rate").values
+        good &= np.nanmin(np.where(np.isfinite(mean), mean, np.inf), 0) < (1 - overfit) * mean[0]
+        best = best_strength(of["test_loss"].transpose("level", "rate", "seed").values, of["strength"].values)
+        good &= np.isfinite(best).all(1)
+    return good
+
+
+def tilts(records: xr.Dataset, way: str) -> np.ndarray:
+    """The tilt of each seed over the rates that `records["used"]` marks; NaN with fewer than three of them."""
     of = records.sel(way=way)
     best = best_strength(of["test_loss"].transpose("level", "rate", "seed").values, of["strength"].values)
-    logs = np.log10(records["rate"].values)
-    slopes = []
-    for column in best.T:
-        known = np.isfinite(column)
-        slopes.append(np.polyfit(logs[known], column[known], 1)[0] if known.sum() >= 3 else np.nan)
-    return np.array(slopes), int(np.isfinite(best).sum()), best.size
+    logs, used = np.log10(records["rate"].values), records["used"].values.astype(bool)
+    if used.sum() < 3:
+        return np.full(best.shape[1], np.nan)
+    return np.array([np.polyfit(logs[used], column[used], 1)[0] for column in best.T])

@@ -1,0 +1,322 @@
+"""The judges on records that were made by hand, whose verdicts and numbers are known; every sign and every choice is pinned.
+
+Wherever a level is chosen, validation and test rows disagree on the best one, so that a choice by test rows would fail.
+"""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from experiments.claims import baselines, relevance, stability, strength
+
+SPREAD = np.linspace(-1e-3, 1e-3, 4)
+WAYS = ["coupled L1", "decoupled L1", "proximal L1", "coupled L2", "decoupled L2"]
+
+
+def along(*axes, **metrics):
+    """Records along the axes and `seed`: each metric an array along the axes, with a little spread over four seeds."""
+    return xr.Dataset({name: ((*axes, "seed"), np.asarray(v, float)[..., None] + SPREAD) for name, v in metrics.items()})
+
+
+def exact(records, *axes, **metrics):
+    """Adds metrics along the axes and `seed` without spread."""
+    return records.assign(
+        {name: ((*axes, "seed"), np.repeat(np.asarray(v, float)[..., None], 4, -1)) for name, v in metrics.items()}
+    )
+
+
+def for_all_ways(levels):
+    """The same three levels for each way and both shares of wrong labels: (way, level, wrong)."""
+    return np.broadcast_to(np.asarray(levels, float)[None, :, None], (5, 3, 2))
+
+
+@pytest.fixture
+def strengths():
+    axes = ("way", "level", "wrong")
+    records = along(
+        *axes,
+        validation_accuracy=for_all_ways([0.5, 0.6, 0.7]),
+        test_accuracy=for_all_ways([0.80, 0.95, 0.85]),
+        validation_loss=for_all_ways([3, 2, 1]),
+        test_loss=for_all_ways([2.0, 0.5, 1.5]),
+        gap=for_all_ways([0.3, 0.1, -0.2]),
+        norm=for_all_ways([10, 8, 5]),
+        absolute_sum=for_all_ways([100, 50, 20]),
+        smaller=for_all_ways([0, 0.97, 0.5]),
+        near_factor=for_all_ways([1, 0.99, 0.1]),
+    )
+    records = exact(
+        records,
+        *axes,
+        zero_fraction=for_all_ways([0, 0.1, 0.4]),
+        fed=for_all_ways([90] * 3),
+        fed_zeros=for_all_ways([0] * 3),
+        explained=for_all_ways([1, 0.9, 0.2]),
+        factor=for_all_ways([1, 0.8, 0.4]),
+    )
+    levels = np.tile([0, 0.1, 0.2], (5, 1))
+    coords = {"way": WAYS, "wrong": [0.0, 0.2], "strength": (("way", "level"), levels), "weight": np.arange(100)}
+    return records.assign_coords(coords)
+
+
+def test_overfitting_is_judged_where_validation_rows_choose(strengths):
+    found = strength.overfitting({"strength": strengths})
+    assert len(found) == 12
+    for gap, accuracy, loss in zip(found[::3], found[1::3], found[2::3], strict=True):
+        assert [one.verdict for one in (gap, accuracy, loss)] == ["supported"] * 3
+        # The size of the gap falls from 0.3 to 0.2; the test rows' own best levels would give +15 and -1.5.
+        assert [one.mean for one in (gap, accuracy, loss)] == pytest.approx([-10, 5, -0.5])
+    worse = strengths.assign(test_accuracy=1 - strengths["test_accuracy"], test_loss=-strengths["test_loss"])
+    turned = strength.overfitting({"strength": worse.assign(gap=1 / strengths["gap"])})
+    assert {one.verdict for one in turned} == {"contradicted"}
+
+
+def test_zeros_need_every_step_and_no_exception(strengths):
+    assert [one.verdict for one in strength.zeros({"strength": strengths})] == ["supported"] * 3
+    strengths["fed_zeros"][{"way": 0, "level": 2, "wrong": 0, "seed": 1}] = 1
+    strengths["zero_fraction"][{"way": 2, "level": 2}] = 0.1
+    found = strength.zeros({"strength": strengths})
+    assert [one.verdict for one in found] == ["not supported", "contradicted", "supported"]
+    assert found[1].numbers == "1 of 720 weights are 0"
+
+
+def test_shrinkage_is_judged_at_the_level_that_suits_it_best(strengths):
+    linear = xr.Dataset({"orthonormal_deviation": ("seed", [1e-12] * 4)})
+    found = strength.shrinkage({"strength": strengths, "linear": linear})
+    assert [one.verdict for one in found] == ["supported"] * 6
+    assert [found[2].mean, found[3].mean] == pytest.approx([97, 99])
+    poor = strengths.assign(smaller=1 - strengths["smaller"], near_factor=1 - strengths["near_factor"])
+    off = linear + 1e-3
+    verdicts = [one.verdict for one in strength.shrinkage({"strength": poor, "linear": off})]
+    assert verdicts == ["contradicted", "supported", *["contradicted"] * 4]
+    # A norm that never shrinks by a tenth leaves nothing to judge in proportion.
+    kept = strengths.assign(norm=0 * strengths["norm"] + 10)
+    verdicts = [one.verdict for one in strength.shrinkage({"strength": kept, "linear": linear})]
+    assert verdicts[2:] == ["not measured"] * 4
+
+
+def test_norms_are_judged_by_their_own_measure(strengths):
+    assert [one.verdict for one in strength.norm({"strength": strengths})] == ["supported"] * 3
+    grown = strengths.assign(norm=1 / strengths["norm"])
+    assert [one.verdict for one in strength.norm({"strength": grown})] == ["supported", "contradicted", "contradicted"]
+
+
+def shares(levels):
+    """Three ways' three levels at two shares: (way, level, share) from a dict of way to share to levels."""
+    return np.array([[levels[way][0], levels[way][1]] for way in ("L1", "L2", "group L2")]).transpose(0, 2, 1)
+
+
+@pytest.fixture
+def noisy():
+    """Networks: validation rows choose level 2, test rows would choose level 1."""
+    test = {
+        "L1": ([0.90, 0.99, 0.90], [0.70, 0.99, 0.88]),
+        "L2": ([0.90, 0.99, 0.93], [0.70, 0.99, 0.75]),
+        "group L2": ([0.90, 0.99, 0.90], [0.70, 0.99, 0.88]),
+    }
+    rising = {way: ([0.1, 0.2, 0.3], [0.1, 0.2, 0.3]) for way in test}
+    records = along("way", "level", "share", test_accuracy=shares(test), validation_accuracy=shares(rising))
+    live = {"L1": ([0] * 3, [100, 60, 20]), "L2": ([0] * 3, [100] * 3), "group L2": ([0] * 3, [100, 30, 5])}
+    pixels = {way: ([50] * 3, [50, 40, 30]) for way in test}
+    records = exact(records, "way", "level", "share", live_noise=shares(live), live_pixels=shares(pixels))
+    coords = {
+        "noise": ("share", [0, 100]),
+        "pixels": ("share", [50, 50]),
+        "strength": (("way", "level"), [[0, 0.1, 0.2]] * 3),
+    }
+    return records.assign_coords(way=["L1", "L2", "group L2"], share=[0.0, 0.9], **coords)
+
+
+@pytest.fixture
+def linear():
+    """Paths: validation error chooses level 1, of which the signal explained is not the best."""
+    axes = ("design", "share", "way", "level")
+
+    def both(levels):
+        return np.broadcast_to(np.asarray(levels, float), (2, 2, 2, 3))
+
+    explained = np.array([[[0.1, 0.3, 0.9], [0.1, 0.6, 0.9]], [[0.1, 0.8, 0.9], [0.1, 0.5, 0.9]]])
+    records = along(
+        *axes,
+        validation_error=both([3, 1, 2]),
+        explained=np.broadcast_to(explained, (2, 2, 2, 3)),
+        recall=both([0.5, 0.97, 0.5]),
+        precision=both([0.01, 0.4, 0.01]),
+        f1=both([0.1, 0.5, 0.8]),
+        kkt=both([0.01] * 3),
+    )
+    return records.assign_coords(way=["L1", "L2"], share=[0.0, 0.9], correlation=("design", [0.0, 0.8]))
+
+
+def test_l1_and_l2_are_compared_where_validation_rows_choose(noisy, linear):
+    found = relevance.relevance({"relevance": noisy, "linear": linear})
+    assert [one.verdict for one in found] == ["supported"] * 6 + ["not supported"]
+    most, least = found[0], found[1]
+    assert [most.mean, least.mean] == pytest.approx([13, -3])
+    assert [found[3].mean, found[4].mean] == pytest.approx([30, -30])
+    # From -3 to 13 and from -30 to 30 on the way to 90 %.
+    assert found[2].numbers.startswith("at 17 %")
+    assert found[5].numbers.startswith("at 45 %")
+    turned = noisy.assign_coords(way=["L2", "L1", "group L2"])
+    again = relevance.relevance({"relevance": turned, "linear": linear.assign_coords(way=["L2", "L1"])})
+    assert [one.verdict for one in again[:2]] == ["contradicted"] * 2
+    assert again[2].verdict == "contradicted"
+
+
+def test_selection_is_judged_where_validation_rows_choose(noisy, linear):
+    found = relevance.selection({"relevance": noisy, "linear": linear})
+    assert [one.verdict for one in found[:3]] == ["supported", "supported", "contradicted"]
+    assert [one.mean for one in found[:3]] == pytest.approx([97, 40, 50])
+    # 30 of 50 pixels and 20 of 100 irrelevant columns.
+    assert (found[6].verdict, found[6].mean) == ("supported", pytest.approx(40))
+
+
+def test_l2_is_judged_against_none_and_against_l1(noisy):
+    found = relevance.no_selection({"relevance": noisy})
+    assert [one.verdict for one in found] == ["supported", "contradicted", "supported"]
+    assert [found[1].mean, found[2].mean] == pytest.approx([5, -13])
+    noisy["live_noise"][{"way": 1, "level": 2, "share": 1, "seed": 0}] = 97
+    assert relevance.no_selection({"relevance": noisy})[0].numbers == "3 of 800 inputs dropped"
+
+
+def relevance_records(accuracy, live_noise, live_pixels=30.0):
+    """Records along (way, level, share, seed): per way, the accuracies and the irrelevant inputs of each level."""
+    shape = (2, 3, 2, 4)
+    spread = np.linspace(-0.001, 0.001, 4)
+    table = np.asarray(accuracy)[:, :, None, None] + np.zeros(shape) + spread
+    noise = np.asarray(live_noise, float)[:, :, None, None] + np.zeros(shape)
+    axes = ("way", "level", "share", "seed")
+    return xr.Dataset(
+        {
+            "test_accuracy": (axes, table),
+            "validation_accuracy": (axes, table),
+            "live_noise": (axes, noise),
+            "live_pixels": (axes, np.full(shape, live_pixels)),
+        },
+        {
+            "way": ["L1", "group L2"],
+            "share": [0.0, 0.9],
+            "noise": ("share", [0, 100]),
+            "pixels": ("share", [60, 60]),
+            "strength": (("way", "level"), [[0, 0.1, 0.2]] * 2),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("noise", "verdict"), [([[100, 80, 60], [100, 40, 10]], "supported"), ([[100, 40, 10], [100, 80, 60]], "contradicted")]
+)
+def test_groups_are_judged_at_matched_accuracy(noise, verdict):
+    # The strongest setting of each way is too inaccurate to be compared, so the middle one is.
+    records = relevance_records([[0.8, 0.9, 0.7], [0.8, 0.9, 0.7]], noise)
+    found = relevance.groups({"relevance": records})
+    assert found[0].verdict == verdict
+    gap = noise[1][1] - noise[0][1]
+    assert found[0].mean == pytest.approx(gap)
+    assert found[1].verdict == verdict
+    assert found[2].verdict == "supported"
+    assert found[2].mean == pytest.approx(0)
+
+
+def test_where_lines_cross():
+    shares = np.array([0.0, 0.5, 0.9])
+    assert relevance.crossing_of(np.array([-1.0, 1.0, 2.0]), shares) == pytest.approx(0.25)
+    assert np.isnan(relevance.crossing_of(np.array([1.0, 2.0, 3.0]), shares))
+    assert np.isnan(relevance.crossing_of(np.array([-3.0, -2.0, -1.0]), shares))
+    certain = relevance.crossing("m", np.array([[-1.0] * 4, [1.0] * 4, [2.0] * 4]), shares)
+    assert certain.verdict == "supported"
+    assert certain.numbers == "at 25 % [25, 25]"
+    assert relevance.crossing("m", np.ones((3, 4)), shares).verdict == "contradicted"
+    unsure = np.array([[-1.0, 1.0, -1.0, 1.5], [1.0] * 4, [1.0] * 4])
+    assert relevance.crossing("m", unsure, shares).verdict == "not supported"
+    assert relevance.crossing("m", np.full((3, 4), np.nan), shares).verdict == "not measured"
+
+
+def test_groups_without_a_network_as_accurate_are_not_measured():
+    records = relevance_records([[0.8, 0.9, 0.7], [0.8, 0.85, 0.7]], [[100, 80, 60], [100, 40, 10]])
+    assert {one.verdict for one in relevance.groups({"relevance": records})} == {"not measured"}
+
+
+def test_restlessness_is_judged_against_its_control():
+    shape = (4, 3, 3)
+    signs = np.broadcast_to([2.0, 30.0, 0.0], shape) + 0.1 * np.arange(4)[:, None, None] * [1, 2, 0]
+    still = np.broadcast_to([1e-3, 1e-2, 1e-6], shape)
+    axes = ("seed", "problem", "way")
+    records = xr.Dataset(
+        {"sign_changes": (axes, signs), "support_changes": (axes, np.zeros(shape)), "largest_step": (axes, still)},
+        {"problem": ["a", "b", "c"], "way": ["none", "coupled", "proximal"]},
+    )
+    found = stability.chatter(records)
+    assert [one.verdict for one in found] == ["supported"] * 9
+    assert [found[0].mean, found[1].mean] == pytest.approx([28.15, -30.3])
+    # A proximal step that crosses as often by way of 0 is not quieter; a coupled one as quiet as none does not chatter.
+    busy = records.assign(
+        support_changes=records["sign_changes"].sel(way="coupled") * (records["way"] == "proximal"),
+        sign_changes=records["sign_changes"].sel(way="none") * (records["way"] != "proximal"),
+        largest_step=records["largest_step"] * 1e3,
+    )
+    assert [one.verdict for one in stability.chatter(busy)[:3]] == ["not supported", "contradicted", "contradicted"]
+
+
+def test_choices_are_compared_by_both_indices():
+    index = np.array([[0.5, 0.5, 0.5], [0.3, 0.4, 0.2]])
+    records = along("correlation", "way", jaccard=index, corrected=1 - index, size=10 * index)
+    records = records.assign_coords(correlation=[0.0, 0.95], way=["L1", "elastic net", "group L2"])
+    found = stability.choices(records)
+    assert [one.mean for one in found] == pytest.approx([-20, 10, -10, 20, -10, 10])
+    names = ["supported", "supported", "contradicted"]
+    assert [one.verdict for one in found] == [*names, "contradicted", "contradicted", "supported"]
+    assert "correlation 0.95 (30, 3 kept) minus at none (50, 5 kept)" in found[0].tested
+
+
+def tilted(*slopes):
+    """Four ways whose best λ has these slopes, over four rates that all count."""
+    rates, levels = np.logspace(-3, -1.5, 4), np.logspace(-6, 3, 91)
+    best = [slope * (np.log10(rates) + 2.25) - 1.5 for slope in slopes]
+    losses = np.array([(np.log10(levels)[:, None] - one) ** 2 for one in best])[..., None]
+    # A shift of one seed's λ moves its line, not its slope; a stretch moves its slope.
+    seeds = np.concatenate([losses + 1e-3 * k * (np.log10(rates) + 2.25)[None, None, :, None] for k in range(4)], -1)
+    ways = ["Adam, coupled L2", "proximal Adam, L2", "AdamW, rate × decay", "AdamW, decay alone"]
+    return xr.Dataset(
+        {"test_loss": (("way", "level", "rate", "seed"), seeds), "used": ("rate", [True] * 4)},
+        {"way": ways, "strength": (("way", "level"), np.repeat(levels[None], 4, 0)), "rate": rates},
+    )
+
+
+def test_tilts_are_judged_by_way():
+    untied = baselines.tilt({"tilt": tilted(-1.0, -0.9, 0.1, 0.05)})
+    assert [one.verdict for one in untied[:4]] == ["supported"] * 4
+    assert [one.mean for one in untied] == pytest.approx([-1, -0.9, 0.1, 0.05, -0.9, -0.95], abs=0.01)
+    tied = baselines.tilt({"tilt": tilted(0.1, 0.05, -1.0, 0.9)})
+    assert [one.verdict for one in tied[:4]] == ["contradicted"] * 4
+    assert [one.mean for one in tied[4:]] == pytest.approx([0.9, 0.8], abs=0.01)
+
+
+def paired(family, **distances):
+    """Records of one family of pairs: the distance at the end, a little more for each seed."""
+    names = list(distances)
+    table = np.array(list(distances.values()))[None, :, None] * (1 + np.arange(3) / 10)[:, None, None]
+    return xr.Dataset(
+        {
+            f"{family}_distance": (("seed", f"{family}_pair", "epoch"), table),
+            f"{family}_accuracy": (("seed", f"{family}_pair", "member"), np.full((3, len(names), 2), 0.9)),
+        },
+        {f"{family}_pair": names},
+    )
+
+
+def test_pairs_are_one_or_apart():
+    names = ("SGD", "SGD, momentum 0.9", "Adam")
+    same = paired("decay", **dict(zip(names, (1e-16, 0.02, 0.4), strict=True)))
+    assert [one.verdict for one in baselines.decay({"pairs": same})] == ["supported"] * 3
+    turned = paired("decay", **dict(zip(names, (1e-3, 1e-16, 1e-3), strict=True)))
+    assert [one.verdict for one in baselines.decay({"pairs": turned})] == ["contradicted"] * 3
+    scaled = {
+        "AdamW, eps → 0": 1e-16,
+        "AdamW, eps 1e-8": 1e-4,
+        "proximal Adam, L1, λ": 0.4,
+        "proximal Adam, L1, 100·λ": 1e-15,
+    }
+    assert [one.verdict for one in baselines.scale({"pairs": paired("scale", **scaled)})] == ["supported"] * 4
+    turned = dict(zip(scaled, (1e-3, 0.1, 1e-3, 0.1), strict=True))
+    assert [one.verdict for one in baselines.scale({"pairs": paired("scale", **turned)})] == ["contradicted"] * 4
