@@ -66,7 +66,8 @@ def save_claim(claim: Claim, figure: Figure, folder: Path, made_by: dict[str, An
 def load_claims(folder: Path) -> list[dict[str, Any]]:
     """Every claim whose folder lies in `folder`, as `save_claim` wrote it, and its folder under the key `folder`."""
     found = []
-    for path in sorted(folder.glob("*/claim.json")):
+    # A name with a leading dot is that of a folder which a command is still writing, or was killed over.
+    for path in sorted(folder.glob("[!.]*/claim.json")):
         with contextlib.suppress(OSError, ValueError):
             found.append({**json.loads(path.read_text(encoding="utf-8")), "folder": path.parent})
     return found

@@ -1,5 +1,6 @@
 """Tables: records in, rows of text out."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,11 +102,15 @@ def write_markdown(records: xr.Dataset, command: str, path: Path) -> None:
         "",
         f"Columns: {LEGEND}",
         "",
-        "| " + " | ".join(heading) + " |",
-        "|" + " --- |" * len(heading),
-        *("| " + " | ".join(row) + " |" for row in rows_of(records)),
+        *markdown_table(heading, rows_of(records)),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    every = ("| " + " | ".join(row) + " |" for row in rows)
+    return ["| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading), *every]
 
 
 def diverged(records: xr.Dataset) -> list[str]:

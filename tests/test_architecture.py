@@ -47,7 +47,7 @@ EXPERIMENTS = {
     "studies/images": {"config", "data", "idx", "model", "pruning", "tradeoff", "train"},
     "claims/images": {"tradeoff", "verdicts"},
     "figures/images": {"figures", "tradeoff"},
-    "commands/images": {"claims", "config", "figures", "records", "studies", "terminal", "tradeoff"},
+    "commands/images": {"claims", "config", "figures", "records", "report", "studies", "terminal", "tradeoff"},
     "studies/layout": {"train"},
     "studies/strength": {"config", "data", "model", "train", "studies"},
     "studies/relevance": {"config", "data", "model", "train", "studies"},

@@ -99,13 +99,13 @@ def table_of(records: Any) -> Table:
 
 def write_summary(records: Any, command: str, answer: str, path: Path) -> None:
     """The settings as a Markdown table, with the command that made it and the answer that it gives."""
+    from experiments.report import markdown_table
+
     lines = [
         f"Mean ± standard error over {records.sizes['seed']} seeds, by `{command}`.",
         "",
         answer,
         "",
-        "| " + " | ".join(HEADINGS) + " |",
-        "|" + " --- |" * len(HEADINGS),
-        *("| " + " | ".join(row) + " |" for row in rows_of(records)),
+        *markdown_table(HEADINGS, rows_of(records)),
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

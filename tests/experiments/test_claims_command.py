@@ -20,7 +20,8 @@ def test_a_claim_is_judged_written_and_joined_to_the_table(tmp_path):
     assert "L1 gives exact zeros: " in said
     told = json.loads((out / "zeros" / "claim.json").read_text())
     assert told["name"] == "zeros"
-    assert told["command"] == "python -m experiments claims zeros"
+    # What makes it again, settings and all.
+    assert told["command"].startswith("python -m experiments claims zeros --quick --linear.seeds 3")
     assert told["made_by"]["config"]["strength"]["seeds"] == 2
     assert len(told["findings"]) == 3
     assert (out / "zeros" / "figure.png").read_bytes().startswith(b"\x89PNG")
@@ -72,6 +73,7 @@ def test_an_interrupted_claim_goes_on(tmp_path):
             "error: claims: expected names among zeros, shrinkage, norm, overfitting, selection, relevance, ",
         ),
         (["baselines", "zeros"], "error: baselines: expected names among decay, tilt, scale, got zeros"),
+        (["claims", "--quick", "zeros"], "error: claims: expected names before the settings, got zeros behind --quick"),
         (["claims", "--strength.seeds", "1"], "seeds: expected at least 2, as an interval needs them, got 1"),
         (["claims", "--strength.l1", "0.2", "0.1"], "l1: expected increasing positive strengths, got (0.2, 0.1)"),
         (["claims", "--strength.l1", "0.1", "0.2"], "as many strengths each, got {'l1': 2, 'decoupled-l1': 7, 'l2': 7"),

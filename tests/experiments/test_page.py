@@ -8,9 +8,10 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 from rich.console import Console
 
-from experiments import contents, page, records
+from experiments import contents, gallery, page, records
 from experiments.commands import report
 from experiments.config import Drawing, SettingError
 from experiments.figures import player
@@ -198,3 +199,16 @@ def test_player_strengths_are_checked():
     for wrong in ((), (0.0, 1.0), (1.0, 1.0), (float("inf"),)):
         with pytest.raises(SettingError, match="drawing.player: expected positive strengths, none twice"):
             Drawing(player=wrong)
+
+
+def test_a_gallery_holds_each_figure_with_its_command_and_numbers(results, tmp_path):
+    names = gallery.build(results, tmp_path / "gallery")
+    # The folder of the main job has no records of its networks here, so its figures have no numbers and stay away.
+    assert names == ["zeros", "norm", "a claim of one's own", "baselines-decay", "images-fashion-mnist"]
+    for name in names:
+        with Image.open(tmp_path / "gallery" / f"{name}.png") as picture:
+            assert picture.mode == "P"
+            assert picture.size == (400, 300)
+    text = (tmp_path / "gallery" / "README.md").read_text()
+    assert "`python … zeros`: 12.5 s on 1 cpu device." in text
+    assert "- supported: it grows 1.5 % [0.3, 2.7]" in text
