@@ -60,7 +60,9 @@ def pareto(records: xr.Dataset, name: str) -> Figure:
 
 def draw(axes: Axes, points: Sequence[Point], method: str) -> None:
     """A method's settings, means with standard errors."""
-    measured = sorted((point for point in points if point.measured), key=lambda point: point.kept.mean())
+    # A network without a weight has no place on a logarithmic axis.
+    shown = (point for point in points if point.measured and point.kept.mean() > 0)
+    measured = sorted(shown, key=lambda point: point.kept.mean())
     if not measured:
         return
     kept = [100 * point.kept.mean() for point in measured]

@@ -117,8 +117,11 @@ def test_validation_chooses_and_the_sparsest_within_one_error_is_found():
     assert tradeoff.threshold(base) == pytest.approx(0.92 - 0.0008607, abs=1e-6)
     assert tradeoff.sparsest(curves["L1"], tradeoff.threshold(base)).label == "λ = 0.001"
     assert tradeoff.sparsest(curves["elastic net"], tradeoff.threshold(base)) is None
-    assert "L1, λ = 0.001: 8.00 ± 0.00 % of the weights" in claims.answer(
-        records.assign(refitted_validation_accuracy=records["validation_accuracy"])
+    said = claims.answer(records.assign(refitted_validation_accuracy=records["validation_accuracy"] - 0.02))
+    assert "on validation rows is that of L1, λ = 0.001, with 8.00 ± 0.00 % of the weights and 90.20 ± 0.09 %" in said
+    # Another network is sparser still, but 4 points less accurate; refitted, it would be within 3.
+    assert said.endswith(
+        "within one point of it is that of L1, λ = 0.001, with 8.00 ± 0.00 % of the weights and 90.20 ± 0.09 % on test rows."
     )
 
 
