@@ -29,7 +29,8 @@ class Images:
     seeds: int = 3
     """Repetitions, each with validation rows, initial weights and an order of batches of its own."""
     learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
-    """Learning rates at the first step that AdamW chooses from; the sparse methods all have the one of `training`."""
+    """Learning rates at the first step that AdamW chooses from. The sparse methods all have the one of `training`, which by
+    default is the one that AdamW was seen to choose."""
     decay: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
     """AdamW's weight_decay on the kernels, as optax counts it, 0 for plain Adam: it chooses among all pairs of these and
     the learning rates."""
@@ -78,7 +79,9 @@ def image_defaults(data: str, quick: bool) -> Images:
         data=data,
         validation_size=1000,
         seeds=5,
-        training=Training(epochs=60, batch_size=100, learning_rate=2e-3),
+        learning_rates=(4e-3, 8e-3, 1.6e-2),
+        decay=(0.0, 0.1, 0.3, 1.0),
+        training=Training(epochs=60, batch_size=100, learning_rate=8e-3),
         refit_epochs=15,
     )
     large = Images(data=data)
@@ -89,7 +92,7 @@ def image_defaults(data: str, quick: bool) -> Images:
         config,
         quick=True,
         seeds=2,
-        learning_rates=config.learning_rates[1:2],
+        learning_rates=(config.training.learning_rate,),
         decay=(0.0, 0.3),
         l1=strengths(1e-5, 3e-3, 3),
         elastic_net=strengths(1e-5, 3e-3, 3),
