@@ -29,8 +29,7 @@ class Images:
     seeds: int = 3
     """Repetitions, each with validation rows, initial weights and an order of batches of its own."""
     learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
-    """Learning rates at the first step that AdamW chooses from. The sparse methods all have the one of `training`, which by
-    default is the one that AdamW was seen to choose."""
+    """Learning rates at the first step that AdamW chooses from; the sparse methods all have the one of `training`."""
     decay: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
     """AdamW's weight_decay on the kernels, as optax counts it, 0 for plain Adam: it chooses among all pairs of these and
     the learning rates."""
