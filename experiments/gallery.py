@@ -14,7 +14,7 @@ from PIL import Image
 
 from experiments.contents import FIGURES, GROUPS, MAIN
 from experiments.records import load_claims, write_whole
-from experiments.report import mean_and_error
+from experiments.verdicts import mean_and_error
 
 COLOURS = 96
 """Of a figure's palette: text stays smooth, and a figure takes a quarter of its bytes."""

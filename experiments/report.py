@@ -7,6 +7,8 @@ import numpy as np
 import xarray as xr
 from rich.table import Table
 
+from experiments.verdicts import mean_and_error
+
 COLUMNS = {
     "train_accuracy": "train %",
     "test_accuracy": "test %",
@@ -22,12 +24,6 @@ LEGEND = (
     "loss + penalty, in the units of λ (for decoupled decay, which has no objective, of the loss alone)."
 )
 PERCENT = ("train_accuracy", "test_accuracy", "gap", "zero_fraction")
-
-
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over the seeds, and its standard error (NaN for a single seed); a NaN run makes both NaN."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(np.mean(values)), float(error)
 
 
 def summarise(records: xr.Dataset) -> xr.Dataset:

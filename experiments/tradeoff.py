@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from experiments.verdicts import mean_and_error
+
 ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
 PRUNED, TUNED = "AdamW, pruned", "AdamW, chosen to prune"
 SPARSE = (L1, ELASTIC, GROUP)
@@ -40,12 +42,6 @@ class Point(NamedTuple):
     def measured(self) -> bool:
         """Whether every seed has its numbers."""
         return bool(np.isfinite([self.kept, self.validation, self.test]).all())
-
-
-def mean_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over the seeds and its standard error, which is NaN for a single seed."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(np.mean(values)), float(error)
 
 
 def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
@@ -109,7 +105,7 @@ def best(points: Iterable[Point]) -> Point | None:
 
 def threshold(point: Point) -> float:
     """One standard error below a point's mean validation accuracy."""
-    mean, error = mean_error(point.validation)
+    mean, error = mean_and_error(point.validation)
     return mean - error
 
 

@@ -44,6 +44,12 @@ def interval(values: Any) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean over the seeds, and its standard error (NaN for a single seed); a NaN run makes both NaN."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(np.mean(values)), float(error)
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One test of a claim.

@@ -7,20 +7,8 @@ network is within one standard error of it if its setting's mean is no lower by 
 import numpy as np
 import xarray as xr
 
-from experiments.tradeoff import (
-    ADAMW,
-    REFITTED,
-    SPARSE,
-    TUNED,
-    Point,
-    at_share,
-    best,
-    curves_of,
-    mean_error,
-    sparsest,
-    threshold,
-)
-from experiments.verdicts import NOT_MEASURED, NOT_SUPPORTED, Claim, Finding, above, below
+from experiments.tradeoff import ADAMW, REFITTED, SPARSE, TUNED, Point, at_share, best, curves_of, sparsest, threshold
+from experiments.verdicts import NOT_MEASURED, NOT_SUPPORTED, Claim, Finding, above, below, mean_and_error
 
 FEW = 10.0
 """Percent of the weights that a network may keep to be called sparse."""
@@ -47,7 +35,7 @@ def judge(records: xr.Dataset) -> list[Finding]:
 
 def within_one_error(points: list[Point], method: str, base: Point) -> list[Finding]:
     """The sparsest network of a method within one standard error of AdamW's best: its weights and its test accuracy."""
-    mean, error = (100 * value for value in mean_error(base.validation))
+    mean, error = (100 * value for value in mean_and_error(base.validation))
     rule = (
         f"sparsest {method} setting whose mean validation accuracy is within one standard error ({error:.2f} points) of "
         f"AdamW's best ({mean:.2f} %; {base.label})"
@@ -129,5 +117,5 @@ def described(point: Point | None) -> str:
 
 def percent(values: np.ndarray) -> str:
     """Mean ± standard error in percent."""
-    mean, error = (100 * value for value in mean_error(values))
+    mean, error = (100 * value for value in mean_and_error(values))
     return f"{mean:.2f} ± {error:.2f} %"

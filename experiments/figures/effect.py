@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from experiments.figures.style import MARKERS, largest_of, new_figure
-from experiments.report import mean_and_error
+from experiments.verdicts import mean_and_error
 
 LAYERS = ["#000000", "#E69F00", "#56B4E9", "#888888", "#F0E442"]
 

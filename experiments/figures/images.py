@@ -9,19 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.figures.style import COLOURS, new_figure
-from experiments.tradeoff import (
-    ADAMW,
-    REFITTED,
-    SPARSE,
-    TUNED,
-    Point,
-    best,
-    curves_of,
-    front,
-    mean_error,
-    sparsest,
-    threshold,
-)
+from experiments.tradeoff import ADAMW, REFITTED, SPARSE, TUNED, Point, best, curves_of, front, sparsest, threshold
+from experiments.verdicts import mean_and_error
 
 MARKERS = {ADAMW: "*", "L1": "o", "elastic net": "s", "group L2": "D", TUNED: "v"}
 LABELS = {TUNED: "AdamW, cut to its largest weights"}
@@ -45,7 +34,7 @@ def pareto(records: xr.Dataset, name: str) -> Figure:
         axes.set_ylim(test[-1] - DEPTH, test[-1] + 1.5)
     base = best(curves[ADAMW])
     if base is not None:
-        mean, error = (100 * value for value in mean_error(base.test))
+        mean, error = (100 * value for value in mean_and_error(base.test))
         band = f"best AdamW ({base.label}) ± standard error"
         axes.axhspan(mean - error, mean + error, color=COLOURS["none"], alpha=0.25, lw=0, label=band)
         ring(axes, [sparsest(curves[method], threshold(base)) for method in (*SPARSE, *REFITTED.values())])
@@ -66,7 +55,7 @@ def draw(axes: Axes, points: Sequence[Point], method: str) -> None:
     if not measured:
         return
     kept = [100 * point.kept.mean() for point in measured]
-    mean, error = np.array([mean_error(100 * point.test) for point in measured]).T
+    mean, error = np.array([mean_and_error(100 * point.test) for point in measured]).T
     plain, refitted = method.removesuffix(", refitted"), method.endswith(", refitted")
     style: dict[str, Any] = {
         "color": COLOURS.get(plain, "#666666"),

@@ -15,7 +15,7 @@ from flax import nnx
 from rich.console import Console
 
 import jaxreg
-from experiments import data, records, report
+from experiments import data, records, report, verdicts
 from experiments.config import Drawing, Study, Sweep, Training
 from experiments.figures import effect, network
 from experiments.model import initial, kernels_of
@@ -173,8 +173,8 @@ def test_summary_is_mean_and_standard_error(swept):
     mean, error = summary["test_accuracy"].values[row]
     assert mean == pytest.approx(values.mean())
     assert error == pytest.approx(np.sqrt(((values - values.mean()) ** 2).sum() / 2 / 3))
-    assert np.isnan(report.mean_and_error(np.array([1.0]))[1])
-    assert np.isnan(report.mean_and_error(np.array([1.0, np.nan]))[0])
+    assert np.isnan(verdicts.mean_and_error(np.array([1.0]))[1])
+    assert np.isnan(verdicts.mean_and_error(np.array([1.0, np.nan]))[0])
 
 
 def test_the_table_has_a_row_for_each_setting_and_fits_80_columns(swept, tmp_path):
