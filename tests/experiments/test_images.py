@@ -132,6 +132,14 @@ def test_findings_follow_the_records():
     assert found["group L2, refitted keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "contradicted"
     same = found["On test rows that network of L1, refitted is as accurate as AdamW's, or more."]
     assert (same.verdict, same.mean) == ("supported", pytest.approx(1.2))
+    # AdamW's networks are cut to half and to a hundredth, and each line is read off at a twentieth.
+    cut = {one.statement: one for one in claims.judge(records_of(SETTINGS, shares=(0.5, 0.01)))}
+    beaten = cut["At 5 % of the weights, L1, refitted beats AdamW's networks cut to their largest weights."]
+    sparse = 0.87 + 0.042 * np.log(5) / np.log(8)
+    assert (beaten.verdict, beaten.mean) == (
+        "supported",
+        pytest.approx(100 * (sparse - 0.60 - 0.25 * np.log(5) / np.log(50))),
+    )
 
 
 def test_between_settings_accuracy_is_a_line_over_the_logarithm():
