@@ -18,7 +18,7 @@ import xarray as xr
 from experiments.verdicts import mean_and_error
 
 ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
-PRUNED, TUNED = "AdamW, pruned", "AdamW, chosen to prune"
+TUNED = "AdamW, chosen to prune"
 SPARSE = (L1, ELASTIC, GROUP)
 REFITTED = {method: f"{method}, refitted" for method in SPARSE}
 
@@ -47,8 +47,8 @@ class Point(NamedTuple):
 def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
     """The settings of every method as points, the sparse ones also refitted, and the AdamW networks cut down.
 
-    "AdamW, pruned" is the best AdamW setting, whole and cut to each share. "AdamW, chosen to prune" is, at each share, the
-    AdamW setting with the best validation accuracy once cut to it: the strongest that pruning has to offer here.
+    "AdamW, chosen to prune" is the best AdamW setting, and then at each share the one with the best validation accuracy once
+    cut to it: the strongest that pruning has to offer here.
     """
     found: dict[str, list[Point]] = {}
     for at, method in enumerate(records["method"].values):
@@ -59,10 +59,8 @@ def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
     cuts = [[pruned(records, at, share) for at in settings.tolist()] for share in range(records.sizes["share"])]
     whole = best(found[ADAMW])
     if whole is not None:
-        chosen = [one.label for one in found[ADAMW]].index(whole.label)
-        found[PRUNED] = [whole._replace(method=PRUNED), *(row[chosen] for row in cuts)]
         winners = [winner for row in cuts if (winner := best(row)) is not None]
-        found[TUNED] = [one._replace(method=TUNED) for one in [whole, *winners]]
+        found[TUNED] = [whole._replace(method=TUNED), *winners]
     return found
 
 
@@ -86,7 +84,7 @@ def pruned(records: xr.Dataset, at: int, share: int) -> Point:
     kept, validation, test = (records[name].values[at, :, share].astype(float) for name in names)
     asked = float(records["share"].values[share])
     nowhere = np.full((len(kept), records.sizes["layer"]), np.nan)
-    return Point(PRUNED, f"{label(records, at)}, cut to {100 * asked:g} %", kept, validation, test, nowhere)
+    return Point(TUNED, f"{label(records, at)}, cut to {100 * asked:g} %", kept, validation, test, nowhere)
 
 
 def label(records: xr.Dataset, at: int) -> str:

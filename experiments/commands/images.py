@@ -64,14 +64,11 @@ HEADINGS = ("method", "setting", "kept %", "test %", "validation %", "inputs", "
 
 def rows_of(records: Any) -> list[list[str]]:
     """A row a setting, mean ± standard error; AdamW's networks cut to fewer weights come last."""
-    from experiments.tradeoff import PRUNED, curves_of
+    from experiments.tradeoff import curves_of
     from experiments.verdicts import mean_and_error
 
     rows = []
     for method, points in curves_of(records).items():
-        if method == PRUNED:
-            # The settings that are chosen anew for each cut are no worse, and follow.
-            continue
         for point in points:
             cells = [mean_and_error(100 * values) for values in (point.kept, point.test, point.validation)]
             told = [f"{mean:.2f} ± {error:.2f}" if point.measured else "diverged" for mean, error in cells]

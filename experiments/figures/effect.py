@@ -41,18 +41,7 @@ def effect(records: xr.Dataset, method: str) -> Figure:
     left.set_xlabel("weight")
     left.set_title("nonzero weights: share of all\n(log scale, 10⁻⁵ to 1 per row)", fontsize=10)
 
-    diverged = [not np.isfinite(shown[level]).all() for level in levels]
-    zeros = [float(np.mean(shown[level] == 0)) for level in levels]
-    middle.barh(range(len(levels)), [100 * zero for zero in zeros], 0.6, color=paint)
-    for row, zero in enumerate(zeros):
-        inside = zero > 0.6
-        # Rounding must not turn the last few weights into none.
-        label = f"{100 * zero:.0f} %" if round(100 * zero) < 100 or zero == 1 else f"{min(100 * zero, 99.9):.1f} %"
-        label = "diverged" if diverged[row] else label
-        middle.text(
-            100 * zero - 3 if inside else 100 * zero + 3, row, label,
-            va="center", ha="right" if inside else "left", fontsize=8, color="w" if inside else "k",
-        )  # fmt: skip
+    zero_bars(middle, [shown[level] for level in levels], paint)
     middle.set(xlim=(0, 100), ylim=left.get_ylim(), yticks=[], xticks=[0, 50, 100], xlabel="% of weights")
     middle.set_title("exact\nzeros", fontsize=10)
 
@@ -74,6 +63,22 @@ def effect(records: xr.Dataset, method: str) -> Figure:
         fontsize=11,
     )
     return figure
+
+
+def zero_bars(axes: Axes, weights: list[np.ndarray], paint: list) -> None:
+    """The share of exact zeros as a bar a row, with its number."""
+    diverged = [not np.isfinite(values).all() for values in weights]
+    zeros = [float(np.mean(values == 0)) for values in weights]
+    axes.barh(range(len(weights)), [100 * zero for zero in zeros], 0.6, color=paint)
+    for row, zero in enumerate(zeros):
+        inside = zero > 0.6
+        # Rounding must not turn the last few weights into none.
+        label = f"{100 * zero:.0f} %" if round(100 * zero) < 100 or zero == 1 else f"{min(100 * zero, 99.9):.1f} %"
+        label = "diverged" if diverged[row] else label
+        axes.text(
+            100 * zero - 3 if inside else 100 * zero + 3, row, label,
+            va="center", ha="right" if inside else "left", fontsize=8, color="w" if inside else "k",
+        )  # fmt: skip
 
 
 def ridges(axes: Axes, weights: list[np.ndarray], paint: list) -> None:
