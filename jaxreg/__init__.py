@@ -13,6 +13,8 @@ from jaxreg import preconditioners as preconditioners
 from jaxreg._chunks import SweepMismatchError as SweepMismatchError
 from jaxreg._grids import Grid as Grid
 from jaxreg._grids import grid as grid
+from jaxreg._proximal import ProximalState as ProximalState
+from jaxreg._proximal import proximal as proximal
 from jaxreg._pytrees import penalty_class as penalty_class
 from jaxreg._tree import kernels as kernels
 from jaxreg.measures import Sparsity as Sparsity
@@ -20,7 +22,6 @@ from jaxreg.measures import critical_strength as critical_strength
 from jaxreg.measures import kkt_residual as kkt_residual
 from jaxreg.measures import penalty_value as penalty_value
 from jaxreg.measures import sparsity as sparsity
-from jaxreg.optimizers import ProximalState as ProximalState
 from jaxreg.optimizers import prox_adabelief as prox_adabelief
 from jaxreg.optimizers import prox_adagrad as prox_adagrad
 from jaxreg.optimizers import prox_adam as prox_adam
@@ -31,7 +32,6 @@ from jaxreg.optimizers import prox_nadam as prox_nadam
 from jaxreg.optimizers import prox_rmsprop as prox_rmsprop
 from jaxreg.optimizers import prox_sgd as prox_sgd
 from jaxreg.optimizers import prox_yogi as prox_yogi
-from jaxreg.optimizers import proximal as proximal
 from jaxreg.penalties import L1 as L1
 from jaxreg.penalties import ElasticNet as ElasticNet
 from jaxreg.penalties import GroupL2 as GroupL2

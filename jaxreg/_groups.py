@@ -14,6 +14,7 @@ above 1, so that nothing overflows however uneven the steps are.
 """
 
 import functools
+import math
 import operator
 from typing import Any
 
@@ -51,6 +52,12 @@ def check_range(x: jax.Array, axis: int | tuple[int, ...]) -> None:
             f"GroupL2: axis={axis!r} does not fit an array of shape {x.shape}; choose axes below {x.ndim}, or leave the "
             "array out with a mask such as jaxreg.kernels"
         )
+
+
+def count(x: jax.Array, axis: int | tuple[int, ...]) -> int:
+    """Number of weights in a group."""
+    check_range(x, axis)
+    return math.prod(x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:

@@ -103,30 +103,47 @@ def penalised_leaves(params: Any, mask: Mask) -> Iterator[tuple[str, jax.Array]]
 
 
 def map_penalised(
-    penalised: Callable[..., Any], other: Callable[..., Any], mask: Mask, updates: Any, params: Any, *rest: Any
+    owner: str, penalised: Callable[..., Any], other: Callable[..., Any], mask: Mask, updates: Any, params: Any, *rest: Any
 ) -> Any:
-    """Maps `penalised` over the chosen leaves of (updates, params, *rest) and `other` over the rest; None stays None."""
+    """Maps `penalised` over the chosen leaves of (updates, params, *rest) and `other` over the rest; None stays None.
 
-    def visit(update: Any, param: Any, keep: Any, *more: Any) -> Any:
+    Raises:
+        ValueError: an update's shape is not its parameter's, even where it would broadcast.
+    """
+
+    def visit(path: tuple[Any, ...], update: Any, param: Any, keep: Any, *more: Any) -> Any:
         if is_hole(update):
             return update
+        if jnp.shape(update) != jnp.shape(param):
+            raise ValueError(
+                f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at {name_of(path)}, got "
+                f"{jnp.shape(update)}; pass the gradient of a scalar loss with respect to these parameters"
+            )
         return (penalised if keep else other)(jnp.asarray(update), jnp.asarray(param), *more)
 
-    return jax.tree.map(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
+    return jax.tree_util.tree_map_with_path(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
 
 
 def check_params(owner: str, penalty: Penalty, params: Any, mask: Mask) -> None:
-    """Asks a penalty about every leaf it will see, by shape alone, so that a misfit is told at `init`.
+    """Asks a penalty about every leaf it will see, by shape alone, so that a misfit raises at `init`.
 
     Raises:
         TypeError: a penalised leaf is not floating point.
-        ValueError: the penalty does not fit a leaf's shape, or its strength is an array that is to be mapped over.
+        ValueError: the mask leaves nothing to penalise, the penalty does not fit a leaf's shape, or its strength is an
+            array that is to be mapped over.
     """
     if not jax.tree.leaves(params):
         # Nothing to charge; optax.tree_map_params calls init with such a stand-in, which no mask would fit.
         return
     now = penalty.at(0) if penalty.scheduled else penalty
-    for name, leaf in penalised_leaves(params, mask):
+    penalised = list(penalised_leaves(params, mask))
+    if not penalised:
+        shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        raise ValueError(
+            f"{owner}: the mask selects none of the parameters {shapes}, so nothing would be penalised; jaxreg.kernels "
+            "selects leaves of rank 2 and more (none are left after optax.flatten). Pass another mask, or strength 0"
+        )
+    for name, leaf in penalised:
         try:
             value = jax.eval_shape(lambda x: now.value(x), leaf)
         except (TypeError, ValueError) as error:

@@ -58,7 +58,7 @@ def kkt_residual(penalty: Penalty, params: Any, gradient: Any, mask: Mask = None
         del weight
         return jnp.max(jnp.abs(slope), initial=0)
 
-    worst = jax.tree.leaves(map_penalised(charged, free, mask, gradient, params))
+    worst = jax.tree.leaves(map_penalised("kkt_residual", charged, free, mask, gradient, params))
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 
 
@@ -160,6 +160,9 @@ def sparsity(params: Any, mask: Mask = None, input_axis: int = -2, unit_axis: in
         input_axis, unit_axis: where a kernel's inputs and units lie: by default (…, in, out), as Flax has it. Equinox's
             `Linear` is (out, in): -1 and -2; its convolutions are (out, in, …): 1 and 0.
 
+    Raises:
+        ValueError: a kernel has no such axis, or both name the same one.
+
     Returns:
         A `Sparsity`, which is a pytree of integer scalars (so `jit` and `vmap` go through) and prints as a table.
     """
@@ -180,6 +183,11 @@ def count_zeros(x: jax.Array, axes: tuple[int, int] | None) -> LeafSparsity:
     nonzeros = jnp.sum(alive, dtype=jnp.int32)
     if axes is None:
         return LeafSparsity(nonzeros, None, None, x.shape)
+    if any(not -x.ndim <= axis < x.ndim for axis in axes) or axes[0] % x.ndim == axes[1] % x.ndim:
+        raise ValueError(
+            f"sparsity: expected two different axes of a kernel of shape {x.shape}, got input_axis={axes[0]} and "
+            f"unit_axis={axes[1]}; leave that kernel out with a mask, or pass axes that it has"
+        )
     dead_inputs, dead_units = (
         jnp.sum(~jnp.any(alive, [a for a in range(x.ndim) if a != axis % x.ndim]), dtype=jnp.int32) for axis in axes
     )

@@ -68,6 +68,14 @@ class Penalty(abc.ABC):
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """The smallest strength at which x = 0 is optimal, given the loss's gradient there: a scalar."""
 
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """How steep R is where weights are like `x`: a scalar, or one number per weight, in float32 or wider.
+
+        An adaptive step divides by D, and `proximal` keeps D at or above slope / max_shrink, so that one step of the prox
+        moves no weight much further than the learning rate. The default is the largest |subgradient| in `x`.
+        """
+        return jnp.max(jnp.abs(self.subgradient(x)), initial=0)
+
     def at(self, count: ArrayLike) -> Self:
         """The same penalty with every scheduled strength read off at step `count`."""
         return jax.tree.map(lambda strength: strength(count) if callable(strength) else strength, self)
@@ -150,6 +158,10 @@ class L1(Penalty):
         x = wide(x)
         return distance_to_sign(x, like(gradient, x), like(self.strength, x))
 
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """λ, whatever the weights."""
+        return like(self.strength, wide(x))
+
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         return jnp.max(jnp.abs(wide(gradient)), initial=0)
 
@@ -192,6 +204,10 @@ class SquaredL2(Penalty):
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         x = wide(x)
         return jnp.abs(like(gradient, x) + 2 * like(self.strength, x) * x)
+
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """2λ, the slope at |w| = 1, for weights of any size: each then shrinks by a share of itself and none becomes 0."""
+        return 2 * like(self.strength, wide(x))
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """0 where the gradient is 0 already, else infinity: no finite λ makes every weight 0."""
@@ -247,6 +263,11 @@ class ElasticNet(Penalty):
         l1, l2 = self.parts
         return l1.violation(x, like(gradient, wide(x)) + l2.subgradient(x))
 
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """λ₁ + 2λ₂, the sum of its parts' slopes."""
+        l1, l2 = self.parts
+        return l1.slope(x) + l2.slope(x)
+
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """The smallest `l1_strength` at which x = 0 is optimal; `l2_strength` plays no part in it."""
         return jnp.max(jnp.abs(wide(gradient)), initial=0)
@@ -299,6 +320,11 @@ class GroupL2(Penalty):
         at_zero = jnp.maximum(_groups.norm(slope, self.axis) - strength, 0)
         elsewhere = _groups.norm(slope + strength * _groups.unit_vectors(x, self.axis), self.axis)
         return jnp.squeeze(jnp.where(_groups.norm(x, self.axis) == 0, at_zero, elsewhere), self.axis)
+
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """λ/√n for groups of n weights: the slope per weight of a group whose weights are of one size."""
+        x = wide(x)
+        return like(self.strength, x) / _groups.count(x, self.axis) ** 0.5
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         return jnp.max(_groups.norm(wide(gradient), self.axis), initial=0)

@@ -24,8 +24,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
-from jaxreg.penalties import like, wide
+from jaxreg.penalties import like
 
 Preconditioner = Callable[[Any], Any]
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""
@@ -110,6 +111,12 @@ def rms_states() -> tuple[type, ...]:
     return tuple(type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links)
 
 
+def wide(leaf: ArrayLike) -> jax.Array:
+    """A leaf in float32 or wider; integers and complex numbers pass, as D is computed for leaves that a mask omits too."""
+    leaf = jnp.asarray(leaf)
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
 def root(nu: Any, inside: float, outside: float) -> Any:
     """√(ν + inside) + outside, leaf by leaf, in float32 or wider."""
     return jax.tree.map(lambda leaf: jnp.sqrt(wide(leaf) + inside) + outside, nu)
@@ -132,6 +139,20 @@ def times(left: Any, right: Any) -> Any:
     if jax.tree_util.all_leaves([left]):
         return jax.tree.map(lambda leaf: leaf * left, right)
     return jax.tree.map(operator.mul, left, right)
+
+
+def suited(state: Any) -> list[str]:
+    """The preconditioners, by name, that a direction with this state asks for; empty where D = 1."""
+    kinds: dict[type, str] = {
+        optax.ScaleByAdamState: "adam (or adamax)",
+        optax.ScaleByBeliefState: "belief",
+        optax.ScaleByAmsgradState: "amsgrad",
+        optax.ScaleByRssState: "rss",
+        optax.TraceState: "trace",
+        **dict.fromkeys(rms_states(), "rms"),
+    }
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: type(node) in kinds)
+    return [kinds[type(node)] for node in nodes if type(node) in kinds]
 
 
 def find(state: Any, *kinds: type) -> Any:

@@ -64,13 +64,15 @@ def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransforma
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params)
+        if penalty.scheduled:
+            require_state("add_penalty", state, PenaltyState)
         now = penalty.at(state.count) if penalty.scheduled else penalty
 
         def charge(update: jax.Array, weight: jax.Array) -> jax.Array:
             slope = now.subgradient(weight)
             return (update.astype(slope.dtype) + slope).astype(update.dtype)
 
-        return map_penalised(charge, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised("add_penalty", charge, lambda update, _: update, mask, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -122,13 +124,15 @@ def proximal_step(
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params)
+        if scheduled:
+            require_state("proximal_step", state, PenaltyState)
         now = penalty.at(state.count) if penalty.scheduled else penalty
         step = step_size(state.count) if callable(step_size) else step_size
 
         def to_prox(update: jax.Array, weight: jax.Array) -> jax.Array:
             return prox_update(now, weight, wide(update), step)
 
-        return map_penalised(to_prox, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised("proximal_step", to_prox, lambda update, _: update, mask, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -157,6 +161,18 @@ def require_params(params: Any) -> None:
     """Raises optax's own error where `params` was not passed to `update`."""
     if params is None:
         raise ValueError(NO_PARAMS)
+
+
+def require_state(owner: str, state: Any, kind: Any) -> None:
+    """Raises a TypeError where `update` got something other than the state that its own `init` returned.
+
+    Fields are asked for rather than the class, since a checkpoint may restore a state as another class with its fields.
+    """
+    if not all(hasattr(state, field) for field in kind._fields) or not hasattr(state.count, "dtype"):
+        raise TypeError(
+            f"{owner}: expected the {kind.__name__} that init returned, got {type(state).__name__}; call "
+            "update(gradient, state, params) with this optimizer's own state"
+        )
 
 
 def check_penalty(owner: str, penalty: Any) -> None:

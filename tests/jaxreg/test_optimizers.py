@@ -26,15 +26,22 @@ OPTIMIZERS = {
     "nadam": lambda penalty: jaxreg.prox_nadam(1e-2, penalty),
     "amsgrad": lambda penalty: jaxreg.prox_amsgrad(1e-2, penalty),
     "yogi": lambda penalty: jaxreg.prox_yogi(1e-2, penalty),
-    # AdaBelief's variance, too, goes to 0: at a constant rate it jitters about the solution by 1e-12 to 1e-6.
-    "adabelief": lambda penalty: jaxreg.prox_adabelief(optax.cosine_decay_schedule(1e-2, 20_000), penalty),
+    # With full batches AdaBelief's variance goes to 0: without the floor under D only a rate that decays comes to rest.
+    "adabelief": lambda penalty: jaxreg.prox_adabelief(1e-2, penalty),
+    "adabelief, no floor": lambda penalty: jaxreg.prox_adabelief(
+        optax.cosine_decay_schedule(1e-2, 20_000), penalty, max_shrink=None
+    ),
     "adabelief, eps": lambda penalty: jaxreg.prox_adabelief(1e-2, penalty, eps=1e-3),
     "adamax": lambda penalty: jaxreg.prox_adamax(1e-2, penalty),
     "rmsprop": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty),
     "rmsprop, eps outside": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, eps_in_sqrt=False, bias_correction=True),
     "rmsprop, momentum": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, momentum=0.9),
-    # The centered variance goes to 0 with full batches, and the effective step to lr/√eps: it needs a decaying rate.
-    "rmsprop, centered": lambda penalty: jaxreg.prox_rmsprop(decay(1e-3, 200, 0.9), penalty, eps=1e-4, centered=True),
+    # The centered variance goes to 0 as well, and without the floor the effective step to lr/√eps.
+    "rmsprop, centered": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, centered=True),
+    "rmsprop, centered, no floor": lambda penalty: jaxreg.prox_rmsprop(
+        decay(1e-3, 200, 0.9), penalty, eps=1e-4, centered=True, max_shrink=None
+    ),
+    "adam, no floor": lambda penalty: jaxreg.prox_adam(1e-2, penalty, max_shrink=None),
     "adagrad": lambda penalty: jaxreg.prox_adagrad(0.1, penalty),
     "a schedule": lambda penalty: jaxreg.prox_adam(optax.linear_schedule(1e-2, 1e-3, 10_000), penalty),
 }
@@ -178,9 +185,14 @@ def test_without_a_penalty_each_is_optax(name):
     problem = diabetes()
     start = jnp.linspace(-1, 1, 10)
     plain = minimise(theirs(1e-2, **options), problem.loss, start, steps=200)
-    for penalty, mask in ((jaxreg.L1(0.0), None), (jaxreg.L1(1.0), False)):
-        w = minimise(ours(1e-2, penalty, mask=mask, **options), problem.loss, start, steps=200)
-        np.testing.assert_allclose(w, plain, rtol=1e-9, atol=1e-12)
+    w = minimise(ours(1e-2, jaxreg.L1(0.0), **options), problem.loss, start, steps=200)
+    np.testing.assert_allclose(w, plain, rtol=1e-9, atol=1e-12)
+    # So must those of a leaf that the mask leaves out.
+    mask = {"spared": False, "charged": True}
+    both = {"spared": start, "charged": jnp.ones(1)}
+    tx = ours(1e-2, jaxreg.L1(1.0), mask=mask, **options)
+    w = minimise(tx, lambda w: problem.loss(w["spared"]) + jnp.sum(w["charged"]), both, steps=200)
+    np.testing.assert_allclose(w["spared"], plain, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -109,9 +109,9 @@ def test_the_mask_spares_what_it_leaves_out(name):
     everywhere, _ = steps(LINKS[name](), tree())
     chex.assert_trees_all_close(spared["kernel"], everywhere["kernel"], rtol=1e-6)
     assert not np.allclose(spared["bias"], everywhere["bias"])
-    nobody, _ = steps(LINKS[name](False), tree())
-    chex.assert_trees_all_close(spared["bias"], nobody["bias"], rtol=1e-6)
-    assert not np.allclose(spared["kernel"], nobody["kernel"])
+    others, _ = steps(LINKS[name]({"kernel": False, "bias": True}), tree())
+    chex.assert_trees_all_close(others["bias"], everywhere["bias"], rtol=1e-6)
+    assert not np.allclose(spared["kernel"], others["kernel"])
 
 
 @every_link

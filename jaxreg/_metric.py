@@ -1,0 +1,108 @@
+"""The metric D of a proximal step: its floor, and whether it belongs to the direction that it is used with.
+
+Along a constant gradient g a direction settles at g/D, so the threshold of an exact proximal step is lr·λ/D. Where a weight
+has met no gradient yet, √ν̂ is 0, D is just eps, and that threshold would wipe the weight in one step: a row of an embedding
+that was not in the first batch, for example. Any D has the same fixed points as long as direction and prox share it, so D is
+kept at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled down to match.
+"""
+
+import contextlib
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+from jaxreg._tree import is_function
+from jaxreg.preconditioners import Preconditioner, suited
+
+PROBE = 1e-6
+"""The constant gradient of a probe: small enough that no usual clipping acts on it."""
+NESTEROV = 1.6
+"""A bound of D·direction/g at the first step: Nesterov's Adam starts at 1 + b1/(1 + b1) < 1.5."""
+
+
+def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """A move −lr·direction and its D, with D raised to `floor`; where D is above it, both are unchanged to the bit."""
+    raised = jnp.where(d < floor, floor, d)
+    # The second `where` keeps the derivative finite where both are 0.
+    share = jnp.where(d < floor, d / jnp.where(d < floor, floor, 1), 1)
+    return move * share, raised
+
+
+def is_shared(metric: Any, params: Any) -> bool:
+    """Whether D is one number for all weights, as that of plain SGD and of momentum is."""
+    if not jax.tree_util.all_leaves([metric]) or jnp.ndim(metric) > 0:
+        return False
+    # A single weight of rank 0 has a D of its own.
+    return not (jax.tree_util.all_leaves([params]) and jnp.ndim(params) == 0)
+
+
+def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> None:
+    """Checks at `init` that the preconditioner finds what it reads in the direction's state.
+
+    Raises:
+        TypeError: the preconditioner returns a function, so it was not called. ValueError: it does not fit the state, or is
+            missing although the direction divides the gradient by a D of its own.
+    """
+    if preconditioner is None:
+        names = suited(state)
+        if names:
+            raise ValueError(
+                f"proximal: expected the preconditioner of a direction with the state of {' and '.join(names)}, got None, "
+                "which solves for another λ; pass the one from jaxreg.preconditioners, with the direction's own arguments"
+            )
+        return
+    found: list[Any] = []
+    jax.eval_shape(lambda state: found.append(preconditioner(state)), state)
+    if is_function(found[0]):
+        raise TypeError(f"proximal: preconditioner gave {found[0]!r} and no D; it must be called, as preconditioners.adam()")
+
+
+def check_direction(direction: optax.GradientTransformation, preconditioner: Preconditioner | None) -> None:
+    """Takes one step of the direction along a small constant gradient g and compares it with g/D.
+
+    What cannot be probed passes: a direction made of traced values, of noise, or with a mask for other parameters.
+
+    Raises:
+        ValueError: the direction reverses the gradient, so it holds a learning rate and its sign.
+
+    Warns:
+        UserWarning: the direction is not g/D, so the preconditioner belongs to another (to another b2, say).
+    """
+    ratio, accumulates = probe(direction, preconditioner, PROBE)
+    opposite, _ = probe(direction, preconditioner, -PROBE)
+    if ratio is None or opposite is None or not np.isclose(ratio, opposite, rtol=0.01):
+        return
+    if ratio < 0:
+        raise ValueError(
+            "proximal: expected a direction along the gradient, got one against it, which holds a learning rate already (as "
+            "optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without one"
+        )
+    # The first step of momentum is g, not yet g/(1 − momentum).
+    lowest = 0.0 if accumulates else 0.99
+    if not lowest < ratio < NESTEROV:
+        warnings.warn(
+            f"proximal: along a constant gradient g, expected a first step of g/D, got {ratio:.3g} times that, which solves "
+            "for another λ; pass the preconditioner named after the direction, with the same arguments (b2, eps, …). "
+            "Directions of signs, such as Lion's, have none: use jaxreg.proximal_step",
+            stacklevel=4,
+        )
+
+
+def probe(
+    direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: float
+) -> tuple[float | None, bool]:
+    """D·direction/g after one step along g, None where that cannot be known; and whether the direction has a momentum."""
+    with jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
+        weight = {"w": jnp.zeros((1, 1), jnp.float32)}
+        start = direction.init(weight)
+        moved, state = direction.update({"w": jnp.full((1, 1), gradient, jnp.float32)}, start, weight)
+        metric = 1.0 if preconditioner is None else preconditioner(state)
+        ratio = (metric["w"] if isinstance(metric, dict) else metric) * moved["w"] / gradient
+        if not isinstance(ratio, jax.core.Tracer):
+            return float(np.asarray(ratio).reshape(())), "trace" in suited(state)
+    return None, False
