@@ -35,10 +35,11 @@ def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array,
 
 def is_shared(metric: Any, params: Any) -> bool:
     """Whether D is one number for all weights, as that of plain SGD and of momentum is."""
-    if not jax.tree_util.all_leaves([metric]) or jnp.ndim(metric) > 0:
-        return False
-    # A single weight of rank 0 has a D of its own.
-    return not (jax.tree_util.all_leaves([params]) and jnp.ndim(params) == 0)
+    if isinstance(metric, float | int):
+        return True
+    # An array of rank 0 is shared, too, unless it belongs to a single weight of rank 0.
+    alone = jax.tree_util.all_leaves([params]) and jnp.ndim(params) == 0
+    return jax.tree_util.all_leaves([metric]) and jnp.ndim(metric) == 0 and not alone
 
 
 def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> None:

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
 from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared
-from jaxreg._tree import Mask, check_params, map_penalised
+from jaxreg._tree import Mask, check_params, check_shapes, map_penalised
 from jaxreg.penalties import Penalty, Schedule, like, wide
 from jaxreg.preconditioners import Preconditioner
 from jaxreg.transforms import check_penalty, prox_update, require_params, require_state
@@ -85,6 +85,7 @@ def proximal(
     def update(gradient: Any, state: ProximalState, params: Any = None, **extra_args: Any) -> tuple[Any, ProximalState]:
         require_params(params)
         require_state("proximal", state, ProximalState)
+        check_shapes("proximal", gradient, params)
         towards, inner = direction.update(gradient, state.direction, params, **extra_args)
         now = penalty.at(state.count) if penalty.scheduled else penalty
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
@@ -106,7 +107,7 @@ def proximal(
             del weight, d
             return -like(rate, towards) * towards
 
-        updates = map_penalised("proximal", step, follow, mask, towards, params, diagonal)
+        updates = map_penalised(step, follow, mask, towards, params, diagonal)
         return updates, ProximalState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -103,25 +103,33 @@ def penalised_leaves(params: Any, mask: Mask) -> Iterator[tuple[str, jax.Array]]
 
 
 def map_penalised(
-    owner: str, penalised: Callable[..., Any], other: Callable[..., Any], mask: Mask, updates: Any, params: Any, *rest: Any
+    penalised: Callable[..., Any], other: Callable[..., Any], mask: Mask, updates: Any, params: Any, *rest: Any
 ) -> Any:
-    """Maps `penalised` over the chosen leaves of (updates, params, *rest) and `other` over the rest; None stays None.
+    """Maps `penalised` over the chosen leaves of (updates, params, *rest) and `other` over the rest; None stays None."""
 
-    Raises:
-        ValueError: an update's shape is not its parameter's, even where it would broadcast.
-    """
-
-    def visit(path: tuple[Any, ...], update: Any, param: Any, keep: Any, *more: Any) -> Any:
+    def visit(update: Any, param: Any, keep: Any, *more: Any) -> Any:
         if is_hole(update):
             return update
-        if jnp.shape(update) != jnp.shape(param):
-            raise ValueError(
-                f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at {name_of(path)}, got "
-                f"{jnp.shape(update)}; pass the gradient of a scalar loss with respect to these parameters"
-            )
         return (penalised if keep else other)(jnp.asarray(update), jnp.asarray(param), *more)
 
-    return jax.tree_util.tree_map_with_path(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
+    return jax.tree.map(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
+
+
+def check_shapes(owner: str, gradient: Any, params: Any) -> None:
+    """Refuses a gradient whose leaves do not have the parameters' shapes, even where they would broadcast.
+
+    Raises:
+        ValueError: with the leaf's name and both shapes.
+    """
+
+    def check(path: tuple[Any, ...], slope: Any, param: Any) -> None:
+        if not is_hole(slope) and jnp.shape(slope) != jnp.shape(param):
+            raise ValueError(
+                f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at {name_of(path)}, got "
+                f"{jnp.shape(slope)}; pass the gradient of a scalar loss with respect to these parameters"
+            )
+
+    jax.tree_util.tree_map_with_path(check, gradient, params, is_leaf=is_hole)
 
 
 def check_params(owner: str, penalty: Penalty, params: Any, mask: Mask) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._tree import Mask, is_hole, kernels, map_penalised, penalised_leaves
+from jaxreg._tree import Mask, check_shapes, is_hole, kernels, map_penalised, penalised_leaves
 from jaxreg.penalties import Penalty
 
 
@@ -44,6 +44,9 @@ def kkt_residual(penalty: Penalty, params: Any, gradient: Any, mask: Mask = None
         penalty: what is charged. params: w. gradient: ∇L(w) of the loss alone, a tree like `params`.
         mask: which leaves are charged; None charges all.
 
+    Raises:
+        ValueError: a leaf of the gradient has not its parameter's shape.
+
     Returns:
         A scalar in the units of the gradient, so that residual/λ is free of units. NaN where any weight or gradient is.
 
@@ -58,7 +61,8 @@ def kkt_residual(penalty: Penalty, params: Any, gradient: Any, mask: Mask = None
         del weight
         return jnp.max(jnp.abs(slope), initial=0)
 
-    worst = jax.tree.leaves(map_penalised("kkt_residual", charged, free, mask, gradient, params))
+    check_shapes("kkt_residual", gradient, params)
+    worst = jax.tree.leaves(map_penalised(charged, free, mask, gradient, params))
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 
 

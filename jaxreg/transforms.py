@@ -26,7 +26,7 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
-from jaxreg._tree import Mask, check_params, map_penalised
+from jaxreg._tree import Mask, check_params, check_shapes, map_penalised
 from jaxreg.penalties import L1, Penalty, Schedule, SquaredL2, Strength, like, wide
 
 # optax keeps its message for this mistake in a private module; it is raised here by the same words.
@@ -64,6 +64,7 @@ def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransforma
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params)
+        check_shapes("add_penalty", updates, params)
         if penalty.scheduled:
             require_state("add_penalty", state, PenaltyState)
         now = penalty.at(state.count) if penalty.scheduled else penalty
@@ -72,7 +73,7 @@ def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransforma
             slope = now.subgradient(weight)
             return (update.astype(slope.dtype) + slope).astype(update.dtype)
 
-        return map_penalised("add_penalty", charge, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised(charge, lambda update, _: update, mask, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -124,6 +125,7 @@ def proximal_step(
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         del extra_args
         require_params(params)
+        check_shapes("proximal_step", updates, params)
         if scheduled:
             require_state("proximal_step", state, PenaltyState)
         now = penalty.at(state.count) if penalty.scheduled else penalty
@@ -132,7 +134,7 @@ def proximal_step(
         def to_prox(update: jax.Array, weight: jax.Array) -> jax.Array:
             return prox_update(now, weight, wide(update), step)
 
-        return map_penalised("proximal_step", to_prox, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised(to_prox, lambda update, _: update, mask, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

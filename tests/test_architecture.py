@@ -19,13 +19,15 @@ ALLOWED = {
     "_tree": {"penalties"},
     "transforms": {"penalties", "_tree", "_checks"},
     "preconditioners": {"penalties"},
+    "_metric": {"_tree", "preconditioners"},
+    "_proximal": {"penalties", "_tree", "_checks", "_metric", "transforms", "preconditioners"},
     "measures": {"penalties", "_tree"},
     "_grids": set(),
     "_chunks": set(),
     "_engine": set(),
     "_watching": set(),
     "sweeps": {"_grids", "_chunks", "_engine", "_watching"},
-    "optimizers": {"penalties", "_tree", "_checks", "transforms", "preconditioners"},
+    "optimizers": {"penalties", "_tree", "_checks", "_proximal", "preconditioners"},
 }
 EXPERIMENTS = {
     "config/base": set(),
