@@ -128,8 +128,9 @@ def prox_adamw(
     """`optax.adamw` with an exact proximal step.
 
     Decoupled decay has a fixed point of its own, ∇L + λ∂|w| + D·weight_decay·w = 0, which is no minimiser of a loss plus
-    a penalty: of these optimizers it is the only one whose answer depends on D. For an L2 term in the objective use
-    `prox_adam` with `ElasticNet`.
+    a penalty: of these optimizers it is the only one whose answer depends on D. Where D is raised to slope/max_shrink the
+    decay is scaled down with the rest of the direction, and the penalty alone shrinks a weight without a gradient. For an
+    L2 term in the objective use `prox_adam` with `ElasticNet`.
 
     Args:
         weight_decay, weight_decay_mask: `weight_decay` and `mask` of `optax.adamw`.
