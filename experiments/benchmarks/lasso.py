@@ -56,7 +56,8 @@ def contestants(strength: float, steps: int) -> dict[str, optax.GradientTransfor
 def reference(inputs: np.ndarray, targets: np.ndarray, strength: float) -> np.ndarray:
     """The lasso for inputs (n, features) and targets (n,), exact up to rounding.
 
-    On the support S with signs s it is w_S = (X_SᵀX_S/n)⁻¹ (X_Sᵀy/n − λ s). S and s are those of scikit-learn, whose own coefficients are only as exact as its tolerance.
+    On the support S with signs s it is w_S = (X_SᵀX_S/n)⁻¹ (X_Sᵀy/n − λ s). S and s are those of scikit-learn,
+    whose own coefficients are only as exact as its tolerance.
     """
     # Rounding keeps some processors from tighter tolerances.
     model = Lasso(strength, fit_intercept=False, tol=1e-10, max_iter=10**6).fit(inputs, targets)
