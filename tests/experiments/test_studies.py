@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
-from sklearn.linear_model import ElasticNet, Lasso, MultiTaskLasso, Ridge
+from problems import elastic_net, group_lasso
+from sklearn.linear_model import Ridge
 
 import jaxreg
 from experiments import data
@@ -24,24 +25,19 @@ def problem(rows=60, features=12, seed=0):
     return jnp.asarray(inputs), jnp.asarray(targets)
 
 
-def sklearn_coefficients(make, inputs, targets, strengths):
-    settings = {"fit_intercept": False, "tol": 1e-12, "max_iter": 100_000}
-    return [make(strength, settings).fit(inputs, targets).coef_ for strength in strengths]
-
-
 @pytest.mark.parametrize(
-    ("penalty_of", "make"),
+    ("penalty_of", "solve"),
     [
-        (jaxreg.L1, lambda s, kw: Lasso(alpha=s, **kw)),
-        (lambda s: jaxreg.ElasticNet(s / 2, s / 4), lambda s, kw: ElasticNet(alpha=s, l1_ratio=0.5, **kw)),
-        (jaxreg.SquaredL2, lambda s, _: Ridge(alpha=2 * 60 * s, fit_intercept=False)),
+        (jaxreg.L1, elastic_net),
+        (lambda s: jaxreg.ElasticNet(s / 2, s / 4), lambda x, y, s: elastic_net(x, y, s / 2, s / 4)),
+        (jaxreg.SquaredL2, lambda x, y, s: Ridge(alpha=2 * 60 * s, fit_intercept=False).fit(x, y).coef_),
     ],
 )
-def test_a_path_is_scikit_learns(penalty_of, make, float64):
+def test_a_path_is_scikit_learns(penalty_of, solve, float64):
     inputs, targets = problem()
     strengths = np.array([0.03, 0.1, 0.4])
     weights, residuals = linear.path(inputs, targets, penalty_of(jnp.asarray(strengths)), 2000)
-    theirs = sklearn_coefficients(make, np.asarray(inputs), np.asarray(targets), strengths)
+    theirs = [solve(np.asarray(inputs), np.asarray(targets), strength) for strength in strengths]
     np.testing.assert_allclose(weights, theirs, atol=1e-7)
     assert residuals.max() < 1e-8
 
@@ -50,7 +46,7 @@ def test_a_path_of_groups_is_scikit_learns(float64):
     # A lasso over tasks with the same design is a group lasso on the design repeated block by block.
     generator = np.random.default_rng(3)
     inputs, targets = generator.standard_normal((40, 6)), generator.standard_normal((40, 3))
-    theirs = MultiTaskLasso(alpha=0.1, fit_intercept=False, tol=1e-12, max_iter=100_000).fit(inputs, targets).coef_.T
+    theirs = group_lasso(inputs, targets, 0.1)
     stacked = np.zeros((40, 3, 6, 3))
     for task in range(3):
         stacked[:, task, :, task] = inputs
