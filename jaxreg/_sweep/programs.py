@@ -91,7 +91,9 @@ def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
     constants = [*constants_of(closed.jaxpr), *small]
     embedded = sum(np.asarray(value).nbytes for value in constants if value is not None and not keys.is_key(value))
     calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed.jaxpr))
-    text = jax.jit(one).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured]).as_text()
+    # Without unused arguments the text would not say which of two arrays of one shape is used.
+    lowered = jax.jit(one, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
+    text = lowered.as_text()
     content = digest((np.frombuffer(text.encode(), np.uint8), constants))
     return Program(
         one=one,
