@@ -12,9 +12,9 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 SECONDS = 60  # compilation and start included; what this replaces hung for 34 to 305 s
 
 CASES = {
-    "mismatch": "SweepMismatchError sweep: {folder} holds the chunks of another sweep (program: fit computes something else",
+    "mismatch": "SweepMismatchError sweep: {folder} holds the chunks of another sweep (program: fit computes",
     "full": "OSError [Errno 28] sweep: a chunk of 2 runs could not be written (No space left on device)",
-    "interrupt": "KeyboardInterrupt stopped after 2 of 3 runs; they are kept in {folder}, and the same call goes on from there",
+    "interrupt": "KeyboardInterrupt stopped after 2 of 3 runs; they are kept in {folder}, and the same call goes on",
     "callback": "ZeroDivisionError only here",
     "different": "ValueError sweep: the processes were given different sweeps",
 }
