@@ -10,33 +10,34 @@
     runs.dataset()                                      # the same as a labelled xarray.Dataset
 
     jaxreg.sweep(fit, grid, data, folder="sweep")       # chunks on disk; killed and started again, it goes on
+    jaxreg.sweep(fit, larger_grid, data, folder="sweep")   # computes only the runs that are not there yet
 
-A program is compiled once, and kept for the next sweep of the same fit and shapes. On a CPU make every core a device
-first: `jax.config.update("jax_num_cpu_devices", n)`.
+The fit is traced anew for every sweep, so that a changed global variable or attribute counts; a program is compiled once
+and kept for the next sweep that computes the same. On a CPU make every core a device first:
+`jax.config.update("jax_num_cpu_devices", n)`.
 
-A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can hang in jaxlib's thread
-pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`.
+A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can deadlock in jaxlib's thread
+pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`. A sweep warns if nothing has moved for 30 seconds.
 """
 
 import dataclasses
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
-from jaxreg import _engine
-from jaxreg._chunks import Chunks
-from jaxreg._grids import Grid, as_axis
-from jaxreg._watching import interruptible, reporting
-
-Fit = Callable[[jax.Array, Any, Any], Any]
+from jaxreg._sweep import engine, keys
+from jaxreg._sweep.grids import Grid
+from jaxreg._sweep.plan import Fit, Plan, prepare
+from jaxreg._sweep.processes import Team
+from jaxreg._sweep.store import Chunks, Identity, check_identity, folder_of, read_manifest
+from jaxreg._sweep.watching import Stall, Watch, interruptible, reporting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Runs:
     Attributes:
         outputs: the fit's tree of outputs as NumPy arrays, the grid's axes leading.
         grid: the axes, with their values.
-        diverged: for each run, in the grid's shape, whether any of its floating-point outputs is not finite.
+        diverged: for each run, in the grid's shape, whether it diverged: by `sweep`'s argument of that name.
     """
 
     outputs: Any
@@ -56,17 +57,25 @@ class Runs:
     def dataset(self) -> Any:
         """The outputs as an `xarray.Dataset`, the grid's names as dimensions and its values as coordinates.
 
+        An output named like an axis, a coordinate or another variable gets the suffix `_output`. Typed keys are given as
+        their data.
+
         Raises:
             ImportError: xarray is not installed.
         """
         import xarray as xr
 
+        coordinates = {label: ([axis], values) for label, (axis, values) in self.grid.coordinates().items()}
+        taken = {*self.grid.axes, *coordinates}
         variables = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.outputs):
+            array = np.asarray(jax.random.key_data(leaf)) if keys.is_key(leaf) else leaf
             name = jax.tree_util.keystr(path, simple=True, separator=".") or "output"
-            extra = [f"{name}_{axis}" for axis in range(leaf.ndim - len(self.grid.axes))]
-            variables[name] = ([*self.grid.axes, *extra], leaf)
-        coordinates = {label: ([axis], values) for label, (axis, values) in self.grid.coordinates().items()}
+            count = array.ndim - len(self.grid.axes)
+            while taken & {name, *(extra := [f"{name}_{axis}" for axis in range(count)])}:
+                name += "_output"
+            taken |= {name, *extra}
+            variables[name] = ([*self.grid.axes, *extra], array)
         return xr.Dataset(variables, coordinates)
 
     def __str__(self) -> str:
@@ -91,208 +100,180 @@ def sweep(
     at_once: int | None = None,
     chunk: int | None = None,
     progress: bool | Callable[[int], None] | None = None,
+    diverged: Callable[[Any], bool] | None = None,
 ) -> Runs:
     """Fits every combination of hyperparameters and seeds.
 
     Args:
-        fit: `fit(key, hyperparams, data)`, pure and traceable by JAX: a tree of arrays. It is traced once (on an
-            accelerator twice more, for its memory), and not again by a second sweep of the same shapes.
+        fit: `fit(key, hyperparams, data)`, pure and traceable by JAX: a tree of arrays. Each sweep traces it once. A program
+            is compiled once and serves later sweeps whose fit computes the same.
         hyperparams: a `grid`, of which fit sees one value an axis as a dict; or a tree of arrays with one leading axis,
-            of which it sees one entry.
+            of which it sees one entry. Arrays of typed keys are arrays too, here, in data and in the outputs.
         data: any tree of arrays, the same for all runs, passed as an argument and never as a constant.
-        seeds: how many, or which; a last axis `seed`, each run's key being `jax.random.key(seed)`.
+        seeds: how many, or which, from 0 to 2³² − 1; a last axis `seed`, each run's key being `jax.random.key(seed)`.
         key: instead of seeds: a run's key is `jax.random.fold_in(key, number of the run)`. By default `jax.random.key(0)`.
-        folder: where finished chunks are kept. Started again with the same inputs, a sweep goes on where it stopped, and its
-            result is the same to the bit. None keeps nothing.
+        folder: where finished chunks are kept; `~` is the home folder. Started again with the same fit and data, a sweep
+            computes only the runs that are not there, also where the grid or the seeds have changed; what is there is
+            returned as it was, to the bit. (With `key`, a run is the same only if its number is.) What a host callback
+            does inside of the fit is not compared. None keeps nothing.
         devices: how many of JAX's devices to use; None uses all. Runs need not divide by them.
-        at_once: runs a device takes together; None is 1 on a CPU core, and on an accelerator as many as fit its memory.
-        chunk: runs a device finishes between two savings; None is 8 on a CPU core and `at_once` elsewhere.
-        progress: None shows a bar on a terminal where rich is installed, False shows nothing, and a function is told the
-            number of runs that each chunk finished.
+        at_once: runs a device takes together; None is what the folder was begun with, else 1 on a CPU core, and on an
+            accelerator as many as fit its memory. Above 1, a run's last bits can depend on its neighbours.
+        chunk: runs a device finishes between two savings; None is what the folder was begun with, else 8 on a CPU core (or
+            `at_once`, if that is more) and `at_once` elsewhere.
+        progress: None shows a bar on a terminal where rich is installed, False shows nothing, and a function gets the number
+            of runs that were read from the folder, and then of those that each chunk finished.
+        diverged: from one run's outputs, as NumPy arrays, to whether it diverged. None: any NaN or infinity in any
+            floating-point or complex output.
 
     Returns:
         The outputs over the grid. A run that diverged is a result like any other; `Runs.diverged` marks it.
 
     Raises:
         ValueError: no such devices, a count below 1, seeds that are no seeds or come together with a key, a fit without
-            results, or a folder of another sweep (what differs is named).
+            results, or processes that were given different sweeps.
+        SweepMismatchError: the folder holds another sweep (what differs is named), or is not a sweep's.
         OSError: a chunk could not be written; those before it are kept.
-        KeyboardInterrupt: after Ctrl-C, once the chunk under way is saved; a second Ctrl-C does not wait for it.
+        KeyboardInterrupt: after Ctrl-C, once the chunk under way is saved, also if it is the last one; a second Ctrl-C, or
+            the first where nothing is kept, does not wait for it.
+
+    Under `jax.distributed` all processes raise the same error, whichever of them it arose in, and a Ctrl-C in any of them
+    stops all after the chunk under way. A second one ends its own process alone.
     """
-    check_counts(at_once=at_once, chunk=chunk)
-    axes, seeded = with_seeds(hyperparams, seeds, key)
-    key = jax.random.key(0) if key is None else key
-    table = axes.runs()
-    numbers = np.arange(axes.size, dtype=np.uint32)
-    runs = (numbers, table["seed"].astype(np.uint32) if seeded else numbers, without_seeds(table, hyperparams, seeds))
-    shared = jax.tree.map(np.asarray, (jax.random.key_data(key), data))
-
-    one = run_of(fit, None if seeded else str(jax.random.key_impl(key)))
-    mesh = _engine.mesh_of(devices)
-    first = mesh.devices.flat[0]
-    share = -(-axes.size // mesh.size)
-    single = jax.tree.map(lambda leaf: leaf[0], runs)
-    together = min(at_once or _engine.runs_that_fit(one, single, shared, first, share), share)
-    each = min(chunk or (_engine.CPU_RUNS_PER_CHUNK if first.platform == "cpu" else together), share)
-    size = each * mesh.size
-    program = _engine.chunk_program(one, mesh, min(together, each))
-    # Traced with arrays that lie as those of the chunks will, or the first chunk would be traced anew.
-    placed = _engine.place(shared, mesh, P())
-    traced = program.trace(_engine.place(chunk_of(runs, 0, size), mesh, P("runs")), placed)
-    if not jax.tree.leaves(traced.out_info):
-        raise ValueError("sweep: fit must return at least one array, got none")
-    store = None
-    if folder is not None and jax.process_index() == 0:
-        store = Chunks(
-            folder,
-            identity(traced.lower().as_text(), runs, shared, f"{size} runs a chunk on {mesh.size} {first.platform} devices"),
-        )
-    with interruptible() as interrupts, reporting(progress, axes.size) as advance:
-        parts = collect(program, traced.out_info, runs, placed, mesh, store, interrupts, advance)
-    return lay_out(parts, traced.out_info, axes)
+    with interruptible() as watch:
+        team = Team(watch)
+        watch.deferred = team.several
+        counts = {"at_once": at_once, "chunk": chunk}
+        place = team.each(lambda: None if folder is None else folder_of(folder))
+        plan = team.each(lambda: prepare(fit, hyperparams, data, seeds, key, counts))
+        mesh = team.each(lambda: engine.mesh_of(devices))
+        layout = team.first(lambda: layout_of(plan, mesh, counts, place))
+        identity = {**plan.identity, "layout": layout}
+        team.same(f"{identity}{plan.ids.tobytes().hex()[:32]}{len(plan.ids)}{devices}{place is None}")
+        run = team.each(lambda: engine.ChunkRunner(plan.program, mesh, layout, plan.runs, plan.shared))
+        store = team.each(lambda: None if place is None or jax.process_index() else Chunks(place, identity))
+        results, done = stored_results(plan, store, team)
+        watch.deferred = team.several or store is not None
+        if mesh.devices.flat[0].platform == "cpu" and mesh.size > 1:
+            watch.stall = Stall()
+        watch.farewell = lambda: farewell(int(done.sum()), len(done), place)
+        with reporting(progress, plan.axes.size) as advance:
+            compute_missing(plan, run, results, done, store, team, watch, advance)
+        return team.each(lambda: lay_out(results, plan, diverged))
 
 
-@functools.lru_cache(maxsize=16)
-def run_of(fit: Fit, impl: str | None) -> Callable[[Any, Any], Any]:
-    """The fit as a function of one run and of what all runs share; the same one each time, so that it compiles once.
-
-    Args:
-        fit: the user's. impl: the kind of key that is folded; None where every run has a seed.
-    """
-
-    def one(run: Any, shared: Any) -> Any:
-        (number, seed, values), (base, data) = run, shared
-        if impl is None:
-            return fit(jax.random.key(seed), values, data)
-        return fit(jax.random.fold_in(jax.random.wrap_key_data(base, impl=impl), number), values, data)
-
-    return one
-
-
-def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
-    """The grid with its axis of seeds, and whether it has one.
+def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Path | None) -> dict[str, Any]:
+    """The layout of the compiled program, as the caller or else the folder has it.
 
     Raises:
-        ValueError: seeds together with a key or with an axis of that name, or seeds that are no whole numbers from 0 on.
+        SweepMismatchError: the folder holds another sweep.
     """
-    axes = hyperparams.axes if isinstance(hyperparams, Grid) else {"run": as_axis("hyperparams", hyperparams)}
-    if seeds is not None:
-        if key is not None or "seed" in axes:
-            raise ValueError("sweep: expected one source of randomness, got seeds together with a key or an axis named seed")
-        axes = {**axes, "seed": as_axis("seeds", range(seeds) if isinstance(seeds, int) else seeds)}
-    elif "seed" in axes and key is not None:
-        raise ValueError("sweep: expected one source of randomness, got a key together with an axis named seed")
-    if "seed" in axes:
-        values = axes["seed"]
-        if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu" or values.ndim != 1 or values.min() < 0:
-            raise ValueError(f"sweep: seeds must be whole numbers from 0 on, got {values!r}; pass seeds=5 or seeds=[0, 3]")
-    return Grid(axes), "seed" in axes
+    device = mesh.devices.flat[0]
+    found: Identity | None = None if folder is None else read_manifest(folder)
+    kept = {} if found is None else found["layout"]
+    at_once = counts["at_once"] or kept.get("at_once")
+    if at_once is None:
+        example = jax.tree.leaves(engine.take(plan.runs, 0))
+        shared = [*jax.tree.leaves(plan.shared), *plan.program.captured]
+        at_once = engine.runs_that_fit(plan.program, example, shared, device, -(-plan.axes.size // mesh.size))
+    least = engine.CPU_RUNS_PER_CHUNK if device.platform == "cpu" else 1
+    chunk = counts["chunk"] or kept.get("chunk") or max(at_once, least)
+    layout = {"device": device.device_kind, "at_once": min(at_once, chunk), "chunk": chunk}
+    if found is not None and folder is not None:
+        check_identity(folder, found, {**plan.identity, "layout": layout})
+    return layout
 
 
-def check_counts(**counts: int | None) -> None:
-    """Raises a ValueError for a count below 1."""
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ValueError(f"sweep: {name} must be at least 1, got {count}")
+def stored_results(plan: Plan, store: Chunks | None, team: Team) -> tuple[list[np.ndarray], np.ndarray]:
+    """Room for every run's results, filled with those that are on disk, and which runs these are."""
+    size = plan.axes.size
+    results = [np.zeros((size, *leaf.shape), leaf.dtype) for leaf in plan.program.outputs]
+    done = np.zeros(size, bool)
+
+    def read() -> None:
+        if store is None:
+            return
+        places: dict[bytes, list[int]] = {}
+        for number, name in enumerate(plan.ids):
+            places.setdefault(name.tobytes(), []).append(number)
+        for ids, leaves in store.load(plan.program.outputs):
+            for row, name in enumerate(ids):
+                for number in places.get(name.tobytes(), ()):
+                    done[number] = True
+                    for result, leaf in zip(results, leaves, strict=True):
+                        result[number] = leaf[row]
+
+    team.each(read)
+    (done,) = team.from_first([done])
+    if done.any():
+        picked = team.from_first([leaf[done] for leaf in results])
+        for result, leaf in zip(results, picked, strict=True):
+            result[done] = leaf
+    return results, done
 
 
-def without_seeds(table: dict[str, Any], hyperparams: Any, seeds: Any) -> Any:
-    """What fit sees of each run: an axis that `seeds` added is no hyperparameter."""
-    if not isinstance(hyperparams, Grid):
-        return table["run"]
-    return {name: values for name, values in table.items() if name != "seed" or seeds is None}
-
-
-def chunk_of(runs: Any, start: int, size: int) -> Any:
-    """A chunk of runs, filled up with the last run where they end, so that one shape means one compilation."""
-    total = len(jax.tree.leaves(runs)[0])
-    return _engine.take(runs, np.minimum(np.arange(start, start + size), total - 1))
-
-
-def identity(program: str, runs: Any, shared: Any, layout: str) -> dict[str, str]:
-    """What a sweep's results depend on, each as a line that can be compared and told."""
-    _, seeds, values = runs
-    base, data = shared
-    return {
-        "program": digest([np.frombuffer(program.encode(), np.uint8)]),
-        "hyperparams": digest(values),
-        "seeds": digest((seeds, base)),
-        "data": digest(data),
-        "layout": layout,
-        "jax": jax.__version__,
-    }
-
-
-def digest(tree: Any) -> str:
-    """A short hash of a tree of arrays: structure, dtypes, shapes and values."""
-    hashed = hashlib.sha256(str(jax.tree.structure(tree)).encode())
-    for leaf in jax.tree.leaves(tree):
-        array = np.asarray(leaf)
-        hashed.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    return hashed.hexdigest()[:16]
-
-
-def collect(
-    program: Any,
-    shapes: Any,
-    runs: Any,
-    placed: Any,
-    mesh: Mesh,
+def compute_missing(
+    plan: Plan,
+    run: engine.ChunkRunner,
+    results: list[np.ndarray],
+    done: np.ndarray,
     store: Chunks | None,
-    interrupts: list[int],
+    team: Team,
+    watch: Watch,
     advance: Callable[[int], None],
-) -> list[list[np.ndarray]]:
-    """Every chunk's results in order, from the store where it has them; what was computed is stored before the next."""
-    total = len(jax.tree.leaves(runs)[0])
-    size = jax.tree.leaves(shapes)[0].shape[0]
-    parts = []
+) -> None:
+    """Computes the runs that are not done, chunk by chunk; each chunk is stored before the next begins."""
+    missing = np.flatnonzero(~done)
+    reused = len(done) - len(missing)
+    if reused:
+        team.each(lambda: advance(reused))
+    for start in range(0, len(missing), run.size):
+        picked = missing[start : start + run.size]
+        leaves, places = team.each(functools.partial(watch.wait, functools.partial(run, picked)))
+        rows = team.exchange(leaves, places, run.rows_by_process(len(picked)))
 
-    def heartbeat() -> None:
-        if len(interrupts) > (0 if store is None else 1):
-            raise KeyboardInterrupt(farewell(start, total, store))
-
-    for number, start in enumerate(range(0, total, size)):
-        part = recall(store, number, jax.tree.leaves(shapes))
-        if part is None:
-            picked = _engine.place(chunk_of(runs, start, size), mesh, P("runs"))
-            part = _engine.fetch(program(picked, placed), heartbeat)
+        def finish(picked: np.ndarray = picked, rows: list[np.ndarray] = rows) -> None:
             if store is not None:
-                store.save(number, part)
-        count = min(size, total - start)
-        parts.append([leaf[:count] for leaf in part])
-        advance(count)
-        if interrupts and start + count < total:
-            raise KeyboardInterrupt(farewell(start + count, total, store))
-    return parts
+                store.save(plan.ids[picked], rows)
+            for result, leaf in zip(results, rows, strict=True):
+                result[picked] = leaf
+            done[picked] = True
+            if isinstance(watch.stall, Stall):
+                watch.stall.progressed()
+            advance(len(picked))
+            watch.check()
+
+        team.each(finish)
 
 
-def recall(store: Chunks | None, number: int, like: list[Any]) -> list[np.ndarray] | None:
-    """A chunk that is on disk, told to every process by the first, which alone reads and writes."""
-    part = None if store is None else store.load(number, like)
-    if jax.process_count() == 1:
-        return part
-    if not _engine.agree(np.asarray(part is not None)):
-        return None
-    empty = [np.zeros(leaf.shape, leaf.dtype) for leaf in like]
-    return [np.asarray(leaf) for leaf in _engine.agree(empty if part is None else part)]
-
-
-def farewell(done: int, total: int, store: Chunks | None) -> str:
-    """What a user is told who stopped a sweep."""
+def farewell(done: int, total: int, folder: Path | None) -> str:
+    """The message of the KeyboardInterrupt that ends a sweep."""
     kept = (
         "nothing is kept; give sweep a folder to go on where it stops"
-        if store is None
-        else (f"they are kept in {store.folder}, and the same call goes on from there")
+        if folder is None
+        else f"they are kept in {folder}, and the same call goes on from there"
     )
     return f"stopped after {done} of {total} runs; {kept}"
 
 
-def lay_out(parts: list[list[np.ndarray]], shapes: Any, axes: Grid) -> Runs:
-    """The chunks' results as one tree over the grid."""
-    leaves = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
-    sound = np.ones(axes.size, bool)
-    for leaf in leaves:
+def lay_out(results: list[np.ndarray], plan: Plan, diverged: Callable[[Any], bool] | None) -> Runs:
+    """The results as one tree over the grid."""
+    program, axes = plan.program, plan.axes
+    typed = keys.wrap(results, program.kinds)
+    if diverged is None:
+        bad = not_finite(results)
+    else:
+        trees = (jax.tree.unflatten(program.structure, [leaf[run] for leaf in typed]) for run in range(axes.size))
+        bad = np.array([bool(diverged(tree)) for tree in trees])
+    tree = jax.tree.unflatten(program.structure, [leaf.reshape(*axes.shape, *leaf.shape[1:]) for leaf in typed])
+    return Runs(tree, axes, bad.reshape(axes.shape))
+
+
+def not_finite(results: list[np.ndarray]) -> np.ndarray:
+    """For each run, whether a floating-point or complex result holds a NaN or an infinity."""
+    bad = np.zeros(len(results[0]), bool)
+    for leaf in results:
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
-            sound &= np.isfinite(leaf.astype(np.float64)).reshape(axes.size, -1).all(1)
-    tree = jax.tree.unflatten(jax.tree.structure(shapes), [leaf.reshape(*axes.shape, *leaf.shape[1:]) for leaf in leaves])
-    return Runs(tree, axes, ~sound.reshape(axes.shape))
+            wide = leaf.astype(np.complex128 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else np.float64)
+            bad |= ~np.isfinite(wide).reshape(len(leaf), -1).all(1)
+    return bad

@@ -22,11 +22,15 @@ ALLOWED = {
     "_metric": {"_tree", "preconditioners"},
     "_proximal": {"penalties", "_tree", "_checks", "_metric", "transforms", "preconditioners"},
     "measures": {"penalties", "_tree"},
-    "_grids": set(),
-    "_chunks": set(),
-    "_engine": set(),
-    "_watching": set(),
-    "sweeps": {"_grids", "_chunks", "_engine", "_watching"},
+    "_sweep/keys": set(),
+    "_sweep/store": set(),
+    "_sweep/watching": set(),
+    "_sweep/grids": {"_sweep/keys"},
+    "_sweep/programs": {"_sweep/keys"},
+    "_sweep/engine": {"_sweep/programs"},
+    "_sweep/processes": {"_sweep/store", "_sweep/watching"},
+    "_sweep/plan": {"_sweep/grids", "_sweep/keys", "_sweep/programs", "_sweep/store"},
+    "sweeps": {f"_sweep/{part}" for part in ("engine", "grids", "keys", "plan", "processes", "store", "watching")},
     "optimizers": {"penalties", "_tree", "_checks", "_proximal", "preconditioners"},
 }
 EXPERIMENTS = {
@@ -96,7 +100,7 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            packages = ("jaxreg", "experiments", "experiments.studies", "experiments.benchmarks")
+            packages = ("jaxreg", "jaxreg._sweep", "experiments", "experiments.studies", "experiments.benchmarks")
             yield from (f"{node.module}.{alias.name}" for alias in node.names) if node.module in packages else (node.module,)
 
 
@@ -120,7 +124,7 @@ def test_jaxreg_imports_point_down(module):
         assert package != "experiments"
         assert package in {"jaxreg", "jax", "optax", "numpy", "rich", "xarray"} or package in standard_library(), name
         if package == "jaxreg":
-            assert rest[0] in ALLOWED[module], name
+            assert "/".join(rest[: 2 if rest[0] == "_sweep" else 1]) in ALLOWED[module], name
 
 
 @pytest.mark.parametrize("module", EXPERIMENTS)

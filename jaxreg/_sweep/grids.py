@@ -2,11 +2,17 @@
 
 import dataclasses
 import math
+import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxreg._sweep import keys
+
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Grid:
             leaves = jax.tree_util.tree_leaves_with_path(values)
             for path, leaf in leaves:
                 label = name if len(leaves) == 1 else f"{name}.{jax.tree_util.keystr(path, simple=True, separator='.')}"
-                if leaf.ndim == 1:
+                if leaf.ndim == 1 and not keys.is_key(leaf):
                     found[label] = (name, leaf)
         return found
 
@@ -64,19 +70,24 @@ def grid(**axes: Any) -> Grid:
             scalars in a tree hold along the whole axis. An axis named `seed` gives each run its key.
 
     Raises:
-        ValueError: no axis, an axis without an array, of several lengths, or empty. TypeError: an axis that is no numbers.
+        ValueError: no axis, an axis without an array, of several lengths, or empty; integers that JAX's dtype cannot hold;
+            seeds that are not whole numbers from 0 to 2³² − 1.
+        TypeError: an axis that does not hold numbers.
     """
     if not axes:
         raise ValueError("grid: expected at least one axis, as in grid(penalty=jaxreg.L1(strengths), seed=range(5))")
-    return Grid({name: as_axis(name, values) for name, values in axes.items()})
+    return Grid({name: as_seeds(values) if name == "seed" else as_axis(name, values) for name, values in axes.items()})
 
 
 def as_axis(name: str, values: Any) -> Any:
-    """One axis as a tree of NumPy arrays with a shared leading axis."""
+    """One axis as a tree of NumPy arrays, or of typed keys, with a shared leading axis."""
     listed = isinstance(values, range) or (isinstance(values, list | tuple) and all(np.ndim(value) == 0 for value in values))
-    tree = np.asarray(values) if listed else values
+    typed = listed and any(keys.is_key(value) for value in values)
+    tree = jnp.stack(values) if typed else np.asarray(values) if listed else values
     try:
-        arrays = jax.tree.map(lambda leaf: np.asarray(jnp.asarray(leaf)), tree)
+        arrays = jax.tree.map(as_array, tree)
+    except OverflowError as error:
+        raise ValueError(f"grid: {name} {error}") from None
     except (TypeError, ValueError) as error:
         raise TypeError(f"grid: {name} must hold numbers, got {values!r}: {error}") from None
     lengths = {len(leaf) for leaf in jax.tree.leaves(arrays) if leaf.ndim}
@@ -86,4 +97,46 @@ def as_axis(name: str, values: Any) -> Any:
             "for one value write a list of one"
         )
     (length,) = lengths
-    return jax.tree.map(lambda leaf: leaf if leaf.ndim else np.full(length, leaf), arrays)
+
+    def repeated(leaf: Any) -> Any:
+        return jnp.broadcast_to(leaf, (length,)) if keys.is_key(leaf) else np.full(length, leaf)
+
+    return jax.tree.map(lambda leaf: leaf if leaf.ndim else repeated(leaf), arrays)
+
+
+def as_array(leaf: Any) -> Any:
+    """A leaf with the dtype that JAX gives it; typed keys as they are.
+
+    Raises:
+        OverflowError: that dtype cannot hold an integer of it.
+    """
+    if keys.is_key(leaf):
+        return leaf
+    given = np.asarray(leaf)
+    array = np.asarray(jnp.asarray(leaf))
+    if given.dtype.kind in "iu" and not np.array_equal(given, array):
+        raise OverflowError(
+            f"holds integers that {array.dtype} cannot, up to {int(abs(given).max())}; "
+            'use smaller ones, or floating-point numbers, or jax.config.update("jax_enable_x64", True)'
+        )
+    return array
+
+
+def as_seeds(seeds: int | Sequence[int] | Any) -> np.ndarray:
+    """Seeds as an axis: a count of them, or which.
+
+    Raises:
+        ValueError: they are not whole numbers from 0 to 2³² − 1, which is what `jax.random.key` takes without 64-bit types.
+    """
+    if isinstance(seeds, numbers.Integral) or (np.ndim(seeds) == 0 and np.asarray(seeds).dtype.kind in "iu"):
+        seeds = range(int(np.asarray(seeds)))
+    values = np.asarray(seeds)
+    if values.size == 0:
+        raise ValueError("grid: seeds must have one leading axis that is not empty; for one value write a list of one")
+    if values.dtype.kind not in "iu" or values.ndim != 1 or values.min() < 0 or values.max() > LARGEST_SEED:
+        raise ValueError(
+            f"sweep: seeds must be whole numbers from 0 on, up to {LARGEST_SEED} (32 bits), got {seeds!r}; "
+            "pass seeds=5 or seeds=[0, 3]"
+        )
+    # The dtype that an axis of such numbers has elsewhere, where it can hold them.
+    return np.asarray(jnp.asarray(values)) if values.max() < 2**31 else values.astype(np.uint32)

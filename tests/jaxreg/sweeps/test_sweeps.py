@@ -2,14 +2,7 @@
 
 import errno
 import os
-import random
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +10,8 @@ import numpy as np
 import pytest
 
 import jaxreg
-from jaxreg import _chunks, _engine
+from jaxreg._sweep import engine, programs, store
 
-SLOW = Path(__file__).with_name("killed_sweep.py")
 STRENGTHS = np.array([0.0, 0.5, 1.0], np.float32)
 
 
@@ -77,8 +69,23 @@ def test_the_fit_is_traced_once():
 
     sweep(fit=counted, devices=2, chunk=1)
     assert len(traces) == 1
-    sweep(fit=counted, devices=2, chunk=1, seeds=[7, 8, 9], data=np.ones(4, np.float32))
-    assert len(traces) == 1
+
+
+def test_the_same_computation_is_compiled_once(monkeypatch):
+    compiled = []
+    remember = engine.remember
+    monkeypatch.setattr(engine, "remember", lambda key, make: remember(key, lambda: compiled.append(key) or make()))
+    table = jnp.arange(20000.0)  # large enough to become an argument
+
+    def fit_with(table):
+        return lambda key, hyperparams, data: fit(key, hyperparams, data)["value"] * table[7] + 0.123
+
+    first = sweep(fit=fit_with(table), seeds=3)
+    again = sweep(fit=fit_with(table + 1), seeds=[7, 8, 9, 10], data=np.ones(4, np.float32))
+    assert len(compiled) == 1
+    assert first.outputs.shape == (3, 3)
+    alone = fit(jax.random.key(8), {"penalty": jaxreg.L1(STRENGTHS[1])}, np.ones(4, np.float32))
+    np.testing.assert_allclose(again.outputs[1, 1], alone["value"] * 8.0 + 0.123, rtol=1e-5)
 
 
 def test_keys_seeds_and_an_axis_of_seeds():
@@ -181,11 +188,9 @@ def constant(number):
 
 
 CHANGES = {
-    "hyperparams": {"hyperparams": jaxreg.grid(penalty=jaxreg.L1(STRENGTHS + 1))},
-    "seeds": {"seeds": [0, 1, 7]},
     "data": {"data": np.arange(1.0, 5.0, dtype=np.float32)},
     "program": {"fit": lambda key, hyperparams, data: jax.tree.map(jnp.sin, fit(key, hyperparams, data))},
-    "layout": {"devices": 1},
+    "layout": {"chunk": 2},
 }
 
 
@@ -193,11 +198,10 @@ CHANGES = {
 def test_changed_inputs_are_refused_and_named(tmp_path, name):
     sweep(folder=tmp_path, devices=2, chunk=1)
     with pytest.raises(
-        jaxreg.SweepMismatchError, match=rf"holds the chunks of another sweep \(.*{name}: .* then, .* now"
+        jaxreg.SweepMismatchError, match=rf"holds the chunks of another sweep \({name}: [^;]*\); give"
     ) as told:
         sweep(**{"folder": tmp_path, "devices": 2, "chunk": 1} | CHANGES[name])
-    if name in ("hyperparams", "seeds", "data"):
-        assert "program" not in str(told.value)
+    assert "seed" not in str(told.value)
     assert len(list(tmp_path.glob("chunk-*"))) == 5
 
 
@@ -215,23 +219,23 @@ def test_another_version_of_jax_and_a_broken_manifest_are_refused(tmp_path, monk
         with pytest.raises(jaxreg.SweepMismatchError, match=r"jax: .* then, 0\.0\.1 now"):
             sweep(folder=tmp_path)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(jaxreg.SweepMismatchError, match="not there then"):
+    with pytest.raises(jaxreg.SweepMismatchError, match="is damaged or was not written by a sweep"):
         sweep(folder=tmp_path)
 
 
 def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
-    write, written = _chunks.write_whole, []
+    write, written = store.write_whole, []
 
-    def full_after_three(path, content):
+    def full_after_three(path, content, **options):
         if len(written) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(path, content)
+        write(path, content, **options)
         written.append(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_chunks, "write_whole", full_after_three)
+        patch.setattr(store, "write_whole", full_after_three)
         with pytest.raises(
-            OSError, match="chunk 2 could not be written .No space left on device.; the chunks before it are kept"
+            OSError, match="a chunk of 2 runs could not be written .No space left on device.; the chunks before it are kept"
         ):
             sweep(folder=tmp_path, devices=2, chunk=1)
     assert len(list(tmp_path.glob("chunk-*"))) == 2
@@ -245,10 +249,10 @@ def test_a_place_that_is_no_folder(tmp_path):
 
 
 def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
-    def forbidden(path, content):
+    def forbidden(path, content, **_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(_chunks, "write_whole", forbidden)
+    monkeypatch.setattr(store, "write_whole", forbidden)
     with pytest.raises(PermissionError, match=r"sweep: folder cannot be written \(Permission denied\)"):
         sweep(folder=tmp_path / "new")
 
@@ -287,7 +291,7 @@ def test_bad_grids(name):
     [(100, 10, 15, 64, 19), (100, 10, 15, 8, 8), (5, 10, 15, 8, 1), (100, 10, 10, 64, 64), (100, 10, 9, 7, 7)],
 )
 def test_as_many_runs_as_fit_the_memory(budget, one, two, most, count):
-    assert _engine.runs_within(budget, one, two, most) == count
+    assert engine.runs_within(budget, one, two, most) == count
 
 
 def test_memory_is_read_from_the_compiled_program():
@@ -297,89 +301,11 @@ def test_memory_is_read_from_the_compiled_program():
         def memory_stats(self):
             return {"bytes_limit": 10**9}
 
-    traces = []
-
     def hungry(run, data):
-        traces.append(run)
         return jnp.sum(jnp.sort(jax.random.normal(jax.random.key(run), (1000, 1000)), axis=0) @ data)
 
-    count = _engine.runs_that_fit(hungry, np.uint32(0), np.ones((1000, 1000), np.float32), Accelerator(), 10**6)
+    run, data = np.uint32(0), np.ones((1000, 1000), np.float32)
+    program = programs.trace(hungry, run, data)
+    count = engine.runs_that_fit(program, [run], [data], Accelerator(), 10**6)
     assert 20 < count < 200  # a run needs two or more arrays of 4 MB, of 800 MB
-    assert len(traces) == 2
-    assert count == _engine.runs_that_fit(hungry, np.uint32(1), np.zeros((1000, 1000), np.float32), Accelerator(), 10**6)
-    assert len(traces) == 2
-    assert _engine.runs_that_fit(hungry, np.uint32(0), np.ones((1000, 1000), np.float32), jax.devices()[0], 99) == 1
-
-
-def slow_sweep(folder, result, *distributed):
-    command = [sys.executable, str(SLOW), str(folder), str(result), *map(str, distributed)]
-    environment = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    result = tmp_path_factory.mktemp("undisturbed") / "result.npz"
-    process = slow_sweep("none", result)
-    said, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert "25 runs (penalty 5 × seed 5), none diverged" in said
-    return dict(np.load(result))
-
-
-def assert_result(result, undisturbed):
-    with np.load(result) as found:
-        for name, values in undisturbed.items():
-            np.testing.assert_array_equal(found[name], values)
-
-
-def test_killed_at_ten_moments_it_ends_as_if_undisturbed(tmp_path, undisturbed):
-    moments = random.Random(0)
-    folder, result = tmp_path / "chunks", tmp_path / "result.npz"
-    finished = []
-    for _ in range(10):
-        process = slow_sweep(folder, result)
-        assert process.stdout.readline() == "started\n"
-        time.sleep(moments.uniform(0.0, 1.5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        finished.append(len(list(folder.glob("chunk-*"))) if folder.exists() else 0)
-    assert finished == sorted(finished)
-    assert finished[-1] > 0
-    process = slow_sweep(folder, result)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert_result(result, undisturbed)
-
-
-def test_ctrl_c_saves_the_chunk_and_says_how_to_go_on(tmp_path, undisturbed):
-    folder, result = tmp_path / "chunks", tmp_path / "result.npz"
-    process = slow_sweep(folder, result)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("chunk-*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "KeyboardInterrupt: stopped after " in err
-    assert f"they are kept in {folder}, and the same call goes on from there" in err
-    done = len(list(folder.glob("chunk-*")))
-    assert 1 <= done < 13
-    process = slow_sweep(folder, result)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert_result(result, undisturbed)
-
-
-def test_two_processes_give_the_numbers_of_one(tmp_path, undisturbed):
-    for folder in ("none", tmp_path / "chunks", tmp_path / "chunks"):  # the third time, from the chunks
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        result = tmp_path / "result.npz"
-        both = [slow_sweep(folder, result, 2, process, port) for process in (0, 1)]
-        for process in both:
-            said, err = process.communicate(timeout=180)
-            assert process.returncode == 0, err
-            assert "25 runs (penalty 5 × seed 5), none diverged" in said
-        assert_result(result, undisturbed)
+    assert engine.runs_that_fit(program, [run], [data], jax.devices()[0], 99) == 1

@@ -1,0 +1,174 @@
+"""One compiled program for any number of runs: how runs are spread over devices, and how many a device takes at once.
+
+Each device of the mesh has a buffer for `chunk` runs and a count of those that are in it; it loops over just these, so that
+a part-filled chunk costs what it holds and the program depends neither on the grid's size nor on the devices' number. CPU
+cores take one run after another, which was measured faster than `vmap` there. Accelerators take as many at once as fit, by
+the compiled program's own account of its memory. Under `jax.distributed` the mesh spans every process.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxreg._sweep.programs import Program, remember
+
+CPU_RUNS_PER_CHUNK = 8
+MEMORY_SHARE = 0.8
+"""The share of a device's memory that runs may fill; the rest is the allocator's and the compiler's."""
+
+
+def mesh_of(devices: int | None) -> Mesh:
+    """The first `devices` devices of JAX's default backend as a mesh; None takes them all, of every process.
+
+    Raises:
+        ValueError: more were asked for than there are, or fewer under `jax.distributed`.
+    """
+    found = jax.devices()
+    if devices is not None and not 1 <= devices <= len(found):
+        raise ValueError(
+            f"sweep: devices must be 1 to {len(found)}, the {found[0].platform} devices that JAX sees, got {devices}; "
+            'for more on a CPU set jax.config.update("jax_num_cpu_devices", n) before anything else'
+        )
+    if devices is not None and jax.process_count() > 1 and devices != len(found):
+        raise ValueError(f"sweep: with several processes all {len(found)} devices must be used, got devices={devices}")
+    return Mesh(np.array(found[:devices]), ("runs",), axis_types=(AxisType.Auto,))
+
+
+def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, example: tuple[Any, Any, Any]) -> Any:
+    """The compiled program that fits one chunk; the same one for the same content, so that it compiles once.
+
+    Args:
+        program: the traced fit. mesh: of the devices.
+        capacity: runs that a device's buffer holds, a multiple of `at_once`. at_once: runs that a device takes together.
+        example: counts (devices,), runs (devices · capacity, …) and what all share, placed on the mesh.
+    """
+
+    def share(count: Any, runs: Any, shared: Any) -> list[Any]:
+        def batch(number: Any, filled: list[Any]) -> list[Any]:
+            start = number * at_once
+            picked = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, at_once), runs)
+            if at_once > 1:
+                results = jax.vmap(program.one, (0, None))(picked, shared)
+            else:
+                single = program.one(jax.tree.map(lambda leaf: leaf[0], picked), shared)
+                results = [leaf[None] for leaf in single]
+            return [
+                jax.lax.dynamic_update_slice_in_dim(into, leaf, start, 0) for into, leaf in zip(filled, results, strict=True)
+            ]
+
+        empty = [jnp.zeros((capacity, *leaf.shape), leaf.dtype) for leaf in program.outputs]
+        return jax.lax.fori_loop(0, (count[0] + at_once - 1) // at_once, batch, empty)
+
+    def build() -> Any:
+        spread = jax.shard_map(share, mesh=mesh, in_specs=(P("runs"), P("runs"), P()), out_specs=P("runs"), check_vma=False)
+        over_runs, everywhere = NamedSharding(mesh, P("runs")), NamedSharding(mesh, P())
+        jitted = jax.jit(spread, in_shardings=(over_runs, over_runs, everywhere), out_shardings=over_runs)
+        return jitted.lower(*example).compile()
+
+    key = ("chunk", program.content, tuple(device.id for device in mesh.devices.flat), capacity, at_once)
+    return remember(key, build) if program.kept else build()
+
+
+class ChunkRunner:
+    """A compiled program with the inputs of all runs; called with the numbers of a chunk's runs, it computes them.
+
+    Args:
+        program: the traced fit. mesh: of the devices. layout: runs `at_once` and runs a `chunk` on each device.
+        runs: every run's arguments, leaves (runs, …). shared: the base key's data and the user's data.
+    """
+
+    def __init__(self, program: Program, mesh: Mesh, layout: dict[str, Any], runs: Any, shared: tuple[Any, Any]):
+        self.mesh, self.runs = mesh, jax.tree.leaves(runs)
+        self.size: int = layout["chunk"] * mesh.size
+        at_once = layout["at_once"]
+        self.capacity = -(-layout["chunk"] // at_once) * at_once
+        self.shared = place([*jax.tree.leaves(shared), *program.captured], mesh, P())
+        example = self.inputs(np.zeros(1, int), spread_evenly(0, mesh.size))
+        self.compiled = compile_chunk(program, mesh, self.capacity, at_once, example)
+
+    def inputs(self, picked: np.ndarray, counts: np.ndarray) -> tuple[Any, Any, Any]:
+        """The program's arguments, placed on the mesh."""
+        runs = take(self.runs, fill_buffers(picked, counts, self.capacity))
+        return (*place((counts, runs), self.mesh, P("runs")), self.shared)
+
+    def rows_by_process(self, count: int) -> list[int]:
+        """How many of a chunk's runs the devices of each process take."""
+        rows = [0] * jax.process_count()
+        for device, share in zip(self.mesh.devices.flat, spread_evenly(count, self.mesh.size), strict=True):
+            rows[device.process_index] += int(share)
+        return rows
+
+    def __call__(self, picked: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """The rows of a chunk that this process's devices computed, leaf by leaf, and their places in it."""
+        counts = spread_evenly(len(picked), self.mesh.size)
+        return local_rows(self.compiled(*self.inputs(picked, counts)), self.mesh, counts)
+
+
+def runs_that_fit(program: Program, run: Any, shared: list[Any], device: jax.Device, most: int) -> int:
+    """How many runs a device can take at once: 1 on a CPU core, else what its memory holds.
+
+    Programs for one and for two runs are compiled and asked for their memory; what the second adds is what a run costs.
+    """
+    limit = (device.memory_stats() or {}).get("bytes_limit") if device.platform != "cpu" else None
+    if limit is None:
+        return 1
+
+    def needed(count: int) -> int:
+        runs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *np.shape(leaf)), np.asarray(leaf).dtype), run)
+        memory: Any = jax.jit(jax.vmap(program.one, (0, None))).lower(runs, shared).compile().memory_analysis()
+        return memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
+
+    one, two = (remember(("memory", program.content, count), functools.partial(needed, count)) for count in (1, 2))
+    return runs_within(int(MEMORY_SHARE * limit), one, two, most)
+
+
+def runs_within(budget: int, one: int, two: int, most: int) -> int:
+    """The largest count, 1 to `most`, whose memory stays in the budget when each run adds what the second did."""
+    each = max(two - one, 1)
+    return max(1, min(most, 1 + (budget - one) // each))
+
+
+def place(tree: Any, mesh: Mesh, spec: P) -> Any:
+    """Host arrays as global arrays on the mesh; every process holds the whole of them."""
+    sharding = NamedSharding(mesh, spec)
+
+    def put(leaf: Any) -> jax.Array:
+        array = np.asarray(leaf)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return jax.tree.map(put, tree)
+
+
+def spread_evenly(count: int, devices: int) -> np.ndarray:
+    """How many of `count` runs each device takes."""
+    base, extra = divmod(count, devices)
+    return base + (np.arange(devices) < extra).astype(np.int32)
+
+
+def fill_buffers(picked: np.ndarray, counts: np.ndarray, capacity: int) -> np.ndarray:
+    """Which run is in each place of the devices' buffers; places that are not looped over repeat the last run."""
+    starts = np.cumsum(counts) - counts
+    places = starts[:, None] + np.arange(capacity)
+    return picked[np.minimum(places, len(picked) - 1)].ravel()
+
+
+def local_rows(results: list[jax.Array], mesh: Mesh, counts: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Waits for a chunk: the rows of this process's devices, leaf by leaf, and their places among all rows of the chunk."""
+    order = {device: number for number, device in enumerate(mesh.devices.flat)}
+    starts = np.cumsum(counts) - counts
+    mine = sorted(order[shard.device] for shard in results[0].addressable_shards)
+    leaves = []
+    for leaf in results:
+        shards = {order[shard.device]: shard.data for shard in leaf.addressable_shards}
+        leaves.append(np.concatenate([np.asarray(shards[number])[: counts[number]] for number in mine]))
+    return leaves, np.concatenate([starts[number] + np.arange(counts[number]) for number in mine])
+
+
+def take(tree: Any, picked: Any) -> Any:
+    """The picked entries along the leading axis of every leaf."""
+    return jax.tree.map(functools.partial(np.take, indices=picked, axis=0), tree)

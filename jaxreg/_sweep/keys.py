@@ -1,0 +1,31 @@
+"""Typed PRNG keys as plain arrays: NumPy, files and collectives know only those."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Kinds = tuple[Any, ...]
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is an array of typed keys, or a tracer of one."""
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def unwrap(tree: Any) -> tuple[Any, Kinds]:
+    """The tree with the data of its keys in their place, and for each leaf the kind of key; None for any other array."""
+    leaves, structure = jax.tree.flatten(tree)
+    kinds = tuple(jax.random.key_impl(leaf) if is_key(leaf) else None for leaf in leaves)
+    plain = [leaf if kind is None else jax.random.key_data(leaf) for leaf, kind in zip(leaves, kinds, strict=True)]
+    return jax.tree.unflatten(structure, plain), kinds
+
+
+def wrap(tree: Any, kinds: Kinds) -> Any:
+    """The inverse of `unwrap`; leaves may have gained or lost leading axes in between."""
+    leaves, structure = jax.tree.flatten(tree)
+    typed = [
+        leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in zip(leaves, kinds, strict=True)
+    ]
+    return jax.tree.unflatten(structure, typed)

@@ -1,0 +1,127 @@
+"""What a sweep has to do: every run's arguments and id, and the fit as a program."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxreg._sweep import keys
+from jaxreg._sweep.grids import Grid, as_axis, as_seeds
+from jaxreg._sweep.programs import Program, digest, trace
+from jaxreg._sweep.store import FORMAT, ID_BYTES, Identity
+
+Fit = Callable[[jax.Array, Any, Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A sweep's inputs, checked and traced.
+
+    Attributes:
+        axes: the grid, with its seeds.
+        runs: every run's number, seed and values; NumPy arrays with one entry a run.
+        shared: the base key's data and the user's data, NumPy arrays.
+        program: the traced fit.
+        ids: (runs, ID_BYTES), a hash of what makes each run differ from the others.
+        identity: what the results depend on besides, without the layout.
+    """
+
+    axes: Grid
+    runs: Any
+    shared: tuple[Any, Any]
+    program: Program
+    ids: np.ndarray
+    identity: Identity
+
+
+def prepare(
+    fit: Fit, hyperparams: Any, data: Any, seeds: int | Sequence[int] | None, key: jax.Array | None, counts: dict[str, Any]
+) -> Plan:
+    """Checks a sweep's inputs and traces its fit.
+
+    Raises:
+        ValueError: a count below 1, seeds that are not seeds or come together with a key, a fit without results.
+    """
+    check_counts(counts)
+    axes, seeded = with_seeds(hyperparams, seeds, key)
+    key = jax.random.key(0) if key is None else key
+    table = axes.runs()
+    values, value_kinds = keys.unwrap(without_seeds(table, hyperparams, seeds))
+    values = jax.tree.map(np.asarray, values)
+    numbers = np.arange(axes.size, dtype=np.uint32)
+    runs = (numbers, table["seed"].astype(np.uint32) if seeded else numbers, values)
+    plain, data_kinds = keys.unwrap(data)
+    shared = (np.asarray(jax.random.key_data(key)), jax.tree.map(np.asarray, plain))
+
+    one = run_of(fit, None if seeded else jax.random.key_impl(key), value_kinds, data_kinds)
+    program = trace(one, jax.tree.map(lambda leaf: leaf[0], runs), shared)
+    identity = {
+        "format": FORMAT,
+        "program": program.identity,
+        "data": digest(data),
+        "jax": jax.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
+    }
+    differing = (runs[1], values) if seeded else (numbers, np.broadcast_to(shared[0], (axes.size, *shared[0].shape)), values)
+    return Plan(axes, runs, shared, program, ids_of(differing), identity)
+
+
+def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds) -> Callable[[Any, Any], Any]:
+    """The fit as a function of one run and of what all runs share.
+
+    Args:
+        fit: the user's. impl: the kind of key that is folded; None where every run has a seed.
+        value_kinds, data_kinds: for each leaf of hyperparameters and data, the kind of typed key, or None.
+    """
+
+    def one(run: Any, shared: Any) -> Any:
+        (number, seed, values), (base, data) = run, shared
+        values, data = keys.wrap(values, value_kinds), keys.wrap(data, data_kinds)
+        if impl is None:
+            return fit(jax.random.key(seed), values, data)
+        return fit(jax.random.fold_in(jax.random.wrap_key_data(base, impl=impl), number), values, data)
+
+    return one
+
+
+def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
+    """The grid with its axis of seeds, and whether it has one.
+
+    Raises:
+        ValueError: seeds together with a key or with an axis of that name, or seeds that are no whole numbers from 0 on.
+    """
+    axes = hyperparams.axes if isinstance(hyperparams, Grid) else {"run": as_axis("hyperparams", hyperparams)}
+    if seeds is not None:
+        if key is not None or "seed" in axes:
+            raise ValueError("sweep: expected one source of randomness, got seeds together with a key or an axis named seed")
+        axes = {**axes, "seed": as_seeds(seeds)}
+    elif "seed" in axes and key is not None:
+        raise ValueError("sweep: expected one source of randomness, got a key together with an axis named seed")
+    return Grid(axes), "seed" in axes
+
+
+def check_counts(counts: dict[str, Any]) -> None:
+    """Raises a ValueError for a count below 1."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"sweep: {name} must be at least 1, got {count}")
+
+
+def without_seeds(table: dict[str, Any], hyperparams: Any, seeds: Any) -> Any:
+    """What fit sees of each run: an axis that `seeds` added is no hyperparameter."""
+    if not isinstance(hyperparams, Grid):
+        return table["run"]
+    return {name: values for name, values in table.items() if name != "seed" or seeds is None}
+
+
+def ids_of(runs: Any) -> np.ndarray:
+    """An id for each entry of the leading axis: a hash of its bytes in every leaf."""
+    leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(runs)]
+    rows = [leaf.reshape(len(leaf), -1).view(np.uint8).reshape(len(leaf), -1) for leaf in leaves if leaf.size]
+    table = np.concatenate(rows, axis=1)
+    ids = b"".join(hashlib.blake2b(row.tobytes(), digest_size=ID_BYTES).digest() for row in table)
+    return np.frombuffer(ids, np.uint8).reshape(len(table), ID_BYTES)

@@ -1,0 +1,166 @@
+"""What a fit computes: traced anew for every sweep, identified by its content, and compiled once for each content.
+
+JAX caches a trace by the function's identity, so a global variable or an attribute that has changed since would go
+unnoticed. Every sweep therefore traces under a context of its own, which no earlier trace matches, and looks for a compiled
+program by the lowered text and by every constant. No function, closure or captured array is kept for that.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import jax
+import jax.extend.core
+import numpy as np
+
+from jaxreg._sweep import keys
+
+KEPT_PROGRAMS = 16
+EMBEDDED_BYTES = 2**20
+"""A program that carries larger constants within itself is compiled for one sweep and not kept."""
+HOISTED_BYTES = 2**16
+"""A captured array of this size becomes an argument: the text stays short and the compiled program does not hold it."""
+
+tracing_number: Any = jax.make_user_context(None)
+numbers = itertools.count(1)
+compiled: OrderedDict[Hashable, Any] = OrderedDict()
+lock = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A fit, traced.
+
+    Attributes:
+        one: from the leaves of one run's arguments, and the leaves of what all share with the captured arrays after them, to
+            the leaves of its outputs; evaluates the trace, never the fit.
+        captured: the large arrays that the fit closes over.
+        outputs: shapes and dtypes of the leaves.
+        structure: the outputs' tree.
+        kinds: for each output leaf, the kind of typed key, or None.
+        content: a hash of the computation and of the constants within it.
+        identity: a hash of that and of the captured arrays.
+        kept: whether a compiled form may serve a later sweep.
+    """
+
+    one: Callable[[list[Any], list[Any]], list[Any]]
+    captured: list[Any]
+    outputs: list[Any]
+    structure: Any
+    kinds: keys.Kinds
+    content: str
+    identity: str
+    kept: bool
+
+
+def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
+    """Traces a fit.
+
+    Args:
+        fit: from one run and what all share to a tree of arrays. run, shared: examples, as trees of NumPy arrays.
+
+    Raises:
+        ValueError: the fit returns no array.
+    """
+    found: dict[str, Any] = {}
+
+    def flat(run: Any, shared: Any) -> list[Any]:
+        plain, kinds = keys.unwrap(fit(run, shared))
+        leaves, structure = jax.tree.flatten(plain)
+        found.update(structure=structure, kinds=kinds)
+        return leaves
+
+    with tracing_number(next(numbers)):
+        closed, outputs = jax.make_jaxpr(flat, return_shape=True)(run, shared)
+    if not outputs:
+        raise ValueError("sweep: fit must return at least one array, got none")
+    large = [is_large(constant) for constant in closed.consts]
+    captured = [np.asarray(constant) for constant, hoisted in zip(closed.consts, large, strict=True) if hoisted]
+    small = [None if hoisted else constant for constant, hoisted in zip(closed.consts, large, strict=True)]
+
+    def one(run: list[Any], shared: list[Any]) -> list[Any]:
+        inputs, arguments = shared[: len(shared) - len(captured)], shared[len(shared) - len(captured) :]
+        remaining = iter(arguments)
+        constants = [next(remaining) if hoisted else value for value, hoisted in zip(small, large, strict=True)]
+        return jax.core.eval_jaxpr(closed.jaxpr, constants, *run, *inputs)
+
+    constants = [*constants_of(closed.jaxpr), *small]
+    embedded = sum(np.asarray(value).nbytes for value in constants if value is not None and not keys.is_key(value))
+    calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed.jaxpr))
+    # Without unused arguments the text would not say which of two arrays of one shape is used.
+    lowered = jax.jit(one, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
+    text = lowered.as_text()
+    content = digest((np.frombuffer(text.encode(), np.uint8), constants))
+    return Program(
+        one=one,
+        captured=captured,
+        outputs=list(outputs),
+        structure=found["structure"],
+        kinds=found["kinds"],
+        content=content,
+        identity=digest((np.frombuffer(content.encode(), np.uint8), captured)),
+        kept=not calls_host and embedded < EMBEDDED_BYTES,
+    )
+
+
+def is_large(constant: Any) -> bool:
+    """Whether a captured constant becomes an argument."""
+    return not keys.is_key(constant) and np.asarray(constant).nbytes >= HOISTED_BYTES
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Every equation, also of the jaxprs inside of loops, branches and calls."""
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield equation
+        for inner in inner_jaxprs(equation):
+            yield from equations(inner)
+
+
+def inner_jaxprs(equation: Any) -> Iterator[Any]:
+    """The jaxprs among an equation's parameters."""
+    for parameter in equation.params.values():
+        for value in parameter if isinstance(parameter, tuple | list) else [parameter]:
+            if isinstance(value, jax.extend.core.Jaxpr | jax.extend.core.ClosedJaxpr):
+                yield value
+
+
+def constants_of(jaxpr: Any) -> Iterator[Any]:
+    """Every constant within a jaxpr: literals, arrays among parameters, and what nested jaxprs close over."""
+    for equation in equations(jaxpr):
+        yield from (atom.val for atom in equation.invars if isinstance(atom, jax.extend.core.Literal))
+        yield from (value for value in equation.params.values() if isinstance(value, jax.Array | np.ndarray))
+        for inner in inner_jaxprs(equation):
+            yield from getattr(inner, "consts", ())
+
+
+def primitives_of(jaxpr: Any) -> Iterator[str]:
+    """The name of every equation's primitive."""
+    return (equation.primitive.name for equation in equations(jaxpr))
+
+
+def digest(tree: Any) -> str:
+    """A hash of a tree of arrays: structure, kinds of keys, dtypes, shapes and values."""
+    plain, kinds = keys.unwrap(tree)
+    hashed = hashlib.sha256(f"{jax.tree.structure(plain)}{[str(kind) for kind in kinds if kind is not None]}".encode())
+    for leaf in jax.tree.leaves(plain):
+        array = np.asarray(leaf)
+        hashed.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return hashed.hexdigest()[:32]
+
+
+def remember(key: Hashable, make: Callable[[], Any]) -> Any:
+    """What was made for a key before, or else what `make` returns; the most recently used ones are kept."""
+    with lock:
+        if key in compiled:
+            compiled.move_to_end(key)
+            return compiled[key]
+    made = make()
+    with lock:
+        compiled[key] = made
+        while len(compiled) > KEPT_PROGRAMS:
+            compiled.popitem(last=False)
+    return made

@@ -1,0 +1,241 @@
+"""Finished chunks of a sweep on disk: whole or not there, checked when they are read, and tied to what made them.
+
+A folder holds `manifest.json`, which says what the sweep is, and one file a chunk: a SHA-256 of the sweep's identity and of
+the rest of the file, then the ids of its runs and their results as NumPy's npz. A chunk is named after its runs. Every file
+is written beside its place, flushed to the disk and renamed, so that a kill at any moment leaves chunks that are whole and
+at most a temporary file that is never read. Two processes that run the same sweep in one folder write the same files.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+DIGEST_BYTES = 32
+ID_BYTES = 16
+
+Identity = dict[str, Any]
+"""What a sweep is: format, program, data, versions and layout, as JSON holds it."""
+
+
+class SweepMismatchError(ValueError):
+    """A folder holds the chunks of another sweep, or of another version."""
+
+
+def folder_of(folder: str | os.PathLike[str]) -> Path:
+    """The folder as a path, `~` expanded.
+
+    Raises:
+        ValueError: an empty name.
+    """
+    name = os.fspath(folder)
+    if not name:
+        raise ValueError('sweep: expected the name of a folder, got ""; pass None to keep nothing, or "."')
+    return Path(name).expanduser()
+
+
+def read_manifest(folder: Path) -> Identity | None:
+    """The identity that a folder was begun with; None where there is none.
+
+    Raises:
+        SweepMismatchError: the manifest is of an earlier format or not a sweep's.
+        OSError: it cannot be read.
+    """
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        what = f"sweep: {MANIFEST} in the folder cannot be read ({error.strerror}); give it another folder"
+        raise OSError(error.errno, what, str(folder)) from error
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and found.get("format") == FORMAT and isinstance(found.get("layout"), dict):
+        return found
+    if isinstance(found, dict) and {"program", "hyperparams", "seeds", "layout"} <= set(found):
+        raise SweepMismatchError(
+            f"sweep: {folder} was begun by an earlier version of jaxreg, whose chunks this one cannot use; "
+            "give it another folder, or delete this one to begin anew"
+        )
+    raise SweepMismatchError(
+        f"sweep: {folder / MANIFEST} is damaged or was not written by a sweep; "
+        "give it another folder, or delete this file if nothing else needs it"
+    )
+
+
+def check_identity(folder: Path, found: Identity, identity: Identity) -> None:
+    """Raises a SweepMismatchError that names what differs."""
+    differing = [name for name in identity if identity[name] != found.get(name)]
+    if differing:
+        words = "; ".join(difference(name, found.get(name), identity[name]) for name in differing)
+        raise SweepMismatchError(
+            f"sweep: {folder} holds the chunks of another sweep ({words}); "
+            "give it another folder, or delete this one to begin anew"
+        )
+
+
+def difference(name: str, then: Any, now: Any) -> str:
+    """What differs, in words."""
+    if name == "program":
+        return "program: fit computes something else, or its arguments have other shapes or dtypes"
+    if name == "data":
+        return "data: other values, shapes or dtypes"
+    if name == "layout":
+        then = then if isinstance(then, dict) else {}
+        changed = [key for key in now if now[key] != then.get(key)]
+        return "layout: " + ", ".join(f"{key} {then.get(key)} then, {now[key]} now" for key in changed)
+    return f"{name}: {then} then, {now} now"
+
+
+class Chunks:
+    """The chunks of one sweep in one folder.
+
+    Args:
+        folder: made if it is not there.
+        identity: what the sweep is; a folder begun with another identity is refused.
+
+    Raises:
+        SweepMismatchError: the folder was begun by something else; the message names what differs.
+        OSError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path, identity: Identity):
+        self.folder = folder
+        self.key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
+        content = (json.dumps(identity, indent=2) + "\n").encode()
+        if (found := read_manifest(folder)) is None:
+            try:
+                make_folder(folder)
+                write_whole(folder / MANIFEST, content, exclusive=True)
+            except FileExistsError as error:
+                if (found := read_manifest(folder)) is None:
+                    raise unwritable(folder, error) from error
+            except OSError as error:
+                raise unwritable(folder, error) from error
+        if found is not None:
+            check_identity(folder, found, identity)
+
+    def save(self, ids: np.ndarray, arrays: list[np.ndarray]) -> None:
+        """Puts a chunk on disk; it is there, whole, when this returns.
+
+        Args:
+            ids: of its runs, (runs, ID_BYTES). arrays: the leaves of their results, (runs, …).
+        """
+        buffer = io.BytesIO()
+        named: dict[str, Any] = {f"leaf_{index}": as_rows(array) for index, array in enumerate(arrays)}
+        np.savez(buffer, ids=ids, **named)
+        payload = buffer.getvalue()
+        path = self.folder / f"chunk-{hashlib.sha256(self.key + ids.tobytes()).hexdigest()[:16]}.npz.sum"
+        try:
+            write_whole(path, self.checksum(payload) + payload)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); the chunks before it are kept, "
+                "and the same call goes on from there once that is mended",
+                str(self.folder),
+            ) from error
+
+    def load(self, like: list[Any]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """The ids and results of every chunk of this sweep; files that are damaged or of another sweep are passed over.
+
+        Args:
+            like: what has `shape` and `dtype` as each leaf of one run has them.
+        """
+        for path in sorted(self.folder.glob("chunk-*.npz.sum")):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+            if self.checksum(payload) != digest:
+                continue
+            with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
+                ids = stored["ids"]
+                rows = [stored[f"leaf_{index}"] for index in range(len(like))]
+            yield (
+                ids,
+                [
+                    np.frombuffer(bits.tobytes(), leaf.dtype).reshape(len(ids), *leaf.shape)
+                    for bits, leaf in zip(rows, like, strict=True)
+                ],
+            )
+
+    def checksum(self, payload: bytes) -> bytes:
+        """Ties a chunk's content to the sweep."""
+        return hashlib.sha256(self.key + payload).digest()
+
+
+def as_rows(array: np.ndarray) -> np.ndarray:
+    """An array as bytes: npz knows no bfloat16 and its like."""
+    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+
+
+def unwritable(folder: Path, error: OSError) -> OSError:
+    """A folder's error with the likely fix."""
+    return OSError(error.errno, f"sweep: folder cannot be written ({error.strerror}); give it one that can", str(folder))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; each one's name is on the disk when this returns."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        flush_folder(place.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flushes the names in a folder to the disk, where the system can do that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes, *, exclusive: bool = False) -> None:
+    """Writes a file so that under its name it is never half there, and is on the disk before this returns.
+
+    Raises:
+        FileExistsError: exclusive, and there is such a file.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if exclusive:
+            link_exclusively(temporary, path, content)
+        else:
+            os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def link_exclusively(temporary: str, path: Path, content: bytes) -> None:
+    """Gives a written file its name, unless that is taken; a file system without links gets it written in place."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        with path.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
