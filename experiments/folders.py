@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -183,11 +184,17 @@ def check_replaceable(target: Path) -> None:
     """Refuses a place that cannot be replaced as a whole or holds something other than results, before any work is done.
 
     Raises:
-        SettingError: `target` is a file, the working directory or one above it, a mount point, or a folder with anything in
+        SettingError: `target` is a path in another encoding, a file, the working directory or one above it, a mount point, or a folder with anything in
             it that no results folder's own list names.
     """
     require(not target.exists() or target.is_dir(), "out", "a folder", f"the file {target}")
     real = target.resolve()
+    encoding = sys.getfilesystemencoding()
+    unreadable = os.fsencode(real) != str(real).encode(encoding, "replace")
+    # The netCDF library takes no other path.
+    require(
+        not unreadable, "out", f"a path in the locale's encoding, {encoding} (LC_ALL=C.UTF-8 has every character)", target
+    )
     home = real == Path.cwd() or real in Path.cwd().parents or real.is_mount()
     require(not home, "out", "a folder that can be moved", f"{target}, the working directory, one above it or a mount point")
     foreign = sorted(path.name for path in real.iterdir() if path.name not in own_files(real)) if target.exists() else []

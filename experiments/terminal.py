@@ -27,7 +27,7 @@ def parse(kind: type, words: list[str], program: str, description: str, default:
     """
     if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
         # tyro decides by stdout alone. It reads this when it is imported.
-        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "0")
+        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     import tyro
 
     try:
