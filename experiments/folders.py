@@ -184,8 +184,8 @@ def check_replaceable(target: Path) -> None:
     """Refuses a place that cannot be replaced as a whole or holds something other than results, before any work is done.
 
     Raises:
-        SettingError: `target` is a path in another encoding, a file, the working directory or one above it, a mount point, or a folder with anything in
-            it that no results folder's own list names.
+        SettingError: `target` is a path in another encoding, a file, the working directory or one above it, a mount point,
+            or a folder with anything in it that no results folder's own list names.
     """
     require(not target.exists() or target.is_dir(), "out", "a folder", f"the file {target}")
     real = target.resolve()

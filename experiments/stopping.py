@@ -11,8 +11,10 @@ A second signal ends the process at once.
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -33,6 +35,13 @@ def listen() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
+    sys.unraisablehook = quiet
+
+
+def quiet(swallowed: Any) -> None:
+    """Prints an exception that a callback swallowed, but for the KeyboardInterrupt of `stop`, which `check` raises again."""
+    if not (state.signal is not None and issubclass(swallowed.exc_type, KeyboardInterrupt)):
+        sys.__unraisablehook__(swallowed)
 
 
 def stop(number: int, frame: FrameType | None) -> None:
