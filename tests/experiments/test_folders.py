@@ -236,7 +236,7 @@ def test_a_signal_while_results_are_exchanged_acts_afterwards(tmp_path, monkeypa
         (folder / "table").write_text("1")
         monkeypatch.setattr(folders, "exchange", lambda *_: False)
         put = folders.Work.put
-        monkeypatch.setattr(folders.Work, "put", lambda *a: (stopping.stop(signal.SIGTERM, None), put(*a)))
+        monkeypatch.setattr(folders.Work, "put", lambda *a: (stopping.stop(signal.SIGINT, None), put(*a)))
     assert (tmp_path / "results" / "table").read_text() == "1"
     assert "new results are in" in caught.value.__notes__[0]
-    assert stopping.exit_status() == 143
+    assert stopping.exit_status() == 130
