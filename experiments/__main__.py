@@ -9,60 +9,82 @@
     python -m experiments bench lasso     one λ, one answer: every optimizer against scikit-learn's lasso
     python -m experiments bench sweep     the sweep beside a Flax loop and PyTorch, and how it scales
 
-A wrong setting is told in one line; an interruption leaves earlier results as they were.
+Messages about mistakes and interruptions go to stderr. The exit status is 0, 1 for a failure, 2 for a wrong setting,
+and 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import os
-import signal
 import sys
-from collections.abc import Callable
 
-from rich.console import Console
-
-import jaxreg
-from experiments.commands import bench, claims, images, report, study
-from experiments.config import SettingError
-from experiments.terminal import INTERRUPTED, remember_interrupt
-
-COMMANDS: dict[str, Callable[[list[str], Console], None]] = {
-    "bench": bench.run,
-    "report": report.run,
-    "images": images.run,
-    **claims.COMMANDS,
-}
+from experiments import output, stopping
 
 
 def main(words: list[str]) -> int:
-    """Runs one command; returns its exit status: 0, 1 for a failure, 2 for a wrong setting, 130 when interrupted."""
+    """Runs one command; returns its exit status."""
+    stopping.listen()
+    try:
+        status = dispatch(words)
+        stopping.check()
+    except KeyboardInterrupt as interrupt:
+        say("; ".join(["interrupted", *notes(interrupt)]))
+        return stopping.exit_status()
+    except Exception as error:
+        # Code that is interrupted may turn the KeyboardInterrupt into an exception of its own, as imports do.
+        if stopping.state.signal is None:
+            raise
+        say("; ".join(["interrupted", *notes(error)]))
+        return stopping.exit_status()
+    return status
+
+
+def dispatch(words: list[str]) -> int:
+    """Runs the command that the words name; what a user can mend is one line on stderr."""
+    # Only now, as JAX takes seconds to import, in which Ctrl-C should be handled already.
+    from rich.console import Console
+
+    import jaxreg
+    from experiments.commands import bench, claims, images, report, study
+    from experiments.config import SettingError
+
+    commands = {"bench": bench.run, "report": report.run, "images": images.run, **claims.COMMANDS}
     console = Console()
     try:
-        signal.signal(signal.SIGINT, remember_interrupt)
         if not words or words[0].startswith("-"):
             study.run(words, console)
-        elif words[0] in COMMANDS:
-            COMMANDS[words[0]](words[1:], console)
+        elif words[0] in commands:
+            commands[words[0]](words[1:], console)
         else:
-            raise SettingError(f"unknown command {words[0]!r}: expected none, or {', '.join(COMMANDS)}; see --help")
+            expected = f"expected none, or {', '.join(commands)}"
+            raise SettingError(f"unknown command {words[0]!r}: {expected}; see python -m experiments --help")
     except (SettingError, jaxreg.SweepMismatchError) as error:
-        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        say(f"error: {error}")
         return 2
     except OSError as error:
-        console.print(
-            f"error: results could not be written: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        place = f": {error.filename}" if error.filename else ""
+        say("; ".join([f"error: {error.strerror or error}{place}", *notes(error)]))
         return 1
-    except KeyboardInterrupt as interrupt:
-        told = str(interrupt) or "nothing new was kept"
-        console.print(f"interrupted: {told}; earlier results are as they were", markup=False, soft_wrap=True)
-        return INTERRUPTED
     return 0
 
 
+def notes(error: BaseException) -> list[str]:
+    """What was added to an exception: what is kept on disk."""
+    return getattr(error, "__notes__", [])
+
+
+def say(message: str) -> None:
+    """Prints a line to stderr, in red on a terminal with colours."""
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    print(f"\x1b[31m{message}\x1b[0m" if coloured else message, file=sys.stderr)
+
+
 if __name__ == "__main__":
-    exit_status = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if exit_status == INTERRUPTED:
+    output.protect()
+    try:
+        exit_status = main(sys.argv[1:])
+    except SystemExit as leaving:
+        exit_status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    exit_status = output.finish(exit_status)
+    if stopping.state.signal is not None or exit_status == 130:
         # A chunk may still be computing, and JAX crashes when the interpreter is torn down under it.
         os._exit(exit_status)
     sys.exit(exit_status)

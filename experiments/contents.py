@@ -118,7 +118,7 @@ def player_of(path: Path) -> xr.Dataset | None:
 def entries(folder: Path, command: str, names: tuple[str, ...]) -> list[Entry]:
     """The claims of a folder: those that its command makes, in their order and whether there or not, then any others."""
     there = sorted(path.parent.name for path in folder.glob("*/claim.json"))
-    # A name with a leading dot is that of a folder which a command is still writing.
+    # A hidden folder holds what a command has not finished.
     others = [name for name in there if name not in names and not name.startswith(".")]
     return [entry(folder / name, command + shlex.quote(name)) for name in [*names, *others]]
 

@@ -13,7 +13,8 @@ import xarray as xr
 from PIL import Image
 
 from experiments.contents import FIGURES, GROUPS, MAIN
-from experiments.records import load_claims, write_whole
+from experiments.disk import write_whole
+from experiments.records import load_claims
 from experiments.verdicts import mean_and_error
 
 COLOURS = 96
@@ -28,7 +29,6 @@ def build(results: Path, folder: Path) -> list[str]:
     Returns:
         The names of the figures.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     parts = [*main_figures(results / "l1-l2", folder)]
     for group, (_, order) in GROUPS.items():
         claims = sorted(load_claims(results / group), key=lambda one: (*order, one["name"]).index(one["name"]))
@@ -125,4 +125,4 @@ def lighten(source: Path, target: Path) -> None:
     packed = io.BytesIO()
     with Image.open(source) as image:
         image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
-    target.write_bytes(packed.getvalue())
+    write_whole(target, packed.getvalue())

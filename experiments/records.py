@@ -1,14 +1,12 @@
-"""Results on disk: a folder that appears whole or not at all, and files that carry what made them."""
+"""Results on disk: records, claims and tables that carry what made them."""
 
 import contextlib
 import dataclasses
+import errno
+import hashlib
 import importlib.metadata
 import json
-import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,12 @@ import jax
 import xarray as xr
 from matplotlib.figure import Figure
 
-from experiments.config import require
+from experiments.disk import whole, write_whole
 from experiments.verdicts import Claim
 
 PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scipy", "scikit-learn", "xarray", "matplotlib", "torch")
-MARKER = "records.json"
-"""The file by which a results folder is known as one, and may be replaced."""
+NOT_RESULTS = {"out", "cache", "devices", "quick"}
+"""Settings that no number depends on, but for how many devices there are in the end."""
 
 
 def provenance(config: Any, command: str, seconds: float) -> dict[str, Any]:
@@ -44,6 +42,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+def settings_name(name: str, settings: Any, devices: int) -> str:
+    """A name for a sweep's chunks that only the same settings, devices and versions have.
+
+    Args:
+        name: of the sweep. settings: a dataclass, of which `NOT_RESULTS` are left out. devices: how many are used.
+    """
+    values = {field: value for field, value in vars(settings).items() if field not in NOT_RESULTS}
+    determining = repr((values, devices, versions()))
+    return f"{name}-{hashlib.sha256(determining.encode()).hexdigest()[:12]}"
+
+
 def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> None:
     """Writes compressed netCDF with its provenance as the attribute `made_by` (JSON)."""
     packed = {
@@ -52,21 +61,31 @@ def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> No
     attributed = dataset.assign_attrs(made_by=json.dumps(made_by, default=str))
     # Booleans have no type of their own in netCDF.
     plain = attributed.map(lambda variable: variable.astype("int8") if variable.dtype == bool else variable)
-    plain.assign_attrs(attributed.attrs).to_netcdf(path, engine="netcdf4", encoding=packed)
+    with whole(path) as temporary:
+        try:
+            plain.assign_attrs(attributed.attrs).to_netcdf(temporary, engine="netcdf4", encoding=packed)
+        except RuntimeError as error:  # what the netCDF library raises where a disk is full
+            raise OSError(errno.EIO, str(error), str(path)) from error
+
+
+def save_figure(figure: Figure, stem: Path) -> None:
+    """Writes a figure as PNG and SVG; `stem` is the path without its ending."""
+    for ending in ("png", "svg"):
+        with whole(stem.with_name(f"{stem.name}.{ending}")) as temporary:
+            figure.savefig(temporary)
 
 
 def save_claim(claim: Claim, figure: Figure, folder: Path, made_by: dict[str, Any]) -> None:
     """Writes a claim (`claim.json`, with what made it) and its figure (`figure.png`, `figure.svg`) into a folder."""
     text = json.dumps({**claim.as_dict(), "made_by": made_by}, indent=2, default=str, ensure_ascii=False)
     write_whole(folder / "claim.json", text + "\n")
-    for ending in ("png", "svg"):
-        figure.savefig(folder / f"figure.{ending}")
+    save_figure(figure, folder / "figure")
 
 
 def load_claims(folder: Path) -> list[dict[str, Any]]:
     """Every claim whose folder lies in `folder`, as `save_claim` wrote it, and its folder under the key `folder`."""
     found = []
-    # A name with a leading dot is that of a folder which a command is still writing, or was killed over.
+    # A hidden folder holds what a command has not finished.
     for path in sorted(folder.glob("[!.]*/claim.json")):
         with contextlib.suppress(OSError, ValueError):
             found.append({**json.loads(path.read_text(encoding="utf-8")), "folder": path.parent})
@@ -100,78 +119,3 @@ def write_table(folder: Path, order: tuple[str, ...], command: str) -> None:
 def in_cell(text: str) -> str:
     """Text for a cell of a Markdown table: a bar would end it."""
     return text.replace("|", "\\|")
-
-
-def check_replaceable(target: Path) -> None:
-    """Refuses a place that cannot be replaced as a whole or holds something other than results, before any work is done.
-
-    Raises:
-        SettingError: `target` is a file, the working directory or one above it, a mount point, or a folder with anything in
-            it that no results folder's own list names.
-    """
-    require(not target.exists() or target.is_dir(), "out", "a folder", f"the file {target}")
-    real = target.resolve()
-    home = real == Path.cwd() or real in Path.cwd().parents or real.is_mount()
-    require(not home, "out", "a folder that can be moved", f"{target}, the working directory, one above it or a mount point")
-    foreign = sorted(path.name for path in real.iterdir() if path.name not in own_files(real)) if target.exists() else []
-    got = f"{target}, which holds other files ({', '.join(foreign[:3])})"
-    require(not foreign, "out", "an empty, a new or a results folder, as it is replaced", got)
-
-
-def own_files(folder: Path) -> set[str]:
-    """The files that a results folder says it was written with; none where it is no results folder."""
-    try:
-        files = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-    return set(files) if isinstance(files, list) else set()
-
-
-@contextlib.contextmanager
-def replacing(target: Path, made_by: Callable[[], dict[str, Any]]) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its place when the block ends well, and else vanishes.
-
-    What was there is moved aside first and deleted last, so that an interruption at any point leaves one whole folder.
-
-    Args:
-        target: the folder to replace. made_by: its provenance, asked for at the end and kept in it with a list of its files.
-    """
-    target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield folder
-        files = sorted([MARKER, *(path.name for path in folder.iterdir())])
-        write_whole(folder / MARKER, json.dumps({**made_by(), "files": files}, indent=2, default=str) + "\n")
-        folder.chmod(0o755)
-        if target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            try:
-                os.replace(target, aside)
-                try:
-                    os.replace(folder, target)
-                except BaseException:
-                    os.replace(aside, target)
-                    raise
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.replace(folder, target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def check_file(path: Path | None) -> None:
-    """Raises a SettingError where a file cannot be written because a folder has its name."""
-    require(path is None or not path.is_dir(), "out", "a file", f"the folder {path}")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file by way of a temporary one beside it, so that it is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

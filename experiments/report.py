@@ -1,12 +1,15 @@
 """Tables: records in, rows of text out."""
 
+import itertools
+import operator
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from rich.table import Table
 
+from experiments.disk import write_whole
+from experiments.sheet import Sheet
 from experiments.verdicts import mean_and_error
 
 COLUMNS = {
@@ -66,28 +69,13 @@ def rows_of(records: xr.Dataset) -> list[list[str]]:
     ]
 
 
-def summary_table(records: xr.Dataset) -> Table:
-    """The summary for a terminal of 80 columns: a heading a method, a row a strength."""
-    seeds = len(np.unique(records["seed"]))
-    title = f"Digits: mean±standard error over {seeds} seeds"
-    table = Table(
-        title=title,
-        caption=LEGEND,
-        title_justify="left",
-        caption_justify="left",
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for heading in ["λ", *COLUMNS.values()]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    previous = None
-    for method, *row in rows_of(records):
-        if method != previous:
-            table.add_row(f"[bold]{method}[/bold]")
-        table.add_row(*row)
-        previous = method
-    return table
+def summary_table(records: xr.Dataset) -> Sheet:
+    """The summary for a terminal: a heading a method, a row a strength."""
+    title = f"Digits: mean±standard error over {len(np.unique(records['seed']))} seeds"
+    rows: list[list[str] | str] = []
+    for method, group in itertools.groupby(rows_of(records), operator.itemgetter(0)):
+        rows += [method, *(cells for _, *cells in group)]
+    return Sheet(["λ", *COLUMNS.values()], rows, title, LEGEND, left=())
 
 
 def write_markdown(records: xr.Dataset, command: str, path: Path) -> None:
@@ -100,7 +88,7 @@ def write_markdown(records: xr.Dataset, command: str, path: Path) -> None:
         "",
         *markdown_table(heading, rows_of(records)),
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,42 +1,39 @@
-"""What every command shares: settings from the command line, devices, progress, and Ctrl-C."""
+"""What every command shares: settings from the command line, devices and progress."""
 
 import contextlib
-import io
-import itertools
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from experiments import stopping
 from experiments.config import SettingError, require
-
-INTERRUPTED = 130
-"""The exit status that shells give a program stopped by Ctrl-C."""
 
 
 def parse(kind: type, words: list[str], program: str, description: str, default: Any) -> Any:
     """Settings from the command line.
 
     Raises:
-        SettingError: a word is no setting, or its value does not fit; one line, folded out of tyro's frame.
+        SettingError: a value that the settings themselves refuse.
+        SystemExit: after `--help`, and with status 2 after a word that is no setting or cannot be read, which tyro explains
+            on stderr.
     """
-    heard = io.StringIO()
+    if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
+        # tyro decides by stdout alone. It reads this when it is imported.
+        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
+    import tyro
+
     try:
-        with contextlib.redirect_stderr(heard):
-            return tyro.cli(kind, prog=program, description=description, default=default, args=words)
-    except SystemExit as leaving:
-        if not leaving.code:
-            raise
-        body = [line.strip("│ ") for line in heard.getvalue().splitlines() if line.startswith("│")]
-        message = itertools.takewhile(lambda line: not line.startswith("──"), body)
-        raise SettingError(f"{' '.join(message)}; see {program} --help") from None
+        return tyro.cli(kind, prog=program, description=description, default=default, args=words)
+    except SettingError as error:
+        raise SettingError(f"{error}; see {program} --help") from None
 
 
 def command_of(words: list[str]) -> str:
@@ -49,18 +46,6 @@ def provenance_of(config: Any, words: list[str], began: float) -> dict[str, Any]
     from experiments.records import provenance
 
     return provenance(config, command_of(words), time.perf_counter() - began)
-
-
-interrupts: list[int] = []
-"""Signals that came, to be acted on where `advance` is called: JAX swallows a KeyboardInterrupt in its callbacks."""
-
-
-def remember_interrupt(number: int, frame: Any) -> None:
-    """Ends the command at its next `advance`; a second Ctrl-C ends it at once."""
-    del frame
-    if interrupts:
-        os._exit(INTERRUPTED)
-    interrupts.append(number)
 
 
 def use_devices(count: int | None) -> int:
@@ -94,19 +79,18 @@ def keep_compiled(folder: Path | None) -> None:
 @contextlib.contextmanager
 def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar with counts and times for the block; the block is handed a function that moves it on."""
+    # What the description, the counts, the time left and the spaces between leave of the line, for bar and elapsed time.
+    room = console.width - len(what) - len(f" {total}/{total} 0:00:00 ") - 1
+    elapsed = [TimeElapsedColumn()] if room > 15 else []
+    bar_width = max(3, min(40, room - len(elapsed) * len(" 0:00:00")))
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+        TextColumn("{task.description}"), BarColumn(bar_width), MofNCompleteColumn(), *elapsed, TimeRemainingColumn(),
+    )  # fmt: skip
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total)
 
         def advance(count: int) -> None:
-            if interrupts:
-                raise KeyboardInterrupt
             bar.advance(task, count)
+            stopping.check()
 
         yield advance

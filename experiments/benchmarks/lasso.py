@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from rich.console import Console
-from rich.table import Table
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso
 
 import jaxreg
 from experiments.config import LassoBenchmark
-from experiments.records import provenance, write_whole
+from experiments.disk import write_whole
+from experiments.records import provenance
+from experiments.sheet import Sheet
 
 
 def contestants(strength: float, steps: int) -> dict[str, optax.GradientTransformation]:
@@ -119,12 +120,8 @@ def run(config: LassoBenchmark, command: str, console: Console, advance: Callabl
         scores = judge(config, advance)
     made_by = provenance(config, command, time.perf_counter() - began)
     title = f"The lasso at λ = {config.share:g} λ_max after {config.steps:,} steps, diabetes data, float64"
-    table = Table(title=title, title_justify="left")
-    for heading in ("optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"):
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
-    for name, row in scores.items():
-        table.add_row(name, f"{row['error']:.1e}", str(row["nonzero"]), f"{row['residual']:.1e}")
-    console.print(table)
+    rows = [[name, f"{row['error']:.1e}", str(row["nonzero"]), f"{row['residual']:.1e}"] for name, row in scores.items()]
+    console.print(Sheet(["optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"], rows, title))
     if config.out is not None:
         write_whole(config.out, json.dumps({"made_by": made_by, "scores": scores}, indent=2, default=str) + "\n")
         console.print(f"saved {config.out}", markup=False)

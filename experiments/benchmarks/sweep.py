@@ -5,8 +5,10 @@ arithmetic is counted as 6 operations a weight and row (forward and backward), a
 large float32 matrix product in the same run. Scaling is measured in processes of their own, each with a memory of its own.
 """
 
+import itertools
 import json
 import multiprocessing
+import operator
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from experiments.benchmarks import contestants
 from experiments.benchmarks.contestants import Split
 from experiments.config import SweepBenchmark
 from experiments.data import Rows, digits
-from experiments.records import provenance, write_whole
+from experiments.disk import write_whole
+from experiments.records import provenance
+from experiments.sheet import Sheet
 
 TRAIN_ROWS = 1437
 
@@ -128,8 +131,12 @@ def scale(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[s
             answer = spawn.Queue()
             process = spawn.Process(target=scaling_point, args=(config, devices, runs, answer))
             process.start()
-            seconds, before, after = answer.get()
-            process.join()
+            try:
+                seconds, before, after = answer.get()
+            finally:
+                # Ctrl-C ends the wait, and must end what was waited for.
+                process.terminate()
+                process.join()
             rows.append({"devices": devices, "runs": runs, "seconds": seconds, "mib_before": before, "mib_after": after})
             advance(1)
     return rows
@@ -163,30 +170,30 @@ def run(config: SweepBenchmark, command: str, console: Console, advance: Callabl
         console.print(f"saved {config.out}", markup=False)
 
 
-def speed_table(config: SweepBenchmark, rows: list[dict[str, Any]], most: float, where: str) -> Table:
+def speed_table(config: SweepBenchmark, rows: list[dict[str, Any]], most: float, where: str) -> Sheet:
     """Contestants side by side, each beside the warm sweep of its width."""
     title = f"{config.runs} runs × {config.epochs} epochs on {where}; matrix product {most:.0f} GFLOP/s"
-    table = Table(title=title, title_justify="left")
-    for heading in ("width", "contestant", "seconds", "÷ sweep", "test %", "GFLOP/s", "ceiling"):
-        table.add_column(heading, justify="left" if heading == "contestant" else "right")
-    for row in rows:
-        if "seconds" not in row:
-            table.add_row(str(row["width"]), row["contestant"], "not measured", "", "", "", "")
-            continue
-        warm = next(r for r in rows if r["width"] == row["width"] and r["contestant"] == "sweep, warm")
-        table.add_row(
-            str(row["width"]), row["contestant"], f"{row['seconds']:.2f}", f"{row['seconds'] / warm['seconds']:.2f}",
-            f"{100 * row['accuracy']:.1f}", f"{row['gflops']:.0f}", f"{row['gflops'] / most:.0%}",
-        )  # fmt: skip
-    return table
+    lines: list[list[str] | str] = []
+    for width, group in itertools.groupby(rows, operator.itemgetter("width")):
+        measured = list(group)
+        warm = next(row for row in measured if row["contestant"] == "sweep, warm")
+        lines.append(f"width {width}")
+        for row in measured:
+            numbers = ["not measured", "", "", "", ""]
+            if "seconds" in row:
+                speed = f"{row['seconds']:.2f}", f"{row['seconds'] / warm['seconds']:.2f}"
+                share = f"{row['gflops']:.0f}", f"{row['gflops'] / most:.0%}"
+                numbers = [*speed, f"{100 * row['accuracy']:.1f}", *share]
+            lines.append([row["contestant"], *numbers])
+    return Sheet(["contestant", "seconds", "÷ sweep", "test %", "GFLOP/s", "ceiling"], lines, title)
 
 
-def scaling_table(config: SweepBenchmark, rows: list[dict[str, Any]]) -> Table:
+def scaling_table(config: SweepBenchmark, rows: list[dict[str, Any]]) -> Sheet:
     """Seconds and memory by devices and runs."""
-    table = Table(title=f"Scaling at width {config.scaling_width}, warm, a process a row", title_justify="left")
-    for heading in ("devices", "runs", "seconds", "runs/s", "peak MiB before", "peak MiB after"):
-        table.add_column(heading, justify="right")
+    lines = []
     for row in rows:
         speed = f"{row['seconds']:.2f}", f"{row['runs'] / row['seconds']:.1f}"
-        table.add_row(str(row["devices"]), str(row["runs"]), *speed, f"{row['mib_before']:.0f}", f"{row['mib_after']:.0f}")
-    return table
+        memory = f"{row['mib_before']:.0f}", f"{row['mib_after']:.0f}"
+        lines.append([str(row["devices"]), str(row["runs"]), *speed, *memory])
+    headings = ["devices", "runs", "seconds", "runs/s", "peak MiB before", "peak MiB after"]
+    return Sheet(headings, lines, f"Scaling at width {config.scaling_width}, warm, a process a row", left=())

@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from rich.console import Console
-from rich.table import Table
 
 import jaxreg
 from experiments.config import UpdateBenchmark
-from experiments.records import provenance, write_whole
+from experiments.disk import write_whole
+from experiments.records import provenance
+from experiments.sheet import Sheet
 
 BASELINE = "optax.adamw"
 
@@ -92,22 +93,13 @@ def run(config: UpdateBenchmark, command: str, console: Console, advance: Callab
     began = time.perf_counter()
     numbers = measure(config, advance)
     made_by = provenance(config, command, time.perf_counter() - began)
-    table = Table(
-        title=f"One update of {config.parameters:,} float32 weights, {made_by['devices'][0]}, {config.rounds} paired rounds",
-        title_justify="left",
-    )
-    for heading in ("optimizer", "bytes/weight", "ms", "time ÷ AdamW", "quartiles"):
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    title = f"One update of {config.parameters:,} float32 weights, {made_by['devices'][0]}, {config.rounds} paired rounds"
+    rows = []
     for name, row in numbers.items():
         low, high = row["ratio_quartiles"]
-        cells = (
-            f"{row['bytes_per_parameter']:.1f}",
-            f"{row['milliseconds']:.2f}",
-            f"{row['ratio']:.3f}",
-            f"{low:.3f}–{high:.3f}",
-        )
-        table.add_row(name, *cells)
-    console.print(table)
+        measured = f"{row['bytes_per_parameter']:.1f}", f"{row['milliseconds']:.2f}", f"{row['ratio']:.3f}"
+        rows.append([name, *measured, f"{low:.3f}–{high:.3f}"])
+    console.print(Sheet(["optimizer", "bytes/weight", "ms", "time ÷ AdamW", "quartiles"], rows, title))
     if config.out is not None:
         write_whole(config.out, json.dumps({"made_by": made_by, "numbers": numbers}, indent=2, default=str) + "\n")
         console.print(f"saved {config.out}", markup=False)

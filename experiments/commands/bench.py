@@ -20,7 +20,7 @@ def run(words: list[str], console: Console) -> None:
     config = parse(kind, rest, f"python -m experiments bench {name}", kind.__doc__ or "", kind())
     if name == "sweep":
         use_devices(None)
-    from experiments.records import check_file
+    from experiments.folders import check_file
 
     check_file(config.out)
     benchmark = importlib.import_module(f"experiments.benchmarks.{name}")

@@ -1,11 +1,10 @@
 """`python -m experiments claims [NAME …]` and `baselines [NAME …]`: claims tested, a table of verdicts and a figure each."""
 
 import dataclasses
+import functools
 import importlib
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,22 +64,21 @@ def run(words: list[str], console: Console, family: Family) -> None:
     described = f"{family.kind.__doc__} Names, before any setting, choose some of: {', '.join(family.order)}."
     config = parse(family.kind, words[len(names) :], f"python -m experiments {family.command}", described, default)
     keep_compiled(config.cache)
-    use_devices(config.devices)
+    used = use_devices(config.devices)
 
     # Only now, as these initialise what the settings above decide, and --help should not wait for them.
-    from experiments import records
+    from experiments import folders, records
 
     specs = specs_of(family)
     wanted = [name for name in family.order if not names or name in names]
     for name in wanted:
-        records.check_replaceable(config.out / name)
+        folders.check_replaceable(config.out / name)
     began = time.perf_counter()
-    runner = Runner(family, config, words[len(names) :], console)
-    for name in wanted:
-        runner.claim(specs[name])
-    records.write_table(config.out, family.order, command_of([family.command, *words]))
-    # All of it is in the records now.
-    shutil.rmtree(runner.chunks, ignore_errors=True)
+    with folders.working(config.out / ".unfinished", functools.partial(console.print, markup=False, soft_wrap=True)) as work:
+        runner = Runner(family, config, used, work, words[len(names) :], console)
+        for name in wanted:
+            runner.claim(specs[name])
+        records.write_table(config.out, family.order, command_of([family.command, *words]))
     table = config.out / "claims.md"
     console.print(f"{config.out}: {len(wanted)} figures and verdicts; all that were ever judged in {table}", markup=False)
     console.print(f"done in {time.perf_counter() - began:.0f} s")
@@ -111,19 +109,20 @@ def specs_of(family: Family) -> dict[str, Any]:
 class Runner:
     """Runs each study once, keeps its records, and judges claims by them.
 
-    Attributes:
-        chunks: the folder of unfinished sweeps, from which an interrupted command goes on.
+    Args:
+        used: how many devices. work: keeps the unfinished sweeps, from which an interrupted command goes on.
+        settings: the words of the command line behind the names.
     """
 
-    def __init__(self, family: Family, config: Any, settings: list[str], console: Console):
+    def __init__(self, family: Family, config: Any, used: int, work: Any, settings: list[str], console: Console):
         self.family, self.config, self.settings, self.console = family, config, settings, console
-        self.chunks: Path = config.out / ".chunks"
+        self.used, self.work = used, work
         self.records: dict[str, Any] = {}
         self.seconds: dict[str, float] = {}
 
     def study(self, name: str) -> None:
         """Runs a study if it was not yet, and writes its records."""
-        from experiments.records import save_dataset
+        from experiments.records import save_dataset, settings_name
 
         if name in self.records:
             return
@@ -131,11 +130,10 @@ class Runner:
         study, settings = importlib.import_module(f"experiments.studies.{module}"), getattr(self.config, field)
         began = time.perf_counter()
         with progress(self.console, f"study {name}", study.runs(settings)) as advance:
-            found = study.sweep(settings, self.config.devices, self.chunks / name, advance)
+            chunks = self.work.chunks(settings_name(name, settings, self.used))
+            found = study.sweep(settings, self.config.devices, chunks, self.work.counted(advance))
         self.records[name], self.seconds[name] = found, time.perf_counter() - began
-        folder = self.config.out / "records"
-        folder.mkdir(parents=True, exist_ok=True)
-        save_dataset(found, folder / f"{name}.nc", self.made_by([name]))
+        save_dataset(found, self.config.out / "records" / f"{name}.nc", self.made_by([name]))
         loss = found.get("test_loss")
         bad = 0 if loss is None else int(np.isnan(loss).sum())
         if bad:
@@ -149,7 +147,7 @@ class Runner:
 
     def claim(self, spec: Any) -> None:
         """Judges a claim, writes it with its figure, and prints the verdicts."""
-        from experiments.records import replacing, save_claim
+        from experiments.records import save_claim
         from experiments.verdicts import Claim
 
         for name in spec.studies:
@@ -158,7 +156,7 @@ class Runner:
         command = command_of([self.family.command, spec.name, *self.settings])
         claim = Claim(spec.name, spec.title, spec.statement, findings, spec.caption, command)
         made_by = self.made_by(spec.studies)
-        with replacing(self.config.out / spec.name, lambda: made_by) as folder:
+        with self.work.replacing(self.config.out / spec.name, lambda: made_by) as folder:
             save_claim(claim, spec.figure(self.records), folder, made_by)
         show(claim, self.console)
 

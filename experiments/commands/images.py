@@ -1,15 +1,16 @@
 """`python -m experiments images`: accuracy against weights kept, on real images."""
 
 import functools
-import shutil
+import itertools
+import operator
 import time
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from experiments.config import FASHION, Images, image_defaults
+from experiments.sheet import Sheet
 from experiments.terminal import command_of, keep_compiled, parse, progress, provenance_of, use_devices
 
 OVERVIEW = """Sparse training (L1, elastic net, group L2) beside AdamW at its own best setting, on Fashion-MNIST, on the
@@ -26,7 +27,7 @@ def run(words: list[str], console: Console) -> None:
     keep_compiled(config.cache)
     used = use_devices(config.devices)
     # Only now, as these initialise what the settings above decide, and --help should not wait for them.
-    from experiments import records
+    from experiments import folders, records
     from experiments.claims import images as claims
     from experiments.figures import images as figures
     from experiments.studies import images
@@ -34,22 +35,23 @@ def run(words: list[str], console: Console) -> None:
     began = time.perf_counter()
     found = images.source(config)
     out = config.out / found.name
-    records.check_replaceable(out)
+    folders.check_replaceable(out)
     total = images.plan(config).sizes["setting"] * config.seeds
     size = f"{len(found.rows.labels):,} images"
     console.print(f"{found.name}: {size}; {total} networks on {used} device(s)", markup=False, highlight=False)
-    chunks = out.resolve().with_name(f".{found.name}.chunks")
     made_by = functools.partial(provenance_of, config, ["images", *words], began)
-    with records.replacing(out, made_by) as folder:
+    with (
+        folders.working(folders.beside(out), functools.partial(console.print, markup=False, soft_wrap=True)) as work,
+        work.replacing(out, made_by, last=True) as folder,
+    ):
+        chunks = work.chunks(records.settings_name("images", config, used))
         with progress(console, "training", total) as advance:
-            swept = images.sweep(config, found, advance, chunks)
+            swept = images.sweep(config, found, work.counted(advance), chunks)
         records.save_dataset(swept, folder / "records.nc", made_by())
         command = command_of(["images", "--data", config.data])
         claim = claims.claim_of(swept, found.name, command)
         records.save_claim(claim, figures.pareto(swept, found.name), folder, made_by())
         write_summary(swept, command_of(["images", *words]), claims.answer(swept), folder / "summary.md")
-    # The records hold it all now.
-    shutil.rmtree(chunks, ignore_errors=True)
     console.print(table_of(swept))
     console.print(claims.answer(swept), markup=False, highlight=False)
     lost = int(swept["train_loss"].isnull().sum())
@@ -79,24 +81,17 @@ def rows_of(records: Any) -> list[list[str]]:
     return rows
 
 
-def table_of(records: Any) -> Table:
+def table_of(records: Any) -> Sheet:
     """The settings for a terminal, a heading a method."""
-    seeds = records.sizes["seed"]
-    title = f"mean ± standard error over {seeds} seeds"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="left" if heading == "setting" else "right")
-    previous = None
-    for method, *cells in rows_of(records):
-        if method != previous:
-            table.add_row(f"[bold]{method}[/bold]")
-        table.add_row(*cells)
-        previous = method
-    return table
+    rows: list[list[str] | str] = []
+    for method, group in itertools.groupby(rows_of(records), operator.itemgetter(0)):
+        rows += [method, *(cells for _, *cells in group)]
+    return Sheet(HEADINGS[1:], rows, title=f"mean ± standard error over {records.sizes['seed']} seeds")
 
 
 def write_summary(records: Any, command: str, answer: str, path: Path) -> None:
     """The settings as a Markdown table, with the command that made it and the answer that it gives."""
+    from experiments.disk import write_whole
     from experiments.report import markdown_table
 
     lines = [
@@ -106,4 +101,4 @@ def write_summary(records: Any, command: str, answer: str, path: Path) -> None:
         "",
         *markdown_table(HEADINGS, rows_of(records)),
     ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")

@@ -14,17 +14,18 @@ def run(words: list[str], console: Console) -> None:
     """The page, `report`."""
     config = parse(Report, words, "python -m experiments report", OVERVIEW, Report())
     # Only now, as --help should not wait for them.
-    from experiments import contents, gallery, page, records
+    from experiments import contents, folders, gallery, page
+    from experiments.disk import write_whole
 
     hint = "a folder with results, as `python -m experiments` makes one"
     require(config.results.is_dir(), "results", hint, config.results)
-    records.check_file(config.page)
+    folders.check_file(config.page)
     found = contents.read(config.results)
     require(not found.empty, "results", hint, f"{config.results}, which holds none")
     frames = 0 if found.player is None else 2 * found.player.sizes["strength"]
     with progress(console, "drawing the player", frames) as advance:
         text = page.build(found, advance)
-    records.write_whole(config.page, text)
+    write_whole(config.page, text)
     console.print(f"{config.page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser", markup=False, soft_wrap=True)
     if config.gallery is not None:
         require(not config.gallery.exists() or config.gallery.is_dir(), "gallery", "a folder", f"the file {config.gallery}")

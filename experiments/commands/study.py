@@ -1,7 +1,6 @@
 """`python -m experiments`: the main job."""
 
 import functools
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -29,19 +28,21 @@ def run(words: list[str], console: Console) -> None:
     used = use_devices(config.devices)
 
     # Only now, as these initialise what the settings above decide, and --help should not wait for them.
-    from experiments import records, report
+    from experiments import folders, records, report
     from experiments.studies import drawing, l1_l2
 
     began = time.perf_counter()
-    records.check_replaceable(config.out)
+    folders.check_replaceable(config.out)
     runs = l1_l2.plan(config).sizes["run"]
     console.print(f"{runs} networks on {used} {jax.devices()[0].platform} device(s)")
     made_by = functools.partial(provenance_of, config, words, began)
-    chunks = config.out.resolve().with_name(f".{config.out.resolve().name}.chunks")
-    with records.replacing(config.out, made_by) as folder:
+    pictured = 2 * (1 + len(config.drawing.player))
+    with (
+        folders.working(folders.beside(config.out), functools.partial(console.print, markup=False, soft_wrap=True)) as work,
+        work.replacing(config.out, made_by, last=True) as folder,
+    ):
         with progress(console, "training", runs) as advance:
-            swept = l1_l2.sweep(config, advance, chunks)
-        pictured = 2 * (1 + len(config.drawing.player))
+            swept = l1_l2.sweep(config, work.counted(advance), work.chunks(records.settings_name("digits", config, used)))
         with progress(console, "the small network", pictured) as advance:
             drawn = drawing.draw(config.drawing, config.devices)
             played = drawing.play(config.drawing, advance, config.devices)
@@ -50,8 +51,6 @@ def run(words: list[str], console: Console) -> None:
         records.save_dataset(drawn, folder / "wine.nc", made_by())
         records.save_dataset(played, folder / "player.nc", made_by())
         report.write_markdown(swept, command_of(words), folder / "summary.md")
-    # The records hold it all now.
-    shutil.rmtree(chunks, ignore_errors=True)
     console.print(report.summary_table(swept))
     lost = report.diverged_drawings(drawn) + report.diverged_frames(played) + report.diverged(swept)
     if lost:
@@ -66,6 +65,7 @@ def run(words: list[str], console: Console) -> None:
 def save_figures(swept: Any, drawn: Any, folder: Path, console: Console) -> None:
     """Makes the five figures from the two sets of records and saves each as PNG and SVG."""
     from experiments.figures import effect, network
+    from experiments.records import save_figure
 
     makers = {
         "L1_1": lambda: network.network_pair(drawn, "L1"),
@@ -76,7 +76,5 @@ def save_figures(swept: Any, drawn: Any, folder: Path, console: Console) -> None
     }
     with progress(console, "figures", len(makers)) as advance:
         for name, make in makers.items():
-            figure = make()
-            for ending in ("png", "svg"):
-                figure.savefig(folder / f"{name}.{ending}")
+            save_figure(make(), folder / name)
             advance(1)

@@ -10,8 +10,11 @@ def strengths(first: float, last: float, count: int) -> tuple[float, ...]:
     return tuple(float(f"{value:.3g}") for value in np.geomspace(first, last, count))
 
 
-class SettingError(ValueError):
-    """A user's setting that cannot be used: the command line prints its one line, where any other error is a traceback."""
+class SettingError(Exception):
+    """A user's setting that cannot be used: the command line prints its one line, where any other error is a traceback.
+
+    It is no ValueError, because tyro catches those and frames them.
+    """
 
 
 def require(condition: bool, name: str, expected: str, got: object) -> None:

@@ -42,21 +42,23 @@ def test_an_interrupted_claim_goes_on(tmp_path):
     out = tmp_path / "claims"
     words = ["claims", "norm", "--quick", "--out", out, "--cache", "None", "--strength.training.epochs", "400"]
     process = start(*words)
-    chunks = out / ".chunks" / "strength"
+    chunks = out / ".unfinished" / "chunks"
     deadline = time.time() + 120
-    while not list(chunks.glob("chunk-*")) and time.time() < deadline:
+    while not list(chunks.glob("strength-*/chunk-*")) and time.time() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = "".join(process.communicate(timeout=120))
     assert process.returncode == 130, said
-    assert "the same call goes on from there" in said
-    kept = {path.name: path.stat().st_mtime_ns for path in chunks.glob("chunk-*")}
+    assert "the same command goes on from there" in said
+    kept = {path.name: path.stat().st_mtime_ns for path in chunks.glob("strength-*/chunk-*")}
     assert kept
     process = start(*words)
     seen = dict(kept)
     while process.poll() is None:
         seen |= {
-            path.name: path.stat().st_mtime_ns for path in chunks.glob("chunk-*") if path.name in kept and path.exists()
+            path.name: path.stat().st_mtime_ns
+            for path in chunks.glob("strength-*/chunk-*")
+            if path.name in kept and path.exists()
         }
         time.sleep(0.02)
     said = "".join(process.communicate())

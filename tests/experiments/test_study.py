@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -259,77 +258,6 @@ def test_records_carry_what_made_them(swept, tmp_path):
     assert told["command"] == "the command"
     assert told["versions"]["jax"] == jax.__version__
     assert set(told["config"]) == {field.name for field in dataclasses.fields(Study)}
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    target = tmp_path / "results"
-
-    def write(text, fail=False):
-        with records.replacing(target, lambda: {"made": text}) as folder:
-            (folder / "table").write_text(text)
-            if fail:
-                raise KeyboardInterrupt
-
-    write("1")
-    with pytest.raises(KeyboardInterrupt):
-        write("2", fail=True)
-    assert (target / "table").read_text() == "1"
-    write("3")
-    assert (target / "table").read_text() == "3"
-    assert json.loads((target / records.MARKER).read_text()) == {"made": "3", "files": ["records.json", "table"]}
-    assert [path.name for path in tmp_path.iterdir()] == ["results"]
-
-
-def test_a_link_to_a_folder_stays_a_link(tmp_path):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "disk")
-    with records.replacing(tmp_path / "link", dict) as folder:
-        (folder / "table").write_text("1")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "disk" / "table").read_text() == "1"
-
-
-def test_a_folder_of_somebody_else_is_refused(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="out: expected an empty, a new or a results folder.*which holds other files"):
-        records.check_replaceable(tmp_path)
-    with pytest.raises(ValueError, match="out: expected a folder, got the file"):
-        records.check_replaceable(tmp_path / "thesis.tex")
-    records.check_replaceable(tmp_path / "new")
-
-
-@pytest.mark.parametrize("marker", ["hi", "[]", '{"files": 3}', '{"command": "mine"}', '{"files": ["records.json"]}'])
-def test_a_file_of_the_markers_name_does_not_make_a_results_folder(tmp_path, marker):
-    (tmp_path / records.MARKER).write_text(marker)
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match=r"out: .*holds other files \(.*thesis.tex\)"):
-        records.check_replaceable(tmp_path)
-
-
-def test_notes_in_a_results_folder_are_not_thrown_away(tmp_path):
-    with records.replacing(tmp_path / "results", dict) as folder:
-        (folder / "table").write_text("1")
-    records.check_replaceable(tmp_path / "results")
-    (tmp_path / "results" / "notes.md").write_text("an idea")
-    with pytest.raises(ValueError, match=r"holds other files \(notes.md\)"):
-        records.check_replaceable(tmp_path / "results")
-
-
-@pytest.mark.parametrize("place", [".", "..", "/"])
-def test_places_that_cannot_be_moved_are_refused_before_any_work(tmp_path, monkeypatch, place):
-    (tmp_path / "empty").mkdir()
-    monkeypatch.chdir(tmp_path / "empty")
-    with pytest.raises(ValueError, match="out: expected a folder that can be moved"):
-        records.check_replaceable(Path(place))
-
-
-def test_a_text_file_is_written_whole(tmp_path):
-    records.write_whole(tmp_path / "new" / "numbers.json", "1")
-    assert (tmp_path / "new" / "numbers.json").read_text() == "1"
-    assert (tmp_path / "new" / "numbers.json").stat().st_mode & 0o044
-    with pytest.raises(OSError, match="new"):
-        records.write_whole(tmp_path / "new", "1")
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_the_model_is_an_ordinary_nnx_module():
