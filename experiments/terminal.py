@@ -1,6 +1,7 @@
 """What every command shares: settings from the command line, devices and progress."""
 
 import contextlib
+import importlib
 import os
 import shlex
 import sys
@@ -25,15 +26,25 @@ def parse(kind: type, words: list[str], program: str, description: str, default:
         SystemExit: after `--help`, and with status 2 after a word that is no setting or cannot be read, which tyro explains
             on stderr.
     """
-    if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
-        # tyro decides by stdout alone. It reads this when it is imported.
-        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
-    import tyro
-
+    tyro = import_tyro()
     try:
         return tyro.cli(kind, prog=program, description=description, default=default, args=words)
     except SettingError as error:
         raise SettingError(f"{error}; see {program} --help") from None
+
+
+def import_tyro() -> Any:
+    """The module tyro, which prints no colours where NO_COLOR is set or stderr is no terminal."""
+    name = "PYTHON_TYRO_ANSI_CODES"
+    plain = (bool(os.environ.get("NO_COLOR")) or not sys.stderr.isatty()) and name not in os.environ
+    if plain:
+        # tyro reads this when it is imported, and by itself looks at stdout alone.
+        os.environ[name] = "False"
+    try:
+        return importlib.import_module("tyro")
+    finally:
+        if plain:
+            del os.environ[name]
 
 
 def command_of(words: list[str]) -> str:

@@ -56,10 +56,12 @@ class Watch:
         outcome: dict[str, Any] = {}
         done = threading.Event()
         context = contextvars.copy_context()
+        settings = jax_settings()
 
         def work() -> None:
             try:
-                outcome["value"] = context.run(action)
+                with settings:
+                    outcome["value"] = context.run(action)
             except BaseException as error:
                 outcome["error"] = error
             finally:
@@ -73,6 +75,21 @@ class Watch:
         if "error" in outcome:
             raise outcome["error"]
         return outcome["value"]
+
+
+def jax_settings() -> contextlib.AbstractContextManager[Any]:
+    """The settings of JAX that hold in this thread, such as `with jax.enable_x64(True)`, to be entered in another one."""
+    names = ("enable_x64", "default_device")
+    contexts = [getattr(jax, name)(getattr(jax.config, f"jax_{name}")) for name in names]
+
+    @contextlib.contextmanager
+    def entered() -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            for context in contexts:
+                stack.enter_context(context)
+            yield
+
+    return entered()
 
 
 @contextlib.contextmanager

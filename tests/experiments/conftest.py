@@ -33,7 +33,7 @@ def save_claim():
 
 @pytest.fixture(scope="session")
 def small():
-    return Drawing(steps=60, hidden=3, player=(1e-3, 1e-1, 3.0))
+    return Drawing(steps=600, hidden=3, player=(1e-3, 1e-1, 3.0))
 
 
 @pytest.fixture(scope="session")

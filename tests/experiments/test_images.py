@@ -19,7 +19,7 @@ from experiments.model import initial, kernels_of
 from experiments.studies import images
 
 TINY = ["--seeds", "2", "--l1", "1e-3", "1e-1", "--elastic-net", "1e-3", "1e-1", "--group", "1e-3", "1e-1", "--decay", "0"]
-TINY += ["--hidden", "8", "--training.batch-size", "20", "--training.epochs", "15", "--validation-size", "30"]
+TINY += ["--hidden", "8", "--training.batch-size", "20", "--training.epochs", "60", "--validation-size", "30"]
 TINY += [
     "--learning-rates",
     "0.02",

@@ -175,3 +175,11 @@ def test_a_blocked_sweep_warns(monkeypatch):
 
 def with_stopped_cpu(init):
     return lambda self: init(self, cpu=lambda: 0.0)
+
+
+def test_the_caller_s_settings_of_jax_hold_while_it_computes():
+    # Programs run in a thread of their own, and such settings belong to a thread.
+    with jax.enable_x64(True):
+        found = jaxreg.sweep(lambda key, x, data: x + data, np.array([1.0, 2.0]), np.float64(1e-12))
+    assert found.outputs.dtype == np.float64
+    np.testing.assert_array_equal(found.outputs, [1.0 + 1e-12, 2.0 + 1e-12])
