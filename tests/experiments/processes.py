@@ -7,6 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+# The main job's settings for a run of seconds.
+SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
+SMALL += ["--drawing.player", "1e-3", "1"]
+
 
 def start(*words, platform="cpu"):
     environment = {**os.environ, "JAX_PLATFORMS": platform, "COLUMNS": "200"}

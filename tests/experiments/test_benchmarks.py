@@ -1,0 +1,48 @@
+"""The benchmarks as commands, in small: what they print and save."""
+
+import json
+
+from processes import run
+
+
+def test_bench_update_prints_bytes_and_ratios(tmp_path):
+    status, said = run("bench", "update", "--parameters", "100000", "--rounds", "5", "--out", tmp_path / "update.json")
+    assert status == 0, said
+    numbers = json.loads((tmp_path / "update.json").read_text())["numbers"]
+    # What the proximal step adds to AdamW's traffic is nothing but a few scalars.
+    assert numbers["prox_adam(L1)"]["bytes_per_parameter"] <= numbers["optax.adamw"]["bytes_per_parameter"] + 0.01
+    assert numbers["optax.adamw"]["ratio"] == 1.0
+    assert {"optax.adamw", "prox_adam(L1)", "add_l1 → adam", "add_l2 → adam"} <= set(numbers)
+
+
+def test_bench_lasso_tells_the_exact_from_the_naive(tmp_path):
+    status, said = run("bench", "lasso", "--out", tmp_path / "lasso.json")
+    assert status == 0, said
+    scores = json.loads((tmp_path / "lasso.json").read_text())["scores"]
+    exact = {name: row for name, row in scores.items() if name.startswith("prox_")}
+    assert len(exact) == 11
+    for name, row in exact.items():
+        assert row["error"] < 1e-8, name
+        assert row["nonzero"] == scores["scikit-learn's Lasso"]["nonzero"] == 7
+    naive = scores["sgd, momentum 0.9 → prox_l1"]
+    assert naive["nonzero"] == 10
+    assert naive["residual"] > 0.5
+
+
+def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
+    words = ["--widths", "16", "--runs", "6", "--epochs", "8", "--scaling-width", "16"]
+    scaling = ["--scaling-devices", "1", "--scaling-runs", "12", "--no-torch"]
+    status, said = run("bench", "sweep", *words, *scaling, "--out", tmp_path / "sweep.json")
+    assert status == 0, said
+    assert "PyTorch was not measured" in said
+    assert "On a GPU: not measured here." in said
+    told = json.loads((tmp_path / "sweep.json").read_text())
+    measured = {row["contestant"]: row for row in told["rows"]}
+    accuracies = [row["accuracy"] for row in measured.values() if "accuracy" in row]
+    assert len(accuracies) == 4
+    assert min(accuracies) > 0.7
+    assert max(accuracies) - min(accuracies) < 0.08
+    assert "seconds" not in measured["PyTorch"]
+    assert [row["runs"] for row in told["scaling"]] == [6, 12]
+    assert told["ceiling_gflops"] > 1
+    assert 50 < told["scaling"][0]["mib_before"] <= told["scaling"][0]["mib_after"]
