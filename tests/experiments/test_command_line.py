@@ -7,9 +7,25 @@ import xarray as xr
 from processes import SMALL, run, start
 
 
-def test_the_main_job_writes_everything(tmp_path):
-    out = tmp_path / "results"
-    status, said = run("--out", out, *SMALL, "--devices", "2")
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("main")
+
+
+@pytest.fixture(scope="module")
+def words(place):
+    return ["--out", place / "results", "--cache", place / "cache", *SMALL, "--devices", "2"]
+
+
+@pytest.fixture(scope="module")
+def first_start(words):
+    """The main job once, with what it said."""
+    return run(*words)
+
+
+def test_the_main_job_writes_everything(place, first_start):
+    out = place / "results"
+    status, said = first_start
     assert status == 0, said
     assert "on 2 cpu device(s)" in said
     files = {path.name for path in out.iterdir()}
@@ -23,7 +39,7 @@ def test_the_main_job_writes_everything(tmp_path):
         told = json.loads(records.attrs["made_by"])
         assert {**told, "seconds": 0, "files": sorted(files)} == {**made_by, "seconds": 0}
         assert records.sizes["run"] == 2 * (1 + 1 + 1 + 10 + 10)
-    assert {path.name for path in tmp_path.iterdir()} == {"results"}
+    assert {path.name for path in place.iterdir()} == {"results", "cache"}
 
 
 def test_help_explains_every_setting():
@@ -86,16 +102,14 @@ def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
     assert "Traceback" not in said
 
 
-def test_a_second_start_finds_its_program_compiled(tmp_path):
-    words = ["--out", tmp_path / "results", "--cache", tmp_path / "cache", *SMALL]
-
+def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     def sweeps_compiled():
-        assert run(*words)[0] == 0
-        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("jit_share*-cache")}
+        return {path.name: path.stat().st_mtime_ns for path in (place / "cache").glob("jit_share*-cache")}
 
     first = sweeps_compiled()
     # The sweep of the digits; those of the drawing and of the player differ only in their number of runs.
     assert len(first) == 2
+    assert run(*words)[0] == 0
     # Another key, or a program compiled anew, would be another file or another time.
     assert sweeps_compiled() == first
 
