@@ -45,6 +45,7 @@ def working(place: Path, tell: Callable[[str], None]) -> Iterator["Work"]:
         SettingError: another run holds the folder.
         SavingError: it cannot be written.
     """
+    stopping.begin_work()
     with saving(place):
         handle = lock(place / "lock")
     work = Work(place)
