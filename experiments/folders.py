@@ -45,6 +45,7 @@ def working(place: Path, tell: Callable[[str], None]) -> Iterator["Work"]:
         SettingError: another run holds the folder.
         SavingError: it cannot be written.
     """
+    stopping.begin_work()
     with saving(place):
         handle = lock(place / "lock")
     work = Work(place)
@@ -187,7 +188,7 @@ def check_replaceable(target: Path) -> None:
         SettingError: `target` is a path in another encoding, a file, the working directory or one above it, a mount point,
             or a folder with anything in it that no results folder's own list names.
     """
-    require(not target.exists() or target.is_dir(), "out", "a folder", f"the file {target}")
+    check_folder(target)
     real = target.resolve()
     encoding = sys.getfilesystemencoding()
     unreadable = os.fsencode(real) != str(real).encode(encoding, "replace")
@@ -209,6 +210,11 @@ def own_files(folder: Path) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     return set(files) if isinstance(files, list) else set()
+
+
+def check_folder(path: Path) -> None:
+    """Raises a SettingError where a folder cannot be made because a file has its name."""
+    require(not path.exists() or path.is_dir(), "out", "a folder", f"the file {path}")
 
 
 def check_file(path: Path | None) -> None:

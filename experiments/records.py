@@ -20,6 +20,8 @@ from experiments.verdicts import Claim
 PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scipy", "scikit-learn", "xarray", "matplotlib", "torch")
 NOT_RESULTS = {"out", "cache", "devices", "quick"}
 """Settings that no number depends on, but for how many devices there are in the end."""
+FINDING_TEXTS = ("statement", "tested", "numbers", "verdict")
+"""What a table shows of a test, in this order."""
 
 
 def provenance(config: Any, command: str, seconds: float) -> dict[str, Any]:
@@ -83,13 +85,31 @@ def save_claim(claim: Claim, figure: Figure, folder: Path, made_by: dict[str, An
 
 
 def load_claims(folder: Path) -> list[dict[str, Any]]:
-    """Every claim whose folder lies in `folder`, as `save_claim` wrote it, and its folder under the key `folder`."""
+    """Every claim whose folder lies in `folder`, as `save_claim` wrote it, and its folder under the key `folder`.
+
+    Damaged files are passed over: they must not cost the claims that were just judged their table.
+    """
     found = []
     # A hidden folder holds what a command has not finished.
     for path in sorted(folder.glob("[!.]*/claim.json")):
         with contextlib.suppress(OSError, ValueError):
-            found.append({**json.loads(path.read_text(encoding="utf-8")), "folder": path.parent})
+            claim = json.loads(path.read_text(encoding="utf-8"))
+            if is_claim(claim):
+                found.append({**claim, "folder": path.parent})
     return found
+
+
+def is_claim(found: Any) -> bool:
+    """Whether what a JSON file holds has all that tables and the gallery show of a claim."""
+    texts = ("name", "title", "statement", "command", "verdict", "counts")
+    if not (isinstance(found, dict) and all(isinstance(found.get(name), str) for name in texts)):
+        return False
+    findings = found.get("findings")
+    return (
+        isinstance(found.get("made_by"), dict)
+        and isinstance(findings, list)
+        and all(isinstance(one, dict) and all(isinstance(one.get(name), str) for name in FINDING_TEXTS) for one in findings)
+    )
 
 
 def write_table(folder: Path, order: tuple[str, ...], command: str) -> None:
@@ -111,7 +131,7 @@ def write_table(folder: Path, order: tuple[str, ...], command: str) -> None:
             f"| **{in_cell(claim['statement'])}** | | `{claim['command']}` | | **{claim['verdict']}** ({claim['counts']}) |"
         )
         for finding in claim["findings"]:
-            cells = (finding[name] for name in ("statement", "tested", "numbers", "verdict"))
+            cells = (finding[name] for name in FINDING_TEXTS)
             lines.append("| | " + " | ".join(map(in_cell, cells)) + " |")
     write_whole(folder / "claims.md", "\n".join(lines) + "\n")
 

@@ -49,10 +49,10 @@ def summarise(records: xr.Dataset) -> xr.Dataset:
 
 
 def cell(name: str, mean: float, error: float) -> str:
-    """One cell as mean±standard error, in the column's unit."""
-    if name in PERCENT:
-        return f"{100 * mean:.1f}±{100 * error:.1f}"
-    return f"{mean:.0e}±{error:.0e}" if name == "kkt_residual" else f"{mean:.1f}±{error:.1f}"
+    """One cell as mean±standard error, in the column's unit; the value alone where a single seed has no standard error."""
+    scale, form = (100 if name in PERCENT else 1), (".0e" if name == "kkt_residual" else ".1f")
+    values = (mean,) if np.isnan(error) and not np.isnan(mean) else (mean, error)
+    return "±".join(f"{scale * value:{form}}" for value in values)
 
 
 def rows_of(records: xr.Dataset) -> list[list[str]]:

@@ -97,6 +97,7 @@ def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int]
     columns = (
         TextColumn("{task.description}"), BarColumn(bar_width), MofNCompleteColumn(), *elapsed, TimeRemainingColumn(),
     )  # fmt: skip
+    stopping.begin_work()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total)
 

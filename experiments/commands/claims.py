@@ -71,6 +71,7 @@ def run(words: list[str], console: Console, family: Family) -> None:
 
     specs = specs_of(family)
     wanted = [name for name in family.order if not names or name in names]
+    folders.check_folder(config.out)
     for name in wanted:
         folders.check_replaceable(config.out / name)
     began = time.perf_counter()

@@ -35,6 +35,7 @@ def run(words: list[str], console: Console) -> None:
     began = time.perf_counter()
     found = images.source(config)
     out = config.out / found.name
+    folders.check_folder(config.out)
     folders.check_replaceable(out)
     total = images.plan(config).sizes["setting"] * config.seeds
     size = f"{len(found.rows.labels):,} images"

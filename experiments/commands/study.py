@@ -14,7 +14,9 @@ from experiments.terminal import command_of, keep_compiled, parse, progress, pro
 OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU: trains an MLP on scikit-learn's digits for every
 method, strength and seed in one compiled program, and writes records (netCDF), a summary table and figures.
 
-Other commands, each with a --help of its own: `python -m experiments report` makes one HTML page of what is on disk;
+Other commands, each with a --help of its own: `python -m experiments claims` tests claims about L1 and L2;
+`python -m experiments baselines` compares them with weight decay; `python -m experiments images` measures accuracy against
+weights kept on images; `python -m experiments report` makes one HTML page of what is on disk;
 `python -m experiments bench update` measures what a regularized update costs beside optax.adamw; `python -m experiments
 bench lasso` judges every optimizer against scikit-learn's lasso; `python -m experiments bench sweep` times the sweep
 beside a Flax loop and PyTorch."""

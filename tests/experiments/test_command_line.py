@@ -45,7 +45,8 @@ def test_the_main_job_writes_everything(place, first_start):
 def test_help_explains_every_setting():
     status, said = run("--help")
     assert status == 0
-    for word in ("--sweep.l1", "--training.learning-rate", "--devices", "--quick", "--out", "bench update", "λ of λΣ|w|"):
+    settings = ("--sweep.l1", "--training.learning-rate", "--devices", "--quick", "--out", "λ of λΣ|w|")
+    for word in (*settings, "claims", "baselines", "images", "report", "bench update", "bench lasso", "bench sweep"):
         assert word in said, word
     status, said = run("bench", "update", "--help")
     assert status == 0
@@ -78,6 +79,11 @@ MISTAKES = {
     ),
     "results that are none": (["report", "--results", "tests"], "makes one, got tests, which holds none"),
     "page that is a folder": (["report", "--results", ".", "--out", "tests"], "error: out: expected a file, got the folder"),
+    "claims into a file": (["claims", "--out", "README.md"], "error: out: expected a folder, got the file README.md"),
+    "images into a file": (
+        ["images", "--data", "mnist-5000", "--out", "README.md"],
+        "error: out: expected a folder, got the file README.md",
+    ),
     "no devices": (["--devices", "0"], "devices: expected 1 to 512, got 0"),
 }
 

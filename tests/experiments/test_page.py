@@ -154,6 +154,7 @@ BROKEN = {
     "a number": "3",
     "no findings": '{"title": "x"}',
     "findings that are none": '{"title": "x", "findings": 7}',
+    "a name alone": '{"name": "norm"}',
     "no text": b"\xff\xfe\x00",
     "empty": "",
 }
@@ -169,6 +170,10 @@ def test_a_broken_claim_is_told_and_breaks_nothing(tmp_path, save_claim, kind):
     found = contents.read(tmp_path)
     assert "claims/norm, on disk, but cannot be read: python -m experiments claims norm" in found.missing
     assert "Title of zeros" in page.build(found)
+    (wrong.parent / "figure.png").write_bytes((tmp_path / "claims" / "zeros" / "figure.png").read_bytes())
+    assert gallery.build(tmp_path, tmp_path / "gallery") == ["zeros"]
+    records.write_table(tmp_path / "claims", ("zeros", "norm"), "python …")
+    assert "it grows" in (tmp_path / "claims" / "claims.md").read_text()
 
 
 def test_odd_values_in_a_claim_are_shown_as_text(tmp_path):

@@ -265,3 +265,10 @@ def test_the_model_is_an_ordinary_nnx_module():
     model = nnx.merge(structure, params)
     assert model(jnp.ones((2, 5))).shape == (2, 3)
     assert [kernel.shape for kernel in kernels_of(params)] == [(5, 4), (4, 3)]
+
+
+def test_a_single_seed_has_a_value_and_no_standard_error():
+    assert report.cell("test_accuracy", 0.5, np.nan) == "50.0"
+    assert report.cell("kkt_residual", 1e-3, np.nan) == "1e-03"
+    assert report.cell("norm", 1.5, 0.25) == "1.5±0.2"
+    assert report.cell("norm", np.nan, np.nan) == "nan±nan"
