@@ -134,7 +134,9 @@ class Runner:
             chunks = self.work.chunks(settings_name(name, settings, self.used))
             found = study.sweep(settings, self.config.devices, chunks, self.work.counted(advance))
         self.records[name], self.seconds[name] = found, time.perf_counter() - began
-        save_dataset(found, self.config.out / "records" / f"{name}.nc", self.made_by([name]))
+        path = self.config.out / "records" / f"{name}.nc"
+        save_dataset(found, path, self.made_by([name]))
+        self.work.saved.append(path)
         loss = found.get("test_loss")
         bad = 0 if loss is None else int(np.isnan(loss).sum())
         if bad:
