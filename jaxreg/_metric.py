@@ -66,7 +66,7 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
 def check_direction(direction: optax.GradientTransformation, preconditioner: Preconditioner | None) -> None:
     """Takes one step of the direction along a small constant gradient g and compares it with g/D.
 
-    What cannot be probed passes: a direction made of traced values, of noise, or with a mask for other parameters.
+    What cannot be probed passes: a direction made of traced values, of noise, or for parameters of another structure.
 
     Raises:
         ValueError: the direction reverses the gradient, so it holds a learning rate and its sign.
@@ -76,7 +76,8 @@ def check_direction(direction: optax.GradientTransformation, preconditioner: Pre
     """
     ratio, accumulates = probe(direction, preconditioner, PROBE)
     opposite, _ = probe(direction, preconditioner, -PROBE)
-    if ratio is None or opposite is None or not np.isclose(ratio, opposite, rtol=0.01):
+    # Noise does not follow the gradient's sign, and a direction that is 0 here (centralized, say) tells nothing.
+    if not ratio or not opposite or not np.isclose(ratio, opposite, rtol=0.01):
         return
     if ratio < 0:
         raise ValueError(

@@ -107,6 +107,7 @@ FITTING = {
     "coupled L2": (optax.chain(jaxreg.add_l2(0.1), optax.scale_by_adam()), preconditioners.adam()),
     "plain": (optax.identity(), None),
     "noise": (optax.chain(optax.add_noise(1.0, 0.5, 0), optax.scale_by_adam()), preconditioners.adam()),
+    "centralized": (optax.chain(optax.centralize(), optax.scale_by_adam()), preconditioners.adam()),
     "for other parameters": (optax.masked(optax.scale_by_adam(), {"kernel": True, "bias": False}), preconditioners.adam()),
 }
 
