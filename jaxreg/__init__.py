@@ -10,13 +10,13 @@ A penalty is a noun (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`), a way of apply
 """
 
 from jaxreg import preconditioners as preconditioners
+from jaxreg._masking import kernels as kernels
 from jaxreg._proximal import ProximalState as ProximalState
 from jaxreg._proximal import proximal as proximal
 from jaxreg._pytrees import penalty_class as penalty_class
 from jaxreg._sweep.grids import Grid as Grid
 from jaxreg._sweep.grids import grid as grid
 from jaxreg._sweep.store import SweepMismatchError as SweepMismatchError
-from jaxreg._tree import kernels as kernels
 from jaxreg.measures import Sparsity as Sparsity
 from jaxreg.measures import critical_strength as critical_strength
 from jaxreg.measures import kkt_residual as kkt_residual

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from jaxreg._tree import is_function
+from jaxreg._masking import is_function
 from jaxreg.preconditioners import Preconditioner, suited
 
 PROBE = 1e-6

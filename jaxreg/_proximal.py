@@ -8,9 +8,10 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
+from jaxreg._dtypes import Schedule, like, wide
+from jaxreg._masking import Mask, check_params, check_shapes, map_penalised
 from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared
-from jaxreg._tree import Mask, check_params, check_shapes, map_penalised
-from jaxreg.penalties import Penalty, Schedule, like, wide
+from jaxreg.penalties import Penalty
 from jaxreg.preconditioners import Preconditioner
 from jaxreg.transforms import check_penalty, prox_update, require_params, require_state
 

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._tree import Mask, check_shapes, is_hole, kernels, map_penalised, penalised_leaves
+from jaxreg._masking import Mask, check_shapes, is_hole, kernels, map_penalised, penalised_leaves
 from jaxreg.penalties import Penalty
 
 

@@ -24,8 +24,8 @@ from jax.typing import DTypeLike
 
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments, check_momentum
+from jaxreg._masking import Mask
 from jaxreg._proximal import Rate, proximal
-from jaxreg._tree import Mask
 from jaxreg.penalties import Penalty
 
 

@@ -22,7 +22,6 @@ would otherwise round back to 1.0.
 
 import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Self
 
 import jax
@@ -31,9 +30,9 @@ from jax.typing import ArrayLike
 
 from jaxreg import _groups
 from jaxreg._checks import check_number
+from jaxreg._dtypes import Schedule, like, wide
 from jaxreg._pytrees import penalty_class
 
-Schedule = Callable[[ArrayLike], ArrayLike]
 Strength = ArrayLike | Schedule
 
 
@@ -84,24 +83,6 @@ class Penalty(abc.ABC):
     def scheduled(self) -> bool:
         """Whether any strength is a schedule."""
         return any(callable(strength) for strength in jax.tree.leaves(self))
-
-
-def wide(x: ArrayLike) -> jax.Array:
-    """`x` in the dtype that penalties compute in: its own, but never narrower than float32."""
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(
-            f"a penalty needs real floating-point weights, got an array of {x.dtype} with shape {x.shape}; "
-            "cast it, or leave it out with a mask"
-        )
-    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
-
-
-def like(number: ArrayLike | Schedule, x: jax.Array) -> jax.Array:
-    """A strength or a step, as an array of `x`'s dtype."""
-    if callable(number):
-        raise TypeError("this penalty's strength is a schedule: call penalty.at(count) first to fix the step it is read at")
-    return jnp.asarray(number, x.dtype)
 
 
 def soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from jaxreg.penalties import like
+from jaxreg._dtypes import like
 
 Preconditioner = Callable[[Any], Any]
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""

@@ -26,8 +26,9 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
-from jaxreg._tree import Mask, check_params, check_shapes, map_penalised
-from jaxreg.penalties import L1, Penalty, Schedule, SquaredL2, Strength, like, wide
+from jaxreg._dtypes import Schedule, like, wide
+from jaxreg._masking import Mask, check_params, check_shapes, map_penalised
+from jaxreg.penalties import L1, Penalty, SquaredL2, Strength
 
 # optax keeps its message for this mistake in a private module; it is raised here by the same words.
 NO_PARAMS = (

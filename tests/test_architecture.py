@@ -10,18 +10,19 @@ import jaxreg
 ROOT = Path(__file__).parents[1]
 
 # Each module of jaxreg, and the modules of jaxreg that it may import.
-FOUNDATION = {"_checks", "_groups", "_pytrees"}
+FOUNDATION = {"_checks", "_dtypes", "_groups", "_pytrees"}
 ALLOWED = {
     "_checks": set(),
+    "_dtypes": set(),
     "_groups": set(),
     "_pytrees": set(),
     "penalties": FOUNDATION,
-    "_tree": {"penalties"},
-    "transforms": {"penalties", "_tree", "_checks"},
-    "preconditioners": {"penalties"},
-    "_metric": {"_tree", "preconditioners"},
-    "_proximal": {"penalties", "_tree", "_checks", "_metric", "transforms", "preconditioners"},
-    "measures": {"penalties", "_tree"},
+    "_masking": {"penalties"},
+    "transforms": {"penalties", "_dtypes", "_masking", "_checks"},
+    "preconditioners": {"_dtypes"},
+    "_metric": {"_masking", "preconditioners"},
+    "_proximal": {"penalties", "_dtypes", "_masking", "_checks", "_metric", "transforms", "preconditioners"},
+    "measures": {"penalties", "_masking"},
     "_sweep/keys": set(),
     "_sweep/store": set(),
     "_sweep/watching": set(),
@@ -31,7 +32,7 @@ ALLOWED = {
     "_sweep/processes": {"_sweep/store", "_sweep/watching"},
     "_sweep/plan": {"_sweep/grids", "_sweep/keys", "_sweep/programs", "_sweep/store"},
     "sweeps": {f"_sweep/{part}" for part in ("engine", "grids", "keys", "plan", "processes", "store", "watching")},
-    "optimizers": {"penalties", "_tree", "_checks", "_proximal", "preconditioners"},
+    "optimizers": {"penalties", "_masking", "_checks", "_proximal", "preconditioners"},
 }
 EXPERIMENTS = {
     "config/base": set(),
