@@ -21,6 +21,8 @@ from jaxreg.preconditioners import Preconditioner, suited
 
 PROBE = 1e-6
 """The constant gradient of a probe: small enough that no usual clipping acts on it."""
+PROBED_WEIGHT = 1e-9
+"""The weight of a probe: not 0, where a trust ratio (LAMB, LARS) is off, but too small for weight decay to matter."""
 NESTEROV = 1.6
 """A bound of D·direction/g at the first step: Nesterov's Adam starts at 1 + b1/(1 + b1) < 1.5."""
 
@@ -57,10 +59,16 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
                 "which solves for another λ; pass the one from jaxreg.preconditioners, with the direction's own arguments"
             )
         return
-    found: list[Any] = []
-    jax.eval_shape(lambda state: found.append(preconditioner(state)), state)
-    if is_function(found[0]):
-        raise TypeError(f"proximal: preconditioner gave {found[0]!r} and no D; it must be called, as preconditioners.adam()")
+
+    def metric(state: Any) -> Any:
+        found = preconditioner(state)
+        if is_function(found):
+            raise TypeError(
+                f"proximal: preconditioner gave {found!r} and no D; it must be called, as preconditioners.adam()"
+            )
+        return found
+
+    jax.eval_shape(metric, state)
 
 
 def check_direction(direction: optax.GradientTransformation, preconditioner: Preconditioner | None) -> None:
@@ -74,7 +82,7 @@ def check_direction(direction: optax.GradientTransformation, preconditioner: Pre
     Warns:
         UserWarning: the direction is not g/D, so the preconditioner belongs to another (to another b2, say).
     """
-    ratio, accumulates = probe(direction, preconditioner, PROBE)
+    ratio, starts_low = probe(direction, preconditioner, PROBE)
     opposite, _ = probe(direction, preconditioner, -PROBE)
     # Noise does not follow the gradient's sign, and a direction that is 0 here (centralized, say) tells nothing.
     if not ratio or not opposite or not np.isclose(ratio, opposite, rtol=0.01):
@@ -84,8 +92,8 @@ def check_direction(direction: optax.GradientTransformation, preconditioner: Pre
             "proximal: expected a direction along the gradient, got one against it, which holds a learning rate already (as "
             "optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without one"
         )
-    # The first step of momentum is g, not yet g/(1 − momentum).
-    lowest = 0.0 if accumulates else 0.99
+    # The first step of momentum is g, not yet g/(1 − momentum), and that of an average without bias correction is below g.
+    lowest = 0.0 if starts_low else 0.99
     if not lowest < ratio < NESTEROV:
         warnings.warn(
             f"proximal: along a constant gradient g, expected a first step of g/D, got {ratio:.3g} times that, which solves "
@@ -98,13 +106,20 @@ def check_direction(direction: optax.GradientTransformation, preconditioner: Pre
 def probe(
     direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: float
 ) -> tuple[float | None, bool]:
-    """D·direction/g after one step along g, None where that cannot be known; and whether the direction has a momentum."""
+    """D·direction/g after one step along g, None where that cannot be known; and whether the direction accumulates."""
     with jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
-        weight = {"w": jnp.zeros((1, 1), jnp.float32)}
+        weight = {"w": jnp.full((1, 1), PROBED_WEIGHT, jnp.float32)}
         start = direction.init(weight)
         moved, state = direction.update({"w": jnp.full((1, 1), gradient, jnp.float32)}, start, weight)
         metric = 1.0 if preconditioner is None else preconditioner(state)
         ratio = (metric["w"] if isinstance(metric, dict) else metric) * moved["w"] / gradient
         if not isinstance(ratio, jax.core.Tracer):
-            return float(np.asarray(ratio).reshape(())), "trace" in suited(state)
+            return float(np.asarray(ratio).reshape(())), accumulates(state)
     return None, False
+
+
+def accumulates(state: Any) -> bool:
+    """Whether a direction's state holds a moving average of its own, which starts below what it settles at."""
+    averages = (optax.TraceState, optax.EmaState)
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, averages))
+    return any(isinstance(node, averages) for node in nodes)

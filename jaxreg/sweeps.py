@@ -132,6 +132,7 @@ def sweep(
     Raises:
         ValueError: no such devices, a count below 1, seeds that are no seeds or come together with a key, a fit without
             results, or processes that were given different sweeps.
+        TypeError: a count that is no whole number, data that are no arrays of numbers, or a key that is none.
         SweepMismatchError: the folder holds another sweep (what differs is named), or is not a sweep's.
         OSError: a chunk could not be written; those before it are kept.
         KeyboardInterrupt: after Ctrl-C, once the chunk under way is saved, also if it is the last one; a second Ctrl-C, or

@@ -7,6 +7,7 @@ the compiled program's own account of its memory. Under `jax.distributed` the me
 """
 
 import functools
+import numbers
 from typing import Any
 
 import jax
@@ -26,8 +27,11 @@ def mesh_of(devices: int | None) -> Mesh:
     """The first `devices` devices of JAX's default backend as a mesh; None takes them all, of every process.
 
     Raises:
+        TypeError: `devices` is no whole number.
         ValueError: more were asked for than there are, or fewer under `jax.distributed`.
     """
+    if devices is not None and not isinstance(devices, numbers.Integral):
+        raise TypeError(f"sweep: devices must be a whole number or None, got {devices!r}")
     found = jax.devices()
     if devices is not None and not 1 <= devices <= len(found):
         raise ValueError(
@@ -56,7 +60,8 @@ def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, exa
                 results = jax.vmap(program.one, (0, None))(picked, shared)
             else:
                 single = program.one(jax.tree.map(lambda leaf: leaf[0], picked), shared)
-                results = [leaf[None] for leaf in single]
+                # A result that is a number of Python's is no array yet.
+                results = [jnp.asarray(leaf, like.dtype)[None] for leaf, like in zip(single, program.outputs, strict=True)]
             return [
                 jax.lax.dynamic_update_slice_in_dim(into, leaf, start, 0) for into, leaf in zip(filled, results, strict=True)
             ]

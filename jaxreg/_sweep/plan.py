@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.metadata
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,16 +45,19 @@ def prepare(
     """Checks a sweep's inputs and traces its fit.
 
     Raises:
+        TypeError: a count that is no whole number, data that are no arrays, a key that is none.
         ValueError: a count below 1, seeds that are not seeds or come together with a key, a fit without results.
     """
     check_counts(counts)
+    check_key(key)
+    check_data(data)
     axes, seeded = with_seeds(hyperparams, seeds, key)
     key = jax.random.key(0) if key is None else key
     table = axes.runs()
     values, value_kinds = keys.unwrap(without_seeds(table, hyperparams, seeds))
     values = jax.tree.map(np.asarray, values)
-    numbers = np.arange(axes.size, dtype=np.uint32)
-    runs = (numbers, table["seed"].astype(np.uint32) if seeded else numbers, values)
+    places = np.arange(axes.size, dtype=np.uint32)
+    runs = (places, table["seed"].astype(np.uint32) if seeded else places, values)
     plain, data_kinds = keys.unwrap(data)
     shared = (np.asarray(jax.random.key_data(key)), jax.tree.map(np.asarray, plain))
 
@@ -66,7 +70,7 @@ def prepare(
         "jax": jax.__version__,
         "jaxlib": importlib.metadata.version("jaxlib"),
     }
-    differing = (runs[1], values) if seeded else (numbers, np.broadcast_to(shared[0], (axes.size, *shared[0].shape)), values)
+    differing = (runs[1], values) if seeded else (places, np.broadcast_to(shared[0], (axes.size, *shared[0].shape)), values)
     return Plan(axes, runs, shared, program, ids_of(differing), identity)
 
 
@@ -105,10 +109,30 @@ def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Arr
 
 
 def check_counts(counts: dict[str, Any]) -> None:
-    """Raises a ValueError for a count below 1."""
+    """Raises a TypeError for a count that is no whole number, a ValueError for one below 1."""
     for name, count in counts.items():
+        if count is not None and not isinstance(count, numbers.Integral):
+            raise TypeError(f"sweep: {name} must be a whole number or None, got {count!r}")
         if count is not None and count < 1:
             raise ValueError(f"sweep: {name} must be at least 1, got {count}")
+
+
+def check_key(key: Any) -> None:
+    """Raises a TypeError for what is no single PRNG key, an int for example."""
+    if key is None:
+        return
+    shape = np.shape(jax.random.key_data(key)) if isinstance(key, jax.Array | np.ndarray) else ()
+    if len(shape) != 1:
+        raise TypeError(f"sweep: key must be one key such as jax.random.key(0), got {key!r}; pass seeds=5 for many")
+
+
+def check_data(data: Any) -> None:
+    """Raises a TypeError for data with a leaf that JAX cannot take as an array, naming it."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
+        if not keys.is_key(leaf) and np.asarray(leaf).dtype.kind in "OSUMm":
+            name, kind = jax.tree_util.keystr(path, simple=True, separator="/"), type(leaf).__name__
+            where = f" at {name}" if name else ""
+            raise TypeError(f"sweep: data must be arrays of numbers, got {kind}{where}; fit may close over it")
 
 
 def without_seeds(table: dict[str, Any], hyperparams: Any, seeds: Any) -> Any:

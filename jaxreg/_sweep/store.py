@@ -33,15 +33,18 @@ class SweepMismatchError(ValueError):
 
 
 def folder_of(folder: str | os.PathLike[str]) -> Path:
-    """The folder as a path, `~` expanded.
+    """The folder as an absolute path, `~` expanded: it stays the same if the fit or `progress` changes the directory.
 
     Raises:
-        ValueError: an empty name.
+        ValueError: an empty name, or the home folder of an unknown user.
     """
     name = os.fspath(folder)
     if not name:
         raise ValueError('sweep: expected the name of a folder, got ""; pass None to keep nothing, or "."')
-    return Path(name).expanduser()
+    try:
+        return Path(name).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"sweep: folder {name!r} begins with a home folder that is not known; write it out") from error
 
 
 def read_manifest(folder: Path) -> Identity | None:

@@ -82,6 +82,8 @@ OTHERS = {
     "adamax for adam": (optax.scale_by_adam(), preconditioners.adamax()),
     "a learning rate": (optax.chain(optax.scale_by_adam(), optax.scale(1e-3)), preconditioners.adam()),
     "signs": (optax.scale_by_lion(), None),
+    "a trust ratio": (optax.chain(optax.scale_by_adam(), optax.scale_by_trust_ratio()), preconditioners.adam()),
+    "a trust ratio alone": (optax.scale_by_trust_ratio(), None),
 }
 
 
@@ -106,6 +108,9 @@ FITTING = {
     ),
     "coupled L2": (optax.chain(jaxreg.add_l2(0.1), optax.scale_by_adam()), preconditioners.adam()),
     "plain": (optax.identity(), None),
+    "plain, decayed": (optax.add_decayed_weights(10.0), None),
+    "plain average": (optax.ema(0.9, debias=False), None),
+    "average of gradients": (optax.chain(optax.ema(0.9, debias=False), optax.scale_by_adam()), preconditioners.adam()),
     "noise": (optax.chain(optax.add_noise(1.0, 0.5, 0), optax.scale_by_adam()), preconditioners.adam()),
     "centralized": (optax.chain(optax.centralize(), optax.scale_by_adam()), preconditioners.adam()),
     "for other parameters": (optax.masked(optax.scale_by_adam(), {"kernel": True, "bias": False}), preconditioners.adam()),
@@ -120,6 +125,13 @@ def test_a_fitting_preconditioner_passes_in_silence(name):
         tx = jaxreg.proximal(direction, L1, 1e-3, preconditioner)
         updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(updates))
+
+
+def test_init_leaks_no_tracer():
+    tx = jaxreg.prox_adam(1e-3, L1)
+    with jax.checking_leaks():
+        state = jax.jit(tx.init)(PARAMS)
+    assert state.count == 0
 
 
 def test_a_direction_of_traced_values_passes():

@@ -104,6 +104,23 @@ def test_names_of_folders(tmp_path, monkeypatch):
     assert not Path("~").exists()
 
 
+def test_the_home_of_an_unknown_user(tmp_path):
+    with pytest.raises(ValueError, match="home folder that is not known"):
+        times(2.0, "~no-such-user/sweep")
+
+
+def test_a_relative_folder_stays_when_the_directory_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    def leave(count):
+        monkeypatch.chdir(tmp_path / "elsewhere")
+
+    jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder="sweep", devices=1, chunk=1, progress=leave)
+    assert len(list((tmp_path / "sweep").glob("chunk-*"))) == 3
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_name_is_on_the_disk_before_the_next_step(tmp_path, monkeypatch):
     events = []
     fsync, replace, link = os.fsync, os.replace, os.link

@@ -18,6 +18,14 @@ def test_imaginary_parts_diverge_too():
     np.testing.assert_array_equal(found.diverged, [False, True, True])
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("number", [3, 0.5, True, 1j], ids=str)
+def test_a_python_number_is_a_result(number, at_once):
+    found = jaxreg.sweep(lambda key, x, data: {"constant": number, "x": x}, np.ones(3, np.float32), at_once=at_once)
+    np.testing.assert_array_equal(found.outputs["constant"], [number] * 3)
+    assert found.outputs["constant"].dtype == jnp.asarray(number).dtype
+
+
 def test_the_caller_says_what_diverged():
     def fit(key, x, data):
         return {"loss": x, "padding": jnp.full(3, jnp.nan)}

@@ -124,6 +124,25 @@ def test_misuse_gets_one_clear_error(name):
         sweep(**options)
 
 
+MISTYPES = {
+    "runs at once": ({"at_once": 2.5}, "at_once must be a whole number or None, got 2.5"),
+    "chunk": ({"chunk": "3"}, "chunk must be a whole number or None, got '3'"),
+    "devices": ({"devices": 2.0}, "devices must be a whole number or None, got 2.0"),
+    "a list of devices": ({"devices": [0]}, "devices must be a whole number or None"),
+    "an int as a key": ({"key": 0, "seeds": None}, "key must be one key such as jax.random.key"),
+    "many keys": ({"key": jax.random.split(jax.random.key(0), 3), "seeds": None}, "key must be one key"),
+    "text as data": ({"data": {"x": np.ones(2), "name": "run"}}, "data must be arrays of numbers, got str at name"),
+    "an object as data": ({"data": object()}, "data must be arrays of numbers, got object; fit may close over it"),
+}
+
+
+@pytest.mark.parametrize("name", MISTYPES)
+def test_what_is_of_the_wrong_type_is_named(name):
+    options, message = MISTYPES[name]
+    with pytest.raises(TypeError, match=message):
+        sweep(**options)
+
+
 def test_a_tree_with_a_leading_axis_needs_no_grid():
     runs = jaxreg.sweep(
         lambda _, penalty, data: penalty.value(data), jaxreg.ElasticNet(STRENGTHS, 0.5), np.ones(4, np.float32)
