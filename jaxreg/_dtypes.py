@@ -20,7 +20,14 @@ def wide(x: ArrayLike) -> jax.Array:
             f"a penalty needs real floating-point weights, got an array of {x.dtype} with shape {x.shape}; "
             "cast it, or leave it out with a mask"
         )
-    return x if x.dtype.itemsize >= 4 else x.astype(jnp.float32)
+    return at_least_float32(x)
+
+
+def at_least_float32(x: ArrayLike) -> jax.Array:
+    """`x` in float32 or wider; unlike `wide`, it takes integers and complex numbers too."""
+    x = jnp.asarray(x)
+    narrow = x.dtype.itemsize < 4 or not jnp.issubdtype(x.dtype, jnp.inexact)
+    return x.astype(jnp.float32) if narrow else x
 
 
 def like(number: ArrayLike | Schedule, x: jax.Array) -> jax.Array:

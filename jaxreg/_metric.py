@@ -49,8 +49,14 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
 
     Raises:
         TypeError: the preconditioner returns a function, so it was not called. ValueError: it does not fit the state, or is
-            missing although the direction divides the gradient by a D of its own.
+            missing although the direction divides the gradient by a D of its own, or no D exists (L-BFGS).
     """
+    quasi_newton = optax.ScaleByLBFGSState
+    if any(isinstance(node, quasi_newton) for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, quasi_newton))):
+        raise ValueError(
+            "proximal: expected a direction that divides the gradient by a diagonal D, got L-BFGS, whose metric is a full "
+            "matrix, which solves for another λ; pass optax.scale_by_adam() or, for SGD, optax.identity()"
+        )
     if preconditioner is None:
         names = suited(state)
         if names:

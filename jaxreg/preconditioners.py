@@ -24,9 +24,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
-from jaxreg._dtypes import like
+from jaxreg._dtypes import at_least_float32, like
 
 Preconditioner = Callable[[Any], Any]
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""
@@ -64,7 +63,7 @@ def amsgrad(eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
 
 def adamax() -> Preconditioner:
     """D of `optax.scale_by_adamax`: ν, the decaying maximum of |g| + eps."""
-    return lambda state: jax.tree.map(wide, find(state, optax.ScaleByAdamState).nu)
+    return lambda state: jax.tree.map(at_least_float32, find(state, optax.ScaleByAdamState).nu)
 
 
 def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_correction: bool = False) -> Preconditioner:
@@ -80,7 +79,7 @@ def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_co
         if bias_correction:
             moments = [corrected(moment, decay, own.count) for moment in moments]
         if len(moments) == 2:
-            moments = [jax.tree.map(lambda nu, mu: wide(nu) - jnp.square(wide(mu)), *moments)]
+            moments = [jax.tree.map(lambda nu, mu: at_least_float32(nu) - jnp.square(at_least_float32(mu)), *moments)]
         return root(moments[0], eps if eps_in_sqrt else 0.0, 0.0 if eps_in_sqrt else eps)
 
     return diagonal
@@ -111,22 +110,19 @@ def rms_states() -> tuple[type, ...]:
     return tuple(type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links)
 
 
-def wide(leaf: ArrayLike) -> jax.Array:
-    """A leaf in float32 or wider; integers and complex numbers pass, as D is computed for leaves that a mask omits too."""
-    leaf = jnp.asarray(leaf)
-    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
-
-
 def root(nu: Any, inside: float, outside: float) -> Any:
-    """√(ν + inside) + outside, leaf by leaf, in float32 or wider."""
-    return jax.tree.map(lambda leaf: jnp.sqrt(wide(leaf) + inside) + outside, nu)
+    """√(ν + inside) + outside, leaf by leaf, in float32 or wider.
+
+    D is computed for every leaf, also for one of integers or complex numbers that the mask leaves out.
+    """
+    return jax.tree.map(lambda leaf: jnp.sqrt(at_least_float32(leaf) + inside) + outside, nu)
 
 
 def corrected(moment: Any, decay: float, count: jax.Array) -> Any:
     """A moving average of `count` terms, freed of its bias towards the 0 it started from."""
 
     def correct(leaf: jax.Array) -> jax.Array:
-        leaf = wide(leaf)
+        leaf = at_least_float32(leaf)
         return leaf / (1 - like(decay, leaf) ** like(count, leaf))
 
     return jax.tree.map(correct, moment)

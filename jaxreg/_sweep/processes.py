@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxreg._sweep.store import SweepMismatchError
+from jaxreg._sweep.store import SweepMismatchError, as_bytes
 from jaxreg._sweep.watching import LeaveAtOnce, Watch
 
 REPORT_BYTES = 8192
@@ -115,11 +115,6 @@ class Team:
         return [
             np.frombuffer(self.gather(as_bytes(leaf))[0].tobytes(), leaf.dtype).reshape(leaf.shape).copy() for leaf in leaves
         ]
-
-
-def as_bytes(array: np.ndarray) -> np.ndarray:
-    """An array as bytes; NumPy's file format and collectives know no bfloat16 and its like."""
-    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 
 def padded(said: dict[str, Any]) -> np.ndarray:

@@ -135,7 +135,7 @@ class Chunks:
             ids: of its runs, (runs, ID_BYTES). arrays: the leaves of their results, (runs, …).
         """
         buffer = io.BytesIO()
-        named: dict[str, Any] = {f"leaf_{index}": as_rows(array) for index, array in enumerate(arrays)}
+        named: dict[str, Any] = {f"leaf_{index}": as_bytes(array) for index, array in enumerate(arrays)}
         np.savez(buffer, ids=ids, **named)
         payload = buffer.getvalue()
         path = self.folder / f"chunk-{hashlib.sha256(self.key + ids.tobytes()).hexdigest()[:16]}.npz.sum"
@@ -179,8 +179,8 @@ class Chunks:
         return hashlib.sha256(self.key + payload).digest()
 
 
-def as_rows(array: np.ndarray) -> np.ndarray:
-    """An array as bytes: npz knows no bfloat16 and its like."""
+def as_bytes(array: np.ndarray) -> np.ndarray:
+    """An array as bytes; NumPy's file format and collectives know no bfloat16 and its like."""
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 

@@ -75,6 +75,11 @@ def test_an_optimizer_as_a_direction_is_refused(direction):
         jaxreg.proximal(direction, L1, 1e-3, preconditioners.adam())
 
 
+def test_a_direction_with_a_full_matrix_is_refused():
+    with pytest.raises(ValueError, match="a diagonal D, got L-BFGS"):
+        jaxreg.proximal(optax.scale_by_lbfgs(), L1, 0.1).init(PARAMS)
+
+
 OTHERS = {
     "another b2": (optax.scale_by_adam(b2=0.99), preconditioners.adam()),
     "another b2, the other way": (optax.scale_by_adam(), preconditioners.adam(b2=0.99)),
