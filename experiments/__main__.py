@@ -1,13 +1,8 @@
 """The command line.
 
-    python -m experiments                 what L1 and L2 do to a network: records, table and figures
-    python -m experiments claims          every claim about L1 and L2 tested: verdicts and figures
-    python -m experiments baselines       L1 and L2 against weight decay
-    python -m experiments images          accuracy against weights kept, on Fashion-MNIST and other images
-    python -m experiments report          one HTML page from what is on disk
-    python -m experiments bench update    what a regularized update costs beside optax.adamw
-    python -m experiments bench lasso     one λ, one answer: every optimizer against scikit-learn's lasso
-    python -m experiments bench sweep     the sweep beside a Flax loop and PyTorch, and how it scales
+    python -m experiments                 the main job: what L1 and L2 do to a network
+    python -m experiments --help          every command, a line each
+    python -m experiments claims --quick  a suite of studies, in its small version
 
 Messages about mistakes and interruptions go to stderr. The exit status is 0, 1 for a failure, 2 for a wrong setting,
 and 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP.
@@ -43,19 +38,12 @@ def dispatch(words: list[str]) -> int:
     from rich.console import Console
 
     import jaxreg
-    from experiments.commands import bench, claims, images, report, study
-    from experiments.config import SettingError
+    from experiments import command_line
+    from experiments.settings import SettingError
 
-    commands = {"bench": bench.run, "report": report.run, "images": images.run, **claims.COMMANDS}
-    console = Console()
     try:
-        if not words or words[0].startswith("-"):
-            study.run(words, console)
-        elif words[0] in commands:
-            commands[words[0]](words[1:], console)
-        else:
-            expected = f"expected none, or {', '.join(commands)}"
-            raise SettingError(f"unknown command {words[0]!r}: {expected}; see python -m experiments --help")
+        command, parsed = command_line.parse(words)
+        command.run(parsed, words, Console())
     except (SettingError, jaxreg.SweepMismatchError) as error:
         say(f"error: {error}")
         return 2

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.config import SettingError, require
-from experiments.data import Rows
+from experiments.datasets import Rows
+from experiments.settings import SettingError, require
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package `dataset-fashion-mnist` puts its files."""

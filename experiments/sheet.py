@@ -25,7 +25,10 @@ class Sheet:
     Attributes:
         headings: one a column. The first column identifies a row and is repeated whenever the columns are split.
         rows: as many cells each as there are headings, or a text alone, the heading of the rows below it.
-        title: printed above. legend: printed below. left: columns aligned to the left; numbers stand on the right.
+        title: printed above.
+        legend: printed below.
+        left: columns aligned to the left; numbers stand on the right.
+        group: what the headings among the rows name.
     """
 
     headings: Sequence[str]
@@ -33,6 +36,7 @@ class Sheet:
     title: str = ""
     legend: str = ""
     left: tuple[int, ...] = (0,)
+    group: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """The lines, for rich's `Console.print`."""
@@ -55,7 +59,7 @@ class Sheet:
         ]
         headings = [printable(heading, encoding) for heading in self.headings]
         title, legend = printable(self.title, encoding), printable(self.legend, encoding)
-        return Sheet(headings, rows, title, legend, self.left)
+        return Sheet(headings, rows, title, legend, self.left, self.group)
 
     def cells(self) -> list[Sequence[str]]:
         """The rows without the headings among them."""

@@ -5,7 +5,6 @@ import importlib
 import os
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments import stopping
-from experiments.config import SettingError, require
-
-
-def parse(kind: type, words: list[str], program: str, description: str, default: Any) -> Any:
-    """Settings from the command line.
-
-    Raises:
-        SettingError: a value that the settings themselves refuse.
-        SystemExit: after `--help`, and with status 2 after a word that is no setting or cannot be read, which tyro explains
-            on stderr.
-    """
-    tyro = import_tyro()
-    try:
-        return tyro.cli(kind, prog=program, description=description, default=default, args=words)
-    except SettingError as error:
-        raise SettingError(f"{error}; see {program} --help") from None
+from experiments.settings import SettingError, require
 
 
 def import_tyro() -> Any:
@@ -50,13 +34,6 @@ def import_tyro() -> Any:
 def command_of(words: list[str]) -> str:
     """The command as it can be typed again."""
     return shlex.join(["python", "-m", "experiments", *words])
-
-
-def provenance_of(config: Any, words: list[str], began: float) -> dict[str, Any]:
-    """What makes the results, up to now."""
-    from experiments.records import provenance
-
-    return provenance(config, command_of(words), time.perf_counter() - began)
 
 
 def use_devices(count: int | None) -> int:

@@ -16,10 +16,10 @@ import optax
 from flax import nnx
 
 import jaxreg
-from experiments.config import SweepBenchmark
-from experiments.data import Rows
-from experiments.model import MLP, initial
-from experiments.train import accuracy, cross_entropy
+from experiments.benchmarks.settings import SweepBenchmark
+from experiments.datasets import Rows
+from experiments.networks import MLP, initial
+from experiments.training import accuracy, cross_entropy
 
 
 class Split(NamedTuple):

@@ -5,6 +5,7 @@ solution is 0. Every contestant takes the same number of full-batch steps from w
 distance from scikit-learn's coefficients, its number of nonzero weights, and its KKT residual at the λ that was asked for.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -19,9 +20,9 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso
 
 import jaxreg
-from experiments.config import LassoBenchmark
-from experiments.disk import write_whole
-from experiments.records import provenance
+from experiments.benchmarks.settings import LassoBenchmark
+from experiments.results.disk import write_whole
+from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
 
@@ -69,7 +70,7 @@ def reference(inputs: np.ndarray, targets: np.ndarray, strength: float) -> np.nd
     return solution
 
 
-def judge(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, dict[str, float]]:
+def evaluate(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, dict[str, float]]:
     """Error, nonzero weights and KKT residual divided by λ, by contestant; scikit-learn is the first row."""
     inputs, targets = load_diabetes(return_X_y=True)
     inputs = (inputs - inputs.mean(0)) / inputs.std(0)
@@ -117,8 +118,8 @@ def run(config: LassoBenchmark, command: str, console: Console, advance: Callabl
     """Judges, prints the table and, where `config.out` is set, saves the numbers with what made them."""
     began = time.perf_counter()
     with jax.enable_x64(True):
-        scores = judge(config, advance)
-    made_by = provenance(config, command, time.perf_counter() - began)
+        scores = evaluate(config, advance)
+    made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
     title = f"The lasso at λ = {config.share:g} λ_max after {config.steps:,} steps, diabetes data, float64"
     rows = [[name, f"{row['error']:.1e}", str(row["nonzero"]), f"{row['residual']:.1e}"] for name, row in scores.items()]
     console.print(Sheet(["optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"], rows, title))

@@ -5,6 +5,7 @@ arithmetic is counted as 6 operations a weight and row (forward and backward), a
 large float32 matrix product in the same run. Scaling is measured in processes of their own, each with a memory of its own.
 """
 
+import dataclasses
 import itertools
 import json
 import multiprocessing
@@ -21,10 +22,10 @@ from rich.console import Console
 
 from experiments.benchmarks import contestants
 from experiments.benchmarks.contestants import Split
-from experiments.config import SweepBenchmark
-from experiments.data import Rows, digits
-from experiments.disk import write_whole
-from experiments.records import provenance
+from experiments.benchmarks.settings import SweepBenchmark
+from experiments.datasets import Rows, digits
+from experiments.results.disk import write_whole
+from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
 TRAIN_ROWS = 1437
@@ -164,7 +165,7 @@ def run(config: SweepBenchmark, command: str, console: Console, advance: Callabl
     if device.platform == "cpu":
         console.print("On a GPU: not measured here.")
     if config.out is not None:
-        made_by = provenance(config, command, time.perf_counter() - began)
+        made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
         content = {"made_by": made_by, "ceiling_gflops": most, "rows": rows, "scaling": scaling}
         write_whole(config.out, json.dumps(content, indent=2, default=str) + "\n")
         console.print(f"saved {config.out}", markup=False)

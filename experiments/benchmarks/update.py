@@ -10,6 +10,7 @@ penalty changes the gradient that both moment loops read, so both must read the 
 one variadic reduction for all three results, and XLA's experimental multi-output fusion were tried and save none of it.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -22,9 +23,9 @@ import optax
 from rich.console import Console
 
 import jaxreg
-from experiments.config import UpdateBenchmark
-from experiments.disk import write_whole
-from experiments.records import provenance
+from experiments.benchmarks.settings import UpdateBenchmark
+from experiments.results.disk import write_whole
+from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
 BASELINE = "optax.adamw"
@@ -92,7 +93,7 @@ def run(config: UpdateBenchmark, command: str, console: Console, advance: Callab
     """Measures, prints the table and, where `config.out` is set, saves the numbers with what made them."""
     began = time.perf_counter()
     numbers = measure(config, advance)
-    made_by = provenance(config, command, time.perf_counter() - began)
+    made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
     title = f"One update of {config.parameters:,} float32 weights, {made_by['devices'][0]}, {config.rounds} paired rounds"
     rows = []
     for name, row in numbers.items():

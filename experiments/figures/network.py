@@ -1,5 +1,7 @@
 """One network on paper: as a graph before and after a penalty, and its first layer as bars."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -8,40 +10,45 @@ from matplotlib.lines import Line2D
 
 from experiments.figures.style import COLOURS, largest_of, new_figure
 
+THINNEST = 0.35
+"""The least width of a line, in points."""
 POSITIVE, NEGATIVE, DEAD = "#009E73", "#AA3377", "#CCCCCC"
 
 
-def network_pair(records: xr.Dataset, penalty: str) -> Figure:
-    """One network as a graph, before and after a penalty ("L1" or "L2"), from the drawing's records."""
-    figure = new_figure(9, 5.4)
-    largest = largest_of(records["first"].values, records["second"].values)
-    for axes, stage in zip(figure.subplots(1, 2), ("before", penalty), strict=True):
-        one = records.sel(stage=stage)
-        draw_network(axes, one, largest)
+def network_row(networks: xr.Dataset, stages: Sequence[str]) -> Figure:
+    """One network as a graph, before and after some penalties, side by side.
+
+    Args:
+        networks: kernels and accuracies along `stage`.
+        stages: which of them to draw: "before", "L1", "L2".
+    """
+    figure = new_figure(10.4 if len(stages) > 2 else 9, 5.2)
+    shown = networks.sel(stage=list(stages))
+    largest = largest_of(shown["first"].values, shown["second"].values)
+    for axes, stage in zip(figure.subplots(1, len(stages)), stages, strict=True):
+        one = networks.sel(stage=stage)
+        draw_network(axes, one, largest, 9.5, -1.45)
         weights = np.concatenate([one["first"].values.ravel(), one["second"].values.ravel()])
         zeros = int((weights == 0).sum())
-        name = "before: no penalty" if stage == "before" else f"after {penalty}, λ = {float(one['strength']):g}"
+        name = "no penalty" if stage == "before" else f"after {stage}, λ = {float(one['strength']):g}"
         name += "" if np.isfinite(weights).all() else " (diverged: lines are missing)"
-        axes.set_title(
-            f"{name}\n{zeros} of {weights.size} weights exactly 0, ‖w‖ = {np.linalg.norm(weights):.1f}, "
-            f"test accuracy {100 * float(one['test_accuracy']):.0f} %",
-            fontsize=10,
-        )
+        axes.set_title(f"{name}\n{zeros} of {weights.size} weights exactly 0\n‖w‖ = {np.linalg.norm(weights):.1f}, "
+                       f"test accuracy {100 * float(one['test_accuracy']):.0f} %", fontsize=11)  # fmt: skip
     legend = [
-        Line2D([], [], color=POSITIVE, lw=2.5, label="positive weight"),
+        Line2D([], [], color=POSITIVE, lw=2.5, label="positive"),
         Line2D([], [], color=NEGATIVE, lw=2.5, label="negative weight"),
         Line2D([], [], color="k", lw=line_width(largest, largest), label=f"|w| = {largest:.1f}"),
         Line2D([], [], color="k", lw=line_width(largest / 10, largest), label=f"|w| = {largest / 10:.2f}"),
         Line2D([], [], marker="o", color="w", markerfacecolor="w", markeredgecolor="k", ms=9, label="unit"),
         Line2D([], [], marker="o", color="w", markerfacecolor=DEAD, markeredgecolor=DEAD, ms=9, label="dead unit"),
     ]
-    figure.legend(handles=legend, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    figure.legend(handles=legend, loc="outside lower center", ncols=6, frameon=False, fontsize=10)
     return figure
 
 
 def line_width(weight: float, largest: float) -> float:
-    """Width in points, proportional to |weight|."""
-    return 5 * abs(weight) / largest
+    """Width in points, proportional to |weight|, but at least `THINNEST`: a line that cannot be seen reads as a zero."""
+    return max(THINNEST, 5 * abs(weight) / largest)
 
 
 def draw_network(axes: Axes, one: xr.Dataset, largest: float, fontsize: float = 8, left: float = -1.05) -> None:

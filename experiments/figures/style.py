@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.verdicts import interval
+from experiments.claims import interval
 
 COLOURS = {
     "before": "#444444",

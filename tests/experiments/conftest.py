@@ -1,16 +1,24 @@
 """A folder of results in small, as the commands leave it."""
 
-import dataclasses
 import json
 
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import contents, records, verdicts
-from experiments.config import Drawing
-from experiments.studies import drawing
+from experiments import claims
+from experiments.results import store
+from experiments.studies.l1_l2 import drawing
+from experiments.studies.l1_l2.settings import Drawing, Settings
+from experiments.study import Session
 
-MADE_BY = {"command": "python -m experiments claims", "versions": {"jax": "0.10.2"}, "devices": ["cpu"], "seconds": 12.5}
+MADE_BY = {
+    "command": "python -m experiments strength",
+    "config": {"seeds": 3},
+    "versions": {"jax": "0.10.2"},
+    "devices": ["cpu"],
+    "seconds": 12.5,
+    "quick": False,
+}
 
 
 def chart():
@@ -19,42 +27,53 @@ def chart():
     return figure
 
 
-@pytest.fixture(scope="session")
-def save_claim():
-    """Writes a claim with one test into a folder, any of its texts changed."""
+def claim(name, **changed):
+    """A claim with one test as `study.json` holds it, any of its texts changed."""
+    findings = [claims.above("it grows", "growth over seeds", [1.0, 2.0, 1.5], unit="%")]
+    texts = {"name": name, "title": f"Title of {name}", "statement": "As people say.", "caption": "What it shows."}
+    outcome = {"verdict": claims.verdict_of(findings), "counts": claims.counts_of(findings)}
+    return {**texts, **outcome, "findings": claims.findings_as_json(findings), **changed}
 
-    def save(folder, name, **changed):
-        tests = [verdicts.above("it grows", "growth over seeds", [1.0, 2.0, 1.5], unit="%")]
-        claim = verdicts.Claim(name, f"Title of {name}", "As people say.", tests, "What it shows.", f"python … {name}")
-        records.save_claim(dataclasses.replace(claim, **changed), chart(), folder / name, MADE_BY)
+
+@pytest.fixture(scope="session")
+def save_study():
+    """Writes the folder of a study: claims by their names or as dictionaries, and figures by their names."""
+
+    def save(folder, claims=(), figures=(), svg=True, **changed):
+        folder.mkdir(parents=True, exist_ok=True)
+        found = [claim(one) if isinstance(one, str) else one for one in claims]
+        drawn = [
+            {"name": name, "title": f"Figure {name}", "caption": "A caption.", "numbers": ["1 of 2"]} for name in figures
+        ]
+        for name in (*(one["name"] for one in found), *figures):
+            chart().savefig(folder / f"{name}.png")
+            if svg:
+                chart().savefig(folder / f"{name}.svg")
+        said = {**MADE_BY, "study": folder.name, "summary": f"Summary of {folder.name}", "figures": drawn, "claims": found}
+        (folder / "study.json").write_text(json.dumps({**said, **changed}))
 
     return save
 
 
 @pytest.fixture(scope="session")
 def small():
-    return Drawing(steps=600, hidden=3, player=(1e-3, 1e-1, 3.0))
+    return Drawing(steps=600, hidden=3, strengths=(1e-3, 1e-1, 3.0), l1=1e-3, l2=1e-1)
 
 
 @pytest.fixture(scope="session")
 def played(small):
-    return drawing.play(small)
+    return drawing.train_all(Settings(drawing=small), Session())
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory, played, save_claim):
-    """Everything that a page can show, or nearly: not all claims, and one figure as PNG alone."""
+def results(tmp_path_factory, played, save_study):
+    """Nearly everything that a page can show: not all studies, figures as PNG alone, odd texts, a quick run."""
     folder = tmp_path_factory.mktemp("results")
-    main = folder / "l1-l2"
-    main.mkdir()
-    for name in contents.FIGURES:
-        chart().savefig(main / f"{name}.png")
-        if name != "L1_3":
-            chart().savefig(main / f"{name}.svg")
-    records.save_dataset(played, main / "player.nc", {"command": "python -m experiments"})
-    (main / "records.json").write_text(json.dumps({**MADE_BY, "command": "python -m experiments"}))
-    for name in ("zeros", "norm", "a claim of one's own", ".zeros-half-written"):
-        save_claim(folder / "claims", name)
-    save_claim(folder / "baselines", "decay", title="<script>alert(1)</script>", statement='a "b" & c')
-    save_claim(folder / "images", "fashion-mnist")
+    save_study(folder / "l1-l2", figures=("L1_1", "L2_1"), command="python -m experiments")
+    store.save_dataset(played, folder / "l1-l2" / "wine.nc", {"command": "python -m experiments"})
+    save_study(folder / "strength", ["zeros", "norm", "a claim of one's own"], svg=False)
+    save_study(folder / ".strength.unfinished" / "new-1" / "strength", ["half-written"])
+    save_study(folder / "baselines", [claim("decay", title="<script>alert(1)</script>", statement='a "b" & c')], quick=True)
+    save_study(folder / "images" / "fashion-mnist", ["images"])
+    save_study(folder / "quick" / "strength", ["in a quick folder"], quick=True)
     return folder

@@ -9,7 +9,19 @@ ROOT = Path(__file__).parents[2]
 
 # The main job's settings for a run of seconds.
 SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
-SMALL += ["--drawing.player", "1e-3", "1"]
+SMALL += [
+    "--sweep.l2",
+    "1e-3",
+    "--sweep.decay",
+    "1",
+    "--drawing.strengths",
+    "1e-3",
+    "1",
+    "--drawing.l1",
+    "1e-3",
+    "--drawing.l2",
+    "1",
+]
 
 
 def start(*words, platform="cpu"):

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 
-from experiments import contents, page
+from experiments import studies
+from experiments.report import page
+from experiments.results.load import read
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --force-device-scale-factor=1"""
@@ -34,7 +36,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(results, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page.build(contents.read(results)), encoding="utf-8")
+    path.write_text(page.build(read(results, studies.load())), encoding="utf-8")
     return path.as_uri()
 
 
@@ -76,7 +78,7 @@ def shown(browser):
 def test_it_opens_whole_and_asks_nobody_for_anything(opened):
     whole = "return Promise.all([...document.images].map((image) => image.decode().then(() => image.naturalWidth)))"
     widths = opened.execute_script(whole)
-    assert len(widths) == 5 + 5 + 2
+    assert len(widths) == 2 + 5 + 2
     assert min(widths) > 0
     assert opened.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
     messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
@@ -113,6 +115,20 @@ def test_the_keyboard_moves_the_slider(opened):
     assert shown(opened)["told"] == "λ = 0"
 
 
+def test_the_slider_is_on_the_first_screen(opened):
+    bottom = opened.execute_script("return document.getElementById('strength').getBoundingClientRect().bottom + scrollY")
+    assert bottom <= 800
+
+
+def test_details_are_folded_and_open_by_a_click(opened):
+    closed = opened.find_elements("css selector", "details:not([open]) > summary")
+    assert len(closed) == len(opened.find_elements("css selector", "details")) > 5
+    table = opened.find_element("css selector", "table.summary")
+    assert not table.is_displayed()
+    closed[0].click()
+    assert table.is_displayed()
+
+
 def test_the_button_plays_to_the_end_and_can_be_stopped(opened):
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -145,7 +161,8 @@ def test_it_fits_the_screen_and_every_letter_can_be_read(opened, width):
     assert widest <= 44 * 16
     # A figure is drawn wide enough to be read: where the screen is narrower it scrolls in its own box.
     narrowest = opened.execute_script(
-        "return Math.min(...[...document.querySelectorAll('.scroll img')].map((image) => image.offsetWidth))"
+        "const images = [...document.querySelectorAll('.scroll img')];"
+        "return Math.min(...images.map((image) => image.offsetWidth).filter((width) => width))"
     )
     assert narrowest >= 700
 

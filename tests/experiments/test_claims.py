@@ -4,76 +4,84 @@ import dataclasses
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from experiments.claims import baselines as baseline_claims
-from experiments.claims import relevance as relevance_claims
-from experiments.claims import stability as stability_claims
-from experiments.claims import strength as strength_claims
-from experiments.config import BASELINE_NAMES, CLAIM_NAMES, QUICK_BASELINES, QUICK_CLAIMS, Training
-from experiments.studies import chatter, linear, pairs, relevance, stability, strength, tilt
+from experiments import studies
+from experiments.results import store
+from experiments.settings import Training
+from experiments.studies.strength import claims as strength_claims
+from experiments.study import Session
 
-# Its claims are tested for their form here, which networks that hardly trained have as well.
-FAST_RELEVANCE = dataclasses.replace(QUICK_CLAIMS.relevance, seeds=2, shares=(0.0, 0.9), training=Training(epochs=3))
-STUDIES = {
-    "strength": (strength, QUICK_CLAIMS.strength),
-    "relevance": (relevance, FAST_RELEVANCE),
-    "linear": (linear, QUICK_CLAIMS.linear),
-    "stability": (stability, QUICK_CLAIMS.linear),
-    "chatter": (chatter, QUICK_CLAIMS.chatter),
-    "pairs": (pairs, QUICK_BASELINES.pairs),
-    "tilt": (tilt, QUICK_BASELINES.tilt),
-}
-SPECS = (*strength_claims.SPECS, *relevance_claims.SPECS, *stability_claims.SPECS, *baseline_claims.SPECS)
+STUDIES = {study.name: study for study in studies.load() if study.name != "images"}
+# The claims on relevance are tested for their form here, which networks that hardly trained have as well.
+QUICK = {name: study.quick for name, study in STUDIES.items()}
+FAST = dataclasses.replace(QUICK["relevance"].network, seeds=2, shares=(0.0, 0.9), training=Training(epochs=3))
+QUICK["relevance"] = dataclasses.replace(QUICK["relevance"], network=FAST)
+CLAIMS = [(study.name, claim) for study in STUDIES.values() for claim in study.claims]
 
 
 @pytest.fixture(scope="module")
-def records():
-    """Every study in its small version, and how many runs each told its progress."""
-    found, told = {}, {}
-    for name, (study, settings) in STUDIES.items():
-        done = []
-        found[name] = study.sweep(settings, 2, None, done.append)
-        told[name] = sum(done)
-    return found, told
+def every():
+    """Every study's records in its quick version, and how many fits each sweep reported."""
+    found, counted = {}, {}
+    for name, study in STUDIES.items():
+        found[name] = {}
+        for sweep in study.sweeps:
+            done = []
+            found[name][sweep.name] = sweep.train(QUICK[name], Session(2, None, done.append))
+            counted[name, sweep.name] = sum(done)
+    return found, counted
 
 
 @pytest.fixture(scope="module")
-def swept(records):
-    return records[0]["strength"]
+def swept(every):
+    return every[0]["strength"]["strength"]
 
 
-def test_every_name_is_a_claim():
-    assert sorted(spec.name for spec in SPECS) == sorted((*CLAIM_NAMES, *BASELINE_NAMES))
+def test_every_figure_has_a_name_of_its_own():
+    names = [name for study in studies.load() for name in study.names]
+    assert len(names) == len(set(names))
 
 
-def test_every_study_counts_its_runs(records):
-    for name, (study, settings) in STUDIES.items():
-        assert records[1][name] == study.runs(settings), name
+def test_every_sweep_counts_its_fits(every):
+    for (name, sweep_name), count in every[1].items():
+        sweep = next(one for one in STUDIES[name].sweeps if one.name == sweep_name)
+        assert count == sweep.count(QUICK[name]), sweep_name
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_every_claim_has_findings_and_a_figure(spec, records):
-    found = spec.judge(records[0])
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_variable_has_units_and_a_long_name_on_disk(name, every, tmp_path):
+    for sweep_name, records in every[0][name].items():
+        store.save_dataset(records, tmp_path / f"{sweep_name}.nc", {})
+        with xr.open_dataset(tmp_path / f"{sweep_name}.nc", engine="netcdf4") as loaded:
+            for variable, values in loaded.variables.items():
+                assert values.attrs.get("units"), (sweep_name, variable)
+                assert values.attrs.get("long_name"), (sweep_name, variable)
+
+
+@pytest.mark.parametrize(("name", "claim"), CLAIMS, ids=[claim.name for _, claim in CLAIMS])
+def test_every_claim_has_findings_and_a_figure(name, claim, every):
+    found = claim.evaluate(every[0][name])
     assert len(found) >= 3
     assert all(one.statement.endswith(".") and one.numbers and one.tested for one in found)
-    figure = spec.figure(records[0])
+    figure = claim.draw(every[0][name])
     figure.canvas.draw()
     assert all(axes.get_xlabel() or axes.get_title() or axes.get_ylabel() for axes in figure.axes)
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_where_every_run_diverged_nothing_is_measured(spec, records):
+@pytest.mark.parametrize(("name", "claim"), CLAIMS, ids=[claim.name for _, claim in CLAIMS])
+def test_where_every_run_diverged_nothing_is_measured(name, claim, every):
     broken = {
-        name: one.map(lambda values: values * np.nan if values.dtype.kind == "f" else values)
-        for name, one in records[0].items()
+        key: one.map(lambda values: values * np.nan if values.dtype.kind == "f" else values)
+        for key, one in every[0][name].items()
     }
-    found = spec.judge(broken)
+    found = claim.evaluate(broken)
     assert {one.verdict for one in found} == {"not measured"}
-    spec.figure(broken).canvas.draw()
+    claim.draw(broken).canvas.draw()
 
 
-def test_pairs_that_are_one_update_stay_together_and_others_part(records):
-    end = records[0]["pairs"].isel(epoch=-1)
+def test_pairs_that_are_one_update_stay_together_and_others_part(every):
+    end = every[0]["baselines"]["pairs"].isel(epoch=-1)
     apart = {str(name): end["decay_distance"].sel(decay_pair=name).values for name in end["decay_pair"].values}
     assert apart["SGD"].max() < 1e-14
     assert apart["SGD, momentum 0.9"].min() > 1e-4
@@ -90,6 +98,6 @@ def test_zeros_are_told_apart_from_none(swept):
 
 def test_a_diverged_run_leaves_its_claim_unmeasured(swept):
     broken = swept.copy(deep=True)
-    broken["norm"][{"way": 3, "level": 2, "wrong": 0, "seed": 1}] = np.nan
+    broken["norm"][{"method": 3, "level": 2, "wrong": 0, "seed": 1}] = np.nan
     found = strength_claims.norm({"strength": broken})
     assert [one.verdict == "not measured" for one in found] == [False, True, False]

@@ -1,4 +1,4 @@
-"""`claims` and `baselines` as a user meets them: what is written, said, refused, and gone on with."""
+"""Studies and suites as a user meets them: what is written, printed, refused, and resumed."""
 
 import json
 import signal
@@ -8,41 +8,49 @@ import pytest
 import xarray as xr
 from processes import run, start
 
-TINY = ["--quick", "--linear.seeds", "3", "--linear.steps", "200", "--linear.resamples", "3", "--chatter.steps", "200"]
-SMALL = [*TINY, "--strength.seeds", "2", "--strength.training.epochs", "4", "--strength.hidden", "8", "--cache", "None"]
+SMALL = ["--quick", "--seeds", "2", "--training.epochs", "4", "--hidden", "8", "--cache", "None"]
 
 
-def test_a_claim_is_judged_written_and_joined_to_the_table(tmp_path):
-    out = tmp_path / "claims"
-    status, said = run("claims", "zeros", *SMALL, "--out", out)
+def test_a_study_is_evaluated_and_written(tmp_path):
+    out = tmp_path / "strength"
+    status, said = run("strength", *SMALL, "--out", out)
     assert status == 0, said
-    assert "study strength" in said
+    assert "training (strength)" in said
+    assert "quick run: few seeds and few strengths, so its numbers and verdicts are not final" in said
     assert "L1 gives exact zeros: " in said
-    told = json.loads((out / "zeros" / "claim.json").read_text())
-    assert told["name"] == "zeros"
-    # What makes it again, settings and all.
-    assert told["command"].startswith("python -m experiments claims zeros --quick --linear.seeds 3")
-    assert told["made_by"]["config"]["strength"]["seeds"] == 2
-    assert len(told["findings"]) == 3
-    assert (out / "zeros" / "figure.png").read_bytes().startswith(b"\x89PNG")
-    assert (out / "zeros" / "figure.svg").stat().st_size > 1000
-    with xr.open_dataset(out / "records" / "strength.nc", engine="netcdf4") as records:
-        assert records["zero_fraction"].dims == ("way", "level", "wrong", "seed")
+    assert "(quick run, not final)" in said
+    names = {path.name for path in out.iterdir()}
+    pictures = {f"{name}.{ending}" for name in ("zeros", "shrinkage", "norm", "overfitting") for ending in ("png", "svg")}
+    assert names == pictures | {"strength.nc", "ridge.nc", "study.json", "summary.md"}
+    written = json.loads((out / "study.json").read_text())
+    assert written["command"].startswith("python -m experiments strength --quick --seeds 2")
+    assert written["config"]["seeds"] == 2
+    assert written["quick"] is True
+    assert [claim["name"] for claim in written["claims"]] == ["zeros", "shrinkage", "norm", "overfitting"]
+    assert len(written["claims"][0]["findings"]) == 3
+    with xr.open_dataset(out / "strength.nc", engine="netcdf4") as records:
+        assert records["zero_fraction"].dims == ("method", "level", "wrong", "seed")
         assert json.loads(records.attrs["made_by"])["seconds"] > 0
-    status, said = run("claims", "stability", *SMALL, "--out", out)
-    assert status == 0, said
-    table = (out / "claims.md").read_text()
-    assert table.index("L1 drives weights to exactly zero") < table.index("L1 can be unstable to optimise")
-    assert "| **supported" in table
-    assert "python -m experiments claims stability --quick" in table
-    assert {path.name for path in out.iterdir()} == {"zeros", "stability", "records", "claims.md"}
+    summary = (out / "summary.md").read_text()
+    assert "**Quick run: few seeds and few strengths, so its numbers and verdicts are not final.**" in summary
+    assert summary.index("L1 drives weights to exactly zero") < summary.index("Both reduce overfitting")
 
 
-def test_an_interrupted_claim_goes_on(tmp_path):
-    out = tmp_path / "claims"
-    words = ["claims", "norm", "--quick", "--out", out, "--cache", "None", "--strength.training.epochs", "400"]
+def test_a_quick_run_never_replaces_full_results(tmp_path):
+    out = tmp_path / "strength"
+    out.mkdir()
+    (out / "study.json").write_text(json.dumps({"quick": False, "files": ["study.json"]}))
+    status, said = run("strength", *SMALL, "--out", out)
+    assert status == 2
+    assert f"error: out: expected a folder without full results for a quick run, got {out}" in said
+    assert json.loads((out / "study.json").read_text())["quick"] is False
+
+
+def test_an_interrupted_suite_resumes(tmp_path):
+    out = tmp_path / "results"
+    words = ["claims", "--quick", "--out", out, "--cache", "None"]
     process = start(*words)
-    chunks = out / ".unfinished" / "chunks"
+    chunks = out / ".claims.unfinished" / "chunks"
     deadline = time.time() + 120
     while not list(chunks.glob("strength-*/chunk-*")) and time.time() < deadline:
         time.sleep(0.05)
@@ -64,26 +72,20 @@ def test_an_interrupted_claim_goes_on(tmp_path):
     said = "".join(process.communicate())
     assert process.returncode == 0, said
     assert seen == kept
-    assert not chunks.exists()
+    assert {path.name for path in out.iterdir()} == {"strength", "relevance", "stability"}
 
 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (
-            ["claims", "zero"],
-            "error: claims: expected names among zeros, shrinkage, norm, overfitting, selection, relevance, ",
-        ),
-        (["baselines", "zeros"], "error: baselines: expected names among decay, tilt, scale, got zeros"),
-        (["claims", "--quick", "zeros"], "error: claims: expected names before the settings, got zeros behind --quick"),
-        (["claims", "--strength.seeds", "1"], "seeds: expected at least 2, as an interval needs them, got 1"),
-        (["claims", "--strength.l1", "0.2", "0.1"], "l1: expected increasing positive strengths, got (0.2, 0.1)"),
-        (["claims", "--strength.l1", "0.1", "0.2"], "as many strengths each, got {'l1': 2, 'decoupled-l1': 7, 'l2': 7"),
-        (["claims", "zeros", "--out", "jaxreg"], "error: out: "),
+        (["strength", "--seeds", "1"], "seeds: expected at least 2, as an interval needs them, got 1"),
+        (["strength", "--l1", "0.2", "0.1"], "l1: expected increasing positive strengths, got (0.2, 0.1)"),
+        (["strength", "--l1", "0.1", "0.2"], "as many strengths each, got {'l1': 2, 'decoupled-l1': 7, 'l2': 7"),
+        (["claims", "--out", "jaxreg"], "error: out: "),
     ],
 )
 def test_mistakes_are_one_line(words, expected, tmp_path):
-    folder = tmp_path / "jaxreg" / "zeros"
+    folder = tmp_path / "jaxreg" / "strength"
     folder.mkdir(parents=True)
     (folder / "mine.txt").write_text("")
     status, said = run(*[folder.parent if word == "jaxreg" else word for word in words])
@@ -92,18 +94,12 @@ def test_mistakes_are_one_line(words, expected, tmp_path):
     assert len(said.strip().splitlines()) == 1
 
 
-def test_help_names_every_claim():
-    status, said = run("claims", "--help")
-    assert status == 0
-    for word in ("zeros", "no-selection", "--strength.seeds", "--relevance.shares", "--quick"):
-        assert word in said
+def test_help_explains_a_study():
+    for words in (["relevance", "--help"], ["help", "relevance"]):
+        status, said = run(*words)
+        assert status == 0
+        for word in ("Tests four claims", "--network.shares", "--linear.rows", "--quick", "--out"):
+            assert word in said
     status, said = run("baselines", "--help")
     assert status == 0
     assert "--tilt.rates" in said
-
-
-def test_baselines_quickly(tmp_path):
-    status, said = run("baselines", "decay", "--quick", "--out", tmp_path / "baselines", "--cache", "None")
-    assert status == 0, said
-    told = json.loads((tmp_path / "baselines" / "decay" / "claim.json").read_text())
-    assert [one["verdict"] for one in told["findings"]] == ["supported"] * 3

@@ -1,5 +1,6 @@
 """The command line as a user meets it: in a process of its own."""
 
+import importlib.metadata
 import json
 
 import pytest
@@ -29,44 +30,67 @@ def test_the_main_job_writes_everything(place, first_start):
     assert status == 0, said
     assert "on 2 cpu device(s)" in said
     files = {path.name for path in out.iterdir()}
-    pictures = {f"{name}.{ending}" for name in ("L1_1", "L2_1", "L1_2", "L2_2", "L1_3") for ending in ("png", "svg")}
-    assert files == pictures | {"digits.nc", "wine.nc", "player.nc", "summary.md", "records.json"}
+    names = ("L1_L2", "L1_1", "L2_1", "L1_2", "L2_2", "L1_3")
+    pictures = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
+    assert files == pictures | {"digits.nc", "wine.nc", "summary.md", "study.json"}
     assert (out / "L1_1.png").read_bytes().startswith(b"\x89PNG")
-    made_by = json.loads((out / "records.json").read_text())
-    assert made_by["config"]["sweep"]["l1"] == [0.001]
-    assert made_by["command"].startswith("python -m experiments --out")
+    written = json.loads((out / "study.json").read_text())
+    assert written["config"]["sweep"]["l1"] == [0.001]
+    assert written["command"].startswith("python -m experiments --out")
+    assert [figure["name"] for figure in written["figures"]] == list(names)
     with xr.open_dataset(out / "digits.nc", engine="netcdf4") as records:
-        told = json.loads(records.attrs["made_by"])
-        assert {**told, "seconds": 0, "files": sorted(files)} == {**made_by, "seconds": 0}
-        assert records.sizes["run"] == 2 * (1 + 1 + 1 + 10 + 10)
+        made_by = json.loads(records.attrs["made_by"])
+        assert {**made_by, "seconds": 0} == {**{key: written[key] for key in made_by}, "seconds": 0}
+        assert dict(records["norm"].sizes) == {"method": 4, "level": 2, "seed": 2}
     assert {path.name for path in place.iterdir()} == {"results", "cache"}
 
 
-def test_help_explains_every_setting():
+COMMANDS = (
+    *("l1-l2", "strength", "relevance", "stability", "baselines", "images"),
+    *("claims", "report", "help", "version", "bench"),
+)
+
+
+def test_help_lists_every_command_and_explains_every_setting():
     status, said = run("--help")
     assert status == 0
-    settings = ("--sweep.l1", "--training.learning-rate", "--devices", "--quick", "--out", "λ of λΣ|w|")
-    for word in (*settings, "claims", "baselines", "images", "report", "bench update", "bench lasso", "bench sweep"):
+    for word in ("--sweep.l1", "--training.learning-rate", "--devices", "--quick", "--out", "λ of λΣ|w|"):
         assert word in said, word
+    for name in COMMANDS:
+        assert len([line for line in said.splitlines() if f"• {name} " in line]) == 1, name
+    assert run("help") == (status, said)
+    for words in (["bench", "--help"], ["help", "bench"]):
+        status, said = run(*words)
+        assert status == 0
+        assert all(f"• {name} " in said for name in ("update", "lasso", "sweep"))
     status, said = run("bench", "update", "--help")
     assert status == 0
     assert "--parameters" in said
 
 
+def test_the_version_is_that_of_the_package():
+    for words in (["--version"], ["version"]):
+        assert run(*words) == (0, f"jaxreg {importlib.metadata.version('jaxreg')}\n")
+
+
+@pytest.mark.parametrize(("word", "meant"), [("claim", "claims"), ("strenght", "strength"), ("benchmark", "bench")])
+def test_a_near_miss_is_suggested(word, meant):
+    status, said = run(word)
+    assert status == 2
+    assert f"error: unknown command '{word}'; did you mean '{meant}'?" in said
+
+
 MISTAKES = {
     "unknown setting": (["--bogus", "3"], "Unrecognized options: --bogus, 3"),
     "no number": (["--training.epochs", "abc"], "Error parsing --training.epochs: invalid literal for int"),
-    "out of range": (["--sweep.l1", "-1"], "l1: expected positive strengths, none twice, got (-1.0,)"),
+    "out of range": (["--sweep.l1", "-1"], "l1: expected increasing positive strengths, got (-1.0,)"),
     "too large a batch": (
         ["--training.batch-size", "500"],
         "training.batch-size: expected at most train-size = 200, got 500",
     ),
     "too many rows": (["--train-size", "1797"], "train-size: expected 10 to 1787 rows, got 1797"),
-    "unknown command": (["plot"], "error: unknown command 'plot'"),
-    "unknown benchmark": (
-        ["bench", "plot"],
-        "error: bench: expected `bench update` or `bench lasso` or `bench sweep`, got 'plot'",
-    ),
+    "unknown command": (["plot"], "Unrecognized options: plot"),
+    "unknown benchmark": (["bench", "plot"], "Unrecognized options: plot"),
     "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
     "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
     "foreign folder": (
@@ -94,8 +118,8 @@ def test_a_wrong_value_gets_one_clear_line(name):
     status, said = run(*words)
     assert status == 2
     assert message in said
-    assert "--help" in said or "out: " in said or "results: " in said or "bench: " in said
-    if "error: " in said:
+    assert "--help" in said or "out: " in said or "results: " in said
+    if "error: " in said and "Unrecognized" not in said:
         assert len(said.strip().splitlines()) == 1
     assert "Traceback" not in said
 
@@ -124,8 +148,9 @@ def test_a_diverged_study_says_so_and_is_saved(tmp_path):
     rates = ["--training.learning-rate", "1e38", "--drawing.learning-rate", "1e38"]
     status, said = run("--out", tmp_path / "results", *SMALL, *rates)
     assert status == 0, said
-    assert "diverged, and read nan: 55 of 55 networks: the drawn network, before; the drawn network, L1;" in said
-    assert "and 47 more" in said
+    assert "digits: 10 of 10 runs diverged; their numbers are nan: " in said
+    assert "wine: 6 of 6 runs diverged" in said
+    assert "and 2 more" in said
     assert (tmp_path / "results" / "L1_2.png").exists()
 
 

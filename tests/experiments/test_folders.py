@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import disk, folders, stopping
-from experiments.config import SettingError
-from experiments.config.study import QUICK, Study
-from experiments.records import settings_name
+from experiments import stopping
+from experiments.results import disk, folders
+from experiments.results.store import settings_name
+from experiments.settings import SettingError
+from experiments.studies.l1_l2.settings import QUICK, Settings
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert (target / "table").read_text() == "1"
     write("3")
     assert (target / "table").read_text() == "3"
-    assert json.loads((target / folders.MARKER).read_text()) == {"made": "3", "files": ["records.json", "table"]}
+    assert json.loads((target / folders.MARKER).read_text()) == {"made": "3", "files": ["study.json", "table"]}
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
@@ -63,7 +64,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     folders.check_replaceable(tmp_path / "new")
 
 
-@pytest.mark.parametrize("marker", ["hi", "[]", '{"files": 3}', '{"command": "mine"}', '{"files": ["records.json"]}'])
+@pytest.mark.parametrize("marker", ["hi", "[]", '{"files": 3}', '{"command": "mine"}', '{"files": ["study.json"]}'])
 def test_a_file_of_the_markers_name_does_not_make_a_results_folder(tmp_path, marker):
     (tmp_path / folders.MARKER).write_text(marker)
     (tmp_path / "thesis.tex").write_text("years of work")
@@ -100,7 +101,7 @@ def test_a_text_file_is_written_whole(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from experiments import folders
+from experiments.results import folders
 target = Path(sys.argv[1])
 with folders.working(folders.beside(target), print) as work, work.replacing(target, dict) as folder:
     (folder / "half").write_text("half")
@@ -225,9 +226,9 @@ def test_chunks_are_kept_until_the_results_are_saved_and_others_are_named(tmp_pa
 
 
 def test_every_setting_that_results_depend_on_has_chunks_of_its_own():
-    name = settings_name("digits", Study(), 2)
-    assert name == settings_name("digits", Study(out=Path("elsewhere"), cache=None), 2)
-    assert len({name, settings_name("digits", QUICK, 2), settings_name("digits", Study(), 1)}) == 3
+    name = settings_name("digits", Settings(), 2)
+    assert name == settings_name("digits", Settings(), 2)
+    assert len({name, settings_name("digits", QUICK, 2), settings_name("digits", Settings(), 1)}) == 3
 
 
 def test_a_signal_while_results_are_exchanged_acts_afterwards(tmp_path, monkeypatch):

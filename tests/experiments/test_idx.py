@@ -8,7 +8,7 @@ import pytest
 from idx_files import SPELLINGS, encoded, write_folder
 
 from experiments import idx
-from experiments.config import SettingError
+from experiments.settings import SettingError
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -11,12 +11,12 @@ import xarray as xr
 from idx_files import write_folder
 from processes import run, start
 
-from experiments import data, idx, pruning, tradeoff
-from experiments.claims import images as claims
-from experiments.config import Images, SettingError, Training
-from experiments.figures import images as figures
-from experiments.model import initial, kernels_of
-from experiments.studies import images
+from experiments import datasets, idx, selection
+from experiments.networks import initial, kernels_of
+from experiments.settings import SettingError, Training
+from experiments.studies.images import claims, figures, pruning, tradeoff
+from experiments.studies.images import sweep as images
+from experiments.studies.images.settings import Settings
 
 TINY = ["--seeds", "2", "--l1", "1e-3", "1e-1", "--elastic-net", "1e-3", "1e-1", "--group", "1e-3", "1e-1", "--decay", "0"]
 TINY += ["--hidden", "8", "--training.batch-size", "20", "--training.epochs", "60", "--validation-size", "30"]
@@ -55,11 +55,11 @@ def test_cutting_keeps_exactly_the_largest(count):
 
 
 def test_refitting_holds_the_zeros_and_fits_better():
-    rows = data.digits()
-    few = data.Rows(jnp.asarray(rows.inputs[:200]), jnp.asarray(rows.labels[:200]))
+    rows = datasets.digits()
+    few = datasets.Rows(jnp.asarray(rows.inputs[:200]), jnp.asarray(rows.labels[:200]))
     structure, params = initial((64, 16, 10), jax.random.key(0))
     params = pruning.cut(params, pruning.ranks(params), 400)
-    config = Images(training=Training(epochs=5, batch_size=50), refit_epochs=20)
+    config = Settings(training=Training(epochs=5, batch_size=50), refit_epochs=20)
     refitted = images.refitted(structure, params, jax.random.key(1), few, config)
     for before, after in zip(kernels_of(params), kernels_of(refitted), strict=True):
         assert (np.asarray(after)[np.asarray(before) == 0] == 0).all()
@@ -111,12 +111,12 @@ SETTINGS = [
 def test_validation_chooses_and_the_sparsest_within_one_error_is_found():
     records = records_of(SETTINGS)
     curves = tradeoff.curves_of(records)
-    base = tradeoff.best(curves["AdamW"])
+    base = selection.best(curves["AdamW"])
     assert base.label == "decay 0.1, rate 0.001"
     # Spread ±0.002 in even steps over four seeds: the standard error is 0.00086.
-    assert tradeoff.threshold(base) == pytest.approx(0.92 - 0.0008607, abs=1e-6)
-    assert tradeoff.sparsest(curves["L1"], tradeoff.threshold(base)).label == "λ = 0.001"
-    assert tradeoff.sparsest(curves["elastic net"], tradeoff.threshold(base)) is None
+    assert selection.one_standard_error_below(base) == pytest.approx(0.92 - 0.0008607, abs=1e-6)
+    assert selection.sparsest(curves["L1"], selection.one_standard_error_below(base)).label == "λ = 0.001"
+    assert selection.sparsest(curves["elastic net"], selection.one_standard_error_below(base)) is None
     said = claims.answer(records.assign(refitted_validation_accuracy=records["validation_accuracy"] - 0.02))
     assert "on validation rows is that of L1, λ = 0.001, with 8.00 ± 0.00 % of the weights and 90.20 ± 0.09 %" in said
     # Another network is sparser still, but 4 points less accurate; refitted, it would be within 3.
@@ -126,14 +126,14 @@ def test_validation_chooses_and_the_sparsest_within_one_error_is_found():
 
 
 def test_findings_follow_the_records():
-    found = {one.statement: one for one in claims.judge(records_of(SETTINGS))}
+    found = {one.statement: one for one in claims.sparse({"images": records_of(SETTINGS)})}
     assert found["L1 keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "supported"
     assert found["elastic net keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "not supported"
     assert found["group L2, refitted keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "contradicted"
     same = found["On test rows that network of L1, refitted is as accurate as AdamW's, or more."]
     assert (same.verdict, same.mean) == ("supported", pytest.approx(1.2))
     # AdamW's networks are cut to half and to a hundredth, and each line is read off at a twentieth.
-    cut = {one.statement: one for one in claims.judge(records_of(SETTINGS, shares=(0.5, 0.01)))}
+    cut = {one.statement: one for one in claims.sparse({"images": records_of(SETTINGS, shares=(0.5, 0.01))})}
     beaten = cut["At 5 % of the weights, L1, refitted beats AdamW's networks cut to their largest weights."]
     sparse = 0.87 + 0.042 * np.log(5) / np.log(8)
     assert (beaten.verdict, beaten.mean) == (
@@ -164,18 +164,18 @@ def test_the_front_is_what_nothing_beats():
 def test_a_diverged_setting_is_never_chosen():
     records = records_of(SETTINGS)
     records["validation_accuracy"][1, 0] = np.nan
-    base = tradeoff.best(tradeoff.curves_of(records)["AdamW"])
+    base = selection.best(tradeoff.curves_of(records)["AdamW"])
     assert base.label.startswith("decay 0,")
     records["validation_accuracy"][0, 0] = np.nan
-    assert [one.verdict for one in claims.judge(records)] == ["not measured"]
+    assert [one.verdict for one in claims.sparse({"images": records})] == ["not measured"]
     assert "nothing can be compared" in claims.answer(records)
-    figures.pareto(records, "broken").canvas.draw()
+    figures.pareto({"images": records.assign_attrs(data="broken")}).canvas.draw()
 
 
 def test_rows_are_parted_by_the_seed(tmp_path):
     write_folder(tmp_path)
     source = images.Source("x", *idx.load(tmp_path))
-    config = Images(data=str(tmp_path), validation_size=30, training=Training(batch_size=20))
+    config = Settings(data=str(tmp_path), validation_size=30, training=Training(batch_size=20))
     parts = images.parts_of(jax.random.key(0), jax.tree.map(jnp.asarray, source[1:]), config)
     assert {name: len(rows.labels) for name, rows in parts.items()} == {"validation": 30, "train": 90, "test": 40}
     together = np.concatenate([parts["validation"].inputs, parts["train"].inputs])
@@ -185,7 +185,7 @@ def test_rows_are_parted_by_the_seed(tmp_path):
 
 
 def test_mnist_has_500_of_each_digit():
-    rows = data.mnist_5000()
+    rows = datasets.mnist_5000()
     assert rows.inputs.shape == (5000, 784)
     assert (rows.inputs.min(), rows.inputs.max()) == (0, 1)
     np.testing.assert_array_equal(np.bincount(rows.labels), np.full(10, 500))
@@ -197,13 +197,11 @@ def test_the_command_from_end_to_end(tmp_path):
     write_folder(folder)
     status, said = run("images", "--data", folder, "--out", tmp_path / "results", *TINY)
     assert status == 0, said
-    assert "shapes: 120 images; 14 networks on" in said
+    assert "images: 14 fits on" in said
     assert "within one standard error of" in said
-    out = tmp_path / "results" / "shapes"
-    assert {path.name for path in out.iterdir()} == {
-        "records.nc", "claim.json", "figure.png", "figure.svg", "summary.md", "records.json",
-    }  # fmt: skip
-    with xr.open_dataset(out / "records.nc", engine="netcdf4") as records:
+    out = tmp_path / "results"
+    assert {path.name for path in out.iterdir()} == {"images.nc", "images.png", "images.svg", "summary.md", "study.json"}
+    with xr.open_dataset(out / "images.nc", engine="netcdf4") as records:
         of, methods = records.mean("seed"), records["method"].values
         assert float(of["test_accuracy"].values[methods == "AdamW"].max()) > 0.9
         for method in ("L1", "elastic net", "group L2"):
@@ -211,20 +209,23 @@ def test_the_command_from_end_to_end(tmp_path):
             assert weak > strong
             assert strong < 0.2
         assert records["pruned_kept"].sel(share=0.5).max() <= 0.5
-    told = json.loads((out / "claim.json").read_text())
-    assert told["made_by"]["config"]["validation_size"] == 30
-    assert len(told["findings"]) == 15
+        assert records.attrs["data"] == "shapes"
+    told = json.loads((out / "study.json").read_text())
+    assert told["config"]["validation_size"] == 30
+    assert (told["study"], told["variant"], told["quick"]) == ("images", "shapes", False)
+    assert len(told["claims"][0]["findings"]) == 15
     assert "| AdamW | decay 0, rate 0.02 | 100.00 ± 0.00 |" in (out / "summary.md").read_text()
-    assert not list((tmp_path / "results").glob(".*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "shapes"}
 
 
 def test_fashion_mnist_runs(tmp_path):
     if not idx.FASHION.is_dir():
         pytest.skip(f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not installed")
+    fast = ["--cache", "None", "--training.epochs", "1"]
     words = ["--quick", "--hidden", "16", "--seeds", "2", "--l1", "3e-4", "--elastic-net", "3e-4", "--group", "1e-3"]
-    status, said = run("images", *words, "--decay", "0", "--out", tmp_path, "--cache", "None", "--training.epochs", "1")
+    status, said = run("images", *words, "--decay", "0", "--out", tmp_path / "fashion", *fast)
     assert status == 0, said
-    with xr.open_dataset(tmp_path / "fashion-mnist" / "records.nc", engine="netcdf4") as records:
+    with xr.open_dataset(tmp_path / "fashion" / "images.nc", engine="netcdf4") as records:
         assert float(records["test_accuracy"].min()) > 0.7
 
 

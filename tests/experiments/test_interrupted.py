@@ -10,7 +10,7 @@ from processes import SMALL, run, start
 def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
     out, hidden = tmp_path / "results", tmp_path / ".results.unfinished"
     words = ["--out", out, "--cache", "None", "--sweep.seeds", "2", "--training.epochs", "100", "--drawing.steps", "20"]
-    words += ["--drawing.player", "1"]
+    words += ["--drawing.strengths", "1", "--drawing.l1", "1", "--drawing.l2", "1"]
     process = start(*words)
     deadline = time.monotonic() + 120
     while not list(hidden.glob("chunks/*/chunk-*")) and time.monotonic() < deadline:

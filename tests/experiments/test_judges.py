@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from experiments.claims import baselines, relevance, stability, strength
+from experiments.studies.baselines import claims as baselines
+from experiments.studies.relevance import claims as relevance
+from experiments.studies.stability import claims as stability
+from experiments.studies.strength import claims as strength
 
 SPREAD = np.linspace(-1e-3, 1e-3, 4)
-WAYS = ["coupled L1", "decoupled L1", "proximal L1", "coupled L2", "decoupled L2"]
+METHODS = ["coupled L1", "decoupled L1", "proximal L1", "coupled L2", "decoupled L2"]
 
 
 def along(*axes, **metrics):
@@ -25,37 +28,37 @@ def exact(records, *axes, **metrics):
     )
 
 
-def for_all_ways(levels):
+def for_all_methods(levels):
     """The same three levels for each way and both shares of wrong labels: (way, level, wrong)."""
     return np.broadcast_to(np.asarray(levels, float)[None, :, None], (5, 3, 2))
 
 
 @pytest.fixture
 def strengths():
-    axes = ("way", "level", "wrong")
+    axes = ("method", "level", "wrong")
     records = along(
         *axes,
-        validation_accuracy=for_all_ways([0.5, 0.6, 0.7]),
-        test_accuracy=for_all_ways([0.80, 0.95, 0.85]),
-        validation_loss=for_all_ways([3, 2, 1]),
-        test_loss=for_all_ways([2.0, 0.5, 1.5]),
-        gap=for_all_ways([0.3, 0.1, -0.2]),
-        norm=for_all_ways([10, 8, 5]),
-        absolute_sum=for_all_ways([100, 50, 20]),
-        smaller=for_all_ways([0, 0.97, 0.5]),
-        near_factor=for_all_ways([1, 0.99, 0.1]),
+        validation_accuracy=for_all_methods([0.5, 0.6, 0.7]),
+        test_accuracy=for_all_methods([0.80, 0.95, 0.85]),
+        validation_loss=for_all_methods([3, 2, 1]),
+        test_loss=for_all_methods([2.0, 0.5, 1.5]),
+        gap=for_all_methods([0.3, 0.1, -0.2]),
+        norm=for_all_methods([10, 8, 5]),
+        absolute_sum=for_all_methods([100, 50, 20]),
+        smaller=for_all_methods([0, 0.97, 0.5]),
+        near_factor=for_all_methods([1, 0.99, 0.1]),
     )
     records = exact(
         records,
         *axes,
-        zero_fraction=for_all_ways([0, 0.1, 0.4]),
-        fed=for_all_ways([90] * 3),
-        fed_zeros=for_all_ways([0] * 3),
-        explained=for_all_ways([1, 0.9, 0.2]),
-        factor=for_all_ways([1, 0.8, 0.4]),
+        zero_fraction=for_all_methods([0, 0.1, 0.4]),
+        fed=for_all_methods([90] * 3),
+        fed_zeros=for_all_methods([0] * 3),
+        explained=for_all_methods([1, 0.9, 0.2]),
+        factor=for_all_methods([1, 0.8, 0.4]),
     )
     levels = np.tile([0, 0.1, 0.2], (5, 1))
-    coords = {"way": WAYS, "wrong": [0.0, 0.2], "strength": (("way", "level"), levels), "weight": np.arange(100)}
+    coords = {"method": METHODS, "wrong": [0.0, 0.2], "strength": (("method", "level"), levels), "weight": np.arange(100)}
     return records.assign_coords(coords)
 
 
@@ -73,25 +76,25 @@ def test_overfitting_is_judged_where_validation_rows_choose(strengths):
 
 def test_zeros_need_every_step_and_no_exception(strengths):
     assert [one.verdict for one in strength.zeros({"strength": strengths})] == ["supported"] * 3
-    strengths["fed_zeros"][{"way": 0, "level": 2, "wrong": 0, "seed": 1}] = 1
-    strengths["zero_fraction"][{"way": 2, "level": 2}] = 0.1
+    strengths["fed_zeros"][{"method": 0, "level": 2, "wrong": 0, "seed": 1}] = 1
+    strengths["zero_fraction"][{"method": 2, "level": 2}] = 0.1
     found = strength.zeros({"strength": strengths})
     assert [one.verdict for one in found] == ["not supported", "contradicted", "supported"]
     assert found[1].numbers == "1 of 720 weights are 0"
 
 
 def test_shrinkage_is_judged_at_the_level_that_suits_it_best(strengths):
-    linear = xr.Dataset({"orthonormal_deviation": ("seed", [1e-12] * 4)})
-    found = strength.shrinkage({"strength": strengths, "linear": linear})
+    ridge = xr.Dataset({"deviation": ("seed", [1e-12] * 4)})
+    found = strength.shrinkage({"strength": strengths, "ridge": ridge})
     assert [one.verdict for one in found] == ["supported"] * 6
     assert [found[2].mean, found[3].mean] == pytest.approx([97, 99])
     poor = strengths.assign(smaller=1 - strengths["smaller"], near_factor=1 - strengths["near_factor"])
-    off = linear + 1e-3
-    verdicts = [one.verdict for one in strength.shrinkage({"strength": poor, "linear": off})]
+    off = ridge + 1e-3
+    verdicts = [one.verdict for one in strength.shrinkage({"strength": poor, "ridge": off})]
     assert verdicts == ["contradicted", "supported", *["contradicted"] * 4]
     # A norm that never shrinks by a tenth leaves nothing to judge in proportion.
     kept = strengths.assign(norm=0 * strengths["norm"] + 10)
-    verdicts = [one.verdict for one in strength.shrinkage({"strength": kept, "linear": linear})]
+    verdicts = [one.verdict for one in strength.shrinkage({"strength": kept, "ridge": ridge})]
     assert verdicts[2:] == ["not measured"] * 4
 
 
@@ -115,22 +118,22 @@ def noisy():
         "group L2": ([0.90, 0.99, 0.90], [0.70, 0.99, 0.88]),
     }
     rising = {way: ([0.1, 0.2, 0.3], [0.1, 0.2, 0.3]) for way in test}
-    records = along("way", "level", "share", test_accuracy=shares(test), validation_accuracy=shares(rising))
+    records = along("method", "level", "share", test_accuracy=shares(test), validation_accuracy=shares(rising))
     live = {"L1": ([0] * 3, [100, 60, 20]), "L2": ([0] * 3, [100] * 3), "group L2": ([0] * 3, [100, 30, 5])}
     pixels = {way: ([50] * 3, [50, 40, 30]) for way in test}
-    records = exact(records, "way", "level", "share", live_noise=shares(live), live_pixels=shares(pixels))
+    records = exact(records, "method", "level", "share", live_noise=shares(live), live_pixels=shares(pixels))
     coords = {
         "noise": ("share", [0, 100]),
         "pixels": ("share", [50, 50]),
-        "strength": (("way", "level"), [[0, 0.1, 0.2]] * 3),
+        "strength": (("method", "level"), [[0, 0.1, 0.2]] * 3),
     }
-    return records.assign_coords(way=["L1", "L2", "group L2"], share=[0.0, 0.9], **coords)
+    return records.assign_coords(method=["L1", "L2", "group L2"], share=[0.0, 0.9], **coords)
 
 
 @pytest.fixture
 def linear():
     """Paths: validation error chooses level 1, of which the signal explained is not the best."""
-    axes = ("design", "share", "way", "level")
+    axes = ("design", "share", "method", "level")
 
     def both(levels):
         return np.broadcast_to(np.asarray(levels, float), (2, 2, 2, 3))
@@ -145,11 +148,11 @@ def linear():
         f1=both([0.1, 0.5, 0.8]),
         kkt=both([0.01] * 3),
     )
-    return records.assign_coords(way=["L1", "L2"], share=[0.0, 0.9], correlation=("design", [0.0, 0.8]))
+    return records.assign_coords(method=["L1", "L2"], share=[0.0, 0.9], correlation=("design", [0.0, 0.8]))
 
 
 def test_l1_and_l2_are_compared_where_validation_rows_choose(noisy, linear):
-    found = relevance.relevance({"relevance": noisy, "linear": linear})
+    found = relevance.relevance({"network": noisy, "linear": linear})
     assert [one.verdict for one in found] == ["supported"] * 6 + ["not supported"]
     most, least = found[0], found[1]
     assert [most.mean, least.mean] == pytest.approx([13, -3])
@@ -157,14 +160,14 @@ def test_l1_and_l2_are_compared_where_validation_rows_choose(noisy, linear):
     # From -3 to 13 and from -30 to 30 on the way to 90 %.
     assert found[2].numbers.startswith("at 17 %")
     assert found[5].numbers.startswith("at 45 %")
-    turned = noisy.assign_coords(way=["L2", "L1", "group L2"])
-    again = relevance.relevance({"relevance": turned, "linear": linear.assign_coords(way=["L2", "L1"])})
+    turned = noisy.assign_coords(method=["L2", "L1", "group L2"])
+    again = relevance.relevance({"network": turned, "linear": linear.assign_coords(method=["L2", "L1"])})
     assert [one.verdict for one in again[:2]] == ["contradicted"] * 2
     assert again[2].verdict == "contradicted"
 
 
 def test_selection_is_judged_where_validation_rows_choose(noisy, linear):
-    found = relevance.selection({"relevance": noisy, "linear": linear})
+    found = relevance.selection({"network": noisy, "linear": linear})
     assert [one.verdict for one in found[:3]] == ["supported", "supported", "contradicted"]
     assert [one.mean for one in found[:3]] == pytest.approx([97, 40, 50])
     # 30 of 50 pixels and 20 of 100 irrelevant columns.
@@ -172,11 +175,11 @@ def test_selection_is_judged_where_validation_rows_choose(noisy, linear):
 
 
 def test_l2_is_judged_against_none_and_against_l1(noisy):
-    found = relevance.no_selection({"relevance": noisy})
+    found = relevance.no_selection({"network": noisy})
     assert [one.verdict for one in found] == ["supported", "contradicted", "supported"]
     assert [found[1].mean, found[2].mean] == pytest.approx([5, -13])
-    noisy["live_noise"][{"way": 1, "level": 2, "share": 1, "seed": 0}] = 97
-    assert relevance.no_selection({"relevance": noisy})[0].numbers == "3 of 800 inputs dropped"
+    noisy["live_noise"][{"method": 1, "level": 2, "share": 1, "seed": 0}] = 97
+    assert relevance.no_selection({"network": noisy})[0].numbers == "3 of 800 inputs dropped"
 
 
 def relevance_records(accuracy, live_noise, live_pixels=30.0):
@@ -185,7 +188,7 @@ def relevance_records(accuracy, live_noise, live_pixels=30.0):
     spread = np.linspace(-0.001, 0.001, 4)
     table = np.asarray(accuracy)[:, :, None, None] + np.zeros(shape) + spread
     noise = np.asarray(live_noise, float)[:, :, None, None] + np.zeros(shape)
-    axes = ("way", "level", "share", "seed")
+    axes = ("method", "level", "share", "seed")
     return xr.Dataset(
         {
             "test_accuracy": (axes, table),
@@ -194,11 +197,11 @@ def relevance_records(accuracy, live_noise, live_pixels=30.0):
             "live_pixels": (axes, np.full(shape, live_pixels)),
         },
         {
-            "way": ["L1", "group L2"],
+            "method": ["L1", "group L2"],
             "share": [0.0, 0.9],
             "noise": ("share", [0, 100]),
             "pixels": ("share", [60, 60]),
-            "strength": (("way", "level"), [[0, 0.1, 0.2]] * 2),
+            "strength": (("method", "level"), [[0, 0.1, 0.2]] * 2),
         },
     )
 
@@ -209,7 +212,7 @@ def relevance_records(accuracy, live_noise, live_pixels=30.0):
 def test_groups_are_judged_at_matched_accuracy(noise, verdict):
     # The strongest setting of each way is too inaccurate to be compared, so the middle one is.
     records = relevance_records([[0.8, 0.9, 0.7], [0.8, 0.9, 0.7]], noise)
-    found = relevance.groups({"relevance": records})
+    found = relevance.groups({"network": records})
     assert found[0].verdict == verdict
     gap = noise[1][1] - noise[0][1]
     assert found[0].mean == pytest.approx(gap)
@@ -234,25 +237,25 @@ def test_where_lines_cross():
 
 def test_groups_without_a_network_as_accurate_are_not_measured():
     records = relevance_records([[0.8, 0.9, 0.7], [0.8, 0.85, 0.7]], [[100, 80, 60], [100, 40, 10]])
-    assert {one.verdict for one in relevance.groups({"relevance": records})} == {"not measured"}
+    assert {one.verdict for one in relevance.groups({"network": records})} == {"not measured"}
 
 
 def test_restlessness_is_judged_against_its_control():
     shape = (4, 3, 3)
     signs = np.broadcast_to([2.0, 30.0, 0.0], shape) + 0.1 * np.arange(4)[:, None, None] * [1, 2, 0]
     still = np.broadcast_to([1e-3, 1e-2, 1e-6], shape)
-    axes = ("seed", "problem", "way")
+    axes = ("seed", "problem", "method")
     records = xr.Dataset(
         {"sign_changes": (axes, signs), "support_changes": (axes, np.zeros(shape)), "largest_step": (axes, still)},
-        {"problem": ["a", "b", "c"], "way": ["none", "coupled", "proximal"]},
+        {"problem": ["a", "b", "c"], "method": ["none", "coupled", "proximal"]},
     )
     found = stability.chatter(records)
     assert [one.verdict for one in found] == ["supported"] * 9
     assert [found[0].mean, found[1].mean] == pytest.approx([28.15, -30.3])
     # A proximal step that crosses as often by way of 0 is not quieter; a coupled one as quiet as none does not chatter.
     busy = records.assign(
-        support_changes=records["sign_changes"].sel(way="coupled") * (records["way"] == "proximal"),
-        sign_changes=records["sign_changes"].sel(way="none") * (records["way"] != "proximal"),
+        support_changes=records["sign_changes"].sel({"method": "coupled"}) * (records["method"] == "proximal"),
+        sign_changes=records["sign_changes"].sel({"method": "none"}) * (records["method"] != "proximal"),
         largest_step=records["largest_step"] * 1e3,
     )
     assert [one.verdict for one in stability.chatter(busy)[:3]] == ["not supported", "contradicted", "contradicted"]
@@ -260,8 +263,8 @@ def test_restlessness_is_judged_against_its_control():
 
 def test_choices_are_compared_by_both_indices():
     index = np.array([[0.5, 0.5, 0.5], [0.3, 0.4, 0.2]])
-    records = along("correlation", "way", jaccard=index, corrected=1 - index, size=10 * index)
-    records = records.assign_coords(correlation=[0.0, 0.95], way=["L1", "elastic net", "group L2"])
+    records = along("correlation", "method", jaccard=index, corrected=1 - index, size=10 * index)
+    records = records.assign_coords(correlation=[0.0, 0.95], method=["L1", "elastic net", "group L2"])
     found = stability.choices(records)
     assert [one.mean for one in found] == pytest.approx([-20, 10, -10, 20, -10, 10])
     names = ["supported", "supported", "contradicted"]
@@ -278,8 +281,8 @@ def tilted(*slopes):
     seeds = np.concatenate([losses + 1e-3 * k * (np.log10(rates) + 2.25)[None, None, :, None] for k in range(4)], -1)
     ways = ["Adam, coupled L2", "proximal Adam, L2", "AdamW, rate × decay", "AdamW, decay alone"]
     return xr.Dataset(
-        {"test_loss": (("way", "level", "rate", "seed"), seeds), "used": ("rate", [True] * 4)},
-        {"way": ways, "strength": (("way", "level"), np.repeat(levels[None], 4, 0)), "rate": rates},
+        {"test_loss": (("method", "level", "rate", "seed"), seeds), "used": ("rate", [True] * 4)},
+        {"method": ways, "strength": (("method", "level"), np.repeat(levels[None], 4, 0)), "rate": rates},
     )
 
 

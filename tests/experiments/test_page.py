@@ -1,6 +1,5 @@
 """The page: made of whatever is there, whole in itself, and honest about what is not."""
 
-import dataclasses
 import io
 import json
 import re
@@ -11,16 +10,26 @@ import xarray as xr
 from PIL import Image
 from rich.console import Console
 
-from experiments import contents, gallery, page, records
-from experiments.commands import report
-from experiments.config import Drawing, SettingError
-from experiments.figures import player
-from experiments.studies import drawing
+from experiments import studies
+from experiments.report import command, gallery, page, player
+from experiments.report.settings import Report
+from experiments.results import store
+from experiments.results.load import read
+from experiments.settings import SettingError
+from experiments.studies.l1_l2.drawing import stages
+from experiments.studies.l1_l2.settings import Drawing
+
+REGISTRY = studies.load()
 
 
 @pytest.fixture(scope="module")
-def built(results):
-    return page.build(contents.read(results))
+def found(results):
+    return read(results, REGISTRY)
+
+
+@pytest.fixture(scope="module")
+def built(found):
+    return page.build(found)
 
 
 def words(text):
@@ -40,12 +49,14 @@ def test_play_goes_from_nothing_to_everything_gone(played):
     assert (np.diff(norms) < 0).all()
 
 
-def test_a_network_of_the_player_is_the_drawn_one_at_the_same_strength(played, small):
-    drawn = drawing.draw(dataclasses.replace(small, l1=1e-3, l2=1e-1))
-    for penalty, strength in (("L1", 1e-3), ("L2", 1e-1)):
-        one = played.sel(penalty=penalty, strength=strength)
-        for name in ("first", "second", "test_accuracy"):
-            np.testing.assert_allclose(one[name], drawn[name].sel(stage=penalty), atol=1e-5)
+def test_the_figures_show_networks_of_the_player(played):
+    drawn = stages(played)
+    assert drawn["stage"].values.tolist() == ["before", "L1", "L2"]
+    assert drawn["strength"].values.tolist() == [0, 1e-3, 1e-1]
+    for stage, penalty, strength in (("before", "L2", 0), ("L1", "L1", 1e-3), ("L2", "L2", 1e-1)):
+        np.testing.assert_array_equal(
+            drawn["first"].sel(stage=stage), played["first"].sel(penalty=penalty, strength=strength)
+        )
 
 
 @pytest.mark.parametrize("penalty", ["L1", "L2"])
@@ -81,47 +92,83 @@ def test_everything_is_on_the_page(built):
         "supported",
         "1.5 % [0.3, 2.7]",
         "12.5 s",
+        "Figure L1_1",
+        "Title of images (fashion-mnist)",
     ):
         assert said in text, said
     assert "Title of a claim of one&#x27;s own" in text
     assert "half-written" not in text
-    assert built.count("<img") == 5 + 5 + 2
+    assert "in a quick folder" not in text
+    assert built.count("<img") == 2 + 5 + 2
     frames = json.loads(re.search(r'id="frames">(.*?)</script>', built, re.S)[1])
     assert [frame["strength"] for frame in frames] == ["λ = 0", "λ = 0.001", "λ = 0.1", "λ = 3"]
     assert len({frame[penalty]["image"] for frame in frames for penalty in ("L1", "L2")}) == 8
 
 
-def test_a_claim_with_many_tests_is_folded_below_their_count():
+def test_the_page_opens_with_what_was_measured(built):
+    order = re.findall(r'<section id="(\w+)"', built)
+    assert order == ["player", "figures", "claims", "evidence", "provenance"]
+    assert "<details open" not in built
+
+
+def test_the_tests_of_a_claim_are_folded_below_their_count():
     one = {"statement": "It grows.", "numbers": "1", "verdict": "supported"}
     few, many = page.tests([one] * 4), page.tests([one] * 6 + [{**one, "verdict": "contradicted"}])
-    assert "<details open><summary>4 of 4 tests support it, 0 contradict it" in few
+    assert "<details><summary>4 of 4 tests support it, 0 contradict it" in few
     assert "<details><summary>6 of 7 tests support it, 1 contradict it" in many
     assert many.count("It grows: <b>1</b>") == 7
 
 
-def test_what_is_missing_says_what_makes_it(built, results):
+def test_a_quick_run_is_marked_wherever_it_is_shown(built, found, tmp_path):
+    assert "Some of these results come from a small version" in built
+    decay = re.search(r"<tr><th[^>]*><b><a [^>]*>&lt;script.*?</tr>", built, re.S)[0]
+    assert '<span class="quick">quick run</span>' in decay
+    zeros = re.search(r"<tr><th[^>]*><b><a [^>]*>Title of zeros.*?</tr>", built, re.S)[0]
+    assert "quick run" not in zeros
+    gallery.build(found, tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ") and "(quick run, not final)" in line] == [
+        "## <script>alert(1)</script>: supported (quick run, not final)"
+    ]
+
+
+def test_what_is_missing_is_one_line_with_its_command(built, found):
     text = re.sub(r"\s+", " ", words(built))
-    assert "stability – not measured Not measured yet. Made by python -m experiments claims stability ." in text
-    assert "stability: not measured yet. Made by python -m experiments claims stability ." in text
-    missing = contents.read(results).missing
-    assert "claims/stability, not measured yet: python -m experiments claims stability" in missing
-    assert not [line for line in missing if "figure" in line or "player" in line]
+    assert "How stable L1 is: not measured yet. python -m experiments stability" in text
+    assert text.count("not measured yet") == 2
+    assert [one.name for one in found.missing] == ["relevance", "stability"]
+    assert str(found.missing[1]) == "stability, not measured yet: python -m experiments stability"
+
+
+def test_a_page_of_the_main_job_alone_is_whole(tmp_path, played, save_study):
+    save_study(tmp_path / "l1-l2", figures=("L1_1",), command="python -m experiments")
+    store.save_dataset(played, tmp_path / "l1-l2" / "wine.nc", {})
+    text = page.build(read(tmp_path, REGISTRY))
+    assert re.findall(r'<section id="(\w+)"', text) == ["player", "figures", "claims", "provenance"]
+    assert text.count("not measured yet") == len(REGISTRY) - 1
 
 
 def test_the_command_writes_the_page_and_names_what_is_missing(results, tmp_path, built):
     heard = io.StringIO()
-    report.run(["--results", str(results), "--out", str(tmp_path / "new" / "page.html")], Console(file=heard, width=300))
+    command.run(Report(results, tmp_path / "new" / "page.html"), Console(file=heard, width=300))
     assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8") == built
     assert "open it in a browser" in heard.getvalue()
-    assert "missing: claims/stability, not measured yet: python -m experiments claims stability" in heard.getvalue()
+    assert "missing: stability, not measured yet: python -m experiments stability" in heard.getvalue()
 
 
-def test_an_empty_folder_still_makes_a_page(tmp_path):
-    found = contents.read(tmp_path)
+def test_quick_results_have_a_page_of_their_own(results, tmp_path):
+    heard = io.StringIO()
+    command.run(Report(results, tmp_path / "page.html", quick=True), Console(file=heard, width=300))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Title of in a quick folder" in text
+    assert "Title of zeros" not in text
+
+
+def test_an_empty_folder_holds_nothing_to_show(tmp_path):
+    found = read(tmp_path, REGISTRY)
     assert found.empty
-    text = words(page.build(found))
-    assert text.count("not measured yet") >= 5 + 1 + 9
-    assert "python -m experiments baselines" in text
+    assert len(found.missing) == len(REGISTRY)
+    page.build(found)
 
 
 def test_nothing_is_loaded_from_anywhere(built):
@@ -161,59 +208,61 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_claim_is_told_and_breaks_nothing(tmp_path, save_claim, kind):
-    save_claim(tmp_path / "claims", "zeros")
-    wrong = tmp_path / "claims" / "norm" / "claim.json"
+def test_a_broken_study_is_named_and_breaks_nothing(tmp_path, save_study, kind):
+    save_study(tmp_path / "strength", ["zeros"])
+    wrong = tmp_path / "stability" / "study.json"
     wrong.parent.mkdir()
     content = BROKEN[kind]
     wrong.write_bytes(content if isinstance(content, bytes) else content.encode())
-    found = contents.read(tmp_path)
-    assert "claims/norm, on disk, but cannot be read: python -m experiments claims norm" in found.missing
+    found = read(tmp_path, REGISTRY)
+    lines = [str(one) for one in found.missing]
+    assert "stability, on disk, but cannot be read: python -m experiments stability" in lines
     assert "Title of zeros" in page.build(found)
-    (wrong.parent / "figure.png").write_bytes((tmp_path / "claims" / "zeros" / "figure.png").read_bytes())
-    assert gallery.build(tmp_path, tmp_path / "gallery") == ["zeros"]
-    records.write_table(tmp_path / "claims", ("zeros", "norm"), "python …")
-    assert "it grows" in (tmp_path / "claims" / "claims.md").read_text()
+    assert gallery.build(found, tmp_path / "gallery") == ["zeros"]
 
 
-def test_odd_values_in_a_claim_are_shown_as_text(tmp_path):
-    said = {"title": 5, "findings": ["x", {"statement": None, "verdict": "maybe", "numbers": float("nan")}], "made_by": "me"}
-    (tmp_path / "claims" / "zeros").mkdir(parents=True)
-    (tmp_path / "claims" / "zeros" / "claim.json").write_text(json.dumps(said))
-    text = words(page.build(contents.read(tmp_path)))
+def test_odd_values_in_a_study_are_shown_as_text(tmp_path):
+    odd = {"name": "zeros", "title": 5, "findings": ["x", {"statement": None, "verdict": "maybe", "numbers": float("nan")}]}
+    outside = {"name": "../../secret", "title": "no", "findings": []}
+    said = {"claims": [odd, "y", 3, outside], "figures": [], "devices": "me", "seconds": "long"}
+    (tmp_path / "strength").mkdir(parents=True)
+    (tmp_path / "strength" / "study.json").write_text(json.dumps(said))
+    text = words(page.build(read(tmp_path, REGISTRY)))
     assert "maybe" in text
+    assert "secret" not in text
 
 
-def test_broken_pictures_and_records_count_as_missing(tmp_path, played):
+def test_broken_pictures_and_records_count_as_missing(tmp_path, played, save_study):
     main = tmp_path / "l1-l2"
-    main.mkdir()
+    save_study(main, figures=("L1_1",))
     (main / "L1_1.svg").write_text("<?xml version='1.0'?><svg>cut")
     (main / "L1_1.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
-    (main / "player.nc").write_text("no netCDF")
-    (main / "records.json").write_text("[]")
-    found = contents.read(tmp_path)
-    assert found.empty
-    assert "the player, on disk, but cannot be read: python -m experiments" in found.missing
+    (main / "wine.nc").write_text("no netCDF")
+    found = read(tmp_path, REGISTRY)
+    assert found.player is None
+    assert "The figure is on disk, but cannot be read." in page.build(found)
+    assert gallery.build(found, tmp_path / "gallery") == []
     for less in (played.drop_vars("first"), played.isel(penalty=[0]), played.isel(strength=slice(1, None)), xr.Dataset()):
-        records.save_dataset(less, main / "player.nc", {})
-        assert contents.read(tmp_path).player is None
-    page.build(contents.read(tmp_path))
+        store.save_dataset(less, main / "wine.nc", {})
+        assert read(tmp_path, REGISTRY).player is None
 
 
 def test_player_strengths_are_checked():
-    for wrong in ((), (0.0, 1.0), (1.0, 1.0), (float("inf"),)):
-        with pytest.raises(SettingError, match="drawing.player: expected positive strengths, none twice"):
-            Drawing(player=wrong)
+    for wrong in ((), (0.0, 1.0), (1.0, 1.0)):
+        with pytest.raises(SettingError, match="strengths: expected increasing positive strengths"):
+            Drawing(strengths=wrong)
+    with pytest.raises(SettingError, match="drawing.l1: expected one of drawing.strengths"):
+        Drawing(strengths=(1e-2, 1.0), l1=0.5)
 
 
-def test_a_gallery_holds_each_figure_with_its_command_and_numbers(results, tmp_path):
-    names = gallery.build(results, tmp_path / "gallery")
-    # The folder of the main job has no records of its networks here, so its figures have no numbers and stay away.
-    assert names == ["zeros", "norm", "a claim of one's own", "baselines-decay", "images-fashion-mnist"]
+def test_a_gallery_holds_each_figure_with_its_command_and_numbers(found, tmp_path):
+    names = gallery.build(found, tmp_path / "gallery")
+    assert names == ["L1_1", "L2_1", "zeros", "norm", "a claim of one's own", "decay", "images-fashion-mnist"]
     for name in names:
         with Image.open(tmp_path / "gallery" / f"{name}.png") as picture:
             assert picture.mode == "P"
             assert picture.size == (400, 300)
     text = (tmp_path / "gallery" / "README.md").read_text()
-    assert "`python … zeros`: 12.5 s on 1 cpu device." in text
+    assert "`python -m experiments strength`: 12.5 s on 1 cpu device." in text
     assert "- supported: it grows 1.5 % [0.3, 2.7]" in text
+    assert "- 1 of 2" in text

@@ -1,4 +1,4 @@
-"""The studies behind the claims against known answers, and the judges on records whose verdict is known."""
+"""The studies behind the claims against known answers, and the layout of their records."""
 
 import itertools
 
@@ -12,10 +12,16 @@ from problems import elastic_net, group_lasso
 from sklearn.linear_model import Ridge
 
 import jaxreg
-from experiments import data
-from experiments.config import ChatterStudy, LinearStudy
-from experiments.studies import chatter, linear, pairs, stability, strength, tilt
-from experiments.studies.layout import along_levels, chosen, settings_of
+from experiments import datasets, linear_models, training
+from experiments.layout import along_levels, settings_of
+from experiments.selection import best_level
+from experiments.studies.baselines import pairs, tilt
+from experiments.studies.relevance import linear
+from experiments.studies.relevance.settings import Linear
+from experiments.studies.stability import bootstrap, oscillation
+from experiments.studies.stability.settings import Bootstrap, Oscillation
+from experiments.studies.strength import ridge, sweep
+from experiments.studies.strength.settings import Ridge as RidgeSettings
 
 
 def problem(rows=60, features=12, seed=0):
@@ -36,7 +42,7 @@ def problem(rows=60, features=12, seed=0):
 def test_a_path_is_scikit_learns(penalty_of, solve, float64):
     inputs, targets = problem()
     strengths = np.array([0.03, 0.1, 0.4])
-    weights, residuals = linear.path(inputs, targets, penalty_of(jnp.asarray(strengths)), 2000)
+    weights, residuals = linear_models.path(inputs, targets, penalty_of(jnp.asarray(strengths)), 2000)
     theirs = [solve(np.asarray(inputs), np.asarray(targets), strength) for strength in strengths]
     np.testing.assert_allclose(weights, theirs, atol=1e-7)
     assert residuals.max() < 1e-8
@@ -52,30 +58,30 @@ def test_a_path_of_groups_is_scikit_learns(float64):
         stacked[:, task, :, task] = inputs
     wide = jnp.asarray(stacked.reshape(120, 18))
     penalty = jaxreg.GroupL2(jnp.asarray([0.1 / 3]), axis=1)
-    weights, _ = linear.path(wide, jnp.asarray(targets.reshape(120)), penalty, 3000, (-1, 3))
+    weights, _ = linear_models.path(wide, jnp.asarray(targets.reshape(120)), penalty, 3000, (-1, 3))
     np.testing.assert_allclose(weights[0].reshape(6, 3), theirs, atol=1e-8)
 
 
 def test_the_path_ends_where_the_lasso_is_zero():
     inputs, targets = problem()
-    weights, _ = linear.path(inputs, targets, jaxreg.L1(linear.grid_of(inputs, targets, "L1", 8)), 2000)
+    weights, _ = linear_models.path(inputs, targets, jaxreg.L1(linear_models.grid_of(inputs, targets, "L1", 8)), 2000)
     kept = np.count_nonzero(weights, axis=1)
     assert kept[-1] == 0
     assert kept[-2] > 0
 
 
 def test_ridge_on_an_orthonormal_design_has_its_closed_form():
-    assert linear.orthonormal_deviation(LinearStudy(seeds=3, rows=30)).max() < 1e-10
+    assert ridge.orthonormal_deviation(RidgeSettings(seeds=3, rows=30)).max() < 1e-10
 
 
 def test_power_iteration_finds_the_largest_eigenvalue():
     inputs, _ = problem()
     gram = inputs.T @ inputs / 60
-    assert float(linear.largest_eigenvalue(gram)) == pytest.approx(np.linalg.eigvalsh(gram)[-1], rel=0.02)
+    assert float(linear_models.largest_eigenvalue(gram)) == pytest.approx(np.linalg.eigvalsh(gram)[-1], rel=0.02)
 
 
 def test_support_is_counted():
-    found = linear.support(jnp.array([[1.0, 0, 2, 0], [0, 0, 0, 0]]), jnp.array([1.0, 1, 0, 0]))
+    found = linear_models.support(jnp.array([[1.0, 0, 2, 0], [0, 0, 0, 0]]), jnp.array([1.0, 1, 0, 0]))
     np.testing.assert_allclose(found["precision"], [0.5, 1])
     np.testing.assert_allclose(found["recall"], [0.5, 0])
     np.testing.assert_allclose(found["f1"], [0.5, 0])
@@ -87,35 +93,35 @@ def test_mean_jaccard_over_pairs():
     supports[0] = supports[1] = False
     sets = [set(np.flatnonzero(row)) for row in supports]
     expected = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in itertools.combinations(sets, 2)]
-    assert float(stability.mean_jaccard(jnp.asarray(supports))) == pytest.approx(np.mean(expected), rel=1e-6)
+    assert float(bootstrap.mean_jaccard(jnp.asarray(supports))) == pytest.approx(np.mean(expected), rel=1e-6)
 
 
 def test_the_corrected_index_is_nogueiras():
     supports = np.random.default_rng(0).random((30, 40)) < np.r_[np.full(10, 0.9), np.full(30, 0.1)]
     p, m, k = supports.mean(0), 30, supports.sum(1).mean()
     expected = 1 - (m / (m - 1) * p * (1 - p)).mean() / (k / 40 * (1 - k / 40))
-    assert float(stability.nogueira(jnp.asarray(supports))) == pytest.approx(expected, rel=1e-5)
-    assert float(stability.nogueira(jnp.asarray(supports[:1].repeat(5, 0)))) == pytest.approx(1)
-    assert float(stability.nogueira(jnp.zeros((5, 4), bool))) == 1
+    assert float(bootstrap.nogueira(jnp.asarray(supports))) == pytest.approx(expected, rel=1e-5)
+    assert float(bootstrap.nogueira(jnp.asarray(supports[:1].repeat(5, 0)))) == pytest.approx(1)
+    assert float(bootstrap.nogueira(jnp.zeros((5, 4), bool))) == 1
     random = np.random.default_rng(1).random((400, 50)) < 0.7
-    assert float(stability.nogueira(jnp.asarray(random))) == pytest.approx(0, abs=0.01)
+    assert float(bootstrap.nogueira(jnp.asarray(random))) == pytest.approx(0, abs=0.01)
 
 
 def test_weights_without_data_are_counted_apart():
-    rows = data.Rows(jnp.array([[0.0, 1, 5], [0, 2, 5]]), jnp.array([0, 1]))
+    rows = datasets.Rows(jnp.array([[0.0, 1, 5], [0, 2, 5]]), jnp.array([0, 1]))
     kernels = [jnp.array([[0.0, 0], [0, 1], [2, 0]]), jnp.array([[0.0], [1]])]
-    found = strength.fed_zeros(kernels, rows)
+    found = sweep.fed_zeros(kernels, rows)
     assert (float(found["fed"]), float(found["fed_zeros"])) == (2 + 2, 1 + 1)
 
 
 def test_drawn_data_have_the_signal_and_the_noise_that_they_say():
-    config = LinearStudy(features=50, rows=20_000)
+    config = Linear(features=50, rows=20_000)
     drawn = linear.draw(jax.random.key(0), config, 0.8, jnp.eye(50))
     assert int((drawn["true"] != 0).sum()) == 10
     signal = drawn["inputs"][0] @ drawn["true"]
     assert float(signal.var()) == pytest.approx(1, rel=0.05)
     assert float((drawn["targets"][0] - signal).var()) == pytest.approx(1 / 3, rel=0.05)
-    blocks = stability.draw(jax.random.key(1), LinearStudy(rows=20_000), 0.95)
+    blocks = bootstrap.draw(jax.random.key(1), Bootstrap(rows=20_000), 0.95)
     together = np.corrcoef(blocks["inputs"][0][:, :10].T)
     assert together[0, 4] == pytest.approx(0.95, abs=0.02)
     assert together[0, 5] == pytest.approx(0, abs=0.03)
@@ -123,8 +129,8 @@ def test_drawn_data_have_the_signal_and_the_noise_that_they_say():
 
 
 def test_irrelevant_columns_are_shuffled_pixels():
-    rows = data.digits()
-    noisy, other = (data.with_noise(rows, 70, seed) for seed in (0, 1))
+    rows = datasets.digits()
+    noisy, other = (datasets.with_noise(rows, 70, seed) for seed in (0, 1))
     np.testing.assert_array_equal(noisy[:, :64], rows.inputs)
     varying = np.flatnonzero(np.ptp(rows.inputs, 0))
     for column in (0, 20, 66):
@@ -137,17 +143,17 @@ def test_irrelevant_columns_are_shuffled_pixels():
 
 
 def test_exactly_the_share_of_labels_is_wrong():
-    rows = data.Rows(jnp.zeros((200, 1)), jnp.arange(200) % 10)
-    wrong = strength.mislabelled(jax.random.key(0), rows, 0.2)
+    rows = datasets.Rows(jnp.zeros((200, 1)), jnp.arange(200) % 10)
+    wrong = training.mislabelled(jax.random.key(0), rows, 0.2)
     assert int((wrong.labels != rows.labels).sum()) == 40
     assert wrong.labels.min() >= 0
     assert wrong.labels.max() <= 9
-    np.testing.assert_array_equal(strength.mislabelled(jax.random.key(0), rows, 0.0).labels, rows.labels)
+    np.testing.assert_array_equal(training.mislabelled(jax.random.key(0), rows, 0.0).labels, rows.labels)
 
 
 def test_proportion_of_known_weights():
     start = np.array([1.0, -2, 4, 8])
-    found = strength.proportion(np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])[:, None, None])
+    found = sweep.proportion(np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])[:, None, None])
     np.testing.assert_allclose(found["factor"][:, 0, 0], [1, 0.5, (0.5 - 2 + 8 + 32) / 85, 0])
     np.testing.assert_allclose(found["near_factor"][1:, 0, 0], [1, 0, 1])
     np.testing.assert_allclose(found["smaller"][:, 0, 0], [0, 1, 1, 1])
@@ -161,26 +167,26 @@ def test_levels_share_the_unpenalised_run():
     np.testing.assert_allclose(settings.proximal_l1, [0, 0.1, 0.2, 0, 0])
     np.testing.assert_allclose(settings.coupled_l2, [0, 0, 0, 1, 2])
     records = along_levels({"metric": np.arange(5.0)[:, None]}, places, levels, ("seed",), {})
-    np.testing.assert_array_equal(records["metric"].sel(way="L2").values.ravel(), [0, 3, 4])
-    np.testing.assert_array_equal(records["strength"].sel(way="L2"), [0, 1, 2])
+    np.testing.assert_array_equal(records["metric"].sel({"method": "L2"}).values.ravel(), [0, 3, 4])
+    np.testing.assert_array_equal(records["strength"].sel({"method": "L2"}), [0, 1, 2])
 
 
 def test_validation_rows_choose_the_largest_of_equals_and_no_diverged_run():
     metric = xr.DataArray([[9.0, 9], [1, 2], [3, np.nan], [3, 1]], dims=("level", "seed"))
     records = metric.to_dataset(name="metric")
-    np.testing.assert_array_equal(chosen(records, "metric"), [3, 1])
-    np.testing.assert_array_equal(chosen(records, "metric", largest=False), [1, 3])
+    np.testing.assert_array_equal(best_level(records, "metric"), [3, 1])
+    np.testing.assert_array_equal(best_level(records, "metric", largest=False), [1, 3])
 
 
 def test_coupled_steps_chatter_and_proximal_ones_rest():
-    config = ChatterStudy(steps=500, watched=50)
+    config = Oscillation(steps=500, watched=50)
 
     def loss(params):
         return 0.5 * jnp.sum(jnp.square(params["kernel"] - jnp.array([[0.02, 1.0]])))
 
     start = {"kernel": jnp.full((1, 2), 0.7)}
     none, coupled, proximal = (
-        chatter.watch(loss, start, chatter.optimizer("SGD", way, 0.1, 0.1), config) for way in chatter.WAYS
+        oscillation.watch(loss, start, oscillation.optimizer("SGD", way, 0.1, 0.1), config) for way in oscillation.METHODS
     )
     # One of two weights is 0 in the solution; it crosses 0 in almost every step of 0.1 · 0.1.
     assert 25 < float(coupled["sign_changes"]) <= 50
@@ -196,7 +202,7 @@ def test_leaving_and_reaching_0_is_counted():
         return {"kernel": ends[state] - params["kernel"]}, 1 - state
 
     tx = optax.GradientTransformation(lambda _: jnp.array(1), update)
-    found = chatter.watch(lambda p: 0.0 * p["kernel"].sum(), {"kernel": ends[0]}, tx, ChatterStudy(steps=2, watched=4))
+    found = oscillation.watch(lambda p: 0.0 * p["kernel"].sum(), {"kernel": ends[0]}, tx, Oscillation(steps=2, watched=4))
     assert float(found["sign_changes"]) == pytest.approx(100 / 3)
     assert float(found["support_changes"]) == pytest.approx(100 / 3)
     assert float(found["largest_step"]) == pytest.approx(2 / 3)
@@ -221,8 +227,8 @@ def tilted(**best):
         distance = np.log10(strengths)[:, None] - (slope * logs + offset)
         losses.append(np.where(logs == logs[-1], 1, 1 + 0.1 * distance**2))
     return xr.Dataset(
-        {"test_loss": (("way", "level", "rate", "seed"), np.repeat(np.array(losses)[..., None], 3, -1))},
-        {"way": list(best), "strength": (("way", "level"), np.repeat(strengths[None], len(best), 0)), "rate": rates},
+        {"test_loss": (("method", "level", "rate", "seed"), np.repeat(np.array(losses)[..., None], 3, -1))},
+        {"method": list(best), "strength": (("method", "level"), np.repeat(strengths[None], len(best), 0)), "rate": rates},
     )
 
 

@@ -1,6 +1,5 @@
 """The study's parts: one fit is what it says, the engine returns every run, records and figures tell the truth."""
 
-import dataclasses
 import io
 import json
 
@@ -14,39 +13,45 @@ from flax import nnx
 from rich.console import Console
 
 import jaxreg
-from experiments import data, records, report, verdicts
-from experiments.config import Drawing, Study, Sweep, Training
-from experiments.figures import effect, network
-from experiments.model import initial, kernels_of
-from experiments.studies import drawing, l1_l2
-from experiments.train import Strengths, accuracy, cross_entropy, fit, optimizer
+from experiments import claims, datasets, runner
+from experiments.figures import network
+from experiments.networks import initial, kernels_of
+from experiments.results import store, tables
+from experiments.settings import Training
+from experiments.studies.l1_l2 import digits, drawing, table
+from experiments.studies.l1_l2.effect import BANDS, effect
+from experiments.studies.l1_l2.settings import Drawing, Grid, Settings
+from experiments.study import Session
+from experiments.training import Strengths, accuracy, cross_entropy, optimizer
 
-TINY = Study(
+TINY = Settings(
     hidden=(16,),
-    sweep=Sweep(seeds=3, l1=(1e-4, 3e-2), l2=(1e-3, 3e-2), decay=(1e-2, 1.0)),
+    sweep=Grid(seeds=3, l1=(1e-4, 3e-2), l2=(1e-3, 3e-2), decay=(1e-2, 1.0)),
     training=Training(epochs=60),
     drawing=Drawing(steps=300, hidden=4),
 )
+METHODS = ("coupled L1", "proximal L1", "coupled L2", "decoupled L2")
 
 
 @pytest.fixture(scope="module")
 def swept():
-    return l1_l2.sweep(dataclasses.replace(TINY, devices=2), lambda _: None)
+    return digits.train_all(TINY, Session(devices=2))
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return drawing.draw(TINY.drawing)
+    return drawing.stages(drawing.train_all(TINY, Session()))
 
 
-def pick(records, method, strength=None):
-    chosen = records["method"].values == method
-    return chosen if strength is None else chosen & (records["strength"].values == strength)
+def pick(records, method, name, level=None):
+    """A metric of a method along its levels above 0, or at one of them."""
+    of = records[name].sel({"method": method})
+    return of.isel(level=slice(1, None)).values if level is None else of.isel(level=level).values
 
 
 def test_without_strengths_the_chain_is_adam():
     structure, params = initial((6, 4, 3), jax.random.key(0))
-    rows = data.Rows(jax.random.normal(jax.random.key(1), (20, 6)), jnp.arange(20) % 3)
+    rows = datasets.Rows(jax.random.normal(jax.random.key(1), (20, 6)), jnp.arange(20) % 3)
     schedule = optax.cosine_decay_schedule(1e-2, 30)
     ends = []
     for tx in (optimizer(Strengths(), schedule), optax.adam(schedule)):
@@ -86,106 +91,91 @@ def test_each_method_is_the_optimizer_a_user_would_type(field, ready_made):
 
 
 def test_the_records_agree_with_the_weights_they_come_with(swept):
-    for at, run in enumerate(swept["shown_run"].values):
-        weights, layer = swept["weights"].values[at], swept["weight_layer"].values
-        assert swept["zero_fraction"].values[run] == pytest.approx((weights == 0).mean(), abs=1e-6)
-        assert swept["norm"].values[run] == pytest.approx(np.linalg.norm(weights), rel=1e-5)
-        for number in range(2):
-            own = weights[layer == number]
-            assert swept["layer_norm"].values[run, number] == pytest.approx(np.linalg.norm(own), rel=1e-5)
-            assert swept["layer_zero_fraction"].values[run, number] == pytest.approx((own == 0).mean(), abs=1e-6)
-        first = weights[layer == 0].reshape(64, 16)
-        assert swept["live_inputs"].values[run] == (first != 0).any(1).sum()
+    layer = swept["weight_layer"].values
+    for method in METHODS:
+        for level in range(3):
+            one = swept.sel({"method": method}).isel(level=level)
+            weights, first_seed = one["weights"].values, one.isel(seed=0)
+            assert first_seed["zero_fraction"] == pytest.approx((weights == 0).mean(), abs=1e-6)
+            assert first_seed["norm"] == pytest.approx(np.linalg.norm(weights), rel=1e-5)
+            for number in range(2):
+                own = weights[layer == number]
+                assert first_seed["layer_norm"].values[number] == pytest.approx(np.linalg.norm(own), rel=1e-5)
+                assert first_seed["layer_zero_fraction"].values[number] == pytest.approx((own == 0).mean(), abs=1e-6)
+            first = weights[layer == 0].reshape(64, 16)
+            assert first_seed["live_inputs"] == (first != 0).any(1).sum()
     np.testing.assert_allclose(swept["gap"], swept["train_accuracy"] - swept["test_accuracy"], atol=1e-6)
 
 
 def test_only_the_proximal_step_makes_zeros_and_more_of_them_with_strength(swept):
-    for method in ("none", "coupled L1", "coupled L2", "decoupled L2"):
-        assert (swept["zero_fraction"].values[pick(swept, method)] == 0).all()
-    low, high = (swept["zero_fraction"].values[pick(swept, "proximal L1", strength)] for strength in TINY.sweep.l1)
+    for method in ("coupled L1", "coupled L2", "decoupled L2"):
+        assert (pick(swept, method, "zero_fraction") == 0).all()
+    none, low, high = (pick(swept, "proximal L1", "zero_fraction", level) for level in range(3))
+    assert (none == 0).all()
     assert (low > 0).all()
     assert (low < high).all()
 
 
 def test_larger_l2_smaller_norm(swept):
     for method in ("coupled L2", "decoupled L2"):
-        norms = [
-            swept["norm"].values[pick(swept, method, s)].mean()
-            for s in np.unique(swept["strength"].values[pick(swept, method)])
-        ]
-        assert norms[1] < norms[0] < swept["norm"].values[pick(swept, "none")].mean()
+        norms = [pick(swept, method, "norm", level).mean() for level in range(3)]
+        assert norms[2] < norms[1] < norms[0]
 
 
 def test_the_unpenalised_network_learns(swept):
-    assert swept["train_accuracy"].values[pick(swept, "none")].mean() > 0.9
-    assert swept["test_accuracy"].values[pick(swept, "none")].mean() > 0.8
+    assert pick(swept, "coupled L1", "train_accuracy", 0).mean() > 0.9
+    assert pick(swept, "coupled L1", "test_accuracy", 0).mean() > 0.8
 
 
 @pytest.mark.parametrize("devices", [1, 3])
 def test_devices_do_not_change_the_numbers(swept, devices):
-    plan = l1_l2.plan(TINY)
-    alone = l1_l2.sweep(dataclasses.replace(TINY, devices=devices), lambda _: None)
-    assert alone.sizes["run"] == plan.sizes["run"] == 27
+    alone = digits.train_all(TINY, Session(devices=devices))
+    assert digits.count(TINY) == 27
     # One device is compiled into another program, with rounding errors of its own.
     np.testing.assert_allclose(alone["weights"], swept["weights"], atol=0 if devices > 1 else 2e-3)
     np.testing.assert_allclose(alone["test_accuracy"], swept["test_accuracy"], atol=0 if devices > 1 else 2e-3)
 
 
-def test_a_run_of_the_sweep_is_a_fit_by_itself(swept):
-    run = int(np.flatnonzero(pick(swept, "proximal L1", 1e-4))[1])
-    alone = jax.jit(fit, static_argnums=(3, 4, 5))(
-        1, Strengths(proximal_l1=1e-4), data.digits(), (64, 16, 10), 200, TINY.training
-    )
-    assert float(alone["test_accuracy"]) == pytest.approx(float(swept["test_accuracy"][run]), abs=2e-3)
-    assert float(alone["norm"]) == pytest.approx(float(swept["norm"][run]), rel=1e-3)
-
-
 def test_a_diverged_run_is_named_and_leaves_the_others_alone(swept):
-    plan = l1_l2.plan(TINY)
-    strengths = l1_l2.strengths_of(plan)
-    broken = strengths._replace(coupled_l2=np.where(np.arange(27) == 20, np.nan, strengths.coupled_l2).astype(np.float32))
-    results = jaxreg.sweep(
-        lambda _, run, rows: fit(*run, rows, (64, 16, 10), 200, TINY.training),
-        (plan["seed"].values, broken), data.digits(), devices=2,
-    ).outputs  # fmt: skip
-    assert np.isnan(results["train_loss"][20])
-    assert all(np.isnan(values[20]).all() for name, values in results.items() if name != "weights")
-    assert np.isfinite(np.delete(results["train_loss"], 20)).all()
-    np.testing.assert_array_equal(np.delete(results["norm"], 20), np.delete(swept["norm"].values, 20))
-    marked = swept.assign(run_diverged=("run", ~np.isfinite(results["train_loss"])))
-    (name,) = report.diverged(marked)
-    method, strength, seed = (plan[key].values[20] for key in ("method", "strength", "seed"))
-    assert name == f"{method}, λ = {strength:g}, seed {seed}"
+    huge = Settings(TINY.hidden, TINY.train_size, Grid(3, TINY.sweep.l1, TINY.sweep.l2, (1e-2, 1e30)), TINY.training)
+    broken = digits.train_all(huge, Session(devices=2))
+    lost = broken["diverged"].sel({"method": "decoupled L2"}).isel(level=2)
+    assert lost.all()
+    metrics = [name for name, values in broken.data_vars.items() if "seed" in values.dims and values.dtype.kind == "f"]
+    assert all(np.isnan(broken[name].sel({"method": "decoupled L2"}).isel(level=2)).all() for name in metrics)
+    assert int(broken["diverged"].sum()) == 3
+    np.testing.assert_array_equal(pick(broken, "proximal L1", "norm"), pick(swept, "proximal L1", "norm"))
+    names = list(runner.diverged_runs(broken))
+    assert len(names) == 3
+    assert names[1] == "method decoupled L2, strength 1e+30, seed 1"
+    assert list(runner.diverged_runs(swept)) == []
 
 
 def test_accuracy_of_a_broken_network_is_no_number():
     structure, params = initial((2, 3, 2), jax.random.key(0))
-    rows = data.Rows(jnp.ones((4, 2)), jnp.zeros(4, jnp.int32))
+    rows = datasets.Rows(jnp.ones((4, 2)), jnp.zeros(4, jnp.int32))
     assert np.isnan(accuracy(structure, jax.tree.map(lambda p: p * jnp.nan, params), rows))
 
 
-def test_summary_is_mean_and_standard_error(swept):
-    summary = report.summarise(swept)
-    row = int(np.flatnonzero((summary["method"] == "coupled L2") & (summary["strength"] == 1e-3))[0])
-    values = swept["test_accuracy"].values[pick(swept, "coupled L2", 1e-3)]
-    assert len(values) == 3
-    mean, error = summary["test_accuracy"].values[row]
-    assert mean == pytest.approx(values.mean())
-    assert error == pytest.approx(np.sqrt(((values - values.mean()) ** 2).sum() / 2 / 3))
-    assert np.isnan(verdicts.mean_and_error(np.array([1.0]))[1])
-    assert np.isnan(verdicts.mean_and_error(np.array([1.0, np.nan]))[0])
+def test_a_row_is_mean_and_standard_error(swept):
+    one = swept.sel({"method": "coupled L2"}).isel(level=1)
+    values = 100 * one["test_accuracy"].values
+    error = np.sqrt(((values - values.mean()) ** 2).sum() / 2 / 3)
+    assert table.row(one, "λ")[2] == f"{values.mean():.1f}±{error:.1f}"
+    assert np.isnan(claims.mean_and_error(np.array([1.0]))[1])
+    assert np.isnan(claims.mean_and_error(np.array([1.0, np.nan]))[0])
 
 
-def test_the_table_has_a_row_for_each_setting_and_fits_80_columns(swept, tmp_path):
+def test_the_table_has_a_row_for_each_setting_and_fits_80_columns(swept):
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(report.summary_table(swept))
+    sheet = table.tabulate({"digits": swept}).table
+    console.print(sheet)
     text = console.export_text()
     assert "…" not in text
     assert text.count("±") >= 9 * 7
-    report.write_markdown(swept, "the command", tmp_path / "summary.md")
-    lines = (tmp_path / "summary.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "Mean ± standard error over 3 seeds, by `the command`."
-    assert sum(line.startswith("| ") for line in lines) == 2 + 9
+    lines = tables.markdown(sheet)
+    assert lines[0] == "Digits: mean±standard error over 3 seeds"
+    assert sum(line.startswith("| ") for line in lines) == 1 + 1 + 9
 
 
 def test_drawing_keeps_the_columns_names_and_l1_alone_prunes(drawn):
@@ -202,28 +192,34 @@ def texts(figure):
 
 
 def test_the_drawn_network_leaves_zero_weights_out(drawn):
-    figure = network.network_pair(drawn, "L1")
+    figure = network.network_row(drawn, ("before", "L1"))
     for axes, stage in zip(figure.axes, ("before", "L1"), strict=True):
         one = drawn.sel(stage=stage)
         assert len(axes.lines) == int((one["first"] != 0).sum() + (one["second"] != 0).sum())
         widest = max(line.get_linewidth() for line in axes.lines)
         largest = max(float(np.abs(one["first"]).max()), float(np.abs(one["second"]).max()))
-        everywhere = max(float(np.abs(drawn["first"]).max()), float(np.abs(drawn["second"]).max()))
+        pair = drawn.sel(stage=["before", "L1"])
+        everywhere = max(float(np.abs(pair["first"]).max()), float(np.abs(pair["second"]).max()))
         assert widest == pytest.approx(5 * largest / everywhere)
+        assert min(line.get_linewidth() for line in axes.lines) >= network.THINNEST
     dead = int((one["first"] == 0).all("hidden").sum())
     greyed = sum(text.get_color() == "#999999" for text in figure.axes[1].texts)
     assert greyed == dead
 
 
 @pytest.mark.parametrize("method", ["proximal L1", "coupled L2"])
-def test_the_effect_shows_the_exact_zeros_apart_from_the_bins(swept, method):
-    figure = effect.effect(swept, method)
-    _, middle, *_ = figure.axes
-    widths = [patch.get_width() for patch in middle.patches]
-    assert len(widths) == 3
-    assert widths[0] == 0
-    assert (max(widths) > 0) == (method == "proximal L1")
-    assert {"weight", "strength λ", "% of weights", "exact zeros, %", "norm of the kernel"} <= set(texts(figure))
+def test_the_effect_shows_the_share_of_every_size_of_weight(swept, method):
+    figure = effect({"digits": swept}, method)
+    left, *others = figure.axes
+    heights = np.array([patch.get_height() for patch in left.patches]).reshape(len(BANDS), 3)
+    np.testing.assert_allclose(heights.sum(0), 100, rtol=1e-6)
+    zeros = 100 * (swept["weights"].sel({"method": method}) == 0).mean("weight").values
+    np.testing.assert_allclose(heights[0], zeros, atol=1e-9)
+    assert (heights[0, 1:].max() > 0) == (method == "proximal L1")
+    shown = {"strength λ", "share of the weights, % (seed 0)", "exact zeros, %", "norm of the kernel"}
+    assert shown <= set(texts(figure))
+    other = effect({"digits": swept}, "decoupled L2")
+    assert [axes.get_xlim() for axes in others] == [axes.get_xlim() for axes in other.axes[1:]]
 
 
 def test_the_bars_count_what_they_show(drawn):
@@ -235,29 +231,25 @@ def test_the_bars_count_what_they_show(drawn):
 
 
 def test_diverged_networks_are_drawn_as_such(swept, drawn):
-    run = int(swept["shown_run"][np.flatnonzero(pick(swept, "proximal L1")[swept["shown_run"].values])[0]])
     weights = swept["weights"].copy()
-    weights[list(swept["shown_run"].values).index(run)] = np.nan
-    assert texts(effect.effect(swept.assign(weights=weights), "proximal L1")).count("diverged") == 1
+    weights[{"method": 1, "level": 1}] = np.nan
+    assert texts(effect({"digits": swept.assign(weights=weights)}, "proximal L1")).count("diverged") == 1
     broken = drawn.copy(deep=True)
     broken["first"].loc[{"stage": "L1"}] = np.nan
-    assert any("diverged" in text for text in texts(network.network_pair(broken, "L1")))
+    assert any("diverged" in text for text in texts(network.network_row(broken, ("before", "L1"))))
     assert any("L1: diverged, 52 of 52 weights" in text for text in texts(network.weight_bars(broken)))
-    assert report.diverged_drawings(broken) == ["the drawn network, L1"]
-    assert report.diverged_drawings(drawn) == []
 
 
-def test_records_carry_what_made_them(swept, tmp_path):
-    made_by = records.provenance(TINY, "the command", 1.23)
-    records.save_dataset(swept, tmp_path / "digits.nc", made_by)
+def test_records_carry_what_made_them_and_have_named_axes(swept, tmp_path):
+    store.save_dataset(swept, tmp_path / "digits.nc", store.provenance({"seeds": 3}, "the command", 1.23))
     with xr.open_dataset(tmp_path / "digits.nc", engine="netcdf4") as loaded:
         np.testing.assert_array_equal(loaded["weights"], swept["weights"])
-        np.testing.assert_array_equal(loaded["method"], swept["method"])
-        told = json.loads(loaded.attrs["made_by"])
-    assert told["config"]["sweep"]["seeds"] == 3
-    assert told["command"] == "the command"
-    assert told["versions"]["jax"] == jax.__version__
-    assert set(told["config"]) == {field.name for field in dataclasses.fields(Study)}
+        assert loaded["norm"].dims == ("method", "level", "seed")
+        assert loaded["method"].values.tolist() == list(METHODS)
+        made_by = json.loads(loaded.attrs["made_by"])
+    assert made_by["config"] == {"seeds": 3}
+    assert made_by["command"] == "the command"
+    assert made_by["versions"]["jax"] == jax.__version__
 
 
 def test_the_model_is_an_ordinary_nnx_module():
@@ -268,7 +260,7 @@ def test_the_model_is_an_ordinary_nnx_module():
 
 
 def test_a_single_seed_has_a_value_and_no_standard_error():
-    assert report.cell("test_accuracy", 0.5, np.nan) == "50.0"
-    assert report.cell("kkt_residual", 1e-3, np.nan) == "1e-03"
-    assert report.cell("norm", 1.5, 0.25) == "1.5±0.2"
-    assert report.cell("norm", np.nan, np.nan) == "nan±nan"
+    assert table.cell("test_accuracy", 0.5, np.nan) == "50.0"
+    assert table.cell("kkt_residual", 1e-3, np.nan) == "1e-03"
+    assert table.cell("norm", 1.5, 0.25) == "1.5±0.2"
+    assert table.cell("norm", np.nan, np.nan) == "nan±nan"

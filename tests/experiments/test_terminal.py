@@ -81,7 +81,7 @@ def test_a_mistake_is_explained_on_a_terminal(width):
     status, said = on_a_terminal(width, "--sweep.l1", "-1", NO_COLOR="1")
     assert status == 2
     assert "\x1b[" not in said
-    assert "error: l1: expected positive strengths, none twice, got (-1.0,); see python -m experiments --help" in said
+    assert "error: l1: expected increasing positive strengths, got (-1.0,); see python -m experiments --help" in said
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.verdicts import Claim, Finding, above, below, between, interval, none_of, outside, steps, within
+from experiments.claims import (
+    Finding,
+    above,
+    below,
+    between,
+    counts_of,
+    findings_as_json,
+    interval,
+    none_of,
+    outside,
+    steps,
+    verdict_of,
+    within,
+)
 
 AROUND = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
 
@@ -88,12 +101,11 @@ def test_counts_and_tolerances():
     ],
 )
 def test_a_claims_verdict(verdicts, whole):
-    claim = Claim("n", "t", "s", [Finding("s", "t", "", verdict) for verdict in verdicts], "c", "cmd")
-    assert claim.verdict == whole
-    told = json.loads(json.dumps(claim.as_dict(), allow_nan=False))
-    assert told["verdict"] == whole
-    assert told["findings"][0]["mean"] is None
-    assert sum(int(part.split()[0]) for part in told["counts"].split(", ")) == len(verdicts)
+    findings = [Finding("s", "t", "", verdict) for verdict in verdicts]
+    assert verdict_of(findings) == whole
+    saved = json.loads(json.dumps(findings_as_json(findings), allow_nan=False))
+    assert saved[0]["mean"] is None
+    assert sum(int(part.split()[0]) for part in counts_of(findings).split(", ")) == len(verdicts)
 
 
 def test_a_share_stays_between_0_and_100_percent():

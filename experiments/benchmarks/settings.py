@@ -1,0 +1,82 @@
+"""Settings of the benchmarks."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from experiments.settings import require
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateBenchmark:
+    """What a regularized update costs beside `optax.adamw`: XLA's own count of bytes, and paired times."""
+
+    parameters: int = 4_000_000
+    """Weights in the one array that is updated, float32."""
+    rounds: int = 200
+    """Paired measurements: each round times every optimizer once, in a fresh random order."""
+    seed: int = 0
+    """Seed of weights, gradients and order."""
+    out: Path | None = None
+    """JSON file for the numbers; by default they are only printed."""
+
+    def __post_init__(self) -> None:
+        require(self.parameters >= 1, "parameters", "at least 1", self.parameters)
+        require(self.rounds >= 3, "rounds", "at least 3", self.rounds)
+
+
+@dataclasses.dataclass(frozen=True)
+class LassoBenchmark:
+    """One λ, one answer: every optimizer on the same lasso, judged against scikit-learn's solution."""
+
+    share: float = 0.05
+    """λ as a share of λ_max, the smallest strength whose solution is 0."""
+    steps: int = 20_000
+    """Full-batch steps that every optimizer takes."""
+    out: Path | None = None
+    """JSON file for the numbers; by default they are only printed."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.share < np.inf, "share", "a positive number", self.share)
+        require(self.steps >= 1, "steps", "at least 1", self.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepBenchmark:
+    """The sweep beside a Flax loop, a jitted scan a run and PyTorch, and how it scales with devices and runs."""
+
+    widths: tuple[int, ...] = (32, 128, 512)
+    """Widths of the two hidden layers, each a comparison of its own."""
+    runs: int = 64
+    """Networks that every contestant trains."""
+    epochs: int = 20
+    """Passes over the 1437 training rows of the digits."""
+    batch_size: int = 128
+    """Rows a step."""
+    learning_rate: float = 3e-3
+    """Adam's constant learning rate."""
+    strength: float = 1e-4
+    """λ of the proximal L1 penalty."""
+    torch: bool = True
+    """Whether PyTorch takes part, where it is installed."""
+    scaling_width: int = 128
+    """Width of the hidden layers in the table of scaling."""
+    scaling_devices: tuple[int, ...] = (1, 2, 4)
+    """Numbers of CPU devices, for `runs` networks; more than cores are virtual."""
+    scaling_runs: tuple[int, ...] = (16, 64, 256, 1024)
+    """Numbers of networks, on all devices."""
+    out: Path | None = None
+    """JSON file for the numbers; by default they are only printed."""
+
+    def __post_init__(self) -> None:
+        require(len(self.widths) > 0 and min(self.widths) >= 1, "widths", "widths of at least 1", self.widths)
+        require(self.runs >= 1, "runs", "at least 1", self.runs)
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(1 <= self.batch_size <= 1437, "batch-size", "1 to 1437", self.batch_size)
+        require(0 < self.learning_rate < np.inf, "learning-rate", "a positive number", self.learning_rate)
+        require(0 <= self.strength < np.inf, "strength", "a number of at least 0", self.strength)
+        require(self.scaling_width >= 1, "scaling-width", "at least 1", self.scaling_width)
+        for name in ("scaling_devices", "scaling_runs"):
+            values = getattr(self, name)
+            require(all(value >= 1 for value in values), name.replace("_", "-"), "numbers of at least 1", values)

@@ -1,1 +1,0 @@
-"""The commands, one file each: settings in, records, tables and figures on disk."""

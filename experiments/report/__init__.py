@@ -1,0 +1,1 @@
+"""The page, its player and the gallery, made from what is on disk alone."""
