@@ -83,10 +83,10 @@ def draw_network(axes: Axes, one: xr.Dataset, largest: float, fontsize: float = 
         faces = np.where(live, "w", DEAD)
         axes.scatter(np.full(len(ys), column), ys, s=90, c=faces, edgecolors=np.where(live, "k", DEAD).tolist(), zorder=2)
     for y, name, live in zip(heights[0], one["input"].values, alive[0], strict=True):
-        axes.text(-0.08, y, name, ha="right", va="center", fontsize=fontsize, color="k" if live else "#999999")
+        axes.text(-0.12, y, name, ha="right", va="center", fontsize=fontsize, color="k" if live else "#999999")
     for y, name in zip(heights[2], one["class"].values, strict=True):
-        axes.text(2.08, y, name.replace("_", " "), ha="left", va="center", fontsize=fontsize)
-    axes.set_xlim(left, 2.45 + 0.02 * (fontsize - 8))
+        axes.text(2.12, y, name.replace("_", " "), ha="left", va="center", fontsize=fontsize)
+    axes.set_xlim(left, 2.5 + 0.02 * (fontsize - 8))
     axes.set_ylim(-0.05, 1.05)
     axes.set_axis_off()
 

@@ -1,0 +1,129 @@
+"""A study of one's own: a folder of forty lines at most and one line in the registry, and nothing else."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+ROOT = Path(__file__).parents[2]
+TOY = '''"""How many of ten weights an L1 penalty sets to zero."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+import jaxreg
+from experiments.claims import above
+from experiments.figures.style import new_figure
+from experiments.study import Claim, Study, Sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Ten weights drawn from a normal distribution."""
+
+    seeds: int = 8
+    """Repetitions."""
+
+
+def train(settings, session):
+    def fit(key, run, _):
+        return {"zeros": jnp.mean(run["penalty"].prox(jax.random.normal(key, (10,)), 1.0) == 0)}
+
+    grid = jaxreg.grid(penalty=jaxreg.L1(jnp.array([0.5, 1.0])), seed=range(settings.seeds))
+    return session.sweep(fit, grid).dataset()
+
+
+def evaluate(records):
+    return [above("It makes zeros.", "Share of zeros at λ = 1", 100 * records["toy"]["zeros"].values[1], unit="%")]
+
+
+def draw(records):
+    figure = new_figure(4, 3)
+    figure.subplots().boxplot(records["toy"]["zeros"].values.T)
+    return figure
+
+
+SWEEP = Sweep("toy", lambda settings: 2 * settings.seeds, train)
+CLAIM = Claim("toy-zeros", "Zeros of a toy", "L1 makes zeros.", evaluate, draw, "Share of zeros for both strengths.")
+STUDY = Study("toy", "What L1 does to ten weights", Settings(), Settings(seeds=3), [SWEEP], [CLAIM])
+'''
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A copy of the experiments with the toy in it, and a fresh working folder."""
+    folder = tmp_path_factory.mktemp("toy")
+    shutil.copytree(ROOT / "experiments", folder / "experiments", ignore=shutil.ignore_patterns("gallery", "__pycache__"))
+    toy = folder / "experiments" / "studies" / "toy"
+    toy.mkdir()
+    (toy / "__init__.py").write_text(TOY, encoding="utf-8")
+    registry = toy.parent / "__init__.py"
+    text = registry.read_text(encoding="utf-8")
+    registry.write_text(text.replace('    "images",\n', '    "images",\n    "toy",\n'), encoding="utf-8")
+    return folder
+
+
+def run(place, *words):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200", "PYTHONPATH": f"{place}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "experiments", *words]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_toy_study_gets_everything_from_forty_lines(place):
+    assert len([line for line in TOY.splitlines() if line.strip()]) <= 40
+    status, said = run(place, "--help")
+    assert status == 0
+    assert "• toy " in said and "What L1 does to ten weights" in said
+    status, said = run(place, "toy", "--help")
+    assert "--seeds" in said and "Repetitions." in said and "--quick" in said
+
+    status, said = run(place, "toy", "--quick", "--cache", "None")
+    assert status == 0, said
+    assert "training (toy)" in said and "6/6" in said
+    assert "Zeros of a toy: supported" in said and "(quick run, not final)" in said
+    status, said = run(place, "toy", "--cache", "None")
+    assert status == 0, said
+    assert "16/16" in said and "not final" not in said
+    for out, seeds in ((place / "results" / "quick" / "toy", 3), (place / "results" / "toy", 8)):
+        assert {path.name for path in out.iterdir()} == {
+            "toy.nc", "toy-zeros.png", "toy-zeros.svg", "summary.md", "study.json",
+        }  # fmt: skip
+        with xr.open_dataset(out / "toy.nc", engine="netcdf4") as records:
+            assert records["zeros"].shape == (2, seeds)
+        assert json.loads((out / "study.json").read_text())["config"]["seeds"] == seeds
+
+    status, said = run(place, "report", "--gallery", "gallery")
+    assert status == 0, said
+    page = (place / "results" / "report.html").read_text(encoding="utf-8")
+    assert "What L1 does to ten weights" in page and "Zeros of a toy" in page
+    assert "quick run" not in page
+    assert "![Zeros of a toy: supported](toy-zeros.png)" in (place / "gallery" / "README.md").read_text(encoding="utf-8")
+    assert (place / "gallery" / "toy-zeros.png").exists()
+
+
+def test_a_toy_study_resumes_after_a_kill(place):
+    toy = place / "experiments" / "studies" / "toy" / "__init__.py"
+    # The second evaluation fails, after the sweep is done: its chunks are kept, and the next start trains nothing.
+    toy.write_text(
+        TOY.replace("def evaluate(records):", "def evaluate(records):\n    raise KeyboardInterrupt\n"), encoding="utf-8"
+    )
+    status, said = run(place, "toy", "--out", "again", "--cache", "None")
+    assert status == 130
+    assert "16 finished runs are kept, and the same command goes on from there" in said
+    chunks = {path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")}
+    assert chunks
+    status, said = run(place, "toy", "--out", "again", "--cache", "None")
+    assert status == 130
+    assert chunks == {path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")}
+    toy.write_text(TOY, encoding="utf-8")
+    status, said = run(place, "toy", "--out", "again", "--cache", "None")
+    assert status == 0, said
+    assert not list(place.glob(".again*"))
