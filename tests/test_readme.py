@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "experiments" / "README.md", ROOT / "experiments" / "gallery" / "README.md"]
 
 
 def test_readme_examples():
@@ -20,9 +22,21 @@ def test_readme_examples():
     assert runner.summarize().failed == 0
 
 
-def test_readme_files_exist():
-    for link in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
-        assert link.startswith("https://") or (README.parent / link).exists(), link
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    for link, place in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", text):
+        if link.startswith("https://"):
+            continue
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        if place:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert place in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings], place
+
+
+def test_the_readme_can_be_read_in_one_go():
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("module", ["penalties"])

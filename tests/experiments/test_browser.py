@@ -127,6 +127,10 @@ def test_details_are_folded_and_open_by_a_click(opened):
     assert not table.is_displayed()
     closed[0].click()
     assert table.is_displayed()
+    picture = opened.find_element("css selector", "#strength-zeros img")
+    assert not picture.is_displayed()
+    opened.find_element("css selector", "a[href='#strength-zeros']").click()
+    assert picture.is_displayed()
 
 
 def test_the_button_plays_to_the_end_and_can_be_stopped(opened):

@@ -1,5 +1,14 @@
 "use strict";
 (() => {
+  // A link to a folded claim opens it.
+  function unfold() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = target && target.querySelector("details");
+    if (folded) folded.open = true;
+  }
+  window.addEventListener("hashchange", unfold);
+  unfold();
+
   const data = document.getElementById("frames");
   if (!data) return; // the player was not measured
   const frames = JSON.parse(data.textContent);
