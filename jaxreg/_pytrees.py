@@ -2,19 +2,21 @@
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, dataclass_transform
+from typing import Any
 
 import jax
 
 
-@dataclass_transform(frozen_default=True)
-def penalty_class(cls: type) -> type:
-    """Makes a class a frozen dataclass and a pytree: strengths are leaves, fields marked `static` are structure.
+def register(cls: type) -> None:
+    """Makes a class a frozen dataclass and a pytree: its fields are leaves, those marked `static` are structure.
+
+    Instances are equal only if they are the same object: comparing arrays of strengths would give arrays, which have no
+    truth value and no hash.
 
     `jax.tree_util.register_dataclass` would run the constructor's checks on whatever a transformation puts into the
     leaves (tracers, shapes, sentinels), so unflattening here goes around the constructor.
     """
-    cls = dataclasses.dataclass(frozen=True)(cls)
+    dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(cls)
     leaves = [field.name for field in fields if not field.metadata.get("static")]
     static = [field.name for field in fields if field.metadata.get("static")]
@@ -30,4 +32,3 @@ def penalty_class(cls: type) -> type:
         return penalty
 
     jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
-    return cls

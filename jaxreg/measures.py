@@ -1,6 +1,6 @@
-"""Judges: what a penalty charges, how far parameters are from optimal, and how many of them are exactly zero.
+"""Diagnostics: the value of a penalty, how far parameters are from optimal, and how many of them are exactly zero.
 
-They know penalties and trees of parameters, but neither links nor optimizers, so they can judge any of them:
+They know penalties and trees of parameters, but neither transformations nor optimizers, so they apply to any of them:
 
     gradient = jax.grad(loss)(params)                       # of the loss alone, without the penalty, on the full data
     jaxreg.kkt_residual(jaxreg.L1(1e-4), params, gradient)  # 0 at a solution; compare it with λ
@@ -13,14 +13,20 @@ comes out as NaN. Use float64 (`jax.config.update("jax_enable_x64", True)`) to c
 
 import dataclasses
 import functools
+import itertools
+import math
 import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._masking import Mask, check_shapes, is_hole, kernels, map_penalised, penalised_leaves
 from jaxreg.penalties import Penalty
+
+SHOWN = 20
+"""Runs that `print` shows of counts of many."""
 
 
 def penalty_value(penalty: Penalty, params: Any, mask: Mask = None) -> jax.Array:
@@ -115,6 +121,9 @@ class LeafSparsity:
 class Sparsity:
     """Zeros leaf by leaf and in total; `print` shows a table.
 
+    The result of `jax.vmap` or `sweep` holds the counts of many runs along leading axes: `print` shows a line for each run,
+    and `counts[3]` or `counts[3, 0]` selects one run.
+
     Attributes:
         leaves: from a leaf's name (`layer/kernel`) to its counts.
     """
@@ -137,18 +146,40 @@ class Sparsity:
         # Counted in zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
         return (self.size - self.nonzeros).astype(jnp.float32) / (self.size or jnp.nan)
 
+    def __getitem__(self, run: Any) -> "Sparsity":
+        """The counts of one run, or of some: an index as for an array along the leading axes."""
+        return jax.tree.map(lambda count: count[run], self)
+
     def __str__(self) -> str:
+        if isinstance(self.nonzeros, jax.core.Tracer):
+            return f"Sparsity of {len(self.leaves)} parameters, under a JAX transformation"
+        if np.ndim(self.nonzeros):
+            return self.many_runs()
         rows = [["parameter", "shape", "nonzero", "of", "zeros", "dead inputs", "dead units"]]
         for name, leaf in self.leaves.items():
             dead = ["" if count is None else str(int(count)) for count in (leaf.dead_inputs, leaf.dead_units)]
             rows.append([name, str(leaf.shape), *counts(leaf.nonzeros, leaf.size), *dead])
         rows.append(["total", "", *counts(self.nonzeros, self.size), "", ""])
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        text = [
-            "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), *map(str.rjust, row[2:], widths[2:])]).rstrip()
-            for row in rows
-        ]
-        return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
+        return aligned(rows, 2)
+
+    def many_runs(self) -> str:
+        """A line for each run with its zeros in all and in each parameter."""
+        shape = np.shape(self.nonzeros)
+        rows = [["run", "nonzero", "of", "zeros", *(f"zeros in {name}" for name in self.leaves)]]
+        for run in itertools.islice(np.ndindex(shape), SHOWN):
+            shares = [counts(leaf.nonzeros[run], leaf.size)[2] for leaf in self.leaves.values()]
+            rows.append([", ".join(map(str, run)), *counts(self.nonzeros[run], self.size), *shares])
+        left = math.prod(shape) - SHOWN
+        return aligned(rows, 1) + (f"\nand {left} more runs; counts[i] is one of them" if left > 0 else "")
+
+
+def aligned(rows: list[list[str]], left: int) -> str:
+    """Rows as a table whose first `left` columns are aligned to the left, with a line below the heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    text = [
+        "  ".join([*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]).rstrip() for row in rows
+    ]
+    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
 def counts(nonzeros: jax.Array, size: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Imports point one way, package by package, and experiments use jaxreg as a user would."""
 
 import ast
+import importlib.metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ EXPERIMENTS = (
     {"command_line"},
     {"__main__"},
 )
+SUBMODULES = {"measures", "optimizers", "penalties", "sweeps", "transforms"}
 # What a figure of results on disk must not need.
 TRAINING = {"jax", "optax", "flax", "experiments.training", "experiments.networks"}
 
@@ -104,7 +106,13 @@ def test_public_names():
     prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax prox_rmsprop prox_adagrad penalty_value
     kkt_residual critical_strength sparsity kernels preconditioners sweep grid Grid Runs"""
     for name in promised.split():
+        assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name
+
+
+def test_the_version_is_the_installed_one():
+    assert jaxreg.__version__ == importlib.metadata.version("jaxreg")
+    assert {name for name in vars(jaxreg) if not name.startswith("_")} - set(jaxreg.__all__) <= SUBMODULES
 
 
 def standard_library():

@@ -125,7 +125,6 @@ def test_a_weight_of_rank_zero_has_a_floor_and_sgd_has_none():
     np.testing.assert_allclose(tx.update(jnp.zeros(()), tx.init(w), w)[0], -0.3, rtol=1e-6)
 
 
-@jaxreg.penalty_class
 class Huber(jaxreg.Penalty):
     """A penalty of one's own that does not say its slope: λ(√(1 + w²) − 1)."""
 

@@ -94,3 +94,27 @@ def test_leaves_whose_names_meet_are_all_counted():
 def test_sparsity_of_nothing():
     assert np.isnan(jaxreg.sparsity({}).fraction)
     assert "total" in str(jaxreg.sparsity({"gone": None}))
+
+
+def test_counts_of_many_runs_print_a_line_for_each():
+    kernels = jnp.stack([jnp.ones((2, 3)), jnp.eye(2, 3), jnp.zeros((2, 3))])
+    counts = jax.vmap(lambda kernel: jaxreg.sparsity({"a": kernel, "b": jnp.ones(2)}))(kernels)
+    assert str(counts).splitlines() == [
+        "run  nonzero  of  zeros  zeros in a  zeros in b",
+        "-----------------------------------------------",
+        "0          8   8   0.0%        0.0%        0.0%",
+        "1          4   8  50.0%       66.7%        0.0%",
+        "2          2   8  75.0%      100.0%        0.0%",
+    ]
+    alone = jaxreg.sparsity({"a": kernels[1], "b": jnp.ones(2)})
+    assert str(counts[1]) == str(alone)
+    grid = jax.tree.map(lambda count: jnp.broadcast_to(count, (10, 3)), counts)
+    lines = str(grid).splitlines()
+    assert lines[2].startswith("0, 0 ")
+    assert len(lines) == 2 + 20 + 1
+    assert lines[-1] == "and 10 more runs; counts[i] is one of them"
+    assert str(grid[4, 1]) == str(alone)
+    seen = []
+    jax.jit(lambda kernel: seen.append(str(jaxreg.sparsity({"a": kernel}))) or kernel)(kernels[0])
+    assert seen == ["Sparsity of 1 parameters, under a JAX transformation"]
+    repr(counts)
