@@ -145,22 +145,22 @@ def sweep(
         team = Team(watch)
         watch.deferred = team.several
         counts = {"at_once": at_once, "chunk": chunk}
-        place = team.each(lambda: None if folder is None else folder_of(folder))
-        plan = team.each(lambda: prepare(fit, hyperparams, data, seeds, key, counts))
-        mesh = team.each(lambda: engine.mesh_of(devices))
-        layout = team.first(lambda: layout_of(plan, mesh, counts, place))
+        path = team.in_step(lambda: None if folder is None else folder_of(folder))
+        plan = team.in_step(lambda: prepare(fit, hyperparams, data, seeds, key, counts))
+        mesh = team.in_step(lambda: engine.mesh_of(devices))
+        layout = team.from_first_process(lambda: layout_of(plan, mesh, counts, path))
         identity = {**plan.identity, "layout": layout}
-        team.same(f"{identity}{plan.ids.tobytes().hex()[:32]}{len(plan.ids)}{devices}{place is None}")
-        run = team.each(lambda: engine.ChunkRunner(plan.program, mesh, layout, plan.runs, plan.shared))
-        store = team.each(lambda: None if place is None or jax.process_index() else Chunks(place, identity))
+        team.require_same(f"{identity}{plan.ids.tobytes().hex()[:32]}{len(plan.ids)}{devices}{path is None}")
+        run = team.in_step(lambda: engine.ChunkRunner(plan.program, mesh, layout, plan.runs, plan.shared))
+        store = team.in_step(lambda: None if path is None or jax.process_index() else Chunks(path, identity))
         results, done = stored_results(plan, store, team)
         watch.deferred = team.several or store is not None
         if mesh.devices.flat[0].platform == "cpu" and mesh.size > 1:
             watch.stall = Stall()
-        watch.farewell = lambda: farewell(int(done.sum()), len(done), place)
+        watch.interrupt_message = lambda: interrupt_message(int(done.sum()), len(done), path)
         with reporting(progress, plan.axes.size) as advance:
             compute_missing(plan, run, results, done, store, team, watch, advance)
-        return team.each(lambda: lay_out(results, plan, diverged))
+        return team.in_step(lambda: lay_out(results, plan, diverged))
 
 
 def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Path | None) -> dict[str, Any]:
@@ -204,10 +204,10 @@ def stored_results(plan: Plan, store: Chunks | None, team: Team) -> tuple[list[n
                     for result, leaf in zip(results, leaves, strict=True):
                         result[number] = leaf[row]
 
-    team.each(read)
-    (done,) = team.from_first([done])
+    team.in_step(read)
+    (done,) = team.broadcast_from_first_process([done])
     if done.any():
-        picked = team.from_first([leaf[done] for leaf in results])
+        picked = team.broadcast_from_first_process([leaf[done] for leaf in results])
         for result, leaf in zip(results, picked, strict=True):
             result[done] = leaf
     return results, done
@@ -227,10 +227,10 @@ def compute_missing(
     missing = np.flatnonzero(~done)
     reused = len(done) - len(missing)
     if reused:
-        team.each(lambda: advance(reused))
+        team.in_step(lambda: advance(reused))
     for start in range(0, len(missing), run.size):
         picked = missing[start : start + run.size]
-        leaves, places = team.each(functools.partial(watch.wait, functools.partial(run, picked)))
+        leaves, places = team.in_step(functools.partial(watch.wait, functools.partial(run, picked)))
         rows = team.exchange(leaves, places, run.rows_by_process(len(picked)))
 
         def finish(picked: np.ndarray = picked, rows: list[np.ndarray] = rows) -> None:
@@ -244,10 +244,10 @@ def compute_missing(
             advance(len(picked))
             watch.check()
 
-        team.each(finish)
+        team.in_step(finish)
 
 
-def farewell(done: int, total: int, folder: Path | None) -> str:
+def interrupt_message(done: int, total: int, folder: Path | None) -> str:
     """The message of the KeyboardInterrupt that ends a sweep."""
     kept = (
         "nothing is kept; give sweep a folder to go on where it stops"

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxreg._sweep.programs import Program, remember
+from jaxreg._sweep.programs import Program, compile_once
 
 CPU_RUNS_PER_CHUNK = 8
 MEMORY_SHARE = 0.8
@@ -52,16 +52,16 @@ def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, exa
         example: counts (devices,), runs (devices · capacity, …) and what all share, placed on the mesh.
     """
 
-    def share(count: Any, runs: Any, shared: Any) -> list[Any]:
+    def run_shard(count: Any, runs: Any, shared: Any) -> list[Any]:
         def batch(number: Any, filled: list[Any]) -> list[Any]:
             start = number * at_once
             picked = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, at_once), runs)
             if at_once > 1:
-                results = jax.vmap(program.one, (0, None))(picked, shared)
+                results = jax.vmap(program.evaluate, (0, None))(picked, shared)
             else:
-                single = program.one(jax.tree.map(lambda leaf: leaf[0], picked), shared)
+                outputs = program.evaluate(jax.tree.map(lambda leaf: leaf[0], picked), shared)
                 # A result that is a number of Python's is no array yet.
-                results = [jnp.asarray(leaf, like.dtype)[None] for leaf, like in zip(single, program.outputs, strict=True)]
+                results = [jnp.asarray(leaf, like.dtype)[None] for leaf, like in zip(outputs, program.outputs, strict=True)]
             return [
                 jax.lax.dynamic_update_slice_in_dim(into, leaf, start, 0) for into, leaf in zip(filled, results, strict=True)
             ]
@@ -70,13 +70,14 @@ def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, exa
         return jax.lax.fori_loop(0, (count[0] + at_once - 1) // at_once, batch, empty)
 
     def build() -> Any:
-        spread = jax.shard_map(share, mesh=mesh, in_specs=(P("runs"), P("runs"), P()), out_specs=P("runs"), check_vma=False)
+        in_specs = (P("runs"), P("runs"), P())
+        spread = jax.shard_map(run_shard, mesh=mesh, in_specs=in_specs, out_specs=P("runs"), check_vma=False)
         over_runs, everywhere = NamedSharding(mesh, P("runs")), NamedSharding(mesh, P())
         jitted = jax.jit(spread, in_shardings=(over_runs, over_runs, everywhere), out_shardings=over_runs)
         return jitted.lower(*example).compile()
 
     key = ("chunk", program.content, tuple(device.id for device in mesh.devices.flat), capacity, at_once)
-    return remember(key, build) if program.kept else build()
+    return compile_once(key, build) if program.kept else build()
 
 
 class ChunkRunner:
@@ -92,20 +93,20 @@ class ChunkRunner:
         self.size: int = layout["chunk"] * mesh.size
         at_once = layout["at_once"]
         self.capacity = -(-layout["chunk"] // at_once) * at_once
-        self.shared = place([*jax.tree.leaves(shared), *program.captured], mesh, P())
+        self.shared = shard([*jax.tree.leaves(shared), *program.captured], mesh, P())
         example = self.inputs(np.zeros(1, int), spread_evenly(0, mesh.size))
         self.compiled = compile_chunk(program, mesh, self.capacity, at_once, example)
 
     def inputs(self, picked: np.ndarray, counts: np.ndarray) -> tuple[Any, Any, Any]:
         """The program's arguments, placed on the mesh."""
         runs = take(self.runs, fill_buffers(picked, counts, self.capacity))
-        return (*place((counts, runs), self.mesh, P("runs")), self.shared)
+        return (*shard((counts, runs), self.mesh, P("runs")), self.shared)
 
     def rows_by_process(self, count: int) -> list[int]:
         """How many of a chunk's runs the devices of each process take."""
         rows = [0] * jax.process_count()
-        for device, share in zip(self.mesh.devices.flat, spread_evenly(count, self.mesh.size), strict=True):
-            rows[device.process_index] += int(share)
+        for device, taken in zip(self.mesh.devices.flat, spread_evenly(count, self.mesh.size), strict=True):
+            rows[device.process_index] += int(taken)
         return rows
 
     def __call__(self, picked: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
@@ -125,20 +126,20 @@ def runs_that_fit(program: Program, run: Any, shared: list[Any], device: jax.Dev
 
     def needed(count: int) -> int:
         runs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *np.shape(leaf)), np.asarray(leaf).dtype), run)
-        memory: Any = jax.jit(jax.vmap(program.one, (0, None))).lower(runs, shared).compile().memory_analysis()
+        memory: Any = jax.jit(jax.vmap(program.evaluate, (0, None))).lower(runs, shared).compile().memory_analysis()
         return memory.temp_size_in_bytes + memory.output_size_in_bytes + memory.argument_size_in_bytes
 
-    one, two = (remember(("memory", program.content, count), functools.partial(needed, count)) for count in (1, 2))
+    one, two = (compile_once(("memory", program.content, count), functools.partial(needed, count)) for count in (1, 2))
     return runs_within(int(MEMORY_SHARE * limit), one, two, most)
 
 
 def runs_within(budget: int, one: int, two: int, most: int) -> int:
     """The largest count, 1 to `most`, whose memory stays in the budget when each run adds what the second did."""
-    each = max(two - one, 1)
-    return max(1, min(most, 1 + (budget - one) // each))
+    per_run = max(two - one, 1)
+    return max(1, min(most, 1 + (budget - one) // per_run))
 
 
-def place(tree: Any, mesh: Mesh, spec: P) -> Any:
+def shard(tree: Any, mesh: Mesh, spec: P) -> Any:
     """Host arrays as global arrays on the mesh; every process holds the whole of them."""
     sharding = NamedSharding(mesh, spec)
 
@@ -166,10 +167,10 @@ def local_rows(results: list[jax.Array], mesh: Mesh, counts: np.ndarray) -> tupl
     """Waits for a chunk: the rows of this process's devices, leaf by leaf, and their places among all rows of the chunk."""
     order = {device: number for number, device in enumerate(mesh.devices.flat)}
     starts = np.cumsum(counts) - counts
-    mine = sorted(order[shard.device] for shard in results[0].addressable_shards)
+    mine = sorted(order[part.device] for part in results[0].addressable_shards)
     leaves = []
     for leaf in results:
-        shards = {order[shard.device]: shard.data for shard in leaf.addressable_shards}
+        shards = {order[part.device]: part.data for part in leaf.addressable_shards}
         leaves.append(np.concatenate([np.asarray(shards[number])[: counts[number]] for number in mine]))
     return leaves, np.concatenate([starts[number] + np.arange(counts[number]) for number in mine])
 

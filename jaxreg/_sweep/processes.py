@@ -1,6 +1,6 @@
 """Several processes of `jax.distributed` in step: what one of them learns, all learn before they go on.
 
-Each step of a sweep runs as `team.each(action)`. It ends with one collective in which every process says whether its own
+Each step of a sweep runs as `team.in_step(action)`. It ends with one collective in which every process says whether its own
 action failed, and all raise the same error if any did. So every process takes part in the same sequence of collectives,
 whatever happens in one of them, and also in the next sweep after an error was caught. With one process nothing is added.
 """
@@ -35,29 +35,29 @@ class Team:
         self.watch = watch
         self.several = jax.process_count() > 1
 
-    def each(self, action: Callable[[], T]) -> T:
+    def in_step(self, action: Callable[[], T]) -> T:
         """Runs an action in every process; returns what it returned here, once it has ended well in all of them.
 
         Raises:
             BaseException: the first error, with the same type and message in every process.
         """
-        return self.settle(action)[0]
+        return self.share_outcome(action)[0]
 
-    def first(self, action: Callable[[], Any]) -> Any:
+    def from_first_process(self, action: Callable[[], Any]) -> Any:
         """Runs an action in the first process alone; returns its value, which JSON can hold, in every process."""
-        _, values = self.settle(action if jax.process_index() == 0 else lambda: None, report=lambda value: value)
+        _, values = self.share_outcome(action if jax.process_index() == 0 else lambda: None, report=lambda value: value)
         return values[0]
 
-    def same(self, text: str) -> None:
+    def require_same(self, text: str) -> None:
         """Raises a ValueError in every process where they were given different sweeps."""
-        _, values = self.settle(lambda: text, report=lambda value: value)
+        _, values = self.share_outcome(lambda: text, report=lambda value: value)
         if len(set(values)) > 1:
             raise ValueError(
                 "sweep: the processes were given different sweeps (another fit, data, hyperparameters or options); "
                 "run the same script in each"
             )
 
-    def settle(self, action: Callable[[], T], report: Callable[[T], Any] = lambda _: None) -> tuple[Any, list[Any]]:
+    def share_outcome(self, action: Callable[[], T], report: Callable[[T], Any] = lambda _: None) -> tuple[Any, list[Any]]:
         """Runs an action and shares its outcome: its value, and every process's report of it."""
         if not self.several:
             alone = action()
@@ -70,15 +70,15 @@ class Team:
             raise
         except BaseException as error:
             failure = error
-        said = {"error": described(failure)} if failure is not None else {"value": report(value)}
-        everyone = [json.loads(bytes(row).rstrip(b"\0")) for row in self.gather(padded(said))]
-        errors = [(number, told["error"]) for number, told in enumerate(everyone) if "error" in told]
+        own = {"error": described(failure)} if failure is not None else {"value": report(value)}
+        reports = [json.loads(bytes(row).rstrip(b"\0")) for row in self.gather(padded(own))]
+        errors = [(number, found["error"]) for number, found in enumerate(reports) if "error" in found]
         if errors:
-            number, told = min(errors, key=lambda pair: (pair[1]["type"] == "KeyboardInterrupt", pair[0]))
+            number, found = min(errors, key=lambda pair: (pair[1]["type"] == "KeyboardInterrupt", pair[0]))
             if failure is not None and number == jax.process_index():
                 raise failure
-            raise rebuilt(number, told)
-        return value, [told["value"] for told in everyone]
+            raise rebuilt(number, found)
+        return value, [found["value"] for found in reports]
 
     def gather(self, content: np.ndarray) -> np.ndarray:
         """The bytes of every process, (processes, bytes); all must give equally many."""
@@ -108,7 +108,7 @@ class Team:
             found.append(np.concatenate([part[:count] for part, count in zip(parts, counts, strict=True)]))
         return found
 
-    def from_first(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
+    def broadcast_from_first_process(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
         """The first process's arrays in every process, which must have arrays of the same shapes."""
         if not self.several:
             return leaves
@@ -117,22 +117,22 @@ class Team:
         ]
 
 
-def padded(said: dict[str, Any]) -> np.ndarray:
+def padded(report: dict[str, Any]) -> np.ndarray:
     """A report as bytes of one fixed length."""
-    content = json.dumps(said).encode()
-    assert len(content) <= REPORT_BYTES, said
+    content = json.dumps(report).encode()
+    assert len(content) <= REPORT_BYTES, report
     return np.frombuffer(content.ljust(REPORT_BYTES, b"\0"), np.uint8)
 
 
 def described(error: BaseException) -> dict[str, Any]:
     """An error as JSON can hold it."""
     kind = next(base.__name__ for base in type(error).__mro__ if base is SweepMismatchError or known(base.__name__) is base)
-    told: dict[str, Any] = {"type": kind, "name": type(error).__name__, "message": str(error)[:MESSAGE_CHARACTERS]}
+    fields: dict[str, Any] = {"type": kind, "name": type(error).__name__, "message": str(error)[:MESSAGE_CHARACTERS]}
     if isinstance(error, OSError) and error.errno is not None:
         filename = None if error.filename is None else str(error.filename)[:200]
-        told |= {"errno": error.errno, "strerror": str(error.strerror)[: MESSAGE_CHARACTERS - 200], "filename": filename}
-        del told["message"]
-    return told
+        fields |= {"errno": error.errno, "strerror": str(error.strerror)[: MESSAGE_CHARACTERS - 200], "filename": filename}
+        del fields["message"]
+    return fields
 
 
 def known(name: str) -> Any:
@@ -140,13 +140,13 @@ def known(name: str) -> Any:
     return SweepMismatchError if name == "SweepMismatchError" else getattr(builtins, name, None)
 
 
-def rebuilt(process: int, told: dict[str, Any]) -> BaseException:
+def rebuilt(process: int, fields: dict[str, Any]) -> BaseException:
     """Another process's error, with its type where Python or jaxreg defines it."""
-    if "errno" in told:
-        return OSError(told["errno"], told["strerror"], told["filename"])
-    if told["type"] == told["name"]:
+    if "errno" in fields:
+        return OSError(fields["errno"], fields["strerror"], fields["filename"])
+    if fields["type"] == fields["name"]:
         try:
-            return known(told["type"])(told["message"])
+            return known(fields["type"])(fields["message"])
         except TypeError:
             pass
-    return RuntimeError(f"{told['name']} in process {process}: {told['message']}")
+    return RuntimeError(f"{fields['name']} in process {process}: {fields['message']}")

@@ -36,8 +36,8 @@ class Program:
     """A fit, traced.
 
     Attributes:
-        one: from the leaves of one run's arguments, and the leaves of what all share with the captured arrays after them, to
-            the leaves of its outputs; evaluates the trace, never the fit.
+        evaluate: from the leaves of one run's arguments, and the leaves of what all share with the captured arrays after
+            them, to the leaves of its outputs; evaluates the trace, never the fit.
         captured: the large arrays that the fit closes over.
         outputs: shapes and dtypes of the leaves.
         structure: the outputs' tree.
@@ -47,7 +47,7 @@ class Program:
         kept: whether a compiled form may serve a later sweep.
     """
 
-    one: Callable[[list[Any], list[Any]], list[Any]]
+    evaluate: Callable[[list[Any], list[Any]], list[Any]]
     captured: list[Any]
     outputs: list[Any]
     structure: Any
@@ -82,7 +82,7 @@ def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
     captured = [np.asarray(constant) for constant, hoisted in zip(closed.consts, large, strict=True) if hoisted]
     small = [None if hoisted else constant for constant, hoisted in zip(closed.consts, large, strict=True)]
 
-    def one(run: list[Any], shared: list[Any]) -> list[Any]:
+    def evaluate(run: list[Any], shared: list[Any]) -> list[Any]:
         inputs, arguments = shared[: len(shared) - len(captured)], shared[len(shared) - len(captured) :]
         remaining = iter(arguments)
         constants = [next(remaining) if hoisted else value for value, hoisted in zip(small, large, strict=True)]
@@ -92,11 +92,11 @@ def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
     embedded = sum(np.asarray(value).nbytes for value in constants if value is not None and not keys.is_key(value))
     calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed.jaxpr))
     # Without unused arguments the text would not say which of two arrays of one shape is used.
-    lowered = jax.jit(one, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
+    lowered = jax.jit(evaluate, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
     text = lowered.as_text()
     content = digest((np.frombuffer(text.encode(), np.uint8), constants))
     return Program(
-        one=one,
+        evaluate=evaluate,
         captured=captured,
         outputs=list(outputs),
         structure=found["structure"],
@@ -152,7 +152,7 @@ def digest(tree: Any) -> str:
     return hashed.hexdigest()[:32]
 
 
-def remember(key: Hashable, make: Callable[[], Any]) -> Any:
+def compile_once(key: Hashable, make: Callable[[], Any]) -> Any:
     """What was made for a key before, or else what `make` returns; the most recently used ones are kept."""
     with lock:
         if key in compiled:

@@ -30,26 +30,26 @@ class Watch:
     Attributes:
         interrupts: how many SIGINTs came.
         deferred: whether the first of them waits until the chunk under way is saved.
-        farewell: makes the message of the KeyboardInterrupt.
+        interrupt_message: makes the message of the KeyboardInterrupt.
         stall: is asked now and then while devices compute.
     """
 
     def __init__(self) -> None:
         self.interrupts = 0
         self.deferred = False
-        self.farewell: Callable[[], str] = lambda: "stopped before the first run"
+        self.interrupt_message: Callable[[], str] = lambda: "stopped before the first run"
         self.stall: Callable[[], None] = lambda: None
 
     def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002
         """SIGINT: remembered while the sweep defers it, raised otherwise and from the second on."""
         self.interrupts += 1
         if not self.deferred or self.interrupts > 1:
-            raise LeaveAtOnce(self.farewell())
+            raise LeaveAtOnce(self.interrupt_message())
 
     def check(self) -> None:
         """Raises a KeyboardInterrupt where a SIGINT was deferred."""
         if self.interrupts:
-            raise KeyboardInterrupt(self.farewell())
+            raise KeyboardInterrupt(self.interrupt_message())
 
     def wait(self, action: Callable[[], T], *, computing: bool = True) -> T:
         """Runs an action in a thread of its own; Python's main thread stays free to handle signals meanwhile."""

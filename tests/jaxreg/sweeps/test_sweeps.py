@@ -73,8 +73,8 @@ def test_the_fit_is_traced_once():
 
 def test_the_same_computation_is_compiled_once(monkeypatch):
     compiled = []
-    remember = engine.remember
-    monkeypatch.setattr(engine, "remember", lambda key, make: remember(key, lambda: compiled.append(key) or make()))
+    compile_once = engine.compile_once
+    monkeypatch.setattr(engine, "compile_once", lambda key, make: compile_once(key, lambda: compiled.append(key) or make()))
     table = jnp.arange(20000.0)  # large enough to become an argument
 
     def fit_with(table):
