@@ -1,5 +1,7 @@
 """Settings of every test: eight virtual devices, and float64 where a test asks for it."""
 
+import signal
+
 import hypothesis
 import jax
 import pytest
@@ -7,6 +9,12 @@ import pytest
 # Sharding is tested on virtual devices; everything else just uses the first.
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_platforms", "cpu")
+
+# Shells start background commands with SIGINT ignored, and nohup ignores SIGHUP; tests and their child processes need both.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A compile can fall into any example, so a deadline would measure the machine; derandomized, a failure repeats.
 hypothesis.settings.register_profile("jaxreg", deadline=None, derandomize=True, max_examples=60)
