@@ -27,8 +27,8 @@ import jaxreg
 from experiments.claims import Finding
 from experiments.sheet import Sheet
 
-Records = Mapping[str, xr.Dataset]
-"""The datasets of a study, by the name of the sweep that made each."""
+Results = Mapping[str, xr.Dataset]
+"""What a study measured: one labelled dataset for each of its sweeps, by the sweep's name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Claim(NamedTuple):
     name: str
     title: str
     statement: str
-    evaluate: Callable[[Records], Sequence[Finding]]
-    draw: Callable[[Records], figure.Figure]
+    evaluate: Callable[[Results], Sequence[Finding]]
+    draw: Callable[[Results], figure.Figure]
     caption: str
 
 
@@ -109,9 +109,9 @@ class Figure(NamedTuple):
 
     name: str
     title: str
-    draw: Callable[[Records], figure.Figure]
+    draw: Callable[[Results], figure.Figure]
     caption: str
-    numbers: Callable[[Records], list[str]] = lambda _: []
+    numbers: Callable[[Results], list[str]] = lambda _: []
 
 
 class Summary(NamedTuple):
@@ -150,7 +150,7 @@ class Study:
     claims: Sequence[Claim] = ()
     figures: Sequence[Figure] = ()
     description: str = ""
-    tabulate: Callable[[Records], Summary] | None = None
+    tabulate: Callable[[Results], Summary] | None = None
     suite: str = ""
     variant: Callable[[Any], str] = lambda _: ""
     check: Callable[[Any], Any] = lambda _: None

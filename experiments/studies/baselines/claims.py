@@ -6,7 +6,7 @@ import xarray as xr
 from experiments.claims import Finding, above, below, between, outside, within
 from experiments.studies.baselines import figures
 from experiments.studies.baselines.tilt import tilts
-from experiments.study import Claim, Records
+from experiments.study import Claim, Results
 
 SAME = 1e-9
 """Relative distance of two networks, in float64, up to which they count as the same."""
@@ -23,7 +23,7 @@ def distances(records: xr.Dataset, family: str, pair: str) -> np.ndarray:
     return records[f"{family}_distance"].sel({f"{family}_pair": pair}).isel(epoch=-1).values
 
 
-def decay(records: Records) -> list[Finding]:
+def decay(records: Results) -> list[Finding]:
     """Coupled L2 at λ beside weight decay at 2λ, for each optimizer."""
     of = records["pairs"]
     whole = of["decay_distance"].sel(decay_pair="SGD").max()
@@ -53,7 +53,7 @@ def decay(records: Records) -> list[Finding]:
     return findings
 
 
-def tilt(records: Records) -> list[Finding]:
+def tilt(records: Results) -> list[Finding]:
     """The tilt of each method, and whether decoupling lessens it."""
     of = records["tilt"]
     findings, slopes = [], {}
@@ -85,7 +85,7 @@ def tilt(records: Records) -> list[Finding]:
     return [*findings, *less]
 
 
-def scale(records: Records) -> list[Finding]:
+def scale(records: Results) -> list[Finding]:
     """What multiplying the loss does to each optimizer."""
     of = records["pairs"]
     findings = []

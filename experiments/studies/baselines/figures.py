@@ -5,13 +5,13 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import new_figure
 from experiments.studies.baselines.tilt import best_strength, tilts
-from experiments.study import Records
+from experiments.study import Results
 
 FLOOR = 1e-17
 """Where a distance of exactly 0 is drawn on a logarithmic axis."""
 
 
-def decay(records: Records) -> Figure:
+def decay(records: Results) -> Figure:
     """Distance of coupled L2 from weight decay over the epochs, for each optimizer."""
     of = records["pairs"]["decay_distance"]
     figure = new_figure(7.4, 3.8)
@@ -29,7 +29,7 @@ def decay(records: Records) -> Figure:
     return figure
 
 
-def tilt(records: Records) -> Figure:
+def tilt(records: Results) -> Figure:
     """Heat maps of the test loss over learning rate and λ, one a method, with the best λ and its slope."""
     of = records["tilt"]
     figure = new_figure(9.2, 6.6)
@@ -65,7 +65,7 @@ def tilt(records: Records) -> Figure:
     return figure
 
 
-def scale(records: Records) -> Figure:
+def scale(records: Results) -> Figure:
     """Distance between the network on the loss and that on the scaled loss, for each optimizer."""
     of = records["pairs"]["scale_distance"].isel(epoch=-1)
     figure = new_figure(7.8, 3.9)

@@ -11,7 +11,7 @@ from experiments.claims import NOT_MEASURED, NOT_SUPPORTED, Finding, above, belo
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.studies.images import figures
 from experiments.studies.images.tradeoff import ADAMW, REFITTED, SPARSE, TUNED, Point, at_share, curves_of
-from experiments.study import Claim, Records
+from experiments.study import Claim, Results
 
 FEW = 10.0
 """Percent of the weights that a network may keep to be called sparse."""
@@ -21,7 +21,7 @@ SHARES = (0.05, 0.01)
 """Shares of the weights at which sparse training is compared with cutting."""
 
 
-def sparse(records: Records) -> list[Finding]:
+def sparse(records: Results) -> list[Finding]:
     """For each sparse method: how few weights, at what accuracy, and whether it beats cutting AdamW's networks."""
     curves = curves_of(records["images"])
     base = best(curves[ADAMW])

@@ -11,7 +11,7 @@ from experiments.claims import mean_and_error
 from experiments.figures.style import COLOURS, new_figure
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.studies.images.tradeoff import ADAMW, REFITTED, SPARSE, TUNED, Point, curves_of, front
-from experiments.study import Records
+from experiments.study import Results
 
 MARKERS = {ADAMW: "*", "L1": "o", "elastic net": "s", "group L2": "D", TUNED: "v"}
 LABELS = {TUNED: "AdamW, cut to its largest weights"}
@@ -19,7 +19,7 @@ DEPTH = 14.0
 """Points of accuracy below the best that are shown; what lies deeper is no alternative."""
 
 
-def pareto(records: Records) -> Figure:
+def pareto(records: Results) -> Figure:
     """Test accuracy against the share of weights kept, for every method, with the Pareto front."""
     figure = new_figure(7.6, 5.2)
     axes = figure.subplots()

@@ -9,12 +9,12 @@ from experiments.claims import mean_and_error
 from experiments.sheet import Sheet
 from experiments.studies.images.claims import answer
 from experiments.studies.images.tradeoff import curves_of
-from experiments.study import Records, Summary
+from experiments.study import Results, Summary
 
 HEADINGS = ("setting", "kept %", "test %", "validation %", "inputs", "units")
 
 
-def tabulate(records: Records) -> Summary:
+def tabulate(records: Results) -> Summary:
     """Every setting, mean ± standard error, and the sparsest network that keeps AdamW's accuracy."""
     dataset = records["images"]
     rows: list[list[str] | str] = []

@@ -10,7 +10,7 @@ from experiments.studies.l1_l2.drawing import stages
 from experiments.studies.l1_l2.effect import effect
 from experiments.studies.l1_l2.settings import QUICK, Settings
 from experiments.studies.l1_l2.table import drawn_numbers, swept_numbers, tabulate
-from experiments.study import Figure, Records, Study, Sweep
+from experiments.study import Figure, Results, Study, Sweep
 
 DRAWN = (
     "The small network on the wine data at λ = 0 and with {}, trained from the same weights for the same number of steps. "
@@ -26,7 +26,7 @@ SWEPT = (
 def drawn(name: str, title: str, *penalties: str) -> Figure:
     """The figure of the small network before and after some penalties."""
 
-    def draw(records: Records) -> figure.Figure:
+    def draw(records: Results) -> figure.Figure:
         return network_row(stages(records["wine"]), ("before", *penalties))
 
     caption = DRAWN.format(" and ".join(penalties))

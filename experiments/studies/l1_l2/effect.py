@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims import mean_and_error
 from experiments.figures.style import MARKERS, new_figure
-from experiments.study import Records
+from experiments.study import Results
 
 LAYERS = ["#000000", "#E69F00", "#56B4E9", "#888888", "#F0E442"]
 SIZES = (0.01, 0.1)
@@ -22,7 +22,7 @@ BANDS = {
 }
 
 
-def effect(records: Records, method: str) -> Figure:
+def effect(records: Results, method: str) -> Figure:
     """The effect of λ on a network's weights, for one method.
 
     Left, the weights of the first seed's networks by their size, a bar for each λ. Right, each layer's share of exact zeros

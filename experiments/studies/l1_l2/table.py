@@ -6,7 +6,7 @@ import xarray as xr
 from experiments.claims import mean_and_error
 from experiments.sheet import Sheet
 from experiments.studies.l1_l2.drawing import stages
-from experiments.study import Records, Summary
+from experiments.study import Results, Summary
 
 COLUMNS = {
     "train_accuracy": "train %",
@@ -25,7 +25,7 @@ LEGEND = (
 PERCENT = ("train_accuracy", "test_accuracy", "gap", "zero_fraction")
 
 
-def tabulate(records: Records) -> Summary:
+def tabulate(records: Results) -> Summary:
     """A row for each method and strength: mean ± standard error over the seeds."""
     digits = records["digits"]
     rows: list[list[str] | str] = ["none", row(digits.isel(method=0, level=0), "–")]
@@ -49,7 +49,7 @@ def cell(name: str, mean: float, error: float) -> str:
     return "±".join(f"{scale * value:{form}}" for value in values)
 
 
-def swept_numbers(records: Records, method: str) -> list[str]:
+def swept_numbers(records: Results, method: str) -> list[str]:
     """Zeros, norm and test accuracy at three strengths of a method."""
     one = records["digits"].sel({"method": method})
     last = one.sizes["level"] - 1
@@ -67,7 +67,7 @@ def swept_numbers(records: Records, method: str) -> list[str]:
     return lines
 
 
-def drawn_numbers(records: Records, *penalties: str) -> list[str]:
+def drawn_numbers(records: Results, *penalties: str) -> list[str]:
     """Zeros, norm and test accuracy of the drawn networks."""
     networks = stages(records["wine"])
     lines = []

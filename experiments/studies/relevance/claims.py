@@ -6,7 +6,7 @@ import xarray as xr
 from experiments.claims import CONTRADICTED, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, Finding, above, below, none_of
 from experiments.selection import best_level
 from experiments.studies.relevance import figures
-from experiments.study import Claim, Records
+from experiments.study import Claim, Results
 
 EXACT = 95.0
 """Percent of F1 from which a support counts as found."""
@@ -25,7 +25,7 @@ def by_validation(linear: xr.Dataset) -> xr.Dataset:
     return linear.isel(level=best_level(linear, "validation_error", largest=False, first=0))
 
 
-def selection(records: Records) -> list[Finding]:
+def selection(records: Results) -> list[Finding]:
     """The lasso's support at the chosen λ, and the inputs that L1 keeps of the digits."""
     findings = []
     for design in range(records["linear"].sizes["design"]):
@@ -91,7 +91,7 @@ def explained_by_share(records: xr.Dataset, method: str) -> np.ndarray:
     return 100 * by_validation(records.isel(design=0).sel({"method": method}))["explained"].transpose("share", "seed").values
 
 
-def relevance(records: Records) -> list[Finding]:
+def relevance(records: Results) -> list[Finding]:
     """L1 against L2 as the share of irrelevant features grows, for the network and for the linear model."""
     findings = []
     for what, difference, shares in differences(records):
@@ -128,7 +128,7 @@ def relevance(records: Records) -> list[Finding]:
     ]
 
 
-def differences(records: Records) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def differences(records: Results) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """L1 minus L2 along (share, seed), with the shares, for the network and the linear model."""
     network, linear = records["network"], records["linear"]
     return [
@@ -164,7 +164,7 @@ def crossing_of(values: np.ndarray, shares: np.ndarray) -> float:
     return float("nan")
 
 
-def no_selection(records: Records) -> list[Finding]:
+def no_selection(records: Results) -> list[Finding]:
     """L2 keeps every input, and what it does where irrelevant columns dominate."""
     of = most_noise(records["network"])
     penalised = of.sel({"method": "L2"}).isel(level=slice(1, None))
@@ -199,7 +199,7 @@ def no_selection(records: Records) -> list[Finding]:
     ]
 
 
-def groups(records: Records) -> list[Finding]:
+def groups(records: Results) -> list[Finding]:
     """Group L2 against L1 at matched accuracy: how many irrelevant inputs are left."""
     of = most_noise(records["network"])
     found = {method: at_matched_accuracy(of, method) for method in ("L1", "group L2")}

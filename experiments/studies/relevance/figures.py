@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLOURS, against_strength, curve, new_figure, zero_of
 from experiments.selection import best_level
-from experiments.study import Records
+from experiments.study import Results
 
 
-def selection(records: Records) -> Figure:
+def selection(records: Results) -> Figure:
     """The lasso's support along its path, for each design, and the inputs that a network keeps."""
     linear = records["linear"].isel(share=-1).sel({"method": "L1"})
     figure = new_figure(9.6, 3.9)
@@ -48,7 +48,7 @@ def kept_inputs(axes: Axes, of: xr.Dataset, method: str) -> None:
     axes.legend(frameon=False, fontsize=8.5, loc="lower left")
 
 
-def relevance(records: Records) -> Figure:
+def relevance(records: Results) -> Figure:
     """Quality at the chosen λ against the share of irrelevant features."""
     figure = new_figure(8.4, 3.7)
     left, right = figure.subplots(1, 2)
@@ -72,7 +72,7 @@ def relevance(records: Records) -> Figure:
     return figure
 
 
-def no_selection(records: Records) -> Figure:
+def no_selection(records: Results) -> Figure:
     """Inputs kept and test accuracy against λ, L2 beside L1."""
     figure = new_figure(8.4, 3.6)
     left, right = figure.subplots(1, 2)
@@ -89,7 +89,7 @@ def no_selection(records: Records) -> Figure:
     return figure
 
 
-def groups(records: Records) -> Figure:
+def groups(records: Results) -> Figure:
     """Test accuracy against the irrelevant inputs that are left, along each path."""
     figure = new_figure(7.4, 4)
     axes = figure.subplots()

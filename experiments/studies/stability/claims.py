@@ -4,13 +4,13 @@ import xarray as xr
 
 from experiments.claims import Finding, above, below, within
 from experiments.studies.stability import figures
-from experiments.study import Claim, Records
+from experiments.study import Claim, Results
 
 REST = 1e-4
 """A largest step of at most this share of the largest weight counts as rest."""
 
 
-def stability(records: Records) -> list[Finding]:
+def stability(records: Results) -> list[Finding]:
     """How restless the two methods are, and how stable the supports."""
     return [*chatter(records["oscillation"]), *choices(records["bootstrap"])]
 

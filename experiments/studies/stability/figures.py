@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from experiments.claims import interval
 from experiments.figures.style import COLOURS, new_figure
-from experiments.study import Records
+from experiments.study import Results
 
 
-def stability(records: Records) -> Figure:
+def stability(records: Results) -> Figure:
     """Restlessness on the left, stability of supports on the right."""
     figure = new_figure(10.2, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])

@@ -7,7 +7,7 @@ from experiments.claims import Finding, above, below, none_of, steps, within
 from experiments.selection import best_level
 from experiments.studies.strength import figures
 from experiments.studies.strength.sweep import most_proportional
-from experiments.study import Claim, Records
+from experiments.study import Claim, Results
 
 ALL = 95.0
 """Percent of the weights that have to do what is said of all weights."""
@@ -18,7 +18,7 @@ def clean(records: xr.Dataset) -> xr.Dataset:
     return records.sel(wrong=0.0)
 
 
-def zeros(records: Records) -> list[Finding]:
+def zeros(records: Results) -> list[Finding]:
     """Exact zeros against λ, three methods."""
     of = clean(records["strength"])
     share = 100 * of["zero_fraction"]
@@ -52,7 +52,7 @@ def no_zeros(of: xr.Dataset, method: str, statement: str) -> Finding:
     return none_of(statement, tested, one["fed_zeros"].values, each, "weights are 0")
 
 
-def shrinkage(records: Records) -> list[Finding]:
+def shrinkage(records: Results) -> list[Finding]:
     """None zero; smaller; in proportion."""
     of = clean(records["strength"])
     deviation = float(records["ridge"]["deviation"].max(skipna=False))
@@ -92,7 +92,7 @@ def shrinkage(records: Records) -> list[Finding]:
     return findings
 
 
-def norm(records: Records) -> list[Finding]:
+def norm(records: Results) -> list[Finding]:
     """Larger λ, smaller norm."""
     findings = []
     for method, measure, symbol in (
@@ -112,7 +112,7 @@ def norm(records: Records) -> list[Finding]:
     return findings
 
 
-def overfitting(records: Records) -> list[Finding]:
+def overfitting(records: Results) -> list[Finding]:
     """The gap, the accuracy and the loss at the λ that validation rows choose, against λ = 0."""
     findings = []
     every = records["strength"]

@@ -5,10 +5,10 @@ from matplotlib.figure import Figure
 
 from experiments.figures.style import COLOURS, against_strength, largest_of, new_figure, zero_of
 from experiments.studies.strength.sweep import most_proportional
-from experiments.study import Records
+from experiments.study import Results
 
 
-def zeros(records: Records) -> Figure:
+def zeros(records: Results) -> Figure:
     """Share of exact zeros against λ, three methods of applying L1."""
     figure = new_figure(7.4, 3.6)
     axes = figure.subplots()
@@ -23,7 +23,7 @@ def zeros(records: Records) -> Figure:
     return figure
 
 
-def shrinkage(records: Records) -> Figure:
+def shrinkage(records: Results) -> Figure:
     """Weights with coupled L2 against weights without, and how far one factor explains them."""
     figure = new_figure(8.4, 3.9)
     left, right = figure.subplots(1, 2)
@@ -47,7 +47,7 @@ def shrinkage(records: Records) -> Figure:
     return figure
 
 
-def norm(records: Records) -> Figure:
+def norm(records: Results) -> Figure:
     """Norms against λ in percent of the unpenalised network's."""
     figure = new_figure(8.4, 3.6)
     clean = records["strength"].sel(wrong=0.0)
@@ -66,7 +66,7 @@ def norm(records: Records) -> Figure:
     return figure
 
 
-def overfitting(records: Records) -> Figure:
+def overfitting(records: Results) -> Figure:
     """Accuracy on training and test rows, and test loss, against λ, for right and for wrong labels."""
     every = records["strength"]
     shares = every["wrong"].values
