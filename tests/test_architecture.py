@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
     {"_typing"},
-    {"_checks", "_dtypes", "_groups", "_pytrees"},
+    {"_checks", "_dtypes", "_groups", "_pytrees", "_states"},
     {"penalties", "_masking", "preconditioners"},
     {"transforms", "measures", "_metric"},
     {"_proximal"},
@@ -71,7 +71,7 @@ def test_imports_point_down(package, layers):
 def test_jaxreg_needs_little_and_knows_no_experiments(module):
     for name in imports(modules("jaxreg")[module]):
         package = name.split(".")[0]
-        assert package in {"jaxreg", "jax", "optax", "numpy", "rich", "xarray"} or package in standard_library(), name
+        assert package in {"jaxreg", "jax", "optax", "numpy", "rich", "xarray", "typing_extensions"} or package in standard_library(), name
 
 
 def test_diagnostics_know_neither_transforms_nor_optimizers():
