@@ -249,7 +249,7 @@ def test_oscillation_is_compared_with_no_penalty():
         {"sign_changes": (axes, signs), "support_changes": (axes, np.zeros(shape)), "largest_step": (axes, still)},
         {"problem": ["a", "b", "c"], "method": ["none", "coupled", "proximal"]},
     )
-    found = stability.chatter(dataset)
+    found = stability.oscillation(dataset)
     assert [one.verdict for one in found] == ["supported"] * 9
     assert [found[0].mean, found[1].mean] == pytest.approx([28.15, -30.3])
     # A proximal step that changes the support as often as the coupled one changes signs does not oscillate less; a coupled
@@ -259,18 +259,18 @@ def test_oscillation_is_compared_with_no_penalty():
         sign_changes=dataset["sign_changes"].sel({"method": "none"}) * (dataset["method"] != "proximal"),
         largest_step=dataset["largest_step"] * 1e3,
     )
-    assert [one.verdict for one in stability.chatter(busy)[:3]] == ["not supported", "contradicted", "contradicted"]
+    assert [one.verdict for one in stability.oscillation(busy)[:3]] == ["not supported", "contradicted", "contradicted"]
 
 
-def test_choices_are_compared_by_both_indices():
+def test_selections_are_compared_by_both_indices():
     index = np.array([[0.5, 0.5, 0.5], [0.3, 0.4, 0.2]])
     dataset = along("correlation", "method", jaccard=index, corrected=1 - index, size=10 * index)
     dataset = dataset.assign_coords(correlation=[0.0, 0.95], method=["L1", "elastic net", "group L2"])
-    found = stability.choices(dataset)
+    found = stability.selection(dataset)
     assert [one.mean for one in found] == pytest.approx([-20, 10, -10, 20, -10, 10])
     names = ["supported", "supported", "contradicted"]
     assert [one.verdict for one in found] == [*names, "contradicted", "contradicted", "supported"]
-    assert "correlation 0.95 (30, 3 kept) minus at none (50, 5 kept)" in found[0].tested
+    assert "L1 at correlation 0.95 (30, 3 columns kept) minus L1 at correlation 0 (50, 5 columns kept)" in found[0].tested
 
 
 def tilted(*slopes):

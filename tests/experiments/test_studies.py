@@ -186,7 +186,7 @@ def test_coupled_steps_oscillate_and_proximal_steps_come_to_rest():
 
     start = {"kernel": jnp.full((1, 2), 0.7)}
     none, coupled, proximal = (
-        oscillation.watch(loss, start, oscillation.optimizer("SGD", method, 0.1, 0.1), config)
+        oscillation.measure_oscillation(loss, start, oscillation.make_optimizer("SGD", method, 0.1, 0.1), config)
         for method in oscillation.METHODS
     )
     # One of two weights is 0 in the solution; it crosses 0 in almost every step of 0.1 · 0.1.
@@ -203,7 +203,9 @@ def test_changes_of_sign_and_of_support_are_counted():
         return {"kernel": ends[state] - params["kernel"]}, 1 - state
 
     tx = optax.GradientTransformation(lambda _: jnp.array(1), update)
-    found = oscillation.watch(lambda p: 0.0 * p["kernel"].sum(), {"kernel": ends[0]}, tx, Oscillation(steps=2, watched=4))
+    found = oscillation.measure_oscillation(
+        lambda p: 0.0 * p["kernel"].sum(), {"kernel": ends[0]}, tx, Oscillation(steps=2, watched=4)
+    )
     assert float(found["sign_changes"]) == pytest.approx(100 / 3)
     assert float(found["support_changes"]) == pytest.approx(100 / 3)
     assert float(found["largest_step"]) == pytest.approx(2 / 3)

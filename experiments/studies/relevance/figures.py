@@ -18,7 +18,7 @@ def selection(results: Results) -> Figure:
     *panels, last = figure.subplots(1, lasso.sizes["design"] + 1)
     for design, axes in enumerate(panels):
         support_quality(axes, lasso.isel(design=design))
-    panels[0].set_ylabel("%")
+    panels[0].set_ylabel("recall, precision, F1, %")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False, fontsize=9)
     kept_inputs(last, most_noise(results["network"]), "L1")
