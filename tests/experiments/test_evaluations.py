@@ -287,7 +287,7 @@ def tilted(*slopes):
     )
 
 
-def test_tilts_are_evaluated_by_method():
+def test_slopes_are_evaluated_by_method():
     untied = baselines.tilt({"tilt": tilted(-1.0, -0.9, 0.1, 0.05)})
     assert [one.verdict for one in untied[:4]] == ["supported"] * 4
     assert [one.mean for one in untied] == pytest.approx([-1, -0.9, 0.1, 0.05, -0.9, -0.95], abs=0.01)
@@ -304,6 +304,7 @@ def paired(comparison, **distances):
         {
             f"{comparison}_distance": (("seed", f"{comparison}_pair", "epoch"), table),
             f"{comparison}_accuracy": (("seed", f"{comparison}_pair", "member"), np.full((3, len(names), 2), 0.9)),
+            "factor": 100.0,
         },
         {f"{comparison}_pair": names},
     )

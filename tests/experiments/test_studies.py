@@ -235,26 +235,26 @@ def tilted(**best):
     )
 
 
-def test_known_tilts_are_found_where_there_is_a_best_strength():
+def test_known_slopes_are_found_at_rates_with_a_best_strength():
     dataset = tilted(one=(-0.7, -3.2), other=(0.3, -1.0))
-    used = tilt.usable(dataset, 0.05)
+    used = tilt.usable_rates(dataset, 0.05)
     np.testing.assert_array_equal(used, [True] * 4 + [False])
     dataset = dataset.assign(used=("rate", used))
-    np.testing.assert_allclose(tilt.tilts(dataset, "one"), -0.7, rtol=1e-9)
-    np.testing.assert_allclose(tilt.tilts(dataset, "other"), 0.3, rtol=1e-9)
+    np.testing.assert_allclose(tilt.slopes(dataset, "one"), -0.7, rtol=1e-9)
+    np.testing.assert_allclose(tilt.slopes(dataset, "other"), 0.3, rtol=1e-9)
     # A rate at which one method's best λ lies outside its grid is used for no method.
-    outside = tilt.usable(tilted(one=(-0.7, -3.2), other=(3.0, 8.0)), 0.05)
+    outside = tilt.usable_rates(tilted(one=(-0.7, -3.2), other=(3.0, 8.0)), 0.05)
     np.testing.assert_array_equal(outside, [True] * 3 + [False] * 2)
     few = dataset.assign(used=("rate", used & (np.arange(5) < 2)))
-    assert np.isnan(tilt.tilts(few, "one")).all()
+    assert np.isnan(tilt.slopes(few, "one")).all()
 
 
-def test_decay_by_hand_behind_adam_is_adamw():
+def test_decay_by_hand_after_adam_is_adamw():
     params = {"kernel": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.ones(4)}
     schedule = optax.cosine_decay_schedule(1e-2, 20)
     ends = []
     for tx in (
-        optax.chain(optax.adam(schedule), pairs.by_hand(0.3, schedule)),
+        optax.chain(optax.adam(schedule), pairs.decay_by_hand(0.3, schedule)),
         optax.adamw(schedule, weight_decay=0.3, mask=jaxreg.kernels),
     ):
         p, state = params, tx.init(params)
