@@ -69,7 +69,7 @@ def heat_map(axes: Axes, dataset: xr.Dataset, method: str, lowest: float) -> Non
     if np.isfinite(slope):
         offset = best[used].mean() - slope * rates[used].mean()
         axes.plot(rates, slope * rates + offset, color="k", lw=1.5)
-    text = f"slope {slope:+.2f}" if np.isfinite(slope) else "no slope, the best λ is outside the grid"
+    text = f"slope {slope:+.2f}" if np.isfinite(slope) else "no slope measured"
     axes.set_title(f"{method}: {text}", fontsize=10)
     axes.set_ylim(logs[0] - 0.1, logs[-1] + 0.1)
     powers = np.unique(np.round(logs)).astype(int)
