@@ -106,7 +106,8 @@ def missing_part(contents: Contents) -> str:
         f"<li>{escape(study.summary)}: {escape(study.state)}. <code>{escape(study.command)}</code></li>"
         for study in contents.missing
     )
-    return f'<div class="absent"><p>These commands add them to this page:</p><ul>{lines}</ul></div>' if lines else ""
+    hint = "Run the command of a study, then <code>python -m experiments report</code> again:"
+    return f'<div class="absent"><p>{hint}</p><ul>{lines}</ul></div>' if lines else ""
 
 
 def list_tests(findings: list[dict[str, str]]) -> str:

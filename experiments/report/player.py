@@ -36,9 +36,9 @@ def frame(dataset: xr.Dataset, penalty: str, index: int) -> Figure:
     draw_network(graph, network, largest_in_figures(dataset), FONTSIZE)
     weights, colour = weights_of(network), COLOURS[penalty]
     largest = largest_of(dataset["first"].values, dataset["second"].values)
-    draw_histogram(figure.add_axes((0.12, 0.31, 0.58, 0.13)), weights, largest, colour)
-    draw_zeros(figure.add_axes((0.83, 0.31, 0.08, 0.13)), weights, colour)
-    draw_accuracies(figure.add_axes((0.12, 0.085, 0.85, 0.125)), dataset.sel(penalty=penalty), index, colour)
+    draw_histogram(figure.add_axes((0.12, 0.32, 0.58, 0.12)), weights, largest, colour)
+    draw_zeros(figure.add_axes((0.83, 0.32, 0.08, 0.12)), weights, colour)
+    draw_accuracies(figure.add_axes((0.12, 0.085, 0.85, 0.12)), dataset.sel(penalty=penalty), index, colour)
     return figure
 
 
@@ -75,6 +75,7 @@ def draw_histogram(axes: Axes, weights: np.ndarray, largest: float, colour: str)
     axes.set(xlim=(-largest, largest), ylim=(0.5, 1.5 * weights.size), yticks=[1, 10, 100])
     axes.set_yticklabels(["1", "10", "100"])
     axes.minorticks_off()
+    axes.set_xlabel("weight", fontsize=FONTSIZE, labelpad=1)
     axes.set_title("weights that are not 0 (count)", fontsize=FONTSIZE, loc="left", pad=3)
     simplify(axes)
 
@@ -107,7 +108,8 @@ def draw_accuracies(axes: Axes, networks: xr.Dataset, index: int, colour: str) -
     axes.set(xlim=(places[0] / 1.5, places[-1] * 1.5), ylim=(0, 108), yticks=[0, 50, 100])
     axes.set_xlabel("strength λ", fontsize=FONTSIZE, labelpad=1)
     axes.set_title("accuracy, %", fontsize=FONTSIZE, loc="left", pad=3)
-    axes.legend(fontsize=FONTSIZE, frameon=False, loc="lower left", ncols=2, borderpad=0, handlelength=1.6)
+    axes.legend(fontsize=FONTSIZE, frameon=False, loc="lower right", bbox_to_anchor=(1.01, 0.97), ncols=2, borderpad=0,
+                borderaxespad=0.3, handlelength=1.6)  # fmt: skip
     simplify(axes)
 
 
