@@ -34,7 +34,7 @@ def network_row(networks: xr.Dataset, stages: Sequence[str]) -> Figure:
         networks: the kernels and accuracies along `stage`.
         stages: which networks to draw, some of "before", "L1" and "L2".
     """
-    figure = Figure(figsize=(8.8, 5.2), dpi=DPI)
+    figure = Figure(figsize=(8.8, 5.4), dpi=DPI)
     largest = largest_of(networks["first"].values, networks["second"].values)
     last = len(stages) - 1
     names_in_all = len(stages) <= 2
@@ -43,7 +43,7 @@ def network_row(networks: xr.Dataset, stages: Sequence[str]) -> Figure:
     widths = np.array(lefts) + 2 + np.array(rights)
     widths, starts = widths / widths.sum(), np.concatenate([[0], np.cumsum(widths)]) / widths.sum()
     for at, stage in enumerate(stages):
-        axes = figure.add_axes((starts[at], 0.09, widths[at], 0.73))
+        axes = figure.add_axes((starts[at], 0.09, widths[at], 0.71))
         axes.set_xlim(-lefts[at], 2 + rights[at])
         draw_network(axes, networks.sel(stage=stage), largest, 10, lefts[at] > MARGIN, rights[at] > MARGIN)
         write_heading(figure, starts[at] + widths[at] * (lefts[at] + 1) / (lefts[at] + 2 + rights[at]), networks, stage)
@@ -58,12 +58,12 @@ def write_heading(figure: Figure, center: float, networks: xr.Dataset, stage: st
     weights = weights_of(network)
     name = "no penalty" if stage == "before" else f"{stage}, λ = {float(network['strength']):g}"
     zeros = f"{int((weights == 0).sum())} of {weights.size} weights are 0"
-    numbers = f"‖w‖ = {np.linalg.norm(weights):.1f}, test accuracy {100 * float(network['test_accuracy']):.0f} %"
+    numbers = f"‖w‖ = {np.linalg.norm(weights):.1f}\ntest accuracy {100 * float(network['test_accuracy']):.0f} %"
     if not np.isfinite(weights).all():
         numbers = "diverged: lines are missing"
     figure.text(center, 0.985, name, ha="center", va="top", fontsize=13, fontweight="bold", color=COLOURS[stage])
     figure.text(center, 0.925, zeros, ha="center", va="top", fontsize=10.5, fontweight="bold")
-    figure.text(center, 0.88, numbers, ha="center", va="top", fontsize=10)
+    figure.text(center, 0.885, numbers, ha="center", va="top", fontsize=10)
 
 
 def legend_of(largest: float) -> list[Line2D]:

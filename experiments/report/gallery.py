@@ -9,7 +9,7 @@ from experiments.report.pictures import reduced
 from experiments.results.disk import write_whole
 from experiments.results.load import Contents, Entry, Result
 
-COLOURS = 96
+COLOURS = 128
 """The size of a figure's palette. Text stays smooth with this many colours."""
 HEADING = """# Gallery
 

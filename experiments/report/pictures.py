@@ -16,7 +16,9 @@ def reduced(source: BinaryIO, colours: int) -> bytes:
     """
     packed = io.BytesIO()
     with Image.open(source) as image:
-        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+        # The usual median cut would merge rare colours, such as that of a heading, with their neighbours.
+        palette = image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
 
