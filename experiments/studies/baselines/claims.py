@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.claims import Finding, above, below, between, outside, within
-from experiments.studies.baselines import figures
+from experiments.studies.baselines import figures, headlines
 from experiments.studies.baselines.tilt import tilts
 from experiments.study import Claim, Results
 
@@ -126,6 +126,7 @@ CLAIMS = (
         figures.decay,
         "How far two networks are apart, one trained with coupled L2 at λ and one with weight decay at 2λ, from the same "
         "weights and on the same batches, epoch by epoch in float64: mean over the seeds.",
+        headlines.decay,
     ),
     Claim(
         "tilt",
@@ -137,6 +138,7 @@ CLAIMS = (
         "each learning rate and seed, white where the rate is used and grey where it is not; the line is the tilt. The two "
         "forms of AdamW are one family of networks, so their tilts differ by 1. White cells diverged. After Loshchilov & "
         "Hutter's Figures 1 and 2.",
+        headlines.tilt,
     ),
     Claim(
         "scale",
@@ -146,5 +148,6 @@ CLAIMS = (
         figures.scale,
         "How far the network that is trained on 100 times the loss is from the one trained on the loss, relatively, in "
         "float64, a dot a seed. After Zhuang et al. (2022).",
+        headlines.scale,
     ),
 )

@@ -5,7 +5,7 @@ import xarray as xr
 
 from experiments.claims import CONTRADICTED, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, Finding, above, below, none_of
 from experiments.selection import best_level
-from experiments.studies.relevance import figures
+from experiments.studies.relevance import figures, headlines
 from experiments.study import Claim, Results
 
 EXACT = 95.0
@@ -261,6 +261,7 @@ CLAIMS = (
         figures.selection,
         "Left: precision, recall and F1 of the lasso's support along its path, for independent and for correlated columns. "
         "Right: how many pixels and how many irrelevant columns a network keeps under L1.",
+        headlines.selection,
     ),
     Claim(
         "relevance",
@@ -270,6 +271,7 @@ CLAIMS = (
         figures.relevance,
         "Quality on test rows against the share of irrelevant features, each penalty at the λ that validation rows choose. "
         "Left a network on digits with irrelevant columns, right linear models. Mean and 95 % interval.",
+        headlines.relevance,
     ),
     Claim(
         "no-selection",
@@ -279,6 +281,7 @@ CLAIMS = (
         figures.no_selection,
         "Digits with the largest share of irrelevant columns. Left: columns with a weight left against λ. Right: test "
         "accuracy against λ, λ = 0 at the left end. Mean and 95 % interval.",
+        headlines.no_selection,
     ),
     Claim(
         "groups",
@@ -288,5 +291,6 @@ CLAIMS = (
         figures.groups,
         "Test accuracy against the number of irrelevant inputs that a network keeps, along each path. Digits with the "
         "largest share of irrelevant columns; mean and 95 % interval of the accuracy.",
+        headlines.groups,
     ),
 )

@@ -3,7 +3,7 @@
 import xarray as xr
 
 from experiments.claims import Finding, above, below, within
-from experiments.studies.stability import figures
+from experiments.studies.stability import figures, headlines
 from experiments.study import Claim, Results
 
 REST = 1e-4
@@ -93,5 +93,6 @@ CLAIMS = (
         "batch at a constant rate, without a penalty and with coupled and proximal L1 at the same λ. Right: Jaccard "
         "index of supports over bootstrap resamples, and an index corrected for the number of columns kept. Mean "
         "and 95 % interval, a dot a seed.",
+        headlines.stability,
     ),
 )

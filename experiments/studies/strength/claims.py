@@ -5,7 +5,7 @@ import xarray as xr
 
 from experiments.claims import Finding, above, below, none_of, steps, within
 from experiments.selection import best_level
-from experiments.studies.strength import figures
+from experiments.studies.strength import figures, headlines
 from experiments.studies.strength.sweep import most_proportional
 from experiments.study import Claim, Results
 
@@ -163,6 +163,7 @@ CLAIMS = (
         figures.zeros,
         "Share of kernel weights that are exactly 0 against λ, three methods of applying the same L1 penalty (λ of the "
         "decoupled method is in other units: it is not divided by Adam's D). Digits, mean and 95 % interval.",
+        headlines.zeros,
     ),
     Claim(
         "shrinkage",
@@ -173,6 +174,7 @@ CLAIMS = (
         "Left: each first-layer weight of a network with coupled L2 against the same weight without (seed 0, the λ that is "
         "judged); in proportion, all would lie on the black line. Right: shares of all weights that get smaller, and that "
         "stay within 10 % of one factor, against λ. Mean and 95 % interval.",
+        headlines.shrinkage,
     ),
     Claim(
         "norm",
@@ -182,6 +184,7 @@ CLAIMS = (
         figures.norm,
         "Norm of all kernels against λ, in percent of the unpenalised network's: Σ|w| and ‖w‖ for each method. Digits, mean "
         "and 95 % interval.",
+        headlines.norm,
     ),
     Claim(
         "overfitting",
@@ -191,5 +194,6 @@ CLAIMS = (
         figures.overfitting,
         "Accuracy on training and test rows, and cross-entropy on test rows, against λ; above with right labels, below with "
         "a fifth of the training labels wrong. Mean and 95 % interval; λ = 0 at the left end.",
+        headlines.overfitting,
     ),
 )
