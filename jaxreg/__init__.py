@@ -1,13 +1,15 @@
-"""L1 and L2 regularization for optax: penalties, transformations that apply them, exact proximal optimizers, diagnostics.
+"""L1 and L2 regularization for optax.
 
     import jaxreg
 
-    tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)   # exact zeros, and exactly this λ
+    tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)   # exact zeros, exactly this λ
     print(jaxreg.sparsity(params))
 
-Penalties: `L1`, `SquaredL2`, `ElasticNet`, `GroupL2`. Transformations: `add_penalty`, `proximal_step`, `proximal`.
-Optimizers: `prox_sgd`, `prox_adam` and others. Diagnostics: `penalty_value`, `kkt_residual`, `critical_strength` and
-`sparsity`. Many fits at once: `sweep` over a `grid`.
+- Penalties: `L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, and `Penalty` to write your own.
+- Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
+- Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
+- Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`.
+- Many fits at once: `sweep` over a `grid`.
 """
 
 from importlib import metadata as _metadata

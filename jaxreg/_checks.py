@@ -1,4 +1,6 @@
-"""Checks of a user's numbers, made once where they enter. Tracers and shapes pass: only concrete numbers are checked."""
+"""Checks of numbers that users pass in. Only concrete numbers are checked; tracers and shapes pass."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
@@ -10,23 +12,25 @@ SIGN = {
     "learning_rate": "jaxreg already moves against the gradient, so pass a positive learning_rate",
     "step_size": "pass the positive step that the updates were taken with",
 }
-"""What to do about a negative number, by the argument's name; penalties get a line of their own."""
+"""What to do about a negative number, by the name of the argument; strengths of penalties have their own message."""
 SAMPLED_COUNTS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
-"""Steps at which a schedule is evaluated when it is passed in."""
+"""Steps at which a schedule is checked."""
 
 
 def check_number(owner: str, name: str, value: Any, *, positive: bool = False, scalar: bool = False) -> None:
-    """Refuses what can be no strength, step size or learning rate.
+    """Checks a strength, step size or learning rate.
 
     Args:
-        owner: what the user called, for the message. name: the argument's name.
+        owner: the function that the user called, for the message.
+        name: of the argument.
         value: a number, an array, a tracer or a schedule (a callable), which is evaluated at `SAMPLED_COUNTS`.
-        positive: whether a Python or NumPy 0 is refused as well. A JAX array of 0 passes even then: it is how
-            `optax.inject_hyperparams` hands over the first value of a warm-up.
-        scalar: whether an array with axes is refused as well.
+        positive: whether to refuse 0. A JAX array of 0 passes all the same, since `optax.inject_hyperparams` passes the
+            first value of a warm-up like that.
+        scalar: whether to refuse arrays with axes.
 
     Raises:
-        TypeError: not a real number. ValueError: negative, NaN, infinite, or 0 where it must be positive.
+        TypeError: the value is not a real number.
+        ValueError: it is negative, NaN, infinite, an array where a scalar is needed, or 0 where it must be positive.
     """
     if callable(value):
         check_schedule(owner, name, value)
@@ -59,12 +63,13 @@ def check_number(owner: str, name: str, value: Any, *, positive: bool = False, s
 
 
 def check_schedule(owner: str, name: str, schedule: Callable[[Any], Any]) -> None:
-    """Refuses a schedule that returns no number, NaN or a negative number at one of the first million steps sampled.
+    """Checks what a schedule returns at some of the first million steps.
 
     A schedule that depends on traced values passes, as it has no numbers yet.
 
     Raises:
-        TypeError: it returns None or something else that is no real number. ValueError: it returns a negative one or NaN.
+        TypeError: it returns something other than a real number, such as None.
+        ValueError: it returns a negative number or NaN.
     """
     for count in SAMPLED_COUNTS:
         with jax.ensure_compile_time_eval():
@@ -79,10 +84,11 @@ def check_schedule(owner: str, name: str, schedule: Callable[[Any], Any]) -> Non
 
 
 def check_decay(owner: str, name: str, value: Any) -> None:
-    """Refuses a decay rate of a moving average (momentum, b1, b2) outside [0, 1).
+    """Checks the decay rate of a moving average (momentum, b1, b2).
 
     Raises:
-        TypeError: it is not a number, but a mask that was passed by position, say. ValueError: it is outside [0, 1).
+        TypeError: it is not a number, but for example a mask that was passed by position.
+        ValueError: it is outside [0, 1).
     """
     if callable(value):
         raise TypeError(
@@ -98,10 +104,11 @@ def check_decay(owner: str, name: str, value: Any) -> None:
 
 
 def check_momentum(owner: str, momentum: Any, nesterov: bool) -> None:
-    """Refuses a momentum outside [0, 1), and Nesterov's rule without one.
+    """Checks momentum, which must be in [0, 1) and not None if `nesterov` is set.
 
     Raises:
-        TypeError: momentum is not a number. ValueError: it is outside [0, 1), or `nesterov` is set and it is None.
+        TypeError: momentum is not a number.
+        ValueError: momentum is outside [0, 1), or missing although `nesterov` is set.
     """
     if momentum is not None:
         check_decay(owner, "momentum", momentum)
@@ -110,10 +117,11 @@ def check_momentum(owner: str, momentum: Any, nesterov: bool) -> None:
 
 
 def check_moments(owner: str, decays: dict[str, Any], offsets: dict[str, Any]) -> None:
-    """Refuses decay rates outside [0, 1) and offsets (eps, eps_root) that are negative.
+    """Checks decay rates, which must be in [0, 1), and offsets such as eps, which must not be negative.
 
     Raises:
-        TypeError: one is not a number. ValueError: one is out of range.
+        TypeError: one is not a number.
+        ValueError: one is out of range.
     """
     for name, value in decays.items():
         check_decay(owner, name, value)

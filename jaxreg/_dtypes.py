@@ -1,19 +1,23 @@
-"""Computing in float32 or wider: numbers enter through here, and results are cast once at the end.
+"""Computing in float32 or wider: numbers are widened here when they enter, and results are cast once at the end.
 
-Shrinking a bfloat16 weight of 1.0 by 1e-3 would round back to 1.0, and so would a threshold that is kept in bfloat16.
+In bfloat16, shrinking a weight of 1.0 by 1e-3 rounds back to 1.0, and a threshold kept in bfloat16 loses its digits too.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-Schedule = Callable[[ArrayLike], ArrayLike]
+from jaxreg._typing import ScalarOrSchedule
 
 
 def wide(x: ArrayLike) -> jax.Array:
-    """`x` in the dtype that penalties compute in: its own, but never narrower than float32."""
+    """Casts weights to the dtype that penalties compute in: their own, but never narrower than float32.
+
+    Raises:
+        TypeError: `x` is not real floating point.
+    """
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
@@ -24,14 +28,18 @@ def wide(x: ArrayLike) -> jax.Array:
 
 
 def at_least_float32(x: ArrayLike) -> jax.Array:
-    """`x` in float32 or wider; unlike `wide`, it takes integers and complex numbers too."""
+    """Casts to float32 or wider; unlike `wide`, it accepts integers and complex numbers too."""
     x = jnp.asarray(x)
     narrow = x.dtype.itemsize < 4 or not jnp.issubdtype(x.dtype, jnp.inexact)
     return x.astype(jnp.float32) if narrow else x
 
 
-def like(number: ArrayLike | Schedule, x: jax.Array) -> jax.Array:
-    """A strength or a step, as an array of `x`'s dtype."""
+def like(number: ScalarOrSchedule, x: jax.Array) -> jax.Array:
+    """Converts a strength or a step to an array of `x`'s dtype.
+
+    Raises:
+        TypeError: the number is a schedule, which has no value without a step count.
+    """
     if callable(number):
-        raise TypeError("this penalty's strength is a schedule: call penalty.at(count) first to fix the step it is read at")
+        raise TypeError("this penalty's strength is a schedule: call penalty.at(count) first to evaluate it at a step")
     return jnp.asarray(number, x.dtype)

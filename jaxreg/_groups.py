@@ -7,11 +7,13 @@ else uᵢ = xᵢ s/(s + stepᵢλ), where s = ‖u‖ solves
 
     Σᵢ (xᵢ / (s + tᵢ))² = 1,   tᵢ = stepᵢ λ.
 
-The left side falls with s, so the root is one. Written as 1/√(left side) − 1 = 0 the equation is increasing, concave and
-nearly straight, the form Moré and Sorensen (1983) gave the trust-region problem's equation: Newton's method, started
-left of the root, climbs to it and never passes it. It starts at the largest |xᵢ| − tᵢ (or 0), where no term of the sum is
-above 1, so that nothing overflows however uneven the steps are.
+The left side decreases with s, so there is one root. Written as 1/√(left side) − 1 = 0 the equation is increasing, concave
+and nearly straight, the form that Moré and Sorensen (1983) gave to the equation of the trust-region problem: Newton's
+method, started left of the root, converges to it monotonically. It starts at the largest |xᵢ| − tᵢ (or 0), where no term of
+the sum is above 1, so that nothing overflows however different the steps are.
 """
+
+from __future__ import annotations
 
 import functools
 import math
@@ -21,15 +23,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# From the left end of the bracket; see the tests for the worst case over steps that span 12 orders of magnitude.
+# Enough for steps that span 12 orders of magnitude; the tests have the worst case.
 NEWTON_STEPS = 16
 
 
 def check_axis(axis: Any) -> int | tuple[int, ...]:
-    """An axis or axes as plain, hashable ints.
+    """Converts an axis or axes to plain, hashable ints.
 
     Raises:
-        TypeError: not integers. ValueError: none, or one named twice.
+        TypeError: they are not integers.
+        ValueError: there is none, or one is named twice.
     """
     try:
         axes = tuple(operator.index(a) for a in axis) if isinstance(axis, tuple | list) else operator.index(axis)
@@ -41,11 +44,7 @@ def check_axis(axis: Any) -> int | tuple[int, ...]:
 
 
 def check_range(x: jax.Array, axis: int | tuple[int, ...]) -> None:
-    """Refuses an axis that the array does not have.
-
-    Raises:
-        ValueError: with the axis and the array's shape.
-    """
+    """Raises a ValueError if the array does not have the axis."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
         raise ValueError(
@@ -55,15 +54,15 @@ def check_range(x: jax.Array, axis: int | tuple[int, ...]) -> None:
 
 
 def count(x: jax.Array, axis: int | tuple[int, ...]) -> int:
-    """Number of weights in a group."""
+    """Counts the weights of a group."""
     check_range(x, axis)
     return math.prod(x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """‖x_g‖₂ per group, `axis` kept with length 1; its gradient is 0 at a zero group.
+    """Computes ‖x_g‖₂ per group, with `axis` kept at length 1; its gradient is 0 at a zero group.
 
-    Scaled by the largest weight, so that squares neither overflow nor vanish.
+    Weights are divided by the largest, so that squares neither overflow nor underflow.
     """
     check_range(x, axis)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=True, initial=0))
@@ -74,13 +73,13 @@ def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
 
 
 def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """x_g/‖x_g‖ per group, and 0 where the group is 0."""
+    """Computes x_g/‖x_g‖ per group, and 0 for a zero group."""
     length = norm(x, axis)
     return x / jnp.where(length == 0, 1, length)
 
 
 def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """Argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
+    """Computes argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
     check_range(x, axis)
     axes = axis if isinstance(axis, tuple) else (axis,)
     length = norm(x, axis)
@@ -88,11 +87,11 @@ def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[i
         keep = jnp.logical_not(length <= step * strength)
         shrunk = length - step * strength
     else:
-        # 0/0, at a step of 0 that a schedule ends in, is a weight of 0 all the same.
+        # A schedule may end in a step of 0; there 0/0 stands for a weight of 0.
         keep = jnp.logical_not(norm(jnp.where(x == 0, 0, x / step), axis) <= strength)
         shrunk = shrunk_norm(x, step * strength, length, keep, axis)
     threshold = step * strength
-    # Inside a kept group uᵢ = xᵢ s/(s + tᵢ); the constants that stand in for s elsewhere keep the gradient finite.
+    # In a kept group uᵢ = xᵢ s/(s + tᵢ); elsewhere a constant replaces s, so that the gradient stays finite.
     s = jnp.where(keep, shrunk, 1)
     return jnp.where(keep, x / (1 + threshold / s), 0)
 
@@ -100,10 +99,10 @@ def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[i
 def shrunk_norm(
     x: jax.Array, threshold: jax.Array, length: jax.Array, keep: jax.Array, axis: int | tuple[int, ...]
 ) -> jax.Array:
-    """The root s of Σᵢ (xᵢ/(s + tᵢ))² = 1 per group that is kept, 1 elsewhere."""
+    """Solves Σᵢ (xᵢ/(s + tᵢ))² = 1 for s in each kept group; 1 elsewhere."""
     sum_groups = functools.partial(jnp.sum, axis=axis, keepdims=True)
     solvable = keep & jnp.isfinite(length)
-    # Everything is divided by the group's norm, so that the unknown lies between 0 and 1 whatever the units.
+    # Everything is divided by the norm of the group, so that the unknown lies between 0 and 1.
     scale = jax.lax.stop_gradient(jnp.where(solvable, length, 1))
     x = jnp.where(solvable, x / scale, 1)
     threshold = jnp.where(solvable, threshold / scale, 1)
@@ -120,7 +119,7 @@ def shrunk_norm(
     fixed = jax.lax.stop_gradient((x, threshold))
     lower = jnp.max(jnp.abs(fixed[0]) - fixed[1], axis, keepdims=True, initial=0)
     root, _ = jax.lax.scan(climb, lower, None, length=NEWTON_STEPS)
-    # Two more steps from the root, outside of the loop, carry the derivatives of the implicit function: one step those
-    # of first order, the next, which squares its error, those up to the third.
+    # Two more steps from the root, outside the loop, carry the derivatives of the implicit function: the first step those of
+    # first order, the second, which squares the error, those up to third order.
     root = newton(newton(root, x, threshold), x, threshold)
     return jnp.where(solvable, root * scale, length)

@@ -1,8 +1,10 @@
-"""The only file that walks a parameter tree: which leaves are penalised, and a function mapped over just those.
+"""Which leaves of a parameter tree are penalised, and how to map a function over just those. No other file walks trees.
 
-A tree is whatever holds the parameters: dicts, linen or nnx states, Equinox modules. None leaves (what a filter left
-out) and `optax.MaskedNode` (what `optax.masked` left out) are passed over.
+A tree can be whatever holds the parameters: dicts, linen or nnx states, Equinox modules. None leaves (removed by a filter)
+and `optax.MaskedNode` (removed by `optax.masked`) are skipped.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,22 +14,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxreg._typing import Mask, PyTree
 from jaxreg.penalties import Penalty
 
-Mask = Any
 
+def kernels(params: PyTree) -> PyTree:
+    """Mask that selects the kernels: leaves of rank 2 or more that are not named `bias` or `scale`.
 
-def kernels(params: Any) -> Any:
-    """Mask of the kernels: leaves of rank 2 and more that are not named `bias` or `scale`.
+    Pass the function itself as `mask`: `jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)`. Embeddings count as
+    kernels. Layers stacked along a leading axis (`nnx.vmap`, `nn.scan`) may have norm scales of rank 2 under other names:
+    write your own mask for them.
 
-    Embeddings count as kernels. Layers stacked along a leading axis (`nnx.vmap`, `nn.scan`) may have norm scales of rank 2
-    under another name: write a mask of your own for them.
+        >>> import jax.numpy as jnp, jaxreg
+        >>> jaxreg.kernels({"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)})
+        {'bias': False, 'kernel': True}
+
+    Args:
+        params: the parameters, a tree of arrays.
 
     Returns:
-        A tree like `params` of Python bools, to be passed as any `mask` argument.
+        A tree of Python bools with the structure of `params`.
 
     Raises:
-        TypeError: `params` is a step count, which is what `optax.inject_hyperparams` calls every function with.
+        TypeError: `params` is a step count: `optax.inject_hyperparams` mistook this function for a schedule.
     """
     if jax.tree_util.all_leaves([params]) and jnp.issubdtype(jnp.result_type(params), jnp.integer):
         raise TypeError(
@@ -41,36 +50,39 @@ NO_KERNELS = ("bias", "scale")
 
 
 def last_name(path: tuple[Any, ...]) -> str:
-    """The name that a module gave a leaf."""
+    """Returns the last part of a leaf's path, the name that its module gave it."""
     return name_of(path).rsplit("/", 1)[-1]
 
 
 def is_hole(x: Any) -> bool:
-    """Whether a node stands for a leaf that somebody took out."""
+    """Whether a node stands for a leaf that was removed."""
     return x is None or isinstance(x, optax.MaskedNode)
 
 
 def name_of(path: tuple[Any, ...]) -> str:
-    """A leaf's path as `layer/kernel`; the attribute `value` of a Flax variable is dropped, since it names nothing."""
+    """Formats a leaf's path as `layer/kernel`, without the attribute `value` of Flax variables."""
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):
         path = path[:-1]
     return jax.tree_util.keystr(path, simple=True, separator="/") or "(the only leaf)"
 
 
 def is_function(node: Any) -> bool:
-    """Whether something is a function and no tree; a module is a tree of its leaves, though it may be callable too."""
+    """Whether something is a function rather than a tree; modules are trees, though they may be callable too."""
     return callable(node) and all(callable(leaf) for leaf in jax.tree.leaves(node))
 
 
-def chosen(mask: Mask, params: Any) -> Any:
-    """The mask as a tree of bools with just the structure of `params`.
+def chosen(mask: Mask, params: PyTree) -> PyTree:
+    """Expands a mask to a tree of bools with the structure of `params`.
 
     Args:
         mask: None (every leaf), a tree of bools with the structure of `params` or a prefix of it, or a function from
-            `params` to such a tree: what `optax.masked` takes, but the function always sees parameters, never updates.
+            `params` to such a tree. `optax.masked` accepts the same, but here the function always gets parameters, never
+            updates.
+        params: the parameters.
 
     Raises:
-        ValueError: the mask's structure fits no prefix of `params`. TypeError: it holds something other than bools.
+        TypeError: the mask holds something other than bools.
+        ValueError: the structure of the mask is not a prefix of that of `params`.
     """
     tree = True if mask is None else mask(params) if is_function(mask) else mask
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -82,7 +94,7 @@ def chosen(mask: Mask, params: Any) -> Any:
         return jax.tree.map(lambda keep, below: jax.tree.map(lambda _: bool(keep), below), tree, params)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"mask: its structure {jax.tree.structure(tree)} is no prefix of the parameters' structure "
+            f"mask: its structure {jax.tree.structure(tree)} is not a prefix of the parameters' structure "
             f"{jax.tree.structure(params)}; pass a tree of bools shaped like the parameters, or a function of them such as "
             "jaxreg.kernels"
         ) from error
@@ -94,8 +106,8 @@ def is_concrete_bool(leaf: Any) -> bool:
     return array and leaf.shape == () and leaf.dtype == bool
 
 
-def penalised_leaves(params: Any, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
-    """Name and array of every leaf that the mask chooses."""
+def penalised_leaves(params: PyTree, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
+    """Yields the name and the array of every penalised leaf."""
     keep = jax.tree.leaves(chosen(mask, params))
     for (path, leaf), kept in zip(jax.tree_util.tree_leaves_with_path(params), keep, strict=True):
         if kept:
@@ -103,9 +115,14 @@ def penalised_leaves(params: Any, mask: Mask) -> Iterator[tuple[str, jax.Array]]
 
 
 def map_penalised(
-    penalised: Callable[..., Any], other: Callable[..., Any], mask: Mask, updates: Any, params: Any, *rest: Any
-) -> Any:
-    """Maps `penalised` over the chosen leaves of (updates, params, *rest) and `other` over the rest; None stays None."""
+    penalised: Callable[..., jax.Array],
+    other: Callable[..., jax.Array],
+    mask: Mask,
+    updates: PyTree,
+    params: PyTree,
+    *rest: PyTree,
+) -> PyTree:
+    """Maps `penalised` over the penalised leaves of (updates, params, *rest), `other` over the others; None stays None."""
 
     def visit(update: Any, param: Any, keep: Any, *more: Any) -> Any:
         if is_hole(update):
@@ -115,12 +132,8 @@ def map_penalised(
     return jax.tree.map(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
 
 
-def check_shapes(owner: str, gradient: Any, params: Any) -> None:
-    """Refuses a gradient whose leaves do not have the parameters' shapes, even where they would broadcast.
-
-    Raises:
-        ValueError: with the leaf's name and both shapes.
-    """
+def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
+    """Raises a ValueError if a leaf of the gradient has another shape than its parameter, even if it would broadcast."""
 
     def check(path: tuple[Any, ...], slope: Any, param: Any) -> None:
         if not is_hole(slope) and jnp.shape(slope) != jnp.shape(param):
@@ -132,16 +145,16 @@ def check_shapes(owner: str, gradient: Any, params: Any) -> None:
     jax.tree_util.tree_map_with_path(check, gradient, params, is_leaf=is_hole)
 
 
-def check_params(owner: str, penalty: Penalty, params: Any, mask: Mask) -> None:
-    """Asks a penalty about every leaf it will see, by shape alone, so that a misfit raises at `init`.
+def check_params(owner: str, penalty: Penalty, params: PyTree, mask: Mask) -> None:
+    """Evaluates a penalty on the shape of every penalised leaf, so that a mismatch raises at `init`.
 
     Raises:
         TypeError: a penalised leaf is not floating point.
-        ValueError: the mask leaves nothing to penalise, the penalty does not fit a leaf's shape, or its strength is an
-            array that is to be mapped over.
+        ValueError: the mask selects nothing, the penalty does not fit the shape of a leaf, or its strength is an array that
+            should be mapped over.
     """
     if not jax.tree.leaves(params):
-        # Nothing to charge; optax.tree_map_params calls init with such a stand-in, which no mask would fit.
+        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         return
     now = penalty.at(0) if penalty.scheduled else penalty
     penalised = list(penalised_leaves(params, mask))

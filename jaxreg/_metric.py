@@ -1,10 +1,12 @@
-"""The metric D of a proximal step: its floor, and whether it belongs to the direction that it is used with.
+"""The metric D of a proximal step: its floor, and a check that it belongs to the direction that it is used with.
 
-Along a constant gradient g a direction settles at g/D, so the threshold of an exact proximal step is lr·λ/D. Where a weight
-has met no gradient yet, √ν̂ is 0, D is just eps, and that threshold would wipe the weight in one step: a row of an embedding
-that was not in the first batch, for example. Any D has the same fixed points as long as direction and prox share it, so D is
-kept at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled down to match.
+Along a constant gradient g, a direction settles at g/D, so the threshold of an exact proximal step is lr·λ/D. For a weight
+without a gradient so far (in a row of an embedding that was not in the first batch, for example) √ν̂ is 0 and D is just eps,
+so that this threshold would set the weight to 0 in one step. Fixed points do not depend on D as long as direction and prox
+share it. So D is kept at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled down to match.
 """
+
+from __future__ import annotations
 
 import contextlib
 import warnings
@@ -17,52 +19,56 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxreg._masking import is_function
-from jaxreg.preconditioners import Preconditioner, suited
+from jaxreg._typing import Preconditioner
+from jaxreg.preconditioners import suited
 
 PROBE = 1e-6
-"""The constant gradient of a probe: small enough that no usual clipping acts on it."""
+"""The constant gradient of a probe: so small that gradient clipping does not change it."""
 PROBED_WEIGHT = 1e-9
-"""The weight of a probe: not 0, where a trust ratio (LAMB, LARS) is off, but too small for weight decay to matter."""
+"""The weight of a probe: too small for weight decay to matter, but not 0, where trust ratios (LAMB, LARS) are off."""
 NESTEROV = 1.6
-"""A bound of D·direction/g at the first step: Nesterov's Adam starts at 1 + b1/(1 + b1) < 1.5."""
+"""A bound on D·direction/g at the first step: Nesterov's Adam starts at 1 + b1/(1 + b1) < 1.5."""
 
 
 def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """A move −lr·direction and its D, with D raised to `floor`; where D is above it, both are unchanged to the bit."""
+    """Raises D to at least `floor` and scales the move −lr·direction to match; where D is larger, both keep every bit."""
     raised = jnp.where(d < floor, floor, d)
-    # The second `where` keeps the derivative finite where both are 0.
+    # The inner `where` keeps the derivative finite where both are 0.
     share = jnp.where(d < floor, d / jnp.where(d < floor, floor, 1), 1)
     return move * share, raised
 
 
 def is_shared(metric: Any, params: Any) -> bool:
-    """Whether D is one number for all weights, as that of plain SGD and of momentum is."""
+    """Whether D is one number for all weights, as for plain SGD and momentum."""
     if isinstance(metric, float | int):
         return True
-    # An array of rank 0 is shared, too, unless it belongs to a single weight of rank 0.
+    # A rank-0 array is shared too, unless the parameters are a single rank-0 weight.
     alone = jax.tree_util.all_leaves([params]) and jnp.ndim(params) == 0
     return jax.tree_util.all_leaves([metric]) and jnp.ndim(metric) == 0 and not alone
 
 
 def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> None:
-    """Checks at `init` that the preconditioner finds what it reads in the direction's state.
+    """Checks at `init` that the preconditioner finds its state inside the direction's.
 
     Raises:
-        TypeError: the preconditioner returns a function, so it was not called. ValueError: it does not fit the state, or is
-            missing although the direction divides the gradient by a D of its own, or no D exists (L-BFGS).
+        TypeError: the preconditioner returns a function, so it was passed without calling it first.
+        ValueError: the preconditioner does not fit the state, or is missing although the direction divides the gradient by a
+            D, or no diagonal D exists (L-BFGS).
     """
     quasi_newton = optax.ScaleByLBFGSState
     if any(isinstance(node, quasi_newton) for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, quasi_newton))):
         raise ValueError(
             "proximal: expected a direction that divides the gradient by a diagonal D, got L-BFGS, whose metric is a full "
-            "matrix, which solves for another λ; pass optax.scale_by_adam() or, for SGD, optax.identity()"
+            "matrix, so it would solve the problem for a different λ; pass optax.scale_by_adam() or, for SGD, "
+            "optax.identity()"
         )
     if preconditioner is None:
         names = suited(state)
         if names:
             raise ValueError(
                 f"proximal: expected the preconditioner of a direction with the state of {' and '.join(names)}, got None, "
-                "which solves for another λ; pass the one from jaxreg.preconditioners, with the direction's own arguments"
+                "which solves the problem for a different λ; pass the one from jaxreg.preconditioners, with the "
+                "arguments of the direction"
             )
         return
 
@@ -70,7 +76,7 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
         found = preconditioner(state)
         if is_function(found):
             raise TypeError(
-                f"proximal: preconditioner gave {found!r} and no D; it must be called, as preconditioners.adam()"
+                f"proximal: preconditioner returned {found!r} instead of D; call it first, as in preconditioners.adam()"
             )
         return found
 
@@ -80,31 +86,31 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
 def check_direction(direction: optax.GradientTransformation, preconditioner: Preconditioner | None) -> None:
     """Takes one step of the direction along a small constant gradient g and compares it with g/D.
 
-    What cannot be probed passes: a direction made of traced values, of noise, or for parameters of another structure.
+    Directions that cannot be probed pass: those made of traced values, of noise, or for parameters of another structure.
 
     Raises:
-        ValueError: the direction reverses the gradient, so it holds a learning rate and its sign.
+        ValueError: the direction reverses the gradient, so it contains a learning rate and its sign.
 
     Warns:
-        UserWarning: the direction is not g/D, so the preconditioner belongs to another (to another b2, say).
+        UserWarning: the step is not g/D, so the preconditioner belongs to another direction (or has another b2).
     """
     ratio, starts_low = probe(direction, preconditioner, PROBE)
     opposite, _ = probe(direction, preconditioner, -PROBE)
-    # Noise does not follow the gradient's sign, and a direction that is 0 here (centralized, say) tells nothing.
+    # Noise does not follow the sign of the gradient, and a direction that is 0 here (centralized gradients) says nothing.
     if not ratio or not opposite or not np.isclose(ratio, opposite, rtol=0.01):
         return
     if ratio < 0:
         raise ValueError(
-            "proximal: expected a direction along the gradient, got one against it, which holds a learning rate already (as "
-            "optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without one"
+            "proximal: expected a direction along the gradient, got one against it, so it already contains a learning rate "
+            "(as optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without one"
         )
-    # The first step of momentum is g, not yet g/(1 − momentum), and that of an average without bias correction is below g.
+    # Momentum starts at g and only approaches g/(1 − momentum); averages without bias correction start below g.
     lowest = 0.0 if starts_low else 0.99
     if not lowest < ratio < NESTEROV:
         warnings.warn(
             f"proximal: along a constant gradient g, expected a first step of g/D, got {ratio:.3g} times that, which solves "
-            "for another λ; pass the preconditioner named after the direction, with the same arguments (b2, eps, …). "
-            "Directions of signs, such as Lion's, have none: use jaxreg.proximal_step",
+            "the problem for a different λ; pass the preconditioner named after the direction, with the same arguments "
+            "(b2, eps, …). Directions of signs, such as Lion's, have none: use jaxreg.proximal_step",
             stacklevel=4,
         )
 
@@ -112,7 +118,7 @@ def check_direction(direction: optax.GradientTransformation, preconditioner: Pre
 def probe(
     direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: float
 ) -> tuple[float | None, bool]:
-    """D·direction/g after one step along g, None where that cannot be known; and whether the direction accumulates."""
+    """Returns D·direction/g after one step along g, None if unknown, and whether the direction accumulates."""
     with jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
         weight = {"w": jnp.full((1, 1), PROBED_WEIGHT, jnp.float32)}
         start = direction.init(weight)
@@ -125,7 +131,7 @@ def probe(
 
 
 def accumulates(state: Any) -> bool:
-    """Whether a direction's state holds a moving average of its own, which starts below what it settles at."""
+    """Whether a direction's state holds a moving average, which starts below its limit."""
     averages = (optax.TraceState, optax.EmaState)
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, averages))
     return any(isinstance(node, averages) for node in nodes)

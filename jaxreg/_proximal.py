@@ -1,25 +1,29 @@
-"""`proximal`: any optax direction, followed by the proximal step in that direction's own metric."""
+"""`proximal`: any optax direction, followed by the proximal step in the metric of that direction."""
+
+from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
-from jaxreg._dtypes import Schedule, like, wide
-from jaxreg._masking import Mask, check_params, check_shapes, map_penalised
+from jaxreg._dtypes import like, wide
+from jaxreg._masking import check_params, check_shapes, map_penalised
 from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared
+from jaxreg._typing import Mask, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
-from jaxreg.preconditioners import Preconditioner
 from jaxreg.transforms import check_penalty, prox_update, require_params, require_state
-
-Rate = ArrayLike | Schedule
 
 
 class ProximalState(NamedTuple):
-    """Steps taken so far (int32 scalar), and the direction's own state."""
+    """State of `proximal` and of every `prox_*` optimizer.
+
+    Attributes:
+        count: steps taken so far, at which schedules are evaluated: an int32 scalar.
+        direction: the state of the direction.
+    """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
     direction: Any
@@ -28,42 +32,57 @@ class ProximalState(NamedTuple):
 def proximal(
     direction: optax.GradientTransformation,
     penalty: Penalty,
-    learning_rate: Rate,
+    learning_rate: ScalarOrSchedule,
     preconditioner: Preconditioner | None = None,
     mask: Mask = None,
     *,
     max_shrink: float | None = 1.0,
 ) -> optax.GradientTransformationExtraArgs:
-    """One step of w ← prox_{lr·R, D}(w − lr·direction), the proximal step in the direction's own metric.
+    """Makes an optimizer with exact zeros of any optax direction: w ← prox_{lr·R, D}(w − lr·direction).
 
-    Before the step, a D given per weight is raised to at least slope/max_shrink and the direction is scaled down to match
-    (`Penalty.slope`: λ for L1, 2λ for squared L2, λ/√n for groups of n). The fixed points stay the same, since direction
-    and prox share D. Without it, a weight that has met no gradient yet, whose D is eps, would be set to 0 in one step.
+    Along a constant gradient g, a direction settles at g/D, where D is its preconditioner. The proximal step uses the
+    same metric, so its threshold is lr·λ/D for each weight, and fixed points solve loss + penalty for the given λ.
+
+    Before the step, a D given per weight is raised to at least slope/max_shrink, and the direction is scaled down to match
+    (`Penalty.slope`: λ for L1, 2λ for squared L2, λ/√n for groups of n). Fixed points do not change, since direction and
+    prox share D. Without this floor, a weight without a gradient so far, whose D is just eps, would be set to 0 in one step.
+
+        >>> import optax, jaxreg
+        >>> tx = jaxreg.proximal(  # prox_adam with clipped gradients
+        ...     optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()),
+        ...     jaxreg.L1(1e-4),
+        ...     learning_rate=1e-3,
+        ...     preconditioner=jaxreg.preconditioners.adam(),
+        ...     mask=jaxreg.kernels,
+        ... )
+
+    The result is a whole optimizer: add no learning rate, no sign and no other optimizer before or after it. In a chain it
+    is the last link, after those that change gradients (clipping, `add_l2`). A link cannot see the others of its chain, so
+    `optax.chain(optax.adam(lr), jaxreg.prox_adam(…))` cannot be refused; it increases the loss.
 
     Args:
         direction: an optax transformation without a learning rate: `optax.scale_by_adam()`, `optax.trace(0.9)`, a chain.
-        penalty: what is charged, per unit of the loss; strengths may be schedules.
-        learning_rate: a positive number, array or schedule; step and prox read it at the same count.
+        penalty: in units of the loss; its strengths may be schedules.
+        learning_rate: a positive number or a schedule; step and prox evaluate it at the same count.
         preconditioner: from the direction's state to D, a scalar or a tree like the parameters (see
-            `jaxreg.preconditioners`); None is D = 1, right for plain SGD alone.
-        mask: which leaves to charge, as `optax.masked` takes it; None charges all. The others just follow the direction.
+            `jaxreg.preconditioners`); None means D = 1, which is right for plain SGD only.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all. The others follow the direction alone.
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate: |w| falls by at
-            most max_shrink·lr under L1, ‖w_g‖/√n by that under group L2, and |w| to no less than 1/(1 + max_shrink·lr) of
-            itself under squared L2. Larger values reach zero faster where gradients are 0; smaller ones slow the direction
-            wherever D < slope/max_shrink. None sets no bound. A scalar D (SGD, momentum) is left as it is.
+            most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less than |w|/(1 + max_shrink·lr)
+            under squared L2. Larger values reach zero faster where gradients are 0; smaller ones slow the direction down
+            wherever D < slope/max_shrink. None sets no bound. A scalar D (SGD, momentum) has no floor.
 
     Returns:
-        A transformation that is a whole optimizer: no learning rate, no sign and no other optimizer before or after it.
-        In a chain it stands last, behind what changes gradients (clipping, `add_l2`). A chain does not let its links see
-        each other, so `optax.chain(optax.adam(lr), jaxreg.prox_adam(…))` cannot be refused; it increases the loss.
+        An optax optimizer.
 
     Raises:
-        TypeError, ValueError: at once for a bad direction (one that holds a learning rate), penalty or learning rate; at
-            `init` where penalty or mask does not fit the parameters, or the preconditioner not the direction; at `update`
-            for gradients of other shapes or another optimizer's state, and optax's own where `params` is missing.
+        TypeError: the direction, the penalty or the learning rate has the wrong type; at `init`, the mask is not made of
+            bools or a penalised leaf is not floating point; at `update`, the state is another optimizer's.
+        ValueError: the direction holds a learning rate, or a number is out of range; at `init`, penalty, mask or
+            preconditioner do not fit; at `update`, gradients have other shapes than the parameters, or `params` is missing.
 
     Warns:
-        UserWarning: the direction's first step is not g/D, so the preconditioner is another direction's.
+        UserWarning: the direction's first step is not g/D, so the preconditioner belongs to another direction.
 
     Source: proximal gradient in a variable metric; Yun, Lozano and Yang, Adaptive Proximal Gradient Methods for
         Structured Neural Networks (2021), equation 3.
@@ -77,17 +96,19 @@ def proximal(
     check_direction(direction, preconditioner)
     direction = optax.with_extra_args_support(direction)
 
-    def init(params: optax.Params) -> ProximalState:
+    def init(params: PyTree) -> ProximalState:
         check_params("proximal", penalty, params, mask)
         inner = direction.init(params)
         check_preconditioner(preconditioner, inner)
         return ProximalState(jnp.zeros([], jnp.int32), inner)
 
-    def update(gradient: Any, state: ProximalState, params: Any = None, **extra_args: Any) -> tuple[Any, ProximalState]:
+    def update(
+        gradient: PyTree, state: ProximalState, params: PyTree = None, **extra_args: Any
+    ) -> tuple[PyTree, ProximalState]:
         require_params(params)
         require_state("proximal", state, ProximalState)
         check_shapes("proximal", gradient, params)
-        towards, inner = direction.update(gradient, state.direction, params, **extra_args)
+        directions, inner = direction.update(gradient, state.direction, params, **extra_args)
         now = penalty.at(state.count) if penalty.scheduled else penalty
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         metric = 1.0 if preconditioner is None else preconditioner(inner)
@@ -97,7 +118,7 @@ def proximal(
         def step(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
             move = -like(rate, wide(towards)) * wide(towards)
             if isinstance(d, optax.MaskedNode):
-                # What optax.masked left out of the direction moved by the plain gradient, and that is D = 1.
+                # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
                 return prox_update(now, weight, move, like(rate, move))
             d = like(d, move)
             if max_shrink is not None and not shared:
@@ -108,7 +129,7 @@ def proximal(
             del weight, d
             return -like(rate, towards) * towards
 
-        updates = map_penalised(step, follow, mask, towards, params, diagonal)
+        updates = map_penalised(step, follow, mask, directions, params, diagonal)
         return updates, ProximalState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -1,4 +1,6 @@
-"""How a penalty's class becomes a frozen dataclass that JAX's transformations can look into."""
+"""Turns a penalty's class into a frozen dataclass that is also a pytree."""
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ def register(cls: type) -> None:
     truth value and no hash.
 
     `jax.tree_util.register_dataclass` would run the constructor's checks on whatever a transformation puts into the
-    leaves (tracers, shapes, sentinels), so unflattening here goes around the constructor.
+    leaves (tracers, shapes, sentinels). Unflattening here bypasses the constructor.
     """
     dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(cls)

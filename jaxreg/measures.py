@@ -1,15 +1,17 @@
-"""Diagnostics: the value of a penalty, how far parameters are from optimal, and how many of them are exactly zero.
+"""Diagnostics: the value of a penalty, the distance of parameters from an optimum, and the number of exact zeros.
 
-They know penalties and trees of parameters, but neither transformations nor optimizers, so they apply to any of them:
+They do not depend on transformations or optimizers, so they apply to parameters from any training loop:
 
     gradient = jax.grad(loss)(params)                       # of the loss alone, without the penalty, on the full data
     jaxreg.kkt_residual(jaxreg.L1(1e-4), params, gradient)  # 0 at a solution; compare it with λ
     print(jaxreg.sparsity(params))                          # a table, leaf by leaf
     jaxreg.critical_strength(jaxreg.L1(1.0), gradient_at_zero)
 
-The first two, and `critical_strength`, are pure functions of arrays: `jit`, `vmap` and `grad` go through them, and NaN
-comes out as NaN. Use float64 (`jax.config.update("jax_enable_x64", True)`) to certify residuals below 1e-6.
+All are pure functions of arrays, which can be transformed by `jit`, `vmap` and (except for counts) `grad`, and NaN in
+gives NaN out. Use float64 (`jax.config.update("jax_enable_x64", True)`) to verify residuals below 1e-6.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import functools
@@ -22,45 +24,66 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._masking import Mask, check_shapes, is_hole, kernels, map_penalised, penalised_leaves
+from jaxreg._masking import check_shapes, is_hole, kernels, map_penalised, penalised_leaves
+from jaxreg._typing import Mask, PyTree
 from jaxreg.penalties import Penalty
 
 SHOWN = 20
-"""Runs that `print` shows of counts of many."""
+"""How many runs `print` shows."""
 
 
-def penalty_value(penalty: Penalty, params: Any, mask: Mask = None) -> jax.Array:
-    """R(w) summed over the chosen leaves: a scalar in float32 or wider, in the loss's units.
+def penalty_value(penalty: Penalty, params: PyTree, mask: Mask = None) -> jax.Array:
+    """Computes the penalty R(w), summed over the penalised leaves.
 
-    Its gradient under `jax.grad` is the link `add_penalty`'s: 0 for an L1 weight at 0.
+    Its gradient under `jax.grad` is what `add_penalty` adds: 0 for a weight at 0 under L1.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> print(jaxreg.penalty_value(jaxreg.L1(0.5), {"kernel": jnp.array([[3.0, -1.0]])}))
+        2.0
 
     Args:
-        penalty: what is charged; a scheduled strength must be fixed first, `penalty.at(count)`.
-        params: the parameters. mask: which leaves to charge; None charges all.
+        penalty: such as `jaxreg.L1(1e-4)`; evaluate a scheduled strength first, by `penalty.at(count)`.
+        params: the parameters w, a tree of arrays.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
+
+    Returns:
+        A scalar in float32 or wider, in the units of the loss.
+
+    Raises:
+        TypeError: a penalised leaf is not floating point, or a strength is a schedule.
+        ValueError: the mask does not fit the parameters.
     """
     return functools.reduce(operator.add, [penalty.value(leaf) for _, leaf in penalised_leaves(params, mask)], jnp.zeros([]))
 
 
-def kkt_residual(penalty: Penalty, params: Any, gradient: Any, mask: Mask = None) -> jax.Array:
-    """The largest distance of −∇L(w) from ∂R(w) over all weights (or groups): 0 exactly at a stationary point of L + R.
+def kkt_residual(penalty: Penalty, params: PyTree, gradient: PyTree, mask: Mask = None) -> jax.Array:
+    """Computes the largest distance of −∇L(w) from ∂R(w) over all weights or groups; 0 at stationary points of L + R.
 
-    Leaves that the mask leaves out are charged nothing, and there |∇L(w)| counts.
+    For a convex problem a residual of 0 certifies the solution. Leaves that are not penalised contribute |∇L(w)|.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> params, gradient = jnp.array([2.0, 0.0]), jnp.array([-0.5, 0.25])     # of ½(w₀ − 2.5)² + ½(w₁ + 0.25)²
+        >>> print(jaxreg.kkt_residual(jaxreg.L1(0.5), params, gradient))
+        0.0
 
     Args:
-        penalty: what is charged. params: w. gradient: ∇L(w) of the loss alone, a tree like `params`.
-        mask: which leaves are charged; None charges all.
-
-    Raises:
-        ValueError: a leaf of the gradient has not its parameter's shape.
+        penalty: such as `jaxreg.L1(1e-4)`.
+        params: the parameters w, a tree of arrays.
+        gradient: ∇L(w), of the loss without the penalty, a tree like `params`.
+        mask: which leaves are penalised, as for `optax.masked`; None for all of them.
 
     Returns:
-        A scalar in the units of the gradient, so that residual/λ is free of units. NaN where any weight or gradient is.
+        A scalar in the units of the gradient, so that residual/λ has no units. NaN if any weight or gradient is NaN.
+
+    Raises:
+        TypeError: a penalised leaf is not floating point, or a strength is a schedule.
+        ValueError: a gradient has another shape than its parameter, or the mask does not fit the parameters.
 
     Source: optimality condition 0 ∈ ∇L(w) + ∂R(w), as in Bach et al., Optimization with Sparsity-Inducing Penalties
         (2012), section 1.2.
     """
 
-    def charged(slope: jax.Array, weight: jax.Array) -> jax.Array:
+    def penalised(slope: jax.Array, weight: jax.Array) -> jax.Array:
         return jnp.max(penalty.violation(weight, slope), initial=0)
 
     def free(slope: jax.Array, weight: jax.Array) -> jax.Array:
@@ -68,26 +91,39 @@ def kkt_residual(penalty: Penalty, params: Any, gradient: Any, mask: Mask = None
         return jnp.max(jnp.abs(slope), initial=0)
 
     check_shapes("kkt_residual", gradient, params)
-    worst = jax.tree.leaves(map_penalised(charged, free, mask, gradient, params))
+    worst = jax.tree.leaves(map_penalised(penalised, free, mask, gradient, params))
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 
 
-def critical_strength(penalty: Penalty, gradient: Any, mask: Mask = None) -> jax.Array:
-    """The smallest strength whose solution is w = 0, given the loss's gradient there.
+def critical_strength(penalty: Penalty, gradient: PyTree, mask: Mask = None) -> jax.Array:
+    """Computes the smallest strength whose solution is w = 0; a grid of strengths need not go beyond it.
 
-    max|∇L(0)| for L1 and for the L1 part of an elastic net, max‖∇L(0)_g‖ for groups, infinity for squared L2. It is exact
-    for a model that is linear in w. An MLP's gradient at W = 0 is itself 0, so there it says nothing.
+    It is max|∇L(0)| for L1 and for the L1 part of an elastic net, max‖∇L(0)_g‖ for groups, and infinity for squared L2. For
+    a loss that is convex in w, such as that of a linear model, it is exact. It does not help for an MLP, whose gradient at w
+    = 0 is 0.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> print(jaxreg.critical_strength(jaxreg.L1(1.0), jnp.array([0.5, -2.0])))
+        2.0
 
     Args:
-        penalty: whose kind (and axis) matters, and whose own strength does not.
-        gradient: ∇L(0), with the unpenalised leaves (an intercept) at their best. mask: which leaves are charged.
+        penalty: its type (and axis) matters, its own strength does not.
+        gradient: ∇L(0), a tree of arrays, with unpenalised leaves (an intercept) at their optimum.
+        mask: which leaves are penalised, as for `optax.masked`; None for all of them.
+
+    Returns:
+        A scalar in float32 or wider.
+
+    Raises:
+        NotImplementedError: the penalty does not define `critical_strength`.
+        ValueError: the mask does not fit the gradient.
     """
     worst = [penalty.critical_strength(leaf) for _, leaf in penalised_leaves(gradient, mask)]
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 
 
 def widen(numbers: list[jax.Array]) -> list[jax.Array]:
-    """Scalars of several dtypes, all in the widest."""
+    """Casts scalars of several dtypes to the widest of them."""
     dtype = jnp.result_type(jnp.float32, *[number.dtype for number in numbers]) if numbers else jnp.float32
     return [number.astype(dtype) for number in numbers]
 
@@ -97,11 +133,13 @@ def widen(numbers: list[jax.Array]) -> list[jax.Array]:
 )
 @dataclasses.dataclass(frozen=True)
 class LeafSparsity:
-    """Zeros of one array: counts are int32 scalars, `None` where the array is no kernel.
+    """Exact zeros of one array.
 
     Attributes:
-        nonzeros: weights that are not exactly 0; NaN counts as one.
-        dead_inputs: of a kernel, inputs whose weights are all 0. dead_units: outputs whose weights are all 0.
+        nonzeros: number of weights that are not exactly 0 (NaN is not), an int32 scalar.
+        dead_inputs: number of inputs of a kernel whose weights are all 0, an int32 scalar; None if the array is not a
+            kernel.
+        dead_units: number of units of a kernel whose weights are all 0, likewise.
         shape: of the array.
     """
 
@@ -119,35 +157,35 @@ class LeafSparsity:
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["leaves"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
 class Sparsity:
-    """Zeros leaf by leaf and in total; `print` shows a table.
+    """Exact zeros of every leaf and in total; `print` shows a table.
 
-    The result of `jax.vmap` or `sweep` holds the counts of many runs along leading axes: `print` shows a line for each run,
+    A result of `jax.vmap` or `sweep` holds the counts of many runs along leading axes: `print` shows a line for each run,
     and `counts[3]` or `counts[3, 0]` selects one run.
 
     Attributes:
-        leaves: from a leaf's name (`layer/kernel`) to its counts.
+        leaves: the counts of each leaf by its name, such as `layer/kernel`.
     """
 
     leaves: dict[str, LeafSparsity]
 
     @property
     def nonzeros(self) -> jax.Array:
-        """Weights that are not exactly 0, all leaves together: int32 scalar."""
+        """Number of weights that are not exactly 0 in all leaves, an int32 scalar."""
         return functools.reduce(operator.add, [leaf.nonzeros for leaf in self.leaves.values()], jnp.zeros([], jnp.int32))
 
     @property
     def size(self) -> int:
-        """Number of weights, all leaves together."""
+        """Number of weights in all leaves."""
         return sum(leaf.size for leaf in self.leaves.values())
 
     @property
     def fraction(self) -> jax.Array:
-        """Share of exact zeros, between 0 and 1: float32 scalar (NaN where there is no weight at all)."""
-        # Counted in zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
+        """Share of weights that are exactly 0, from 0 to 1, a float32 scalar; NaN if there are no weights."""
+        # From the number of zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
         return (self.size - self.nonzeros).astype(jnp.float32) / (self.size or jnp.nan)
 
-    def __getitem__(self, run: Any) -> "Sparsity":
-        """The counts of one run, or of some: an index as for an array along the leading axes."""
+    def __getitem__(self, run: Any) -> Sparsity:
+        """Selects one run or several, by an index for the leading axes."""
         return jax.tree.map(lambda count: count[run], self)
 
     def __str__(self) -> str:
@@ -163,7 +201,7 @@ class Sparsity:
         return aligned(rows, 2)
 
     def many_runs(self) -> str:
-        """A line for each run with its zeros in all and in each parameter."""
+        """Formats a line for each run, with the zeros of all parameters and of each."""
         shape = np.shape(self.nonzeros)
         rows = [["run", "nonzero", "of", "zeros", *(f"zeros in {name}" for name in self.leaves)]]
         for run in itertools.islice(np.ndindex(shape), SHOWN):
@@ -174,7 +212,7 @@ class Sparsity:
 
 
 def aligned(rows: list[list[str]], left: int) -> str:
-    """Rows as a table whose first `left` columns are aligned to the left, with a line below the heading."""
+    """Formats rows as a table: the first `left` columns are aligned left, and a line follows the heading."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     text = [
         "  ".join([*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]).rstrip() for row in rows
@@ -183,23 +221,36 @@ def aligned(rows: list[list[str]], left: int) -> str:
 
 
 def counts(nonzeros: jax.Array, size: int) -> list[str]:
-    """The three cells of a table's row."""
+    """Formats nonzeros, size and share of zeros as cells of a table."""
     return [str(int(nonzeros)), str(size), f"{1 - int(nonzeros) / size:.1%}" if size else ""]
 
 
-def sparsity(params: Any, mask: Mask = None, input_axis: int = -2, unit_axis: int = -1) -> Sparsity:
-    """Counts exact zeros. A kernel (as `jaxreg.kernels` has it) also reports inputs and units that are wholly zero.
+def sparsity(params: PyTree, mask: Mask = None, input_axis: int = -2, unit_axis: int = -1) -> Sparsity:
+    """Counts exact zeros, and in kernels (see `jaxreg.kernels`) also inputs and units whose weights are all zero.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> counts = jaxreg.sparsity({"kernel": jnp.array([[0.0, 2.0], [0.0, 0.0]])})
+        >>> print(counts)
+        parameter  shape   nonzero  of  zeros  dead inputs  dead units
+        --------------------------------------------------------------
+        kernel     (2, 2)        1   4  75.0%            1           1
+        total                    1   4  75.0%
+        >>> float(counts.fraction)
+        0.75
 
     Args:
-        params: the parameters. mask: which leaves to count; None counts all of them, biases too.
-        input_axis, unit_axis: where a kernel's inputs and units lie: by default (…, in, out), as Flax has it. Equinox's
-            `Linear` is (out, in): -1 and -2; its convolutions are (out, in, …): 1 and 0.
-
-    Raises:
-        ValueError: a kernel has no such axis, or both name the same one.
+        params: the parameters, a tree of arrays.
+        mask: which leaves to count, as for `optax.masked`; None counts all of them, biases too.
+        input_axis: the axis of a kernel that runs over inputs. The default is for Flax's kernels, (…, in, out). Pass -1 for
+            Equinox's `Linear`, which is (out, in), and 1 for its convolutions, which are (out, in, …).
+        unit_axis: the axis of a kernel that runs over units; -2 for Equinox's `Linear` and 0 for its convolutions.
 
     Returns:
-        A `Sparsity`, which is a pytree of integer scalars (so `jit` and `vmap` go through) and prints as a table.
+        The counts, a pytree of integer scalars that works inside `jit` and `vmap`.
+
+    Raises:
+        TypeError: the mask is not made of bools.
+        ValueError: a kernel has no such axis, both axes are the same, or the mask does not fit the parameters.
     """
     holes = jax.tree.map(lambda leaf: None if is_hole(leaf) else leaf, params, is_leaf=is_hole)
     with_axes = {name for name, _ in penalised_leaves(holes, kernels)}
@@ -213,7 +264,7 @@ def sparsity(params: Any, mask: Mask = None, input_axis: int = -2, unit_axis: in
 
 
 def count_zeros(x: jax.Array, axes: tuple[int, int] | None) -> LeafSparsity:
-    """Counts of one array, and with the axes of its inputs and units those of a kernel."""
+    """Counts zeros of one array, and dead inputs and units if `axes` gives the axes of inputs and units."""
     alive = x != 0
     nonzeros = jnp.sum(alive, dtype=jnp.int32)
     if axes is None:

@@ -1,24 +1,25 @@
 """Preconditioners: the diagonal D that an optax direction divides the gradient by, read from that direction's state.
 
-Along a constant gradient g a direction settles at g/D. A proximal step that is to solve for the λ it was given must use
-the same metric: its threshold is learning rate·λ/D, weight by weight. Each function here is named for the optax link
-`scale_by_…` whose state it reads, takes that link's arguments, and finds the state anywhere in a chain:
+Along a constant gradient g, a direction settles at g/D. To solve the problem for the given λ, a proximal step must use the
+same metric: its threshold is learning rate·λ/D for each weight. Each function here is named after the optax link
+`scale_by_…` whose state it reads. It takes the arguments of that link and finds the state anywhere in a chain:
 
     jaxreg.proximal(
         optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b2=0.99)),
         jaxreg.L1(1e-4), learning_rate=1e-3, preconditioner=jaxreg.preconditioners.adam(b2=0.99),
     )
 
-A preconditioner can tell a state of the wrong kind, but not everything: `scale_by_adam` and `scale_by_adamax` share one
-kind, and in `optax.partition` every part needs a `proximal` of its own, as each part has a D of its own.
+A preconditioner raises if it finds no state of its type, but it cannot distinguish `scale_by_adam` from `scale_by_adamax`,
+whose states have the same type. In `optax.partition` every part needs its own `proximal`, as each part has its own D.
 
-Directions made of signs (Lion, signSGD) have no such D: their step does not depend on the gradient's size, so no
-threshold gives the λ that was asked for. Use `jaxreg.proximal_step` after them and compare `kkt_residual`.
+Directions made of signs (Lion, signSGD) have no D: their step does not depend on the size of the gradient, so no threshold
+corresponds to the given λ. Use `jaxreg.proximal_step` after them and compare `kkt_residual`.
 """
+
+from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,20 +27,34 @@ import jax.numpy as jnp
 import optax
 
 from jaxreg._dtypes import at_least_float32, like
-
-Preconditioner = Callable[[Any], Any]
-"""From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""
+from jaxreg._typing import Preconditioner, PyTree
 
 
 def trace(decay: float) -> Preconditioner:
-    """D of `optax.trace`, Nesterov or not: 1 − decay, since the trace of a constant gradient is g/(1 − decay)."""
+    """D of `optax.trace`, with or without Nesterov: 1 − decay, as a constant gradient g accumulates to g/(1 − decay).
+
+    Args:
+        decay: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
     return lambda _: 1 - decay
 
 
 def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
-    """D of `optax.scale_by_adam` (Nesterov or not) and `scale_by_yogi`: √(ν̂ + eps_root) + eps, ν̂ = ν/(1 − b2ᵗ)."""
+    """D of `optax.scale_by_adam` (also with Nesterov) and `optax.scale_by_yogi`: √(ν̂ + eps_root) + eps, ν̂ = ν/(1 − b2ᵗ).
 
-    def diagonal(state: Any) -> Any:
+    Args:
+        b2: as passed to the link.
+        eps: as passed to the link.
+        eps_root: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
+
+    def diagonal(state: PyTree) -> PyTree:
         own = find(state, optax.ScaleByAdamState)
         return root(corrected(own.nu, b2, own.count), eps_root, eps)
 
@@ -47,9 +62,17 @@ def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Precond
 
 
 def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
-    """D of `optax.scale_by_belief`: √ν̂ + eps. That link adds its eps_root to ν itself, so it is in the state already."""
+    """D of `optax.scale_by_belief`: √ν̂ + eps. The link adds its eps_root to ν itself, so the state contains it.
 
-    def diagonal(state: Any) -> Any:
+    Args:
+        b2: as passed to the link.
+        eps: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
+
+    def diagonal(state: PyTree) -> PyTree:
         own = find(state, optax.ScaleByBeliefState)
         return root(corrected(own.nu, b2, own.count), 0.0, eps)
 
@@ -57,23 +80,41 @@ def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
 
 
 def amsgrad(eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
-    """D of `optax.scale_by_amsgrad`: √(ν_max + eps_root) + eps; ν_max is kept bias-corrected where it is corrected."""
+    """D of `optax.scale_by_amsgrad`: √(ν_max + eps_root) + eps. The state holds ν_max with its bias corrected, if it is.
+
+    Args:
+        eps: as passed to the link.
+        eps_root: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
     return lambda state: root(find(state, optax.ScaleByAmsgradState).nu_max, eps_root, eps)
 
 
 def adamax() -> Preconditioner:
-    """D of `optax.scale_by_adamax`: ν, the decaying maximum of |g| + eps."""
+    """D of `optax.scale_by_adamax`: ν, the decaying maximum of |g| + eps.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
     return lambda state: jax.tree.map(at_least_float32, find(state, optax.ScaleByAdamState).nu)
 
 
 def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_correction: bool = False) -> Preconditioner:
-    """D of `optax.scale_by_rms` and, centered, `scale_by_stddev`: √(ν + eps) or √ν + eps, ν less the squared mean.
+    """D of `optax.scale_by_rms`: √(ν + eps) or √ν + eps; and of `optax.scale_by_stddev`, with ν minus the squared mean.
 
     Args:
-        decay, eps, eps_in_sqrt, bias_correction: as passed to the link.
+        decay: as passed to the link.
+        eps: as passed to the link.
+        eps_in_sqrt: as passed to the link.
+        bias_correction: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
     """
 
-    def diagonal(state: Any) -> Any:
+    def diagonal(state: PyTree) -> PyTree:
         own = find(state, *rms_states())
         moments = [own.nu, own.mu] if hasattr(own, "mu") else [own.nu]
         if bias_correction:
@@ -86,14 +127,28 @@ def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_co
 
 
 def rss(eps: float = 1e-7) -> Preconditioner:
-    """D of `optax.scale_by_rss` (Adagrad): √(Σg² + eps)."""
+    """D of `optax.scale_by_rss` (Adagrad): √(Σg² + eps).
+
+    Args:
+        eps: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
     return lambda state: root(find(state, optax.ScaleByRssState).sum_of_squares, eps, 0.0)
 
 
 def product(*factors: Preconditioner) -> Preconditioner:
-    """D of directions that follow one another, RMSProp and then momentum for example: the product of their D."""
+    """D of a chain of directions, for example RMSProp followed by momentum: the product of their D.
 
-    def diagonal(state: Any) -> Any:
+    Args:
+        *factors: the preconditioner of each direction.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
+
+    def diagonal(state: PyTree) -> PyTree:
         return functools.reduce(times, [factor(state) for factor in factors])
 
     return diagonal
@@ -101,7 +156,7 @@ def product(*factors: Preconditioner) -> Preconditioner:
 
 @functools.cache
 def rms_states() -> tuple[type, ...]:
-    """The state classes of RMSProp's links; optax exports only some of them by name, so the links are asked."""
+    """Returns the state classes of RMSProp's links, from the links themselves, as optax exports only some by name."""
     links = [
         link(bias_correction=bias_correction)
         for link in (optax.scale_by_rms, optax.scale_by_stddev)
@@ -110,16 +165,16 @@ def rms_states() -> tuple[type, ...]:
     return tuple(type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links)
 
 
-def root(nu: Any, inside: float, outside: float) -> Any:
-    """√(ν + inside) + outside, leaf by leaf, in float32 or wider.
+def root(nu: PyTree, inside: float, outside: float) -> PyTree:
+    """Computes √(ν + inside) + outside for each leaf, in float32 or wider.
 
-    D is computed for every leaf, also for one of integers or complex numbers that the mask leaves out.
+    D is computed for every leaf, including integers and complex numbers that are not penalised.
     """
     return jax.tree.map(lambda leaf: jnp.sqrt(at_least_float32(leaf) + inside) + outside, nu)
 
 
-def corrected(moment: Any, decay: float, count: jax.Array) -> Any:
-    """A moving average of `count` terms, freed of its bias towards the 0 it started from."""
+def corrected(moment: PyTree, decay: float, count: jax.Array) -> PyTree:
+    """Corrects the bias of a moving average of `count` terms towards its initial value 0."""
 
     def correct(leaf: jax.Array) -> jax.Array:
         leaf = at_least_float32(leaf)
@@ -128,8 +183,8 @@ def corrected(moment: Any, decay: float, count: jax.Array) -> Any:
     return jax.tree.map(correct, moment)
 
 
-def times(left: Any, right: Any) -> Any:
-    """The product of two diagonals, each a scalar or a tree."""
+def times(left: PyTree, right: PyTree) -> PyTree:
+    """Multiplies two diagonals, each a scalar or a tree."""
     if jax.tree_util.all_leaves([right]):
         left, right = right, left
     if jax.tree_util.all_leaves([left]):
@@ -137,9 +192,9 @@ def times(left: Any, right: Any) -> Any:
     return jax.tree.map(operator.mul, left, right)
 
 
-def suited(state: Any) -> list[str]:
-    """The preconditioners, by name, that a direction with this state asks for; empty where D = 1."""
-    kinds: dict[type, str] = {
+def suited(state: PyTree) -> list[str]:
+    """Names the preconditioners that a direction with this state needs; empty if D = 1."""
+    by_type: dict[type, str] = {
         optax.ScaleByAdamState: "adam (or adamax)",
         optax.ScaleByBeliefState: "belief",
         optax.ScaleByAmsgradState: "amsgrad",
@@ -147,23 +202,22 @@ def suited(state: Any) -> list[str]:
         optax.TraceState: "trace",
         **dict.fromkeys(rms_states(), "rms"),
     }
-    nodes = jax.tree.leaves(state, is_leaf=lambda node: type(node) in kinds)
-    return [kinds[type(node)] for node in nodes if type(node) in kinds]
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: type(node) in by_type)
+    return [by_type[type(node)] for node in nodes if type(node) in by_type]
 
 
-def find(state: Any, *kinds: type) -> Any:
-    """The one state of the given kinds inside a direction's state.
+def find(state: PyTree, *types: type) -> Any:
+    """Finds the one state of the given types inside a direction's state.
 
     Raises:
-        ValueError: there is none, or more than one, so that the preconditioner does not belong to the direction.
+        ValueError: there is none, or more than one, so the preconditioner does not belong to the direction.
     """
-    found = [
-        node for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)) if isinstance(node, kinds)
-    ]
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, types))
+    found = [node for node in nodes if isinstance(node, types)]
     if len(found) != 1:
-        names = " or ".join(kind.__name__ for kind in kinds)
+        names = " or ".join(one.__name__ for one in types)
         raise ValueError(
             f"preconditioner: expected one {names} in the direction's state, found {len(found)} in {type(state).__name__}; "
-            "pass the preconditioner that is named for the direction"
+            "pass the preconditioner that is named after the direction"
         )
     return found[0]

@@ -1,4 +1,4 @@
-"""A fit over a grid of hyperparameters: every λ, every seed, on every device, with nothing lost.
+"""Runs a fit over a grid of hyperparameters (every λ, every seed) on all devices, and resumes where it was interrupted.
 
     def fit(key, hyperparams, data):                    # pure: arrays in, a tree of arrays out
         tx = jaxreg.prox_adam(1e-3, hyperparams["penalty"], mask=jaxreg.kernels)
@@ -9,23 +9,26 @@
     runs.outputs["loss"]                                # (32, 5)
     runs.dataset()                                      # the same as a labelled xarray.Dataset
 
-    jaxreg.sweep(fit, grid, data, folder="sweep")       # chunks on disk; killed and started again, it goes on
-    jaxreg.sweep(fit, larger_grid, data, folder="sweep")   # computes only the runs that are not there yet
+    jaxreg.sweep(fit, grid, data, folder="sweep")       # saves chunks on disk; after a kill, the same call resumes
+    jaxreg.sweep(fit, larger_grid, data, folder="sweep")   # computes only the new runs
 
-The fit is traced anew for every sweep, so that a changed global variable or attribute counts; a program is compiled once
-and kept for the next sweep that computes the same. On a CPU make every core a device first:
+Every sweep traces the fit again, so that a changed global variable or attribute has an effect. A program is compiled once
+and
+reused by later sweeps that compute the same. On a CPU, first make every core a device:
 `jax.config.update("jax_num_cpu_devices", n)`.
 
 A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can deadlock in jaxlib's thread
-pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`. A sweep warns if nothing has moved for 30 seconds.
+pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`. A sweep warns after 30 seconds without progress.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,31 +37,40 @@ from jax.sharding import Mesh
 
 from jaxreg._sweep import engine, keys
 from jaxreg._sweep.grids import Grid
-from jaxreg._sweep.plan import Fit, Plan, prepare
+from jaxreg._sweep.plan import Plan, prepare
 from jaxreg._sweep.processes import Team
 from jaxreg._sweep.store import Chunks, Identity, check_identity, folder_of, read_manifest
 from jaxreg._sweep.watching import Stall, Watch, interruptible, reporting
+from jaxreg._typing import PyTree
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Outputs = TypeVar("Outputs")
 
 
 @dataclasses.dataclass(frozen=True)
-class Runs:
-    """The results of a sweep.
+class Runs(Generic[Outputs]):
+    """The results of a sweep; `print` shows the grid and which runs diverged.
 
     Attributes:
-        outputs: the fit's tree of outputs as NumPy arrays, the grid's axes leading.
+        outputs: what the fit returned, as NumPy arrays with the axes of the grid in front.
         grid: the axes, with their values.
-        diverged: for each run, in the grid's shape, whether it diverged: by `sweep`'s argument of that name.
+        diverged: whether each run diverged, a bool array in the shape of the grid.
     """
 
-    outputs: Any
+    outputs: Outputs
     grid: Grid
     diverged: np.ndarray
 
-    def dataset(self) -> Any:
-        """The outputs as an `xarray.Dataset`, the grid's names as dimensions and its values as coordinates.
+    def dataset(self) -> xr.Dataset:
+        """Returns the outputs as an `xarray.Dataset`: the axes of the grid become dimensions, their values coordinates.
 
-        An output named like an axis, a coordinate or another variable gets the suffix `_output`. Typed keys are given as
+        An output named like an axis, a coordinate or another variable gets the suffix `_output`. Typed keys are converted to
         their data.
+
+        Returns:
+            The dataset.
 
         Raises:
             ImportError: xarray is not installed.
@@ -89,9 +101,9 @@ class Runs:
 
 
 def sweep(
-    fit: Fit,
-    hyperparams: Any,
-    data: Any = None,
+    fit: Callable[[jax.Array, Any, Any], Outputs],
+    hyperparams: Grid | PyTree,
+    data: PyTree = None,
     *,
     seeds: int | Sequence[int] | None = None,
     key: jax.Array | None = None,
@@ -101,45 +113,57 @@ def sweep(
     chunk: int | None = None,
     progress: bool | Callable[[int], None] | None = None,
     diverged: Callable[[Any], bool] | None = None,
-) -> Runs:
-    """Fits every combination of hyperparameters and seeds.
+) -> Runs[Outputs]:
+    """Runs a fit for every combination of hyperparameters and seeds.
+
+        >>> import jax, jax.numpy as jnp, jaxreg
+        >>> def fit(key, hyperparams, data):
+        ...     noisy = data + 0.1 * jax.random.normal(key, data.shape)
+        ...     return {"zeros": jnp.mean(hyperparams["penalty"].prox(noisy, 1.0) == 0)}
+        >>> grid = jaxreg.grid(penalty=jaxreg.L1(jnp.array([0.0, 1.0, 10.0])))
+        >>> runs = jaxreg.sweep(fit, grid, jnp.array([0.5, 5.0]), seeds=2)
+        >>> print(runs)
+        6 runs (penalty 3 × seed 2), none diverged
+        >>> print(runs.outputs["zeros"].mean(1))
+        [0.  0.5 1. ]
+
+    Under `jax.distributed` all processes raise the same error, whichever process it occurred in. Ctrl-C in any process stops
+    all of them after the current chunk; a second Ctrl-C ends its own process only.
 
     Args:
-        fit: `fit(key, hyperparams, data)`, pure and traceable by JAX: a tree of arrays. Each sweep traces it once. A program
-            is compiled once and serves later sweeps whose fit computes the same.
-        hyperparams: a `grid`, of which fit sees one value an axis as a dict; or a tree of arrays with one leading axis,
-            of which it sees one entry. Arrays of typed keys are arrays too, here, in data and in the outputs.
-        data: any tree of arrays, the same for all runs, passed as an argument and never as a constant.
-        seeds: how many, or which, from 0 to 2³² − 1; a last axis `seed`, each run's key being `jax.random.key(seed)`.
-        key: instead of seeds: a run's key is `jax.random.fold_in(key, number of the run)`. By default `jax.random.key(0)`.
-        folder: where finished chunks are kept; `~` is the home folder. Started again with the same fit and data, a sweep
-            computes only the runs that are not there, also where the grid or the seeds have changed; what is there is
-            returned as it was, to the bit. (With `key`, a run is the same only if its number is.) What a host callback
-            does inside of the fit is not compared. None keeps nothing.
-        devices: how many of JAX's devices to use; None uses all. Runs need not divide by them.
-        at_once: runs a device takes together; None is what the folder was begun with, else 1 on a CPU core, and on an
-            accelerator as many as fit its memory. Above 1, a run's last bits can depend on its neighbours.
-        chunk: runs a device finishes between two savings; None is what the folder was begun with, else 8 on a CPU core (or
-            `at_once`, if that is more) and `at_once` elsewhere.
-        progress: None shows a bar on a terminal where rich is installed, False shows nothing, and a function gets the number
-            of runs that were read from the folder, and then of those that each chunk finished.
-        diverged: from one run's outputs, as NumPy arrays, to whether it diverged. None: any NaN or infinity in any
-            floating-point or complex output.
+        fit: a pure function `fit(key, hyperparams, data)` that JAX can trace and that returns a tree of arrays.
+        hyperparams: a `grid`, from which `fit` receives a dict with one value per axis; or a tree of arrays with one leading
+            axis, from which it receives one entry. Here, in `data` and in the outputs, arrays may also hold typed keys.
+        data: a tree of arrays, the same for all runs, passed as an argument and never compiled in as a constant.
+        seeds: how many seeds, or a list of seeds from 0 to 2³² − 1. They become the last axis of the grid, `seed`, and the
+            key of a run is `jax.random.key(seed)`.
+        key: instead of seeds. The key of a run is `jax.random.fold_in(key, index of the run)`; default `jax.random.key(0)`.
+        folder: where finished chunks are saved; `~` is the home folder. When called again with the same fit and data, a
+            sweep computes only the missing runs, also if the grid or the seeds changed, and returns saved runs unchanged to
+            the bit. (With `key`, a run counts as the same only if its index is.) Effects of host callbacks inside the fit
+            are not compared. None saves nothing.
+        devices: how many of JAX's devices to use; None uses all. The number of runs need not be a multiple of it.
+        at_once: how many runs a device computes together. Above 1, the last bits of a run can depend on its neighbours. None
+            takes the value that the folder was created with, else 1 on a CPU core and as many as fit the memory of an
+            accelerator.
+        chunk: how many runs a device computes between two saves. None takes the value that the folder was created with, else
+            8 on a CPU core (or `at_once`, if that is larger) and `at_once` elsewhere.
+        progress: None shows a bar on a terminal if rich is installed, False shows nothing. A function is called with the
+            number of runs that were loaded from the folder, and then with the number that each chunk completed.
+        diverged: decides from the outputs of one run, as NumPy arrays, whether it diverged. None: if any floating-point or
+            complex output has a NaN or an infinity.
 
     Returns:
-        The outputs over the grid. A run that diverged is a result like any other; `Runs.diverged` marks it.
+        The outputs over the grid. Diverged runs are included; `Runs.diverged` marks them.
 
     Raises:
-        ValueError: no such devices, a count below 1, seeds that are no seeds or come together with a key, a fit without
-            results, or processes that were given different sweeps.
-        TypeError: a count that is no whole number, data that are no arrays of numbers, or a key that is none.
-        SweepMismatchError: the folder holds another sweep (what differs is named), or is not a sweep's.
-        OSError: a chunk could not be written; those before it are kept.
-        KeyboardInterrupt: after Ctrl-C, once the chunk under way is saved, also if it is the last one; a second Ctrl-C, or
-            the first where nothing is kept, does not wait for it.
-
-    Under `jax.distributed` all processes raise the same error, whichever of them it arose in, and a Ctrl-C in any of them
-    stops all after the chunk under way. A second one ends its own process alone.
+        TypeError: a count is not an integer, the data are not arrays of numbers, or the key is not a PRNG key.
+        ValueError: there are not that many devices, a count is below 1, the seeds are invalid or given together with a key,
+            the fit returns nothing, or the processes were given different sweeps.
+        SweepMismatchError: the folder holds another sweep (the message names what differs) or something else.
+        OSError: a chunk could not be written; earlier chunks are kept.
+        KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C, or the first without a folder,
+            does not wait.
     """
     with interruptible() as watch:
         team = Team(watch)
@@ -164,7 +188,7 @@ def sweep(
 
 
 def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Path | None) -> dict[str, Any]:
-    """The layout of the compiled program, as the caller or else the folder has it.
+    """Chooses the layout of the compiled program: the caller's, else that of the folder, else a default.
 
     Raises:
         SweepMismatchError: the folder holds another sweep.
@@ -186,7 +210,7 @@ def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Pat
 
 
 def stored_results(plan: Plan, store: Chunks | None, team: Team) -> tuple[list[np.ndarray], np.ndarray]:
-    """Room for every run's results, filled with those that are on disk, and which runs these are."""
+    """Allocates arrays for the results of every run and loads those that are on disk; returns both, and which are loaded."""
     size = plan.axes.size
     results = [np.zeros((size, *leaf.shape), leaf.dtype) for leaf in plan.program.outputs]
     done = np.zeros(size, bool)
@@ -223,7 +247,7 @@ def compute_missing(
     watch: Watch,
     advance: Callable[[int], None],
 ) -> None:
-    """Computes the runs that are not done, chunk by chunk; each chunk is stored before the next begins."""
+    """Computes the missing runs chunk by chunk, and saves each chunk before the next begins."""
     missing = np.flatnonzero(~done)
     reused = len(done) - len(missing)
     if reused:
@@ -248,17 +272,17 @@ def compute_missing(
 
 
 def interrupt_message(done: int, total: int, folder: Path | None) -> str:
-    """The message of the KeyboardInterrupt that ends a sweep."""
+    """Formats the message of the KeyboardInterrupt that ends a sweep."""
     kept = (
-        "nothing is kept; give sweep a folder to go on where it stops"
+        "nothing was saved; pass a folder to sweep so that it can resume"
         if folder is None
-        else f"they are kept in {folder}, and the same call goes on from there"
+        else f"they are saved in {folder}, and the same call resumes from there"
     )
     return f"stopped after {done} of {total} runs; {kept}"
 
 
 def lay_out(results: list[np.ndarray], plan: Plan, diverged: Callable[[Any], bool] | None) -> Runs:
-    """The results as one tree over the grid."""
+    """Arranges the results as one tree over the grid, and finds the diverged runs."""
     program, axes = plan.program, plan.axes
     typed = keys.wrap(results, program.kinds)
     if diverged is None:
@@ -271,7 +295,7 @@ def lay_out(results: list[np.ndarray], plan: Plan, diverged: Callable[[Any], boo
 
 
 def not_finite(results: list[np.ndarray]) -> np.ndarray:
-    """For each run, whether a floating-point or complex result holds a NaN or an infinity."""
+    """Marks the runs in which a floating-point or complex result holds a NaN or an infinity."""
     bad = np.zeros(len(results[0]), bool)
     for leaf in results:
         if jnp.issubdtype(leaf.dtype, jnp.inexact):

@@ -1,4 +1,4 @@
-"""The optax links. Where a penalty stands in the chain decides what it means.
+"""Links for `optax.chain`. Where a penalty stands in the chain decides what it means.
 
 Coupled, before the direction: the optimizer sees the gradient of loss + penalty, as if the penalty were in the loss.
 
@@ -8,15 +8,17 @@ Decoupled, between the direction and the learning rate: with `add_l2(wd / 2)` th
 
     optax.chain(optax.scale_by_adam(), jaxreg.add_l2(1e-4), optax.scale_by_learning_rate(1e-3))
 
-Proximal, after the learning rate and last of all: exact zeros. The step size is the one the weights really moved by
-along a constant gradient, which for plain SGD is the learning rate. For every other direction use the ready-made
-optimizers (`jaxreg.prox_adam` and so on): with a threshold of learning rate × λ they would solve for another λ.
+Proximal, after the learning rate and last in the chain: exact zeros. The step size must be the distance that weights move
+per unit of a constant gradient, which for plain SGD is the learning rate. For every other direction use the ready-made
+optimizers (`jaxreg.prox_adam` and others): a threshold of learning rate × λ would solve the problem for a different λ.
 
     optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1e-4, step_size=0.1))
 
-With `optax.MultiSteps` the proximal link belongs inside, with `optax.inject_hyperparams` a `mask` that is a function must
-be named in `static_args`, and a mean over iterates (EMA, lookahead, schedule-free) has no exact zeros.
+With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask` that is a function must be
+named in `static_args`. Averages of iterates (EMA, lookahead, schedule-free) have no exact zeros.
 """
+
+from __future__ import annotations
 
 from typing import Any, NamedTuple
 
@@ -26,11 +28,12 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
-from jaxreg._dtypes import Schedule, like, wide
-from jaxreg._masking import Mask, check_params, check_shapes, map_penalised
-from jaxreg.penalties import L1, Penalty, SquaredL2, Strength
+from jaxreg._dtypes import like, wide
+from jaxreg._masking import check_params, check_shapes, map_penalised
+from jaxreg._typing import Mask, PyTree, ScalarOrSchedule
+from jaxreg.penalties import L1, Penalty, SquaredL2
 
-# optax keeps its message for this mistake in a private module; it is raised here by the same words.
+# optax keeps its message for this mistake in a private module; these are the same words.
 NO_PARAMS = (
     "You are using a transformation that requires the current value of "
     "parameters, but you are not passing `params` when calling `update`."
@@ -38,31 +41,42 @@ NO_PARAMS = (
 
 
 class PenaltyState(NamedTuple):
-    """Steps taken so far, which a scheduled strength or step size is read at: int32 scalar."""
+    """State of a link with a schedule.
+
+    Attributes:
+        count: steps taken so far, at which schedules are evaluated: an int32 scalar.
+    """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
 
 
 def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
-    """Adds a penalty's (sub)gradient to the updates: g + ∂R(w), with 0 from ∂|w| at w = 0.
+    """Adds a penalty's subgradient to the updates: g + ∂R(w), with 0 as the subgradient of |w| at w = 0.
 
-    Before the direction it is coupled, after it decoupled (see the module's first lines). No weight becomes exactly 0.
+    Before the direction it is coupled, after the direction decoupled (see `jaxreg.transforms`). It makes no weight exactly
+    0.
 
     Args:
-        penalty: whose strengths are per unit of the loss; schedules are read at the count before it is incremented.
-        mask: which leaves to charge; None charges all of them, biases too. `jaxreg.kernels` is the usual choice.
+        penalty: to add, such as `jaxreg.ElasticNet(1e-4, 1e-5)`, in units of the loss; schedules are evaluated at the number
+            of steps taken before.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
+            the usual choice.
+
+    Returns:
+        A link for `optax.chain`.
 
     Raises:
-        TypeError, ValueError: at `init`, where the penalty or the mask does not fit the parameters.
-        ValueError: at `update`, optax's own, where `params` is missing.
+        TypeError: the penalty is not a `jaxreg.Penalty`; at `init`, the mask is not made of bools or a penalised leaf is not
+            floating point.
+        ValueError: at `init`, the penalty or the mask does not fit the parameters; at `update`, `params` is missing.
     """
     check_penalty("add_penalty", penalty)
 
-    def init(params: optax.Params) -> PenaltyState | optax.EmptyState:
+    def init(params: PyTree) -> PenaltyState | optax.EmptyState:
         check_params("add_penalty", penalty, params, mask)
         return PenaltyState(jnp.zeros([], jnp.int32)) if penalty.scheduled else optax.EmptyState()
 
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+    def update(updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, Any]:
         del extra_args
         require_params(params)
         check_shapes("add_penalty", updates, params)
@@ -70,60 +84,86 @@ def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransforma
             require_state("add_penalty", state, PenaltyState)
         now = penalty.at(state.count) if penalty.scheduled else penalty
 
-        def charge(update: jax.Array, weight: jax.Array) -> jax.Array:
+        def add(update: jax.Array, weight: jax.Array) -> jax.Array:
             slope = now.subgradient(weight)
             return (update.astype(slope.dtype) + slope).astype(update.dtype)
 
-        return map_penalised(charge, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised(add, lambda update, _: update, mask, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def add_l1(strength: Strength, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
-    """Adds λ sign(w) to the updates. Weights chatter about 0 and none reaches it: for zeros see `prox_l1`.
+def add_l1(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+    """Adds λ sign(w) to the updates: `add_penalty(L1(strength), mask)`.
 
-    Arguments and errors are those of `add_penalty(L1(strength), mask)`, which this is.
+    Weights jitter around 0 without becoming exactly 0. For exact zeros see `prox_adam` or `prox_l1`.
+
+    Args:
+        strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
+
+    Returns:
+        A link for `optax.chain`.
+
+    Raises:
+        TypeError: as for `add_penalty`, or the strength is not a number.
+        ValueError: as for `add_penalty`, or the strength is negative, NaN or infinite.
     """
     return add_penalty(L1(strength), mask)
 
 
-def add_l2(strength: Strength, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
-    """Adds 2λw to the updates, the gradient of λΣw²: `optax.add_decayed_weights(2 * strength)`.
+def add_l2(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+    """Adds 2λw to the updates, the gradient of λΣw²: `add_penalty(SquaredL2(strength), mask)`.
 
-    Arguments and errors are those of `add_penalty(SquaredL2(strength), mask)`, which this is.
+    It equals `optax.add_decayed_weights(2 * strength, mask)`.
+
+    Args:
+        strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
+
+    Returns:
+        A link for `optax.chain`.
+
+    Raises:
+        TypeError: as for `add_penalty`, or the strength is not a number.
+        ValueError: as for `add_penalty`, or the strength is negative, NaN or infinite.
     """
     return add_penalty(SquaredL2(strength), mask)
 
 
-def proximal_step(
-    penalty: Penalty, step_size: ArrayLike | Schedule, mask: Mask = None
-) -> optax.GradientTransformationExtraArgs:
-    """Makes the new parameters prox(params + updates, step_size). Last in the chain: nothing may come after it.
+def proximal_step(penalty: Penalty, step_size: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+    """Replaces the new parameters by prox(params + updates, step_size). It must be the last link of the chain.
 
-    update = prox_{step·R}(w + update) − w, in the parameters' dtype, so that a weight the prox sets to 0 is exactly +0.0
-    after `optax.apply_updates`.
+    update = prox_{step·R}(w + update) − w, in the dtype of the parameters, so that a weight that the prox sets to 0 is
+    exactly +0.0 after `optax.apply_updates`.
 
     Args:
-        penalty: what is charged; schedules are read at the count before it is incremented, as the learning rate's are.
-        step_size: the step the updates were taken with: a positive number, array or schedule. For plain SGD the
-            learning rate; for a direction with momentum or a preconditioner use `jaxreg.proximal` instead.
-        mask: which leaves to charge; None charges all of them.
+        penalty: in units of the loss; schedules are evaluated at the number of steps taken before, like optax's learning
+            rates.
+        step_size: the step that the updates were taken with: a positive number or a schedule. For plain SGD it is
+            the learning rate. For a direction with momentum or a preconditioner use `jaxreg.proximal` instead.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
+
+    Returns:
+        A link for `optax.chain`.
 
     Raises:
-        TypeError, ValueError: at once for a bad step size, at `init` where penalty or mask does not fit the parameters.
-        ValueError: at `update`, optax's own, where `params` is missing.
+        TypeError: the penalty is not a `jaxreg.Penalty` or the step size not a number; at `init`, the mask is not made of
+            bools or a penalised leaf is not floating point.
+        ValueError: the step size is not positive; at `init`, the penalty or the mask does not fit the parameters; at
+            `update`, `params` is missing.
 
-    Source: proximal gradient method, Parikh and Boyd, Proximal Algorithms (2014), section 4.2.
+    Source: proximal gradient method; Parikh and Boyd, Proximal Algorithms (2014), section 4.2.
     """
     check_penalty("proximal_step", penalty)
     check_number("proximal_step", "step_size", step_size, positive=True, scalar=True)
     scheduled = penalty.scheduled or callable(step_size)
 
-    def init(params: optax.Params) -> PenaltyState | optax.EmptyState:
+    def init(params: PyTree) -> PenaltyState | optax.EmptyState:
         check_params("proximal_step", penalty, params, mask)
         return PenaltyState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
 
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+    def update(updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, Any]:
         del extra_args
         require_params(params)
         check_shapes("proximal_step", updates, params)
@@ -140,36 +180,54 @@ def proximal_step(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def prox_l1(strength: Strength, step_size: ArrayLike | Schedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
-    """Soft-thresholds the new parameters by step_size·λ: exact zeros. Last in the chain, after plain SGD.
+def prox_l1(
+    strength: ScalarOrSchedule, step_size: ScalarOrSchedule, mask: Mask = None
+) -> optax.GradientTransformationExtraArgs:
+    """Soft-thresholds the new parameters by step_size·λ: `proximal_step(L1(strength), step_size, mask)`.
 
-    Arguments and errors are those of `proximal_step(L1(strength), step_size, mask)`, which this is.
+    It gives exact zeros. It must be the last link of the chain, after plain SGD; after Adam or momentum it silently solves
+    the problem for a different λ, so use `prox_adam` or `prox_sgd` there.
+
+        >>> import optax, jaxreg
+        >>> tx = optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1e-4, step_size=0.1))
+
+    Args:
+        strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
+        step_size: the learning rate of the SGD before it: a positive number or a schedule.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
+
+    Returns:
+        A link for `optax.chain`.
+
+    Raises:
+        TypeError: as for `proximal_step`, or the strength is not a number.
+        ValueError: as for `proximal_step`, or the strength is negative, NaN or infinite.
     """
     return proximal_step(L1(strength), step_size, mask)
 
 
 def prox_update(penalty: Penalty, weight: jax.Array, move: jax.Array, step: ArrayLike) -> jax.Array:
-    """The update that takes `weight` to prox(weight + move), in the dtype of `weight`."""
+    """Computes the update that takes `weight` to prox(weight + move), in the dtype of `weight`."""
     target = penalty.prox(wide(weight) + like(move, wide(weight)), step)
     # Both sides in one dtype: only then is w + (0 − w) exactly 0.
     return target.astype(weight.dtype) - weight
 
 
 def next_state(state: Any) -> Any:
-    """The state after one more step."""
+    """Increments the step count, if the state has one."""
     return PenaltyState(optax.safe_increment(state.count)) if isinstance(state, PenaltyState) else state
 
 
-def require_params(params: Any) -> None:
-    """Raises optax's own error where `params` was not passed to `update`."""
+def require_params(params: PyTree) -> None:
+    """Raises optax's own ValueError if `params` was not passed to `update`."""
     if params is None:
         raise ValueError(NO_PARAMS)
 
 
 def require_state(owner: str, state: Any, kind: Any) -> None:
-    """Raises a TypeError where `update` got something other than the state that its own `init` returned.
+    """Raises a TypeError if `update` got something other than the state that its own `init` returned.
 
-    Fields are asked for rather than the class, since a checkpoint may restore a state as another class with its fields.
+    It compares fields rather than the class, since a checkpoint may restore a state as another class with the same fields.
     """
     if not all(hasattr(state, field) for field in kind._fields) or not hasattr(state.count, "dtype"):
         raise TypeError(
@@ -179,6 +237,6 @@ def require_state(owner: str, state: Any, kind: Any) -> None:
 
 
 def check_penalty(owner: str, penalty: Any) -> None:
-    """Raises a TypeError for what is no penalty, a bare number for example."""
+    """Raises a TypeError for what is not a penalty, a bare number for example."""
     if not isinstance(penalty, Penalty):
         raise TypeError(f"{owner}: expected a penalty such as jaxreg.L1(1e-4), got {penalty!r}")

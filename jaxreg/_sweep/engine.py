@@ -1,9 +1,10 @@
-"""One compiled program for any number of runs: how runs are spread over devices, and how many a device takes at once.
+"""One compiled program for any number of runs: spreads runs over devices and chooses how many a device computes at once.
 
-Each device of the mesh has a buffer for `chunk` runs and a count of those that are in it; it loops over just these, so that
-a part-filled chunk costs what it holds and the program depends neither on the grid's size nor on the devices' number. CPU
-cores take one run after another, which was measured faster than `vmap` there. Accelerators take as many at once as fit, by
-the compiled program's own account of its memory. Under `jax.distributed` the mesh spans every process.
+Each device of the mesh has a buffer for `chunk` runs and the number of runs in it. It loops over just these, so that a
+partly filled chunk costs no more than its runs, and the program depends neither on the size of the grid nor on the number of
+devices. CPU cores compute one run after another, which was faster than `vmap` when measured. Accelerators compute as many at
+once as fit in memory, according to the memory analysis of the compiled program. Under `jax.distributed` the mesh spans all
+processes.
 """
 
 import functools
@@ -20,15 +21,15 @@ from jaxreg._sweep.programs import Program, compile_once
 
 CPU_RUNS_PER_CHUNK = 8
 MEMORY_SHARE = 0.8
-"""The share of a device's memory that runs may fill; the rest is the allocator's and the compiler's."""
+"""The share of a device's memory that runs may use; the rest is left to the allocator and the compiler."""
 
 
 def mesh_of(devices: int | None) -> Mesh:
-    """The first `devices` devices of JAX's default backend as a mesh; None takes them all, of every process.
+    """Makes a mesh of the first `devices` devices of JAX's default backend; None uses all, of every process.
 
     Raises:
-        TypeError: `devices` is no whole number.
-        ValueError: more were asked for than there are, or fewer under `jax.distributed`.
+        TypeError: `devices` is not an integer.
+        ValueError: there are fewer devices, or `devices` leaves some out under `jax.distributed`.
     """
     if devices is not None and not isinstance(devices, numbers.Integral):
         raise TypeError(f"sweep: devices must be a whole number or None, got {devices!r}")
@@ -44,12 +45,14 @@ def mesh_of(devices: int | None) -> Mesh:
 
 
 def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, example: tuple[Any, Any, Any]) -> Any:
-    """The compiled program that fits one chunk; the same one for the same content, so that it compiles once.
+    """Compiles the program that computes one chunk, or returns the one compiled earlier for the same content.
 
     Args:
-        program: the traced fit. mesh: of the devices.
-        capacity: runs that a device's buffer holds, a multiple of `at_once`. at_once: runs that a device takes together.
-        example: counts (devices,), runs (devices · capacity, …) and what all share, placed on the mesh.
+        program: the traced fit.
+        mesh: of the devices.
+        capacity: runs that the buffer of a device holds, a multiple of `at_once`.
+        at_once: runs that a device computes together.
+        example: counts (devices,), runs (devices · capacity, …) and what all runs share, placed on the mesh.
     """
 
     def run_shard(count: Any, runs: Any, shared: Any) -> list[Any]:
@@ -60,7 +63,7 @@ def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, exa
                 results = jax.vmap(program.evaluate, (0, None))(picked, shared)
             else:
                 outputs = program.evaluate(jax.tree.map(lambda leaf: leaf[0], picked), shared)
-                # A result that is a number of Python's is no array yet.
+                # An output may be a Python number.
                 results = [jnp.asarray(leaf, like.dtype)[None] for leaf, like in zip(outputs, program.outputs, strict=True)]
             return [
                 jax.lax.dynamic_update_slice_in_dim(into, leaf, start, 0) for into, leaf in zip(filled, results, strict=True)
@@ -81,11 +84,14 @@ def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, exa
 
 
 class ChunkRunner:
-    """A compiled program with the inputs of all runs; called with the numbers of a chunk's runs, it computes them.
+    """A compiled program with the inputs of all runs; called with the indices of a chunk's runs, it computes them.
 
     Args:
-        program: the traced fit. mesh: of the devices. layout: runs `at_once` and runs a `chunk` on each device.
-        runs: every run's arguments, leaves (runs, …). shared: the base key's data and the user's data.
+        program: the traced fit.
+        mesh: of the devices.
+        layout: the numbers of runs `at_once` and per `chunk` on each device.
+        runs: the arguments of every run, leaves (runs, …).
+        shared: the data of the base key and the user's data.
     """
 
     def __init__(self, program: Program, mesh: Mesh, layout: dict[str, Any], runs: Any, shared: tuple[Any, Any]):
@@ -98,27 +104,27 @@ class ChunkRunner:
         self.compiled = compile_chunk(program, mesh, self.capacity, at_once, example)
 
     def inputs(self, picked: np.ndarray, counts: np.ndarray) -> tuple[Any, Any, Any]:
-        """The program's arguments, placed on the mesh."""
+        """Places the arguments of the program on the mesh."""
         runs = take(self.runs, fill_buffers(picked, counts, self.capacity))
         return (*shard((counts, runs), self.mesh, P("runs")), self.shared)
 
     def rows_by_process(self, count: int) -> list[int]:
-        """How many of a chunk's runs the devices of each process take."""
+        """Counts the runs of a chunk that the devices of each process compute."""
         rows = [0] * jax.process_count()
         for device, taken in zip(self.mesh.devices.flat, spread_evenly(count, self.mesh.size), strict=True):
             rows[device.process_index] += int(taken)
         return rows
 
     def __call__(self, picked: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        """The rows of a chunk that this process's devices computed, leaf by leaf, and their places in it."""
+        """Computes a chunk; returns the rows of this process's devices, for each leaf, and their positions in the chunk."""
         counts = spread_evenly(len(picked), self.mesh.size)
         return local_rows(self.compiled(*self.inputs(picked, counts)), self.mesh, counts)
 
 
 def runs_that_fit(program: Program, run: Any, shared: list[Any], device: jax.Device, most: int) -> int:
-    """How many runs a device can take at once: 1 on a CPU core, else what its memory holds.
+    """Computes how many runs a device can take at once: 1 on a CPU core, else as many as fit in memory.
 
-    Programs for one and for two runs are compiled and asked for their memory; what the second adds is what a run costs.
+    Programs for one run and for two are compiled; the difference between their memory is what a run needs.
     """
     limit = (device.memory_stats() or {}).get("bytes_limit") if device.platform != "cpu" else None
     if limit is None:
@@ -134,13 +140,13 @@ def runs_that_fit(program: Program, run: Any, shared: list[Any], device: jax.Dev
 
 
 def runs_within(budget: int, one: int, two: int, most: int) -> int:
-    """The largest count, 1 to `most`, whose memory stays in the budget when each run adds what the second did."""
+    """Returns the largest count from 1 to `most` within the memory budget, if each further run adds what the second does."""
     per_run = max(two - one, 1)
     return max(1, min(most, 1 + (budget - one) // per_run))
 
 
 def shard(tree: Any, mesh: Mesh, spec: P) -> Any:
-    """Host arrays as global arrays on the mesh; every process holds the whole of them."""
+    """Places host arrays on the mesh as global arrays; every process holds the whole arrays."""
     sharding = NamedSharding(mesh, spec)
 
     def put(leaf: Any) -> jax.Array:
@@ -151,20 +157,20 @@ def shard(tree: Any, mesh: Mesh, spec: P) -> Any:
 
 
 def spread_evenly(count: int, devices: int) -> np.ndarray:
-    """How many of `count` runs each device takes."""
+    """Divides `count` runs over devices; returns the number for each."""
     base, extra = divmod(count, devices)
     return base + (np.arange(devices) < extra).astype(np.int32)
 
 
 def fill_buffers(picked: np.ndarray, counts: np.ndarray, capacity: int) -> np.ndarray:
-    """Which run is in each place of the devices' buffers; places that are not looped over repeat the last run."""
+    """Assigns a run to each slot of the devices' buffers; unused slots repeat the last run."""
     starts = np.cumsum(counts) - counts
     places = starts[:, None] + np.arange(capacity)
     return picked[np.minimum(places, len(picked) - 1)].ravel()
 
 
 def local_rows(results: list[jax.Array], mesh: Mesh, counts: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Waits for a chunk: the rows of this process's devices, leaf by leaf, and their places among all rows of the chunk."""
+    """Waits for a chunk; returns the rows of this process's devices, for each leaf, and their positions in the chunk."""
     order = {device: number for number, device in enumerate(mesh.devices.flat)}
     starts = np.cumsum(counts) - counts
     mine = sorted(order[part.device] for part in results[0].addressable_shards)
@@ -176,5 +182,5 @@ def local_rows(results: list[jax.Array], mesh: Mesh, counts: np.ndarray) -> tupl
 
 
 def take(tree: Any, picked: Any) -> Any:
-    """The picked entries along the leading axis of every leaf."""
+    """Takes entries along the leading axis of every leaf."""
     return jax.tree.map(functools.partial(np.take, indices=picked, axis=0), tree)

@@ -1,4 +1,6 @@
-"""Grids of hyperparameters: named axes, the runs they span, and results laid out over them again."""
+"""Grids of hyperparameters: named axes and the runs that they span."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
@@ -11,32 +13,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._sweep import keys
+from jaxreg._typing import PyTree
 
 LARGEST_SEED = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Named axes, each a tree of arrays with one leading axis; made by `grid`.
+    """Named axes of hyperparameters; made by `grid`.
 
     Attributes:
-        axes: from an axis's name to its values.
+        axes: the values of each axis by name, a tree of arrays with one leading axis.
     """
 
-    axes: dict[str, Any]
+    axes: dict[str, PyTree]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Length of each axis, in order."""
+        """The length of each axis."""
         return tuple(len(jax.tree.leaves(values)[0]) for values in self.axes.values())
 
     @property
     def size(self) -> int:
-        """Number of runs: every combination."""
+        """The number of runs, one for each combination."""
         return math.prod(self.shape)
 
-    def runs(self) -> dict[str, Any]:
-        """Every combination, the last axis fastest: from an axis's name to its values, one a run."""
+    def runs(self) -> dict[str, PyTree]:
+        """Lists every combination, with the last axis varying fastest.
+
+        Returns:
+            The values of each axis by name, trees of arrays with one entry per run.
+        """
         places = np.unravel_index(np.arange(self.size), self.shape)
         return {
             name: jax.tree.map(lambda leaf, place=place: leaf[place], values)
@@ -44,7 +51,11 @@ class Grid:
         }
 
     def coordinates(self) -> dict[str, tuple[str, np.ndarray]]:
-        """For each leaf of one dimension, its axis and its values: what labels the results."""
+        """Collects the labels of the axes.
+
+        Returns:
+            For each one-dimensional array of an axis, by a name such as `penalty`, the axis and the array.
+        """
         found = {}
         for name, values in self.axes.items():
             leaves = jax.tree_util.tree_leaves_with_path(values)
@@ -55,24 +66,36 @@ class Grid:
         return found
 
     def describe(self, run: int) -> str:
-        """A run's place on the grid, in words: `penalty = 0.001, seed = 3`."""
+        """Formats the position of a run on the grid, such as `penalty = 0.001, seed = 3`.
+
+        Args:
+            run: its index, with the last axis varying fastest.
+
+        Returns:
+            The description.
+        """
         place = dict(zip(self.axes, np.unravel_index(run, self.shape), strict=True))
         return ", ".join(f"{label} = {values[place[axis]]:.6g}" for label, (axis, values) in self.coordinates().items())
 
 
-def grid(**axes: Any) -> Grid:
-    """A grid over every combination of its axes.
+def grid(**axes: PyTree) -> Grid:
+    """Makes a grid of every combination of its axes, for `sweep`.
 
-        jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-5, -1, 32)), seed=range(5))
+        >>> import jax.numpy as jnp, jaxreg
+        >>> jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-5, -1, 32)), seed=range(5)).shape
+        (32, 5)
 
     Args:
-        axes: each a range, a list, an array, or a tree of arrays such as a penalty, whose leading axes have one length;
-            scalars in a tree hold along the whole axis. An axis named `seed` gives each run its key.
+        **axes: each a range, a list, an array, or a tree of arrays (such as a penalty) whose leading axes have the same
+            length; scalars in a tree are repeated along the axis. The key of each run is made from an axis named `seed`.
+
+    Returns:
+        The grid.
 
     Raises:
-        ValueError: no axis, an axis without an array, of several lengths, or empty; integers that JAX's dtype cannot hold;
-            seeds that are not whole numbers from 0 to 2³² − 1.
-        TypeError: an axis that does not hold numbers.
+        TypeError: an axis does not hold numbers.
+        ValueError: there is no axis; an axis has no array, is empty or has arrays of different lengths; an integer does not
+            fit JAX's dtype; a seed is not an integer from 0 to 2³² − 1.
     """
     if not axes:
         raise ValueError("grid: expected at least one axis, as in grid(penalty=jaxreg.L1(strengths), seed=range(5))")
@@ -80,7 +103,7 @@ def grid(**axes: Any) -> Grid:
 
 
 def as_axis(name: str, values: Any) -> Any:
-    """One axis as a tree of NumPy arrays, or of typed keys, with a shared leading axis."""
+    """Converts an axis to a tree of NumPy arrays, or of typed keys, with the same leading axis."""
     listed = isinstance(values, range) or (isinstance(values, list | tuple) and all(np.ndim(value) == 0 for value in values))
     typed = listed and any(keys.is_key(value) for value in values)
     tree = jnp.stack(values) if typed else np.asarray(values) if listed else values
@@ -105,10 +128,10 @@ def as_axis(name: str, values: Any) -> Any:
 
 
 def as_array(leaf: Any) -> Any:
-    """A leaf with the dtype that JAX gives it; typed keys as they are.
+    """Converts a leaf to JAX's dtype for it; typed keys stay as they are.
 
     Raises:
-        OverflowError: that dtype cannot hold an integer of it.
+        OverflowError: an integer does not fit that dtype.
     """
     if keys.is_key(leaf):
         return leaf
@@ -123,10 +146,10 @@ def as_array(leaf: Any) -> Any:
 
 
 def as_seeds(seeds: int | Sequence[int] | Any) -> np.ndarray:
-    """Seeds as an axis: a count of them, or which.
+    """Converts a number of seeds, or a list of them, to an axis.
 
     Raises:
-        ValueError: they are not whole numbers from 0 to 2³² − 1, which is what `jax.random.key` takes without 64-bit types.
+        ValueError: a seed is not an integer from 0 to 2³² − 1, the range of `jax.random.key` without 64-bit types.
     """
     if isinstance(seeds, numbers.Integral) or (np.ndim(seeds) == 0 and np.asarray(seeds).dtype.kind in "iu"):
         seeds = range(int(np.asarray(seeds)))
@@ -138,5 +161,5 @@ def as_seeds(seeds: int | Sequence[int] | Any) -> np.ndarray:
             f"sweep: seeds must be whole numbers from 0 on, up to {LARGEST_SEED} (32 bits), got {seeds!r}; "
             "pass seeds=5 or seeds=[0, 3]"
         )
-    # The dtype that an axis of such numbers has elsewhere, where it can hold them.
+    # The dtype of any other axis of integers, if they fit.
     return np.asarray(jnp.asarray(values)) if values.max() < 2**31 else values.astype(np.uint32)

@@ -1,4 +1,4 @@
-"""Typed PRNG keys as plain arrays: NumPy, files and collectives know only those."""
+"""Converts typed PRNG keys to plain arrays and back, for NumPy, files and collectives."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def is_key(leaf: Any) -> bool:
 
 
 def unwrap(tree: Any) -> tuple[Any, Kinds]:
-    """The tree with the data of its keys in their place, and for each leaf the kind of key; None for any other array."""
+    """Replaces typed keys by their data; also returns the key implementation of each leaf, None for other arrays."""
     leaves, structure = jax.tree.flatten(tree)
     kinds = tuple(jax.random.key_impl(leaf) if is_key(leaf) else None for leaf in leaves)
     plain = [leaf if kind is None else jax.random.key_data(leaf) for leaf, kind in zip(leaves, kinds, strict=True)]
@@ -23,7 +23,7 @@ def unwrap(tree: Any) -> tuple[Any, Kinds]:
 
 
 def wrap(tree: Any, kinds: Kinds) -> Any:
-    """The inverse of `unwrap`; leaves may have gained or lost leading axes in between."""
+    """Inverts `unwrap`; leaves may have gained or lost leading axes in between."""
     leaves, structure = jax.tree.flatten(tree)
     typed = [
         leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in zip(leaves, kinds, strict=True)

@@ -1,4 +1,4 @@
-"""What a sweep has to do: every run's arguments and id, and the fit as a program."""
+"""Prepares a sweep: checks its inputs, lists the arguments and the id of every run, and traces the fit."""
 
 import dataclasses
 import hashlib
@@ -20,15 +20,15 @@ Fit = Callable[[jax.Array, Any, Any], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A sweep's inputs, checked and traced.
+    """The inputs of a sweep, checked and traced.
 
     Attributes:
-        axes: the grid, with its seeds.
-        runs: every run's number, seed and values; NumPy arrays with one entry a run.
-        shared: the base key's data and the user's data, NumPy arrays.
+        axes: the grid, including seeds.
+        runs: the index, seed and values of every run; NumPy arrays with one entry per run.
+        shared: the data of the base key and the user's data, NumPy arrays.
         program: the traced fit.
-        ids: (runs, ID_BYTES), a hash of what makes each run differ from the others.
-        identity: what the results depend on besides, without the layout.
+        ids: (runs, ID_BYTES), a hash of what distinguishes each run from the others.
+        identity: everything else that results depend on, except the layout.
     """
 
     axes: Grid
@@ -42,11 +42,11 @@ class Plan:
 def prepare(
     fit: Fit, hyperparams: Any, data: Any, seeds: int | Sequence[int] | None, key: jax.Array | None, counts: dict[str, Any]
 ) -> Plan:
-    """Checks a sweep's inputs and traces its fit.
+    """Checks the inputs of a sweep and traces its fit.
 
     Raises:
-        TypeError: a count that is no whole number, data that are no arrays, a key that is none.
-        ValueError: a count below 1, seeds that are not seeds or come together with a key, a fit without results.
+        TypeError: a count is not an integer, the data are not arrays, or the key is not a PRNG key.
+        ValueError: a count is below 1, seeds are invalid or given together with a key, or the fit returns nothing.
     """
     check_counts(counts)
     check_key(key)
@@ -75,11 +75,13 @@ def prepare(
 
 
 def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds) -> Callable[[Any, Any], Any]:
-    """The fit as a function of one run and of what all runs share.
+    """Wraps the user's fit as a function of one run and of what all runs share.
 
     Args:
-        fit: the user's. impl: the kind of key that is folded; None where every run has a seed.
-        value_kinds, data_kinds: for each leaf of hyperparameters and data, the kind of typed key, or None.
+        fit: the user's.
+        impl: the implementation of the base key; None if every run has a seed.
+        value_kinds: the implementation of typed keys for each leaf of the hyperparameters, None for other arrays.
+        data_kinds: the same for each leaf of the data.
     """
 
     def one(run: Any, shared: Any) -> Any:
@@ -93,10 +95,10 @@ def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds)
 
 
 def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
-    """The grid with its axis of seeds, and whether it has one.
+    """Adds the axis of seeds to the grid; returns the grid and whether it has such an axis.
 
     Raises:
-        ValueError: seeds together with a key or with an axis of that name, or seeds that are no whole numbers from 0 on.
+        ValueError: seeds are given together with a key or with an axis named seed, or are invalid.
     """
     axes = hyperparams.axes if isinstance(hyperparams, Grid) else {"run": as_axis("hyperparams", hyperparams)}
     if seeds is not None:
@@ -109,7 +111,7 @@ def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Arr
 
 
 def check_counts(counts: dict[str, Any]) -> None:
-    """Raises a TypeError for a count that is no whole number, a ValueError for one below 1."""
+    """Raises a TypeError for a count that is not an integer, a ValueError for one below 1."""
     for name, count in counts.items():
         if count is not None and not isinstance(count, numbers.Integral):
             raise TypeError(f"sweep: {name} must be a whole number or None, got {count!r}")
@@ -118,7 +120,7 @@ def check_counts(counts: dict[str, Any]) -> None:
 
 
 def check_key(key: Any) -> None:
-    """Raises a TypeError for what is no single PRNG key, an int for example."""
+    """Raises a TypeError for what is not a single PRNG key, an int for example."""
     if key is None:
         return
     shape = np.shape(jax.random.key_data(key)) if isinstance(key, jax.Array | np.ndarray) else ()
@@ -127,7 +129,7 @@ def check_key(key: Any) -> None:
 
 
 def check_data(data: Any) -> None:
-    """Raises a TypeError for data with a leaf that JAX cannot take as an array, naming it."""
+    """Raises a TypeError that names the leaf of the data that JAX cannot convert to an array."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
         if not keys.is_key(leaf) and np.asarray(leaf).dtype.kind in "OSUMm":
             name, kind = jax.tree_util.keystr(path, simple=True, separator="/"), type(leaf).__name__
@@ -136,14 +138,14 @@ def check_data(data: Any) -> None:
 
 
 def without_seeds(table: dict[str, Any], hyperparams: Any, seeds: Any) -> Any:
-    """What fit sees of each run: an axis that `seeds` added is no hyperparameter."""
+    """Removes the axis that the `seeds` argument added, which is not a hyperparameter of the fit."""
     if not isinstance(hyperparams, Grid):
         return table["run"]
     return {name: values for name, values in table.items() if name != "seed" or seeds is None}
 
 
 def ids_of(runs: Any) -> np.ndarray:
-    """An id for each entry of the leading axis: a hash of its bytes in every leaf."""
+    """Hashes each entry along the leading axis over all leaves, as its id."""
     leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(runs)]
     rows = [leaf.reshape(len(leaf), -1).view(np.uint8).reshape(len(leaf), -1) for leaf in leaves if leaf.size]
     table = np.concatenate(rows, axis=1)

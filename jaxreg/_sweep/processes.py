@@ -1,8 +1,8 @@
-"""Several processes of `jax.distributed` in step: what one of them learns, all learn before they go on.
+"""Keeps several processes of `jax.distributed` in step: an error in one of them is raised in all.
 
-Each step of a sweep runs as `team.in_step(action)`. It ends with one collective in which every process says whether its own
-action failed, and all raise the same error if any did. So every process takes part in the same sequence of collectives,
-whatever happens in one of them, and also in the next sweep after an error was caught. With one process nothing is added.
+Each step of a sweep runs as `team.in_step(action)`. It ends with one collective in which every process reports whether its
+action failed, and all raise the same error if any did. So all processes take part in the same sequence of collectives,
+whatever happens in one of them, also in the next sweep after an error was caught. A single process needs no collectives.
 """
 
 import builtins
@@ -19,7 +19,7 @@ from jaxreg._sweep.watching import LeaveAtOnce, Watch
 
 REPORT_BYTES = 8192
 MESSAGE_CHARACTERS = 1200
-"""So much of a message is passed on that the report holds it also where JSON writes six bytes a character."""
+"""Messages are cut to this length, so that the report has room for them even if JSON needs six bytes per character."""
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class Team:
     """The processes of one sweep.
 
     Args:
-        watch: waits for collectives, so that a second Ctrl-C still ends the sweep.
+        watch: waits for collectives, so that a second Ctrl-C can end the sweep meanwhile.
     """
 
     def __init__(self, watch: Watch):
@@ -36,7 +36,7 @@ class Team:
         self.several = jax.process_count() > 1
 
     def in_step(self, action: Callable[[], T]) -> T:
-        """Runs an action in every process; returns what it returned here, once it has ended well in all of them.
+        """Runs an action in every process and returns its value here, once it has succeeded in all of them.
 
         Raises:
             BaseException: the first error, with the same type and message in every process.
@@ -44,12 +44,12 @@ class Team:
         return self.share_outcome(action)[0]
 
     def from_first_process(self, action: Callable[[], Any]) -> Any:
-        """Runs an action in the first process alone; returns its value, which JSON can hold, in every process."""
+        """Runs an action in the first process only and returns its value, which JSON can represent, in every process."""
         _, values = self.share_outcome(action if jax.process_index() == 0 else lambda: None, report=lambda value: value)
         return values[0]
 
     def require_same(self, text: str) -> None:
-        """Raises a ValueError in every process where they were given different sweeps."""
+        """Raises a ValueError in every process if they were given different sweeps."""
         _, values = self.share_outcome(lambda: text, report=lambda value: value)
         if len(set(values)) > 1:
             raise ValueError(
@@ -58,7 +58,7 @@ class Team:
             )
 
     def share_outcome(self, action: Callable[[], T], report: Callable[[T], Any] = lambda _: None) -> tuple[Any, list[Any]]:
-        """Runs an action and shares its outcome: its value, and every process's report of it."""
+        """Runs an action in every process; returns its value here and the reports of all processes on their values."""
         if not self.several:
             alone = action()
             return alone, [report(alone)]
@@ -81,14 +81,16 @@ class Team:
         return value, [found["value"] for found in reports]
 
     def gather(self, content: np.ndarray) -> np.ndarray:
-        """The bytes of every process, (processes, bytes); all must give equally many."""
+        """Gathers bytes from every process, equally many from each: (processes, bytes)."""
         return self.watch.wait(lambda: np.asarray(multihost_utils.process_allgather(content)), computing=False)
 
     def exchange(self, leaves: list[np.ndarray], places: np.ndarray, counts: list[int]) -> list[np.ndarray]:
-        """The rows of all processes in order.
+        """Gathers the rows of all processes in order.
 
         Args:
-            leaves: this process's rows, leaf by leaf. places: where they belong. counts: rows of each process.
+            leaves: the rows of this process, for each leaf.
+            places: the positions of these rows.
+            counts: the number of rows of each process.
         """
         if not self.several:
             return [leaf[np.argsort(places)] for leaf in leaves]
@@ -98,7 +100,7 @@ class Team:
         return [leaf[order] for leaf in self.rows_of_all(leaves, most, counts)]
 
     def rows_of_all(self, leaves: list[np.ndarray], most: int, counts: list[int]) -> list[np.ndarray]:
-        """Each process's rows one after another; sent as bytes, which no setting of JAX converts."""
+        """Concatenates the rows of all processes; they are sent as bytes, which no setting of JAX converts."""
         found = []
         for leaf in leaves:
             sent = np.zeros((most, *leaf.shape[1:]), leaf.dtype)
@@ -109,7 +111,7 @@ class Team:
         return found
 
     def broadcast_from_first_process(self, leaves: list[np.ndarray]) -> list[np.ndarray]:
-        """The first process's arrays in every process, which must have arrays of the same shapes."""
+        """Returns the arrays of the first process in every process; all must have arrays of the same shapes."""
         if not self.several:
             return leaves
         return [
@@ -118,14 +120,14 @@ class Team:
 
 
 def padded(report: dict[str, Any]) -> np.ndarray:
-    """A report as bytes of one fixed length."""
+    """Encodes a report as a fixed number of bytes."""
     content = json.dumps(report).encode()
     assert len(content) <= REPORT_BYTES, report
     return np.frombuffer(content.ljust(REPORT_BYTES, b"\0"), np.uint8)
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An error as JSON can hold it."""
+    """Converts an error to what JSON can represent."""
     kind = next(base.__name__ for base in type(error).__mro__ if base is SweepMismatchError or known(base.__name__) is base)
     fields: dict[str, Any] = {"type": kind, "name": type(error).__name__, "message": str(error)[:MESSAGE_CHARACTERS]}
     if isinstance(error, OSError) and error.errno is not None:
@@ -136,12 +138,12 @@ def described(error: BaseException) -> dict[str, Any]:
 
 
 def known(name: str) -> Any:
-    """The exception of that name which every process has."""
+    """Returns the exception of that name, if it is built in or jaxreg's own."""
     return SweepMismatchError if name == "SweepMismatchError" else getattr(builtins, name, None)
 
 
 def rebuilt(process: int, fields: dict[str, Any]) -> BaseException:
-    """Another process's error, with its type where Python or jaxreg defines it."""
+    """Recreates an error of another process, with its type if that is built in or jaxreg's own."""
     if "errno" in fields:
         return OSError(fields["errno"], fields["strerror"], fields["filename"])
     if fields["type"] == fields["name"]:

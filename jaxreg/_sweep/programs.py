@@ -1,8 +1,8 @@
-"""What a fit computes: traced anew for every sweep, identified by its content, and compiled once for each content.
+"""Traces the fit for every sweep, identifies it by its content, and compiles it once for each content.
 
-JAX caches a trace by the function's identity, so a global variable or an attribute that has changed since would go
-unnoticed. Every sweep therefore traces under a context of its own, which no earlier trace matches, and looks for a compiled
-program by the lowered text and by every constant. No function, closure or captured array is kept for that.
+JAX caches traces by the identity of the function, so it would not notice a global variable or an attribute that changed.
+Every sweep therefore traces under its own context, which no earlier trace matches, and looks up a compiled program by the
+lowered text and all constants. This keeps no function, closure or captured array alive.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ from jaxreg._sweep import keys
 
 KEPT_PROGRAMS = 16
 EMBEDDED_BYTES = 2**20
-"""A program that carries larger constants within itself is compiled for one sweep and not kept."""
+"""A program with larger embedded constants is compiled for one sweep and not kept."""
 HOISTED_BYTES = 2**16
-"""A captured array of this size becomes an argument: the text stays short and the compiled program does not hold it."""
+"""Captured arrays of this size become arguments, so that neither text nor compiled program contains them."""
 
 tracing_number: Any = jax.make_user_context(None)
 numbers = itertools.count(1)
@@ -33,18 +33,18 @@ lock = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A fit, traced.
+    """A traced fit.
 
     Attributes:
-        evaluate: from the leaves of one run's arguments, and the leaves of what all share with the captured arrays after
-            them, to the leaves of its outputs; evaluates the trace, never the fit.
+        evaluate: computes the output leaves from the leaves of one run's arguments and the leaves of what all runs share,
+            followed by the captured arrays; evaluates the trace, never the fit.
         captured: the large arrays that the fit closes over.
-        outputs: shapes and dtypes of the leaves.
-        structure: the outputs' tree.
-        kinds: for each output leaf, the kind of typed key, or None.
-        content: a hash of the computation and of the constants within it.
-        identity: a hash of that and of the captured arrays.
-        kept: whether a compiled form may serve a later sweep.
+        outputs: shapes and dtypes of the output leaves.
+        structure: of the tree of outputs.
+        kinds: the implementation of typed keys for each output leaf, None for other arrays.
+        content: a hash of the computation and its embedded constants.
+        identity: a hash of the content and the captured arrays.
+        kept: whether later sweeps may reuse the compiled program.
     """
 
     evaluate: Callable[[list[Any], list[Any]], list[Any]]
@@ -61,7 +61,9 @@ def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
     """Traces a fit.
 
     Args:
-        fit: from one run and what all share to a tree of arrays. run, shared: examples, as trees of NumPy arrays.
+        fit: a function of one run and of what all runs share, which returns a tree of arrays.
+        run: an example of the first argument, a tree of NumPy arrays.
+        shared: an example of the second argument, a tree of NumPy arrays.
 
     Raises:
         ValueError: the fit returns no array.
@@ -91,7 +93,7 @@ def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
     constants = [*constants_of(closed.jaxpr), *small]
     embedded = sum(np.asarray(value).nbytes for value in constants if value is not None and not keys.is_key(value))
     calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed.jaxpr))
-    # Without unused arguments the text would not say which of two arrays of one shape is used.
+    # Without unused arguments, the text would not show which of two arrays of the same shape is used.
     lowered = jax.jit(evaluate, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
     text = lowered.as_text()
     content = digest((np.frombuffer(text.encode(), np.uint8), constants))
@@ -113,7 +115,7 @@ def is_large(constant: Any) -> bool:
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
-    """Every equation, also of the jaxprs inside of loops, branches and calls."""
+    """Yields every equation, including those of jaxprs inside loops, branches and calls."""
     for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield equation
         for inner in inner_jaxprs(equation):
@@ -121,7 +123,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
 
 
 def inner_jaxprs(equation: Any) -> Iterator[Any]:
-    """The jaxprs among an equation's parameters."""
+    """Yields the jaxprs among the parameters of an equation."""
     for parameter in equation.params.values():
         for value in parameter if isinstance(parameter, tuple | list) else [parameter]:
             if isinstance(value, jax.extend.core.Jaxpr | jax.extend.core.ClosedJaxpr):
@@ -129,7 +131,7 @@ def inner_jaxprs(equation: Any) -> Iterator[Any]:
 
 
 def constants_of(jaxpr: Any) -> Iterator[Any]:
-    """Every constant within a jaxpr: literals, arrays among parameters, and what nested jaxprs close over."""
+    """Yields every constant of a jaxpr: literals, arrays among parameters, and constants of nested jaxprs."""
     for equation in equations(jaxpr):
         yield from (atom.val for atom in equation.invars if isinstance(atom, jax.extend.core.Literal))
         yield from (value for value in equation.params.values() if isinstance(value, jax.Array | np.ndarray))
@@ -138,12 +140,12 @@ def constants_of(jaxpr: Any) -> Iterator[Any]:
 
 
 def primitives_of(jaxpr: Any) -> Iterator[str]:
-    """The name of every equation's primitive."""
+    """Yields the name of the primitive of every equation."""
     return (equation.primitive.name for equation in equations(jaxpr))
 
 
 def digest(tree: Any) -> str:
-    """A hash of a tree of arrays: structure, kinds of keys, dtypes, shapes and values."""
+    """Hashes a tree of arrays: structure, key implementations, dtypes, shapes and values."""
     plain, kinds = keys.unwrap(tree)
     hashed = hashlib.sha256(f"{jax.tree.structure(plain)}{[str(kind) for kind in kinds if kind is not None]}".encode())
     for leaf in jax.tree.leaves(plain):
@@ -153,7 +155,7 @@ def digest(tree: Any) -> str:
 
 
 def compile_once(key: Hashable, make: Callable[[], Any]) -> Any:
-    """What was made for a key before, or else what `make` returns; the most recently used ones are kept."""
+    """Returns what was made for this key before, or calls `make`; keeps the most recently used programs."""
     with lock:
         if key in compiled:
             compiled.move_to_end(key)

@@ -1,8 +1,8 @@
-"""Finished chunks of a sweep on disk: whole or not there, checked when they are read, and tied to what made them.
+"""Finished chunks of a sweep on disk: written atomically, verified when read, and tied to the sweep that made them.
 
-A folder holds `manifest.json`, which says what the sweep is, and one file a chunk: a SHA-256 of the sweep's identity and of
-the rest of the file, then the ids of its runs and their results as NumPy's npz. A chunk is named after its runs. Every file
-is written beside its place, flushed to the disk and renamed, so that a kill at any moment leaves chunks that are whole and
+A folder holds `manifest.json`, which identifies the sweep, and one file per chunk: a SHA-256 of the sweep's identity and the
+rest of the file, then the ids of its runs and their results in NumPy's npz format. A chunk is named after its runs. Every
+file is written under a temporary name, flushed to disk and renamed, so that a kill at any moment leaves complete chunks and
 at most a temporary file that is never read. Two processes that run the same sweep in one folder write the same files.
 """
 
@@ -25,18 +25,18 @@ DIGEST_BYTES = 32
 ID_BYTES = 16
 
 Identity = dict[str, Any]
-"""What a sweep is: format, program, data, versions and layout, as JSON holds it."""
+"""What identifies a sweep (format, program, data, versions and layout), as JSON represents it."""
 
 
 class SweepMismatchError(ValueError):
-    """A folder holds the chunks of another sweep, or of another version."""
+    """The folder of a sweep holds the chunks of another sweep, or of another version of jaxreg."""
 
 
 def folder_of(folder: str | os.PathLike[str]) -> Path:
-    """The folder as an absolute path, `~` expanded: it stays the same if the fit or `progress` changes the directory.
+    """Makes the path absolute and expands `~`, so that it does not depend on later changes of the working directory.
 
     Raises:
-        ValueError: an empty name, or the home folder of an unknown user.
+        ValueError: the name is empty, or starts with the home folder of an unknown user.
     """
     name = os.fspath(folder)
     if not name:
@@ -48,10 +48,10 @@ def folder_of(folder: str | os.PathLike[str]) -> Path:
 
 
 def read_manifest(folder: Path) -> Identity | None:
-    """The identity that a folder was begun with; None where there is none.
+    """Reads the identity of the sweep in a folder; None if the folder has no manifest.
 
     Raises:
-        SweepMismatchError: the manifest is of an earlier format or not a sweep's.
+        SweepMismatchError: the manifest has an earlier format or is not a sweep's.
         OSError: it cannot be read.
     """
     try:
@@ -88,7 +88,7 @@ def check_identity(folder: Path, found: Identity, identity: Identity) -> None:
 
 
 def difference(name: str, then: Any, now: Any) -> str:
-    """What differs, in words."""
+    """Describes what differs."""
     if name == "program":
         return "program: fit computes something else, or its arguments have other shapes or dtypes"
     if name == "data":
@@ -104,12 +104,12 @@ class Chunks:
     """The chunks of one sweep in one folder.
 
     Args:
-        folder: made if it is not there.
-        identity: what the sweep is; a folder begun with another identity is refused.
+        folder: created if it does not exist.
+        identity: of the sweep.
 
     Raises:
-        SweepMismatchError: the folder was begun by something else; the message names what differs.
-        OSError: the folder cannot be made or written.
+        SweepMismatchError: the folder holds another sweep; the message names what differs.
+        OSError: the folder cannot be created or written.
     """
 
     def __init__(self, folder: Path, identity: Identity):
@@ -129,10 +129,11 @@ class Chunks:
             check_identity(folder, found, identity)
 
     def save(self, ids: np.ndarray, arrays: list[np.ndarray]) -> None:
-        """Puts a chunk on disk; it is there, whole, when this returns.
+        """Writes a chunk to disk; it is complete when this returns.
 
         Args:
-            ids: of its runs, (runs, ID_BYTES). arrays: the leaves of their results, (runs, …).
+            ids: of its runs, (runs, ID_BYTES).
+            arrays: the leaves of their results, (runs, …).
         """
         buffer = io.BytesIO()
         named: dict[str, Any] = {f"leaf_{index}": as_bytes(array) for index, array in enumerate(arrays)}
@@ -144,16 +145,16 @@ class Chunks:
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); the chunks before it are kept, "
-                "and the same call goes on from there once that is mended",
+                f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); earlier chunks are saved, and "
+                "the same call resumes from them once this is fixed",
                 str(self.folder),
             ) from error
 
     def load(self, like: list[Any]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        """The ids and results of every chunk of this sweep; files that are damaged or of another sweep are passed over.
+        """Yields the ids and results of every chunk of this sweep; skips files that are damaged or of another sweep.
 
         Args:
-            like: what has `shape` and `dtype` as each leaf of one run has them.
+            like: for each leaf, an object with the `shape` and `dtype` that the leaf has in one run.
         """
         for path in sorted(self.folder.glob("chunk-*.npz.sum")):
             try:
@@ -175,22 +176,22 @@ class Chunks:
             )
 
     def checksum(self, payload: bytes) -> bytes:
-        """Ties a chunk's content to the sweep."""
+        """Computes a checksum of a chunk's content and the identity of the sweep."""
         return hashlib.sha256(self.key + payload).digest()
 
 
 def as_bytes(array: np.ndarray) -> np.ndarray:
-    """An array as bytes; NumPy's file format and collectives know no bfloat16 and its like."""
+    """Converts an array to bytes, since NumPy's file format and collectives do not support bfloat16."""
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 
 def unwritable(folder: Path, error: OSError) -> OSError:
-    """A folder's error with the likely fix."""
+    """Adds the likely fix to the error of a folder."""
     return OSError(error.errno, f"sweep: folder cannot be written ({error.strerror}); give it one that can", str(folder))
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it; each one's name is on the disk when this returns."""
+    """Creates a folder and its parents; their names are on disk when this returns."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
@@ -198,7 +199,7 @@ def make_folder(folder: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flushes the names in a folder to the disk, where the system can do that."""
+    """Flushes the names in a folder to disk, if the system supports that."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -211,10 +212,10 @@ def flush_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes, *, exclusive: bool = False) -> None:
-    """Writes a file so that under its name it is never half there, and is on the disk before this returns.
+    """Writes a file that is never incomplete under its name, and is on disk when this returns.
 
     Raises:
-        FileExistsError: exclusive, and there is such a file.
+        FileExistsError: the file exists and `exclusive` is set.
     """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
@@ -232,7 +233,7 @@ def write_whole(path: Path, content: bytes, *, exclusive: bool = False) -> None:
 
 
 def link_exclusively(temporary: str, path: Path, content: bytes) -> None:
-    """Gives a written file its name, unless that is taken; a file system without links gets it written in place."""
+    """Gives a written file its name, unless that exists; without hard links, writes the file in place."""
     try:
         os.link(temporary, path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Watching a sweep and stopping it: a progress bar, Ctrl-C between chunks, and a warning where nothing moves."""
+"""Progress, interruption and stall detection of a sweep."""
 
 import contextlib
 import contextvars
@@ -15,23 +15,23 @@ import jax
 POLL_SECONDS = 0.1
 STALL_SECONDS = 30.0
 STALL_SHARE = 0.02
-"""CPU time over wall-clock time below which the process counts as idle: polling itself takes a little."""
+"""CPU time divided by wall-clock time below which the process counts as idle; polling itself takes a little."""
 
 T = TypeVar("T")
 
 
 class LeaveAtOnce(KeyboardInterrupt):
-    """A Ctrl-C that does not wait for the chunk under way."""
+    """A Ctrl-C that does not wait for the current chunk."""
 
 
 class Watch:
-    """What a sweep keeps an eye on while it waits.
+    """Handles signals and checks for a stall while a sweep waits for devices or other processes.
 
     Attributes:
-        interrupts: how many SIGINTs came.
-        deferred: whether the first of them waits until the chunk under way is saved.
+        interrupts: the number of SIGINTs received.
+        deferred: whether the first SIGINT waits until the current chunk is saved.
         interrupt_message: makes the message of the KeyboardInterrupt.
-        stall: is asked now and then while devices compute.
+        stall: is called repeatedly while devices compute.
     """
 
     def __init__(self) -> None:
@@ -41,18 +41,18 @@ class Watch:
         self.stall: Callable[[], None] = lambda: None
 
     def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002
-        """SIGINT: remembered while the sweep defers it, raised otherwise and from the second on."""
+        """Handles SIGINT: remembers the first one if it is deferred, and raises otherwise."""
         self.interrupts += 1
         if not self.deferred or self.interrupts > 1:
             raise LeaveAtOnce(self.interrupt_message())
 
     def check(self) -> None:
-        """Raises a KeyboardInterrupt where a SIGINT was deferred."""
+        """Raises a KeyboardInterrupt if a SIGINT was deferred."""
         if self.interrupts:
             raise KeyboardInterrupt(self.interrupt_message())
 
     def wait(self, action: Callable[[], T], *, computing: bool = True) -> T:
-        """Runs an action in a thread of its own; Python's main thread stays free to handle signals meanwhile."""
+        """Runs an action in another thread and waits for it, so that the main thread can handle signals meanwhile."""
         outcome: dict[str, Any] = {}
         done = threading.Event()
         context = contextvars.copy_context()
@@ -67,7 +67,7 @@ class Watch:
             finally:
                 done.set()
 
-        # A daemon, so that a second Ctrl-C can end the program while a device still computes.
+        # A daemon thread, so that a second Ctrl-C can end the program while a device still computes.
         threading.Thread(target=work, name="jaxreg-sweep", daemon=True).start()
         while not done.wait(POLL_SECONDS):
             if computing:
@@ -78,7 +78,7 @@ class Watch:
 
 
 def jax_settings() -> contextlib.AbstractContextManager[Any]:
-    """The settings of JAX that hold in this thread, such as `with jax.enable_x64(True)`, to be entered in another one."""
+    """Copies the JAX settings of this thread, such as `with jax.enable_x64(True)`, for use in another thread."""
     names = ("enable_x64", "default_device")
     contexts = [getattr(jax, name)(getattr(jax.config, f"jax_{name}")) for name in names]
 
@@ -94,10 +94,10 @@ def jax_settings() -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Watch]:
-    """Handles SIGINT for the block, and restores the handler after it.
+    """Handles SIGINT inside the block and restores the previous handler after it.
 
-    A signal that is ignored stays ignored, a handler that was not set from Python stays in place, and outside of the main
-    thread nothing is set. A SIGINT that came during the block is raised at its end if it was not before.
+    An ignored signal stays ignored, a handler that was not set from Python stays in place, and outside the main thread
+    nothing is set. A SIGINT received in the block is raised at its end at the latest.
     """
     watch = Watch()
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) in (
@@ -115,10 +115,11 @@ def interruptible() -> Iterator[Watch]:
 
 
 class Stall:
-    """Warns once if neither runs finish nor the process takes CPU time: a sign of a deadlock in jaxlib's thread pool.
+    """Warns once if no run finishes and the process uses no CPU time, a sign of a deadlock in jaxlib's thread pool.
 
     Args:
-        clock, cpu: seconds of the wall clock, and of CPU time of the process.
+        clock: returns seconds of wall-clock time.
+        cpu: returns seconds of CPU time of the process.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time):
@@ -127,11 +128,11 @@ class Stall:
         self.progressed()
 
     def progressed(self) -> None:
-        """Starts the time anew."""
+        """Restarts the measurement after progress."""
         self.since, self.used = self.clock(), self.cpu()
 
     def __call__(self) -> None:
-        """Looks at both clocks; a window in which CPU time was taken ends without a warning."""
+        """Compares both clocks at the end of each window, and warns if the window used no CPU time."""
         waited = self.clock() - self.since
         if waited < STALL_SECONDS:
             return
@@ -141,7 +142,7 @@ class Stall:
             self.warned = True
             warnings.warn(
                 f"sweep: no run has finished and no CPU time was used for {waited:.0f} seconds. If fit does not wait for "
-                "something outside of JAX, this is probably a deadlock in jaxlib's CPU thread pool, which several CPU "
+                "something outside JAX, this is probably a deadlock in jaxlib's CPU thread pool, which several CPU "
                 "devices share: stop the program and start it with PJRT_NPROC=8 in the environment, or pass devices=1",
                 RuntimeWarning,
                 stacklevel=2,

@@ -134,7 +134,7 @@ def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
 
 def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     def sweeps_compiled():
-        return {path.name: path.stat().st_mtime_ns for path in (place / "cache").glob("jit_share*-cache")}
+        return {path.name: path.stat().st_mtime_ns for path in (place / "cache").glob("jit_run_shard*-cache")}
 
     first = sweeps_compiled()
     # The sweep of the digits; those of the drawing and of the player differ only in their number of runs.

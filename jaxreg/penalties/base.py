@@ -1,0 +1,140 @@
+"""The interface of a penalty, and how to write one."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, Self, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxreg._dtypes import like, wide
+from jaxreg._pytrees import register
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+class Penalty(abc.ABC):
+    """A convex function R of one array.
+
+    To write a penalty of your own, subclass it, declare the strengths as annotated fields, and define `value` and `prox`.
+    The subclass becomes a frozen dataclass and a pytree whose fields are leaves. Declare a field that is not a number, such
+    as an axis, with `dataclasses.field(metadata={"static": True})`. Every transformation, optimizer and diagnostic accepts
+    the new penalty:
+
+        >>> import jax.numpy as jnp
+        >>> class Huber(Penalty):
+        ...     strength: float
+        ...     def value(self, x):
+        ...         return self.strength * jnp.sum(jnp.where(jnp.abs(x) < 1, x * x / 2, jnp.abs(x) - 0.5))
+        ...     def prox(self, x, step):
+        ...         t = step * self.strength
+        ...         return jnp.where(jnp.abs(x) < 1 + t, x / (1 + t), x - t * jnp.sign(x))
+        >>> print(Huber(1.0).prox(jnp.array([3.0, 1.0]), step=1.0))
+        [2.  0.5]
+        >>> print(Huber(1.0).subgradient(jnp.array([3.0, 0.5])))
+        [1.  0.5]
+
+    `subgradient`, `violation` and `slope` have defaults made from these two; override them where a formula is known.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        register(cls)
+
+    @abc.abstractmethod
+    def value(self, x: ArrayLike) -> jax.Array:
+        """Computes R(x).
+
+        Args:
+            x: weights, an array of any shape.
+
+        Returns:
+            A scalar in float32 or wider. Its gradient under `jax.grad` equals `subgradient`.
+        """
+
+    @abc.abstractmethod
+    def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
+        """Computes the proximal operator, argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u).
+
+        Args:
+            x: weights, an array of any shape.
+            step: a positive scalar, or an array like `x` (the diagonal metric of a preconditioned step).
+
+        Returns:
+            An array with the shape and dtype of `x`.
+        """
+
+    def subgradient(self, x: ArrayLike) -> jax.Array:
+        """Computes the element of the subdifferential ∂R(x) with the least norm; by default the gradient of `value`.
+
+        Args:
+            x: weights, an array of any shape.
+
+        Returns:
+            An array with the shape of `x`, in float32 or wider.
+        """
+        return jax.grad(self.value)(wide(x))
+
+    def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
+        """Measures how far −gradient is from ∂R(x), which is 0 exactly where x is a stationary point of loss + R.
+
+        The default is |x − prox(x − gradient, 1)|, the length of a step of proximal gradient descent. It is 0 at the same
+        points, but elsewhere it differs from the distance that jaxreg's own penalties compute.
+
+        Args:
+            x: weights, an array of any shape.
+            gradient: of the loss at `x`, in the shape of `x`.
+
+        Returns:
+            One number per weight (shape of `x`) or, for penalties of groups, one per group (`axis` removed).
+        """
+        x = wide(x)
+        return jnp.abs(x - self.prox(x - like(gradient, x), 1.0))
+
+    def critical_strength(self, gradient: ArrayLike) -> jax.Array:
+        """Computes the smallest strength at which x = 0 is optimal.
+
+        Args:
+            gradient: of the loss at x = 0, an array of any shape.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            NotImplementedError: the penalty does not define it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define critical_strength(gradient): the smallest strength at which 0 is optimal"
+        )
+
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """Computes how steep R is for weights like `x`; by default the largest |subgradient| in `x`.
+
+        An adaptive step divides by D. `proximal` keeps D at or above slope / max_shrink, so that one proximal step moves no
+        weight much further than the learning rate.
+
+        Args:
+            x: weights, an array of any shape.
+
+        Returns:
+            A scalar or one number per weight, in float32 or wider.
+        """
+        return jnp.max(jnp.abs(self.subgradient(x)), initial=0)
+
+    def at(self, count: ArrayLike) -> Self:
+        """Evaluates every scheduled strength.
+
+        Args:
+            count: the step, an integer scalar.
+
+        Returns:
+            The same penalty with numbers in place of schedules.
+        """
+        return jax.tree.map(lambda strength: strength(count) if callable(strength) else strength, self)
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any strength is a schedule."""
+        return any(callable(strength) for strength in jax.tree.leaves(self))
