@@ -66,7 +66,7 @@ def scanned_fit(config: SweepBenchmark, width: int) -> Callable[[Any, Any, Any],
 
 def by_sweep(config: SweepBenchmark, width: int, data: Split, runs: int, devices: int | None = None) -> np.ndarray:
     """`jaxreg.sweep`: all runs in one program, on all devices or as many as `devices` says."""
-    return jaxreg.sweep(scanned_fit(config, width), np.zeros(runs), data, seeds=None, devices=devices).outputs
+    return np.asarray(jaxreg.sweep(scanned_fit(config, width), np.zeros(runs), data, seeds=None, devices=devices).outputs)
 
 
 @functools.lru_cache(maxsize=8)

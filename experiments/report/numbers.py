@@ -37,7 +37,7 @@ def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) ->
         before: the numbers so far, which are kept where the folder has no result.
 
     Returns:
-        The numbers, and a line for each result that was kept or could not be read.
+        The numbers, and a line for each result that cannot be read and for those that were kept.
     """
     found: dict[str, Any] = {}
     notes = []
@@ -53,10 +53,10 @@ def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) ->
         if path.is_file():
             found[f"bench/{benchmark}"] = numbers_of_benchmark(benchmark, load_json(path))
     known = {"bench", *(study.name for study in registry)}
-    for name in before:
-        if name not in found and name.split("/")[0] in known:
-            found[name] = before[name]
-            notes.append(f"{name}: not in {root}; its numbers stay as they were")
+    kept = {name: one for name, one in before.items() if name not in found and name.split("/")[0] in known}
+    if kept:
+        notes.append(f"kept, as {root} does not have them: {', '.join(kept)}")
+    found |= kept
     order = [*(study.name for study in registry), "bench"]
     names = sorted(found, key=lambda name: (order.index(name.split("/")[0]), name))
     return {name: found[name] for name in names}, notes
