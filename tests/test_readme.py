@@ -1,4 +1,4 @@
-"""The documents: their Python lines run and print what they say, their links lead somewhere, and no number is typed by hand."""
+"""The documents: their Python lines run and print what they say, links lead somewhere, and no number is typed by hand."""
 
 import doctest
 import importlib
