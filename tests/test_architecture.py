@@ -11,6 +11,7 @@ import jaxreg
 ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
+    {"_typing"},
     {"_checks", "_dtypes", "_groups", "_pytrees"},
     {"penalties", "_masking", "preconditioners"},
     {"transforms", "measures", "_metric"},

@@ -85,7 +85,7 @@ AT_INIT = {
         {"kernel": True},
         PARAMS,
         ValueError,
-        "mask: its structure .* no prefix .*jaxreg.kernels",
+        "mask: its structure .* not a prefix .*jaxreg.kernels",
     ),
     "mask leaves": (
         jaxreg.L1(0.1),
@@ -139,7 +139,7 @@ def test_a_preconditioner_of_another_direction_is_refused():
 
 def test_a_preconditioner_that_was_not_called_is_refused():
     tx = jaxreg.proximal(optax.scale_by_adam(), jaxreg.L1(0.1), 0.1, jaxreg.preconditioners.adam)
-    with pytest.raises(TypeError, match=r"preconditioner gave .* must be called, as preconditioners.adam\(\)"):
+    with pytest.raises(TypeError, match=r"preconditioner returned .* call it first, as in preconditioners.adam\(\)"):
         tx.update(PARAMS, tx.init(PARAMS), PARAMS)
 
 

@@ -68,7 +68,7 @@ def test_ctrl_c_saves_the_chunk_and_says_how_to_go_on(tmp_path, undisturbed):
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "KeyboardInterrupt: stopped after " in err
-    assert f"they are kept in {folder}, and the same call goes on from there" in err
+    assert f"they are saved in {folder}, and the same call resumes from there" in err
     done = len(list(folder.glob("chunk-*")))
     assert 1 <= done < 13
     process = slow_sweep(folder, result)

@@ -254,7 +254,7 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "write_whole", full_after_three)
         with pytest.raises(
-            OSError, match="a chunk of 2 runs could not be written .No space left on device.; the chunks before it are kept"
+            OSError, match="a chunk of 2 runs could not be written .No space left on device.; earlier chunks are saved"
         ):
             sweep(folder=tmp_path, devices=2, chunk=1)
     assert len(list(tmp_path.glob("chunk-*"))) == 2

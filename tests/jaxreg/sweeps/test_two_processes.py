@@ -14,7 +14,7 @@ SECONDS = 60  # compilation and start included; what this replaces hung for 34 t
 CASES = {
     "mismatch": "SweepMismatchError sweep: {folder} holds the chunks of another sweep (program: fit computes",
     "full": "OSError [Errno 28] sweep: a chunk of 2 runs could not be written (No space left on device)",
-    "interrupt": "KeyboardInterrupt stopped after 2 of 3 runs; they are kept in {folder}, and the same call goes on",
+    "interrupt": "KeyboardInterrupt stopped after 2 of 3 runs; they are saved in {folder}, and the same call resumes",
     "callback": "ZeroDivisionError only here",
     "different": "ValueError sweep: the processes were given different sweeps",
 }

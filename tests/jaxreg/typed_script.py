@@ -1,0 +1,120 @@
+"""A user's script with every public name, which type checkers accept in their strict modes; `test_typing.py` runs them."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+import jaxreg
+
+Params = dict[str, jax.Array]
+
+
+class Huber(jaxreg.Penalty):
+    """A penalty of the user's own."""
+
+    strength: float
+    axis: int = field(default=0, metadata={"static": True})
+
+    def value(self, x: ArrayLike) -> jax.Array:
+        """Computes the penalty."""
+        x = jnp.abs(jnp.asarray(x))
+        return self.strength * jnp.sum(jnp.where(x < 1, x * x / 2, x - 0.5))
+
+    def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
+        """Computes its proximal operator."""
+        x, t = jnp.asarray(x), jnp.asarray(step) * self.strength
+        return jnp.where(jnp.abs(x) < 1 + t, x / (1 + t), x - t * jnp.sign(x))
+
+
+def loss(params: Params, inputs: jax.Array) -> jax.Array:
+    """Computes a loss."""
+    return jnp.mean(jnp.square(inputs @ params["kernel"] + params["bias"] - 1))
+
+
+def only_kernels(params: Params) -> dict[str, bool]:
+    """Selects the kernels, as `jaxreg.kernels` does."""
+    return {name: name == "kernel" for name in params}
+
+
+penalties: list[jaxreg.Penalty] = [
+    jaxreg.L1(1e-3),
+    jaxreg.L1(jnp.array([1e-3, 1e-2])),
+    jaxreg.SquaredL2(strength=optax.constant_schedule(1e-3)),
+    jaxreg.ElasticNet(l1_strength=1e-3, l2_strength=np.float32(1e-3)),
+    jaxreg.GroupL2(1e-3, axis=(0, 1)),
+    Huber(1e-3),
+    Huber(strength=1e-3, axis=1).at(0),
+]
+links: list[optax.GradientTransformation] = [
+    jaxreg.add_penalty(jaxreg.L1(1e-3), mask=jaxreg.kernels),
+    jaxreg.add_l1(1e-3, mask=only_kernels),
+    jaxreg.add_l2(optax.linear_schedule(0.0, 1e-3, 10), {"kernel": True, "bias": False}),
+    jaxreg.proximal_step(jaxreg.L1(1e-3), step_size=0.1),
+    jaxreg.prox_l1(1e-3, 0.1, mask=None),
+]
+optimizers: list[optax.GradientTransformationExtraArgs] = [
+    make(1e-2, jaxreg.L1(1e-3), mask=jaxreg.kernels)
+    for make in (
+        jaxreg.prox_sgd,
+        jaxreg.prox_adam,
+        jaxreg.prox_nadam,
+        jaxreg.prox_adamw,
+        jaxreg.prox_amsgrad,
+        jaxreg.prox_yogi,
+        jaxreg.prox_adabelief,
+        jaxreg.prox_adamax,
+        jaxreg.prox_rmsprop,
+        jaxreg.prox_adagrad,
+    )
+]
+optimizers.append(
+    jaxreg.proximal(
+        optax.chain(optax.scale_by_adam(), optax.trace(0.9)),
+        Huber(1e-3),
+        optax.cosine_decay_schedule(1e-2, 10),
+        jaxreg.preconditioners.product(jaxreg.preconditioners.adam(), jaxreg.preconditioners.trace(0.9)),
+        max_shrink=None,
+    )
+)
+inputs = jnp.ones((4, 2))
+params: Params = {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}
+gradient = jax.grad(loss)(params, inputs)
+tx = jaxreg.prox_adam(1e-2, penalties[0], b1=0.8, mask=jaxreg.kernels)
+state = tx.init(params)
+steps_taken = 0
+updates, state = tx.update(gradient, state, params)
+if isinstance(state, jaxreg.ProximalState):
+    steps_taken = int(state.count)
+link_state: Any = links[2].init(params)
+if isinstance(link_state, jaxreg.PenaltyState):
+    steps_taken = int(link_state.count)
+
+counts: jaxreg.Sparsity = jaxreg.sparsity(params, jaxreg.kernels, input_axis=-2, unit_axis=-1)
+share: jax.Array = counts.fraction
+residual: jax.Array = jaxreg.kkt_residual(jaxreg.L1(1e-3), params, gradient, mask=jaxreg.kernels)
+value: jax.Array = jaxreg.penalty_value(jaxreg.L1(1e-3), params)
+largest: jax.Array = jaxreg.critical_strength(jaxreg.L1(1.0), gradient)
+shrunk: jax.Array = jaxreg.L1(1e-3).prox(inputs, 0.1) + jaxreg.L1(1e-3).subgradient(inputs)
+
+
+def fit(key: jax.Array, run: dict[str, Any], data: jax.Array) -> dict[str, jax.Array]:
+    """One run of a sweep."""
+    return {"value": run["penalty"].value(data + jax.random.normal(key, data.shape))}
+
+
+runs = jaxreg.sweep(fit, jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-3, 0, 2))), inputs, seeds=2, progress=False)
+values: jax.Array = runs.outputs["value"]
+again: jaxreg.Runs[dict[str, jax.Array]] = runs
+axes: jaxreg.Grid = runs.grid
+try:
+    jaxreg.sweep(fit, axes, inputs, progress=lambda finished: None)
+except jaxreg.SweepMismatchError as error:
+    print(error)
+print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)
