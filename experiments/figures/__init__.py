@@ -1,1 +1,1 @@
-"""Figures: records in, a matplotlib Figure out. Nothing here trains, and nothing saves."""
+"""Figures that several studies share: functions from results to a matplotlib Figure. They neither train nor save."""

@@ -1,1 +1,1 @@
-"""The page, its player and the gallery, made from what is on disk alone."""
+"""The HTML page with its player, and the gallery. Both are made from results on disk; nothing is trained."""

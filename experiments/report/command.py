@@ -1,4 +1,4 @@
-"""`python -m experiments report`: the page, and the gallery."""
+"""The command `python -m experiments report`, which writes the page and the gallery."""
 
 from pathlib import Path
 
@@ -15,25 +15,33 @@ from experiments.terminal import progress
 
 
 def run(config: Report, console: Console) -> None:
-    """Writes the page; then the gallery, where the settings name a folder for it."""
-    hint = "a folder with results, as `python -m experiments` makes one"
-    require(config.root.is_dir(), "results", hint, config.root)
+    """Writes the page, and the gallery if the settings name a folder for it.
+
+    Args:
+        config: the settings.
+        console: where progress and messages are printed.
+
+    Raises:
+        SettingError: if there are no results, or a file or folder cannot be written in the given place.
+    """
+    expected = "a folder with results, as `python -m experiments` makes one"
+    require(config.root.is_dir(), "results", expected, config.root)
     folders.check_file(config.page)
-    found = read(config.root, studies.load())
-    require(not found.empty, "results", hint, f"{config.root}, which holds none")
-    frames = 0 if found.player is None else 2 * found.player.sizes["strength"]
+    contents = read(config.root, studies.load())
+    require(not contents.empty, "results", expected, f"{config.root}, which holds none")
+    frames = 0 if contents.player is None else 2 * contents.player.sizes["strength"]
     with progress(console, "drawing the player", frames) as advance:
-        text = page.build(found, advance)
+        text = page.build(contents, advance)
     write_whole(config.page, text)
     console.print(f"{config.page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser", markup=False, soft_wrap=True)
     if config.gallery is not None:
-        build_gallery(config.gallery, found, console)
-    for one in found.missing:
-        console.print(f"missing: {one}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        write_gallery(config.gallery, contents, console)
+    for study in contents.missing:
+        console.print(f"missing: {study}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def build_gallery(folder: Path, found: Contents, console: Console) -> None:
-    """Writes the gallery."""
+def write_gallery(folder: Path, contents: Contents, console: Console) -> None:
+    """Writes the gallery and prints its folder."""
     require(not folder.exists() or folder.is_dir(), "gallery", "a folder", f"the file {folder}")
-    names = gallery.build(found, folder)
+    names = gallery.build(contents, folder)
     console.print(f"{folder}: {len(names)} figures and README.md", markup=False, soft_wrap=True)

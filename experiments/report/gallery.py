@@ -1,36 +1,40 @@
-"""A small gallery from what is on disk: each figure as a light PNG, and a README that says what makes it and what to expect.
+"""The gallery: each figure as a small PNG, and a README with the command that makes it and the numbers to expect.
 
 build(read(Path("results"), registry), Path("experiments/gallery"))     # figures and README.md
 """
 
 from pathlib import Path
 
-from experiments.report.pictures import lightened
+from experiments.report.pictures import reduced
 from experiments.results.disk import write_whole
 from experiments.results.load import Contents, Entry, Result
 
 COLOURS = 96
-"""Of a figure's palette: text stays smooth."""
+"""The size of a figure's palette. Text stays smooth with this many colours."""
 HEADING = """# Gallery
 
-Every figure with the command that makes it, how long that takes, and what to expect. Intervals in brackets are 95 % over
-the seeds, ± is a standard error. Made by `python -m experiments report --gallery experiments/gallery`.
+Every figure with the command that makes it, its duration, and the numbers to expect. Brackets are 95 % intervals over the
+seeds, ± is a standard error. Made by `python -m experiments report --gallery experiments/gallery`.
 """
 
 
-def build(found: Contents, folder: Path) -> list[str]:
-    """Writes every figure that is there, and README.md.
+def build(contents: Contents, folder: Path) -> list[str]:
+    """Writes README.md and every figure that can be read.
+
+    Args:
+        contents: the results.
+        folder: the folder to write to.
 
     Returns:
         The names of the figures.
     """
     lines, names = [HEADING], []
-    for result in found.results:
+    for result in contents.results:
         for entry in (*result.figures, *result.claims):
             name = picture_name(result, entry)
             try:
                 with entry.png.open("rb") as source:
-                    pixels = lightened(source, COLOURS)
+                    pixels = reduced(source, COLOURS)
             except (OSError, SyntaxError):
                 continue
             write_whole(folder / f"{name}.png", pixels)
@@ -41,22 +45,22 @@ def build(found: Contents, folder: Path) -> list[str]:
 
 
 def picture_name(result: Result, entry: Entry) -> str:
-    """The figure's name, with that of the study's variant behind it."""
+    """The name of a figure, followed by the variant of its study if it has one."""
     _, *variant = result.name.split("/")
     return "-".join([entry.name, *variant])
 
 
 def section(name: str, result: Result, entry: Entry) -> list[str]:
-    """A figure's part of the README."""
+    """The README's lines about one figure."""
     _, *variant = result.name.split("/")
-    title = " ".join([entry.texts["title"], *(f"({one})" for one in variant)])
+    title = " ".join([entry.texts["title"], *(f"({part})" for part in variant)])
     if entry.is_claim:
         title += f": {entry.texts['verdict']}"
     if result.quick:
         title += " (quick run, not final)"
     devices = result.made_by.get("devices") or []
     kind = f"{len(devices)} {devices[0]} device{'s' if len(devices) > 1 else ''}" if devices else "unknown devices"
-    numbers = [f"{one['verdict']}: {one['statement']} {one['numbers']}" for one in entry.findings]
+    numbers = [f"{finding['verdict']}: {finding['statement']} {finding['numbers']}" for finding in entry.findings]
     return [
         f"## {title}",
         "",

@@ -1,4 +1,4 @@
-"""Figures as light PNGs: a palette of few colours takes a quarter of the bytes."""
+"""Figures as small PNG files: a palette of few colours takes a quarter of the bytes."""
 
 import io
 from typing import BinaryIO
@@ -7,8 +7,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 
-def lightened(source: BinaryIO, colours: int) -> bytes:
-    """A PNG with a palette of at most `colours`."""
+def reduced(source: BinaryIO, colours: int) -> bytes:
+    """A PNG file with a palette of at most `colours` colours.
+
+    Args:
+        source: an open PNG file.
+        colours: the size of the palette.
+    """
     packed = io.BytesIO()
     with Image.open(source) as image:
         image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
@@ -16,7 +21,7 @@ def lightened(source: BinaryIO, colours: int) -> bytes:
 
 
 def png(figure: Figure, colours: int) -> bytes:
-    """A figure as a light PNG."""
+    """A figure as a PNG file with a palette of at most `colours` colours."""
     pixels = io.BytesIO()
     figure.savefig(pixels, format="png")
-    return lightened(pixels, colours)
+    return reduced(pixels, colours)

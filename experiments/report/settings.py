@@ -6,16 +6,16 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """One page from what is on disk, whole in itself: the player, figures, claims with their verdicts, and baselines."""
+    """Writes one HTML page from the results on disk: the player, figures, claims and their verdicts. Nothing is trained."""
 
     results: Path = Path("results")
-    """Folder that holds the results of the other commands; what is missing in it is named on the page."""
+    """Folder with the results of the other commands. The page lists the studies that have none."""
     out: Path | None = None
-    """The page; by default report.html in the folder of the results."""
+    """File to write, by default report.html in the folder of the results."""
     gallery: Path | None = None
-    """Folder for a gallery: every figure as a light PNG, with its command, its seconds and the numbers to expect."""
+    """Folder for a gallery: every figure as a small PNG, with its command, its duration and the numbers to expect."""
     quick: bool = False
-    """Make the page of the quick results, those in `results`/quick."""
+    """Use the quick results, which are in the folder quick of `results`."""
 
     @property
     def root(self) -> Path:
@@ -24,7 +24,7 @@ class Report:
 
     @property
     def page(self) -> Path:
-        """Where the page is written."""
+        """The file that the page is written to."""
         return self.out or self.root / "report.html"
 
 

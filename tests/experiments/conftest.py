@@ -1,4 +1,4 @@
-"""A folder of results in small, as the commands leave it."""
+"""A small folder of results, as the commands write it."""
 
 import json
 
@@ -27,8 +27,8 @@ def chart():
     return figure
 
 
-def claim(name, **changed):
-    """A claim with one test as `study.json` holds it, any of its texts changed."""
+def saved_claim(name, **changed):
+    """A claim with one test as in `study.json`, with any of its texts changed."""
     findings = [claims.above("it grows", "growth over seeds", [1.0, 2.0, 1.5], unit="%")]
     texts = {"name": name, "title": f"Title of {name}", "statement": "As people say.", "caption": "What it shows."}
     outcome = {"verdict": claims.verdict_of(findings), "counts": claims.counts_of(findings)}
@@ -37,20 +37,20 @@ def claim(name, **changed):
 
 @pytest.fixture(scope="session")
 def save_study():
-    """Writes the folder of a study: claims by their names or as dictionaries, and figures by their names."""
+    """Writes the folder of a study, with claims by name or as dictionaries and figures by name."""
 
     def save(folder, claims=(), figures=(), svg=True, **changed):
         folder.mkdir(parents=True, exist_ok=True)
-        found = [claim(one) if isinstance(one, str) else one for one in claims]
+        found = [saved_claim(entry) if isinstance(entry, str) else entry for entry in claims]
         drawn = [
             {"name": name, "title": f"Figure {name}", "caption": "A caption.", "numbers": ["1 of 2"]} for name in figures
         ]
-        for name in (*(one["name"] for one in found), *figures):
+        for name in (*(entry["name"] for entry in found), *figures):
             chart().savefig(folder / f"{name}.png")
             if svg:
                 chart().savefig(folder / f"{name}.svg")
-        said = {**MADE_BY, "study": folder.name, "summary": f"Summary of {folder.name}", "figures": drawn, "claims": found}
-        (folder / "study.json").write_text(json.dumps({**said, **changed}))
+        saved = {**MADE_BY, "study": folder.name, "summary": f"Summary of {folder.name}", "figures": drawn, "claims": found}
+        (folder / "study.json").write_text(json.dumps({**saved, **changed}))
 
     return save
 
@@ -62,18 +62,20 @@ def small():
 
 @pytest.fixture(scope="session")
 def played(small):
-    return drawing.train_all(Settings(drawing=small), Session())
+    return drawing.train_wine(Settings(drawing=small), Session())
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory, played, save_study):
-    """Nearly everything that a page can show: not all studies, figures as PNG alone, odd texts, a quick run."""
+    """Nearly everything that a page can show: missing studies, figures that are PNG only, odd texts, a quick run."""
     folder = tmp_path_factory.mktemp("results")
     save_study(folder / "l1-l2", figures=("L1_1", "L2_1"), command="python -m experiments")
     store.save_dataset(played, folder / "l1-l2" / "wine.nc", {"command": "python -m experiments"})
     save_study(folder / "strength", ["zeros", "norm", "a claim of one's own"], svg=False)
     save_study(folder / ".strength.unfinished" / "new-1" / "strength", ["half-written"])
-    save_study(folder / "baselines", [claim("decay", title="<script>alert(1)</script>", statement='a "b" & c')], quick=True)
+    save_study(
+        folder / "baselines", [saved_claim("decay", title="<script>alert(1)</script>", statement='a "b" & c')], quick=True
+    )
     save_study(folder / "images" / "fashion-mnist", ["images"])
     save_study(folder / "quick" / "strength", ["in a quick folder"], quick=True)
     return folder

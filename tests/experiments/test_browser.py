@@ -1,4 +1,4 @@
-"""The page in a real browser, headless: it is whole, it works, and it reads on a telephone and on a wide screen."""
+"""The page in a headless browser: it is complete, it works, and it can be read on a phone and on a wide screen."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ WIDTHS = [400, 1400]
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Chromium behind its own driver; Selenium is told both paths, so that it looks for nothing on the network."""
+    """Chromium with its own driver. Selenium gets both paths, so that it does not search on the network."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="no Selenium: pip install -e '.[test]' brings it")
     from selenium.webdriver.chrome.service import Service
 
@@ -47,8 +47,8 @@ def width(request):
 
 @pytest.fixture
 def opened(browser, address, width):
-    # A headless window is never narrower than 500 pixels, an emulated screen is. Not as a telephone's: that would zoom out
-    # until all fits, and report the width that it then has.
+    # A headless window is never narrower than 500 pixels, but an emulated screen can be. It is not emulated as mobile: that
+    # would zoom out until everything fits, and report the width after zooming.
     screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     for kind in ("browser", "performance"):
@@ -57,49 +57,49 @@ def opened(browser, address, width):
     return browser
 
 
-def move(browser, at):
+def move(browser, index):
     browser.execute_script(
         "const slider = document.getElementById('strength'); slider.value = arguments[0];"
         "slider.dispatchEvent(new Event('input', {bubbles: true}));",
-        at,
+        index,
     )
 
 
 def shown(browser):
-    """What the player shows: pictures, words, and where the slider stands."""
+    """What the player shows: pictures, texts, and the position of the slider."""
     return browser.execute_script(
-        "const of = (id) => document.getElementById(id);"
-        "return {L1: of('view-L1').src, L2: of('view-L2').src, told: of('told-strength').textContent,"
-        "words: of('told-L1').textContent, spoken: of('strength').getAttribute('aria-valuetext'),"
-        "at: Number(of('strength').value), button: of('play').textContent}"
+        "const byId = (id) => document.getElementById(id);"
+        "return {L1: byId('view-L1').src, L2: byId('view-L2').src, strength: byId('strength-text').textContent,"
+        "description: byId('description-L1').textContent, spoken: byId('strength').getAttribute('aria-valuetext'),"
+        "index: Number(byId('strength').value), button: byId('play').textContent}"
     )
 
 
-def test_it_opens_whole_and_asks_nobody_for_anything(opened):
-    whole = "return Promise.all([...document.images].map((image) => image.decode().then(() => image.naturalWidth)))"
-    widths = opened.execute_script(whole)
+def test_it_opens_completely_and_requests_nothing(opened):
+    decode = "return Promise.all([...document.images].map((image) => image.decode().then(() => image.naturalWidth)))"
+    widths = opened.execute_script(decode)
     assert len(widths) == 2 + 5 + 2
     assert min(widths) > 0
     assert opened.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
     messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    asked = [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
-    assert asked
-    assert all(url.startswith(("file:", "data:")) for url in asked)
+    urls = [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    assert urls
+    assert all(url.startswith(("file:", "data:")) for url in urls)
     assert [entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
 
 
-def test_the_slider_changes_both_pictures_and_what_is_told(opened):
+def test_the_slider_changes_both_pictures_and_texts(opened):
     frames = []
-    for at in range(4):
-        move(opened, at)
+    for index in range(4):
+        move(opened, index)
         frames.append(shown(opened))
         decode = "return Promise.all([...document.querySelectorAll('.views img')].map((image) => image.decode()))"
         opened.execute_script(decode)
-    assert [frame["told"] for frame in frames] == ["λ = 0", "λ = 0.001", "λ = 0.1", "λ = 3"]
+    assert [frame["strength"] for frame in frames] == ["λ = 0", "λ = 0.001", "λ = 0.1", "λ = 3"]
     assert len({frame[penalty] for frame in frames for penalty in ("L1", "L2")}) == 8
-    assert len({frame["words"] for frame in frames}) > 1
-    assert "weights exactly 0" in frames[3]["words"]
-    assert frames[3]["spoken"].startswith("λ = 3. L1")
+    assert len({frame["description"] for frame in frames}) > 1
+    assert "weights exactly 0" in frames[3]["description"]
+    assert frames[3]["spoken"].startswith("λ = 3. Proximal L1")
     assert opened.get_log("browser") == []
 
 
@@ -108,11 +108,11 @@ def test_the_keyboard_moves_the_slider(opened):
 
     slider = opened.find_element("id", "strength")
     slider.send_keys(Keys.END)
-    assert shown(opened)["told"] == "λ = 3"
+    assert shown(opened)["strength"] == "λ = 3"
     slider.send_keys(Keys.ARROW_LEFT)
-    assert shown(opened)["told"] == "λ = 0.1"
+    assert shown(opened)["strength"] == "λ = 0.1"
     slider.send_keys(Keys.HOME)
-    assert shown(opened)["told"] == "λ = 0"
+    assert shown(opened)["strength"] == "λ = 0"
 
 
 def test_the_slider_is_on_the_first_screen(opened):
@@ -125,7 +125,7 @@ def test_details_are_folded_and_open_by_a_click(opened):
     assert len(closed) == len(opened.find_elements("css selector", "details")) > 5
     table = opened.find_element("css selector", "table.summary")
     assert not table.is_displayed()
-    closed[0].click()
+    opened.find_element("css selector", "#claims summary").click()
     assert table.is_displayed()
     picture = opened.find_element("css selector", "#strength-zeros img")
     assert not picture.is_displayed()
@@ -139,15 +139,15 @@ def test_the_button_plays_to_the_end_and_can_be_stopped(opened):
     button = opened.find_element("id", "play")
     button.click()
     assert shown(opened)["button"] == "Pause"
-    WebDriverWait(opened, 10, poll_frequency=0.05).until(lambda _: shown(opened)["at"] == 1)
+    WebDriverWait(opened, 10, poll_frequency=0.05).until(lambda _: shown(opened)["index"] == 1)
     button.click()
     stopped = shown(opened)
     assert stopped["button"] == "Play"
     button.click()
-    WebDriverWait(opened, 10, poll_frequency=0.05).until(lambda _: shown(opened)["at"] == 3)
+    WebDriverWait(opened, 10, poll_frequency=0.05).until(lambda _: shown(opened)["index"] == 3)
     assert shown(opened)["button"] == "Play"
     button.click()
-    assert shown(opened)["at"] == 0
+    assert shown(opened)["index"] == 0
 
 
 def test_it_fits_the_screen_and_every_letter_can_be_read(opened, width):
@@ -155,9 +155,9 @@ def test_it_fits_the_screen_and_every_letter_can_be_read(opened, width):
     small = opened.execute_script(
         "const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); const found = [];"
         "for (let text; (text = texts.nextNode());) {"
-        "  const of = text.parentElement;"
-        "  if (!text.data.trim() || ['SCRIPT', 'NOSCRIPT'].includes(of.tagName)) continue;"
-        "  if (parseFloat(getComputedStyle(of).fontSize) < 14) found.push(text.data.trim());"
+        "  const parent = text.parentElement;"
+        "  if (!text.data.trim() || ['SCRIPT', 'NOSCRIPT'].includes(parent.tagName)) continue;"
+        "  if (parseFloat(getComputedStyle(parent).fontSize) < 14) found.push(text.data.trim());"
         "} return found"
     )
     assert small == []

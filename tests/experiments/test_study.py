@@ -35,12 +35,12 @@ METHODS = ("coupled L1", "proximal L1", "coupled L2", "decoupled L2")
 
 @pytest.fixture(scope="module")
 def swept():
-    return digits.train_all(TINY, Session(devices=2))
+    return digits.train_digits(TINY, Session(devices=2))
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return drawing.stages(drawing.train_all(TINY, Session()))
+    return drawing.stages(drawing.train_wine(TINY, Session()))
 
 
 def pick(records, method, name, level=None):
@@ -129,8 +129,8 @@ def test_the_unpenalised_network_learns(swept):
 
 @pytest.mark.parametrize("devices", [1, 3])
 def test_devices_do_not_change_the_numbers(swept, devices):
-    alone = digits.train_all(TINY, Session(devices=devices))
-    assert digits.count(TINY) == 27
+    alone = digits.train_digits(TINY, Session(devices=devices))
+    assert digits.count_networks(TINY) == 27
     # One device is compiled into another program, with rounding errors of its own.
     np.testing.assert_allclose(alone["weights"], swept["weights"], atol=0 if devices > 1 else 2e-3)
     np.testing.assert_allclose(alone["test_accuracy"], swept["test_accuracy"], atol=0 if devices > 1 else 2e-3)
@@ -138,7 +138,7 @@ def test_devices_do_not_change_the_numbers(swept, devices):
 
 def test_a_diverged_run_is_named_and_leaves_the_others_alone(swept):
     huge = Settings(TINY.hidden, TINY.train_size, Grid(3, TINY.sweep.l1, TINY.sweep.l2, (1e-2, 1e30)), TINY.training)
-    broken = digits.train_all(huge, Session(devices=2))
+    broken = digits.train_digits(huge, Session(devices=2))
     lost = broken["diverged"].sel({"method": "decoupled L2"}).isel(level=2)
     assert lost.all()
     metrics = [name for name, values in broken.data_vars.items() if "seed" in values.dims and values.dtype.kind == "f"]

@@ -3,31 +3,32 @@
   // A link to a folded claim opens it.
   function unfold() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const folded = target && target.querySelector("details");
-    if (folded) folded.open = true;
+    const details = target && target.querySelector("details");
+    if (details) details.open = true;
   }
   window.addEventListener("hashchange", unfold);
   unfold();
 
   const data = document.getElementById("frames");
-  if (!data) return; // the player was not measured
+  if (!data) return; // there is no player
   const frames = JSON.parse(data.textContent);
-  const [slider, told, button] = ["strength", "told-strength", "play"].map((id) => document.getElementById(id));
+  const [slider, strength, button] = ["strength", "strength-text", "play"].map((id) => document.getElementById(id));
   let timer = null;
 
-  function show(at) {
-    const frame = frames[at];
-    const both = ["L1", "L2"].map((penalty) => {
+  function show(index) {
+    const frame = frames[index];
+    const descriptions = ["L1", "L2"].map((penalty) => {
+      const { image, description } = frame[penalty];
       const view = document.getElementById(`view-${penalty}`);
-      view.src = frame[penalty].image;
-      view.alt = frame[penalty].told;
-      document.getElementById(`told-${penalty}`).textContent = `${frame[penalty].told}.`;
-      return frame[penalty].told;
+      view.src = image;
+      view.alt = description;
+      document.getElementById(`description-${penalty}`).textContent = `${description}.`;
+      return description;
     });
-    slider.value = at;
-    told.textContent = frame.strength;
-    // What a screen reader says as the slider moves: its bare value is the number of a frame.
-    slider.setAttribute("aria-valuetext", `${frame.strength}. ${both.join(". ")}`);
+    slider.value = index;
+    strength.textContent = frame.strength;
+    // For screen readers: the slider's own value is only the number of a frame.
+    slider.setAttribute("aria-valuetext", `${frame.strength}. ${descriptions.join(". ")}`);
   }
 
   function pause() {
@@ -50,5 +51,5 @@
     show(Number(slider.value));
   });
   button.addEventListener("click", () => (timer ? pause() : play()));
-  show(Number(slider.value)); // a browser may remember where the slider stood
+  show(Number(slider.value)); // a browser may restore the slider's position
 })();

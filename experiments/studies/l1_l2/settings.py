@@ -1,4 +1,4 @@
-"""Settings of the main job: the networks on the digits, the small network that is drawn, and the quick version of both."""
+"""Settings of the main job: the network on the digits, the small network that is drawn, and the quick version of both."""
 
 import dataclasses
 
@@ -9,16 +9,16 @@ from experiments.settings import Training, require, same_length, strengths
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Which penalties are swept, over which strengths λ. A strength is per unit of the mean cross-entropy, in nats."""
+    """The penalties and their strengths λ. The loss is the mean cross-entropy in nats."""
 
     seeds: int = 8
-    """Repetitions, seeds 0, 1, …: each draws a training split, initial weights and an order of batches of its own."""
+    """Number of repetitions, with seeds 0, 1, … Each has its own training split, initial weights and order of batches."""
     l1: tuple[float, ...] = strengths(1e-5, 1e-2, 10)
-    """λ of λΣ|w|, for the coupled subgradient and for the proximal step. As many as `l2` and `decay`."""
+    """λ of λΣ|w|, for coupled and for proximal L1. `l1`, `l2` and `decay` need the same number of strengths."""
     l2: tuple[float, ...] = strengths(1e-5, 1e-1, 10)
-    """λ of λΣw², coupled."""
+    """λ of λΣw², for coupled L2."""
     decay: tuple[float, ...] = strengths(1e-3, 1e1, 10)
-    """λ of decoupled weight decay, which is optax's weight_decay divided by 2."""
+    """λ of decoupled L2, which is half of optax's weight_decay."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 1, "seeds", "at least 1", self.seeds)
@@ -27,28 +27,28 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """The small network on the wine data that is drawn as a graph: trained without a penalty, then trained on with one."""
+    """The small network on the wine data, drawn as a graph. It is trained without a penalty, then further with one."""
 
     hidden: int = 8
-    """Hidden units between 13 inputs and 3 classes."""
+    """Number of hidden units, between 13 inputs and 3 classes."""
     steps: int = 3000
-    """Full-batch steps before the penalty is switched on, and as many after it."""
+    """Number of full-batch steps without the penalty, and the same number with it."""
     learning_rate: float = 1e-2
-    """Adam's learning rate at the first step of both parts."""
+    """Adam's learning rate at the first step, without the penalty and again with it."""
     strengths: tuple[float, ...] = (
         1e-6, 3e-6, 1e-5, 1.8e-5, 3e-5, 5.6e-5, 1e-4, 1.8e-4, 3e-4, 5.6e-4,
         1e-3, 1.8e-3, 3e-3, 5.6e-3, 1e-2, 1.8e-2, 3e-2, 5.6e-2, 1e-1, 0.3, 1.0,
     )  # fmt: skip
-    """λ of either penalty, besides 0, that the page's player steps through. It stops where L1 leaves no weight."""
+    """λ of both penalties in the page's player, besides 0. The player ends at the first λ that sets every weight to 0."""
     l1: float = 3e-3
-    """λ of the proximal L1 penalty in the figures; one of `strengths`."""
+    """λ of proximal L1 in the figures; one of `strengths`."""
     l2: float = 1e-2
-    """λ of the coupled squared L2 penalty in the figures; one of `strengths`."""
+    """λ of coupled L2 in the figures; one of `strengths`."""
     seed: int = 0
-    """Seed of the split and of the initial weights."""
+    """Seed of the training split and of the initial weights."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.hidden <= 32, "drawing.hidden", "1 to 32 units, as more cannot be drawn", self.hidden)
+        require(1 <= self.hidden <= 32, "drawing.hidden", "1 to 32 units, because more cannot be drawn", self.hidden)
         require(self.steps >= 1, "drawing.steps", "at least 1", self.steps)
         require(0 < self.learning_rate < np.inf, "drawing.learning-rate", "a positive number", self.learning_rate)
         same_length(self, "strengths")
@@ -65,7 +65,7 @@ class Settings:
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of the network on the digits."""
     train_size: int = 200
-    """Rows of the 1797 digits to train on (few, so that there is something to overfit); the others are the test set."""
+    """Number of the 1797 digits to train on: few, so that the network can overfit. The others are the test set."""
     sweep: Grid = Grid()
     training: Training = Training()
     drawing: Drawing = Drawing()
