@@ -1,4 +1,4 @@
-"""The studies behind the claims against known answers, and the layout of their records."""
+"""The studies behind the claims, on problems with known answers, and the layout of their datasets."""
 
 import itertools
 
@@ -20,7 +20,7 @@ from experiments.studies.relevance import linear
 from experiments.studies.relevance.settings import Linear
 from experiments.studies.stability import bootstrap, oscillation
 from experiments.studies.stability.settings import Bootstrap, Oscillation
-from experiments.studies.strength import ridge, sweep
+from experiments.studies.strength import proportion, ridge, sweep
 from experiments.studies.strength.settings import Ridge as RidgeSettings
 
 
@@ -107,14 +107,14 @@ def test_the_corrected_index_is_nogueiras():
     assert float(bootstrap.nogueira(jnp.asarray(random))) == pytest.approx(0, abs=0.01)
 
 
-def test_weights_without_data_are_counted_apart():
+def test_weights_of_constant_pixels_are_not_counted():
     rows = datasets.Rows(jnp.array([[0.0, 1, 5], [0, 2, 5]]), jnp.array([0, 1]))
     kernels = [jnp.array([[0.0, 0], [0, 1], [2, 0]]), jnp.array([[0.0], [1]])]
-    found = sweep.fed_zeros(kernels, rows)
-    assert (float(found["fed"]), float(found["fed_zeros"])) == (2 + 2, 1 + 1)
+    found = sweep.count_varying(kernels, rows)
+    assert (float(found["varying_weights"]), float(found["varying_zeros"])) == (2 + 2, 1 + 1)
 
 
-def test_drawn_data_have_the_signal_and_the_noise_that_they_say():
+def test_drawn_data_have_the_stated_signal_and_noise():
     config = Linear(features=50, rows=20_000)
     drawn = linear.draw(jax.random.key(0), config, 0.8, jnp.eye(50))
     assert int((drawn["true"] != 0).sum()) == 10
@@ -153,7 +153,7 @@ def test_exactly_the_share_of_labels_is_wrong():
 
 def test_proportion_of_known_weights():
     start = np.array([1.0, -2, 4, 8])
-    found = sweep.proportion(np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])[:, None, None])
+    found = proportion.proportion(np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])[:, None, None])
     np.testing.assert_allclose(found["factor"][:, 0, 0], [1, 0.5, (0.5 - 2 + 8 + 32) / 85, 0])
     np.testing.assert_allclose(found["near_factor"][1:, 0, 0], [1, 0, 1])
     np.testing.assert_allclose(found["smaller"][:, 0, 0], [0, 1, 1, 1])
@@ -166,19 +166,19 @@ def test_levels_share_the_unpenalised_run():
     settings, places, levels = settings_of(methods)
     np.testing.assert_allclose(settings.proximal_l1, [0, 0.1, 0.2, 0, 0])
     np.testing.assert_allclose(settings.coupled_l2, [0, 0, 0, 1, 2])
-    records = along_levels({"metric": np.arange(5.0)[:, None]}, places, levels, ("seed",), {})
-    np.testing.assert_array_equal(records["metric"].sel({"method": "L2"}).values.ravel(), [0, 3, 4])
-    np.testing.assert_array_equal(records["strength"].sel({"method": "L2"}), [0, 1, 2])
+    dataset = along_levels({"metric": np.arange(5.0)[:, None]}, places, levels, ("seed",), {})
+    np.testing.assert_array_equal(dataset["metric"].sel({"method": "L2"}).values.ravel(), [0, 3, 4])
+    np.testing.assert_array_equal(dataset["strength"].sel({"method": "L2"}), [0, 1, 2])
 
 
-def test_validation_rows_choose_the_largest_of_equals_and_no_diverged_run():
+def test_the_best_level_is_the_largest_of_equals_and_never_a_diverged_run():
     metric = xr.DataArray([[9.0, 9], [1, 2], [3, np.nan], [3, 1]], dims=("level", "seed"))
-    records = metric.to_dataset(name="metric")
-    np.testing.assert_array_equal(best_level(records, "metric"), [3, 1])
-    np.testing.assert_array_equal(best_level(records, "metric", largest=False), [1, 3])
+    dataset = metric.to_dataset(name="metric")
+    np.testing.assert_array_equal(best_level(dataset, "metric"), [3, 1])
+    np.testing.assert_array_equal(best_level(dataset, "metric", largest=False), [1, 3])
 
 
-def test_coupled_steps_chatter_and_proximal_ones_rest():
+def test_coupled_steps_oscillate_and_proximal_steps_come_to_rest():
     config = Oscillation(steps=500, watched=50)
 
     def loss(params):
@@ -186,7 +186,8 @@ def test_coupled_steps_chatter_and_proximal_ones_rest():
 
     start = {"kernel": jnp.full((1, 2), 0.7)}
     none, coupled, proximal = (
-        oscillation.watch(loss, start, oscillation.optimizer("SGD", way, 0.1, 0.1), config) for way in oscillation.METHODS
+        oscillation.measure_oscillation(loss, start, oscillation.make_optimizer("SGD", method, 0.1, 0.1), config)
+        for method in oscillation.METHODS
     )
     # One of two weights is 0 in the solution; it crosses 0 in almost every step of 0.1 · 0.1.
     assert 25 < float(coupled["sign_changes"]) <= 50
@@ -194,7 +195,7 @@ def test_coupled_steps_chatter_and_proximal_ones_rest():
     assert float(proximal["largest_step"]) < 1e-6 < float(coupled["largest_step"])
 
 
-def test_leaving_and_reaching_0_is_counted():
+def test_changes_of_sign_and_of_support_are_counted():
     # Of three weights one changes its sign, one becomes 0 and one stays: over two steps, back and forth.
     ends = jnp.array([[[1.0], [2.0], [3.0]], [[-1.0], [0.0], [3.0]]])
 
@@ -202,7 +203,9 @@ def test_leaving_and_reaching_0_is_counted():
         return {"kernel": ends[state] - params["kernel"]}, 1 - state
 
     tx = optax.GradientTransformation(lambda _: jnp.array(1), update)
-    found = oscillation.watch(lambda p: 0.0 * p["kernel"].sum(), {"kernel": ends[0]}, tx, Oscillation(steps=2, watched=4))
+    found = oscillation.measure_oscillation(
+        lambda p: 0.0 * p["kernel"].sum(), {"kernel": ends[0]}, tx, Oscillation(steps=2, watched=4)
+    )
     assert float(found["sign_changes"]) == pytest.approx(100 / 3)
     assert float(found["support_changes"]) == pytest.approx(100 / 3)
     assert float(found["largest_step"]) == pytest.approx(2 / 3)
@@ -219,7 +222,7 @@ def test_the_best_strength_is_the_vertex_of_a_parabola():
 
 
 def tilted(**best):
-    """Records of ways whose best λ is 10 to a line over the logarithm of the rate, which the last rate does not overfit."""
+    """Methods whose log best λ is a line over the log learning rate; at the last rate λ makes no difference."""
     rates, strengths = np.logspace(-3, -1, 5), np.logspace(-6, 3, 46)
     logs = np.log10(rates)
     losses = []
@@ -232,26 +235,26 @@ def tilted(**best):
     )
 
 
-def test_known_tilts_are_found_where_there_is_a_best_strength():
-    records = tilted(one=(-0.7, -3.2), other=(0.3, -1.0))
-    used = tilt.usable(records, 0.05)
+def test_known_slopes_are_found_at_rates_with_a_best_strength():
+    dataset = tilted(one=(-0.7, -3.2), other=(0.3, -1.0))
+    used = tilt.usable_rates(dataset, 0.05)
     np.testing.assert_array_equal(used, [True] * 4 + [False])
-    records = records.assign(used=("rate", used))
-    np.testing.assert_allclose(tilt.tilts(records, "one"), -0.7, rtol=1e-9)
-    np.testing.assert_allclose(tilt.tilts(records, "other"), 0.3, rtol=1e-9)
-    # A best λ outside of one way's grid takes its rate from all of them.
-    outside = tilt.usable(tilted(one=(-0.7, -3.2), other=(3.0, 8.0)), 0.05)
+    dataset = dataset.assign(used=("rate", used))
+    np.testing.assert_allclose(tilt.slopes(dataset, "one"), -0.7, rtol=1e-9)
+    np.testing.assert_allclose(tilt.slopes(dataset, "other"), 0.3, rtol=1e-9)
+    # A rate at which one method's best λ lies outside its grid is used for no method.
+    outside = tilt.usable_rates(tilted(one=(-0.7, -3.2), other=(3.0, 8.0)), 0.05)
     np.testing.assert_array_equal(outside, [True] * 3 + [False] * 2)
-    few = records.assign(used=("rate", used & (np.arange(5) < 2)))
-    assert np.isnan(tilt.tilts(few, "one")).all()
+    few = dataset.assign(used=("rate", used & (np.arange(5) < 2)))
+    assert np.isnan(tilt.slopes(few, "one")).all()
 
 
-def test_decay_by_hand_behind_adam_is_adamw():
+def test_decay_by_hand_after_adam_is_adamw():
     params = {"kernel": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.ones(4)}
     schedule = optax.cosine_decay_schedule(1e-2, 20)
     ends = []
     for tx in (
-        optax.chain(optax.adam(schedule), pairs.by_hand(0.3, schedule)),
+        optax.chain(optax.adam(schedule), pairs.decay_by_hand(0.3, schedule)),
         optax.adamw(schedule, weight_decay=0.3, mask=jaxreg.kernels),
     ):
         p, state = params, tx.init(params)

@@ -1,4 +1,4 @@
-"""A study of one's own: a folder of forty lines at most and one line in the registry, and nothing else."""
+"""A new study needs a folder with at most forty lines of code and one line in the registry, and nothing else."""
 
 import json
 import os
@@ -29,28 +29,28 @@ class Settings:
     """Ten weights drawn from a normal distribution."""
 
     seeds: int = 8
-    """Repetitions."""
+    """Number of repetitions."""
 
 
-def train(settings, session):
-    def fit(key, run, _):
+def draw_weights(settings, session):
+    def count_zeros(key, run, _):
         return {"zeros": jnp.mean(run["penalty"].prox(jax.random.normal(key, (10,)), 1.0) == 0)}
 
     grid = jaxreg.grid(penalty=jaxreg.L1(jnp.array([0.5, 1.0])), seed=range(settings.seeds))
-    return session.sweep(fit, grid).dataset()
+    return session.sweep(count_zeros, grid).dataset()
 
 
-def evaluate(records):
-    return [above("It makes zeros.", "Share of zeros at λ = 1", 100 * records["toy"]["zeros"].values[1], unit="%")]
+def evaluate(results):
+    return [above("L1 makes zeros.", "Share of zeros at λ = 1", 100 * results["toy"]["zeros"].values[1], unit="%")]
 
 
-def draw(records):
+def draw(results):
     figure = new_figure(4, 3)
-    figure.subplots().boxplot(records["toy"]["zeros"].values.T)
+    figure.subplots().boxplot(results["toy"]["zeros"].values.T)
     return figure
 
 
-SWEEP = Sweep("toy", lambda settings: 2 * settings.seeds, train)
+SWEEP = Sweep("toy", lambda settings: 2 * settings.seeds, draw_weights)
 CLAIM = Claim("toy-zeros", "Zeros of a toy", "L1 makes zeros.", evaluate, draw, "Share of zeros for both strengths.")
 STUDY = Study("toy", "What L1 does to ten weights", Settings(), Settings(seeds=3), [SWEEP], [CLAIM])
 '''
@@ -83,7 +83,7 @@ def test_a_toy_study_gets_everything_from_forty_lines(place):
     assert status == 0
     assert "• toy " in said and "What L1 does to ten weights" in said
     status, said = run(place, "toy", "--help")
-    assert "--seeds" in said and "Repetitions." in said and "--quick" in said
+    assert "--seeds" in said and "Number of repetitions." in said and "--quick" in said
 
     status, said = run(place, "toy", "--quick", "--cache", "None")
     assert status == 0, said
@@ -96,8 +96,8 @@ def test_a_toy_study_gets_everything_from_forty_lines(place):
         assert {path.name for path in out.iterdir()} == {
             "toy.nc", "toy-zeros.png", "toy-zeros.svg", "summary.md", "study.json",
         }  # fmt: skip
-        with xr.open_dataset(out / "toy.nc", engine="netcdf4") as records:
-            assert records["zeros"].shape == (2, seeds)
+        with xr.open_dataset(out / "toy.nc", engine="netcdf4") as dataset:
+            assert dataset["zeros"].shape == (2, seeds)
         assert json.loads((out / "study.json").read_text())["config"]["seeds"] == seeds
 
     status, said = run(place, "report", "--gallery", "gallery")
@@ -111,9 +111,9 @@ def test_a_toy_study_gets_everything_from_forty_lines(place):
 
 def test_a_toy_study_resumes_after_a_kill(place):
     toy = place / "experiments" / "studies" / "toy" / "__init__.py"
-    # The second evaluation fails, after the sweep is done: its chunks are kept, and the next start trains nothing.
+    # The evaluation is interrupted after the sweep is done: its chunks are kept, and the next start computes none of them.
     toy.write_text(
-        TOY.replace("def evaluate(records):", "def evaluate(records):\n    raise KeyboardInterrupt\n"), encoding="utf-8"
+        TOY.replace("def evaluate(results):", "def evaluate(results):\n    raise KeyboardInterrupt\n"), encoding="utf-8"
     )
     status, said = run(place, "toy", "--out", "again", "--cache", "None")
     assert status == 130

@@ -1,4 +1,4 @@
-"""L1 and L2 beside weight decay."""
+"""L1 and L2 compared with weight decay."""
 
 from experiments.studies.baselines import pairs, tilt
 from experiments.studies.baselines.claims import CLAIMS
@@ -7,11 +7,11 @@ from experiments.study import Study, Sweep
 
 STUDY = Study(
     name="baselines",
-    summary="L1 and L2 beside weight decay",
-    description="Compares L2 in the loss with weight decay, measures whether decoupling makes the best λ independent of the "
-    "learning rate, and what multiplying the loss changes.",
+    summary="L1 and L2 compared with weight decay",
+    description="Compares L2 in the loss with weight decay, tests whether decoupling makes the best λ independent of the "
+    "learning rate, and measures what multiplying the loss by a constant changes.",
     settings=Settings(),
     quick=QUICK,
-    sweeps=(Sweep("pairs", pairs.count, pairs.train_all), Sweep("tilt", tilt.count, tilt.train_all)),
+    sweeps=(Sweep("pairs", pairs.count_pairs, pairs.train_pairs), Sweep("tilt", tilt.count_networks, tilt.train_networks)),
     claims=CLAIMS,
 )

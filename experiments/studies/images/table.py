@@ -1,8 +1,9 @@
-"""The table of the study on images: every setting, with its weights and its accuracy."""
+"""The table of the images study: every setting with its weights and its accuracy."""
 
 import itertools
 import operator
 
+import numpy as np
 import xarray as xr
 
 from experiments.claims import mean_and_error
@@ -14,25 +15,25 @@ from experiments.study import Results, Summary
 HEADINGS = ("setting", "kept %", "test %", "validation %", "inputs", "units")
 
 
-def tabulate(records: Results) -> Summary:
+def tabulate(results: Results) -> Summary:
     """Every setting, mean ± standard error, and the sparsest network that keeps AdamW's accuracy."""
-    dataset = records["images"]
+    dataset = results["images"]
     rows: list[list[str] | str] = []
-    for method, group in itertools.groupby(rows_of(dataset), operator.itemgetter(0)):
+    for method, group in itertools.groupby(setting_rows(dataset), operator.itemgetter(0)):
         rows += [method, *(cells for _, *cells in group)]
     title = f"{dataset.attrs['data']}: mean ± standard error over {dataset.sizes['seed']} seeds"
     return Summary(Sheet(HEADINGS, rows, title=title, group="method"), answer(dataset))
 
 
-def rows_of(records: xr.Dataset) -> list[list[str]]:
-    """A row for each setting; AdamW's networks cut to fewer weights come last."""
+def setting_rows(dataset: xr.Dataset) -> list[list[str]]:
+    """A row for each setting, starting with its method; cut AdamW networks come last."""
     rows = []
-    for method, points in curves_of(records).items():
+    for method, points in curves_of(dataset).items():
         for point in points:
             cells = [mean_and_error(100 * values) for values in (point.kept, point.test, point.validation)]
             texts = [f"{mean:.2f} ± {error:.2f}" if point.measured else "diverged" for mean, error in cells]
             live = point.live.mean(0)
-            counted = point.measured and (live == live).all()
+            counted = point.measured and np.isfinite(live).all()
             units = [f"{live[0]:.0f}", " + ".join(f"{layer:.0f}" for layer in live[1:])] if counted else ["–", "–"]
             rows.append([method, point.label, *texts, *units])
     return rows

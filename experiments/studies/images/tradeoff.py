@@ -1,10 +1,9 @@
-"""Accuracy against the share of weights kept: records in, points and choices out.
+"""Accuracy against the share of weights kept: the settings of a dataset as points.
 
-    curves = curves_of(records)                       # a list of points for each method
+    curves = curves_of(dataset)                       # a list of points for each method
     at_share(curves["L1"], 0.05)                      # test accuracy of each seed where 5 % of the weights are kept
 
-Validation accuracy chooses and test accuracy is what is shown. A setting one of whose runs diverged has no numbers and is
-never chosen.
+Settings are chosen by validation accuracy and shown by test accuracy. A setting is never chosen if one of its runs diverged.
 """
 
 import itertools
@@ -17,17 +16,21 @@ import xarray as xr
 from experiments.selection import best
 
 ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
-TUNED = "AdamW, chosen to prune"
+CUT = "AdamW, cut to its largest weights"
 SPARSE = (L1, ELASTIC, GROUP)
 REFITTED = {method: f"{method}, refitted" for method in SPARSE}
 
 
 class Point(NamedTuple):
-    """One setting of one method: its name, and one number a seed for each of the rest, accuracies and `kept` as shares.
+    """One setting of one method.
 
     Attributes:
-        method, label: what it is called. kept: share of weights kept. validation, test: accuracies. live: (seeds, layers)
-            units alive, from the inputs on; NaN where it was not counted.
+        method: name of the method.
+        label: the setting in a few words.
+        kept: share of weights kept, (seeds,).
+        validation: validation accuracy as a share, (seeds,).
+        test: test accuracy as a share, (seeds,).
+        live: number of inputs or units of each layer that are used, (seeds, layers); NaN where it was not counted.
     """
 
     method: str
@@ -43,77 +46,83 @@ class Point(NamedTuple):
         return bool(np.isfinite([self.kept, self.validation, self.test]).all())
 
 
-def curves_of(records: xr.Dataset) -> dict[str, list[Point]]:
-    """The settings of every method as points, the sparse ones also refitted, and the AdamW networks cut down.
+def curves_of(dataset: xr.Dataset) -> dict[str, list[Point]]:
+    """The settings of every method as points, for sparse methods also refitted, and AdamW cut to its largest weights.
 
-    "AdamW, chosen to prune" is the best AdamW setting, and then at each share the one with the best validation accuracy once
-    cut to it: the strongest that pruning has to offer here.
+    The points of cut AdamW networks are the best AdamW setting and, for each share, the setting with the best validation
+    accuracy after cutting to it. This is the best that cutting achieves here.
     """
-    found: dict[str, list[Point]] = {}
-    for at, method in enumerate(records["method"].values):
-        found.setdefault(str(method), []).append(trained(records, at))
+    curves: dict[str, list[Point]] = {}
+    for at, method in enumerate(dataset["method"].values):
+        curves.setdefault(str(method), []).append(trained_point(dataset, at))
         if method in REFITTED:
-            found.setdefault(REFITTED[str(method)], []).append(refitted(records, at))
-    settings = np.flatnonzero(records["method"].values == ADAMW)
-    cuts = [[pruned(records, at, share) for at in settings.tolist()] for share in range(records.sizes["share"])]
-    whole = best(found[ADAMW])
+            curves.setdefault(REFITTED[str(method)], []).append(refitted_point(dataset, at))
+    whole = best(curves[ADAMW])
     if whole is not None:
-        winners = [winner for row in cuts if (winner := best(row)) is not None]
-        found[TUNED] = [whole._replace(method=TUNED), *winners]
-    return found
+        settings = np.flatnonzero(dataset["method"].values == ADAMW).tolist()
+        cuts = ([cut_point(dataset, at, share) for at in settings] for share in range(dataset.sizes["share"]))
+        chosen = [point for points in cuts if (point := best(points)) is not None]
+        curves[CUT] = [whole._replace(method=CUT), *chosen]
+    return curves
 
 
-def refitted(records: xr.Dataset, at: int) -> Point:
-    """A sparse setting's point after it was trained on without its penalty: the same weights, other accuracies."""
-    validation, test = (records[f"refitted_{name}_accuracy"].values[at].astype(float) for name in ("validation", "test"))
-    point = trained(records, at)
+def trained_point(dataset: xr.Dataset, at: int) -> Point:
+    """A setting as it was trained."""
+    names = ("kept", "validation_accuracy", "test_accuracy", "live")
+    kept, validation, test, live = (dataset[name].values[at].astype(float) for name in names)
+    return Point(str(dataset["method"].values[at]), setting_label(dataset, at), kept, validation, test, live)
+
+
+def refitted_point(dataset: xr.Dataset, at: int) -> Point:
+    """A sparse setting after refitting: the same number of weights, other accuracies."""
+    names = ("refitted_validation_accuracy", "refitted_test_accuracy")
+    validation, test = (dataset[name].values[at].astype(float) for name in names)
+    point = trained_point(dataset, at)
     return point._replace(method=REFITTED[point.method], validation=validation, test=test)
 
 
-def trained(records: xr.Dataset, at: int) -> Point:
-    """A setting's point as it was trained."""
-    names = ("kept", "validation_accuracy", "test_accuracy", "live")
-    kept, validation, test, live = (records[name].values[at].astype(float) for name in names)
-    return Point(str(records["method"].values[at]), label(records, at), kept, validation, test, live)
-
-
-def pruned(records: xr.Dataset, at: int, share: int) -> Point:
-    """An AdamW setting's point after cutting to one of the shares."""
+def cut_point(dataset: xr.Dataset, at: int, share: int) -> Point:
+    """An AdamW setting after cutting to a share of its weights, given by its index."""
     names = ("pruned_kept", "pruned_validation_accuracy", "pruned_test_accuracy")
-    kept, validation, test = (records[name].values[at, :, share].astype(float) for name in names)
-    asked = float(records["share"].values[share])
-    nowhere = np.full((len(kept), records.sizes["layer"]), np.nan)
-    return Point(TUNED, f"{label(records, at)}, cut to {100 * asked:g} %", kept, validation, test, nowhere)
+    kept, validation, test = (dataset[name].values[at, :, share].astype(float) for name in names)
+    label = f"{setting_label(dataset, at)}, cut to {100 * float(dataset['share'].values[share]):g} %"
+    uncounted = np.full((len(kept), dataset.sizes["layer"]), np.nan)
+    return Point(CUT, label, kept, validation, test, uncounted)
 
 
-def label(records: xr.Dataset, at: int) -> str:
+def setting_label(dataset: xr.Dataset, at: int) -> str:
     """A setting in a few words."""
-    strength = f"{records['strength'].values[at]:.3g}"
-    if records["method"].values[at] == ADAMW:
-        return f"decay {strength}, rate {records['learning_rate'].values[at]:.3g}"
+    strength = f"{dataset['strength'].values[at]:.3g}"
+    if dataset["method"].values[at] == ADAMW:
+        return f"decay {strength}, rate {dataset['learning_rate'].values[at]:.3g}"
     return f"λ = {strength}"
 
 
 def at_share(points: Sequence[Point], share: float) -> np.ndarray:
-    """Test accuracy where just that share of weights is kept, one number a seed.
+    """Interpolates a method's test accuracy at a share of weights kept.
 
-    Each seed's own points are joined by straight lines over the logarithm of the share; beyond the last of them it is NaN,
-    and so it is for every seed where no point was measured.
+    Args:
+        points: of one method.
+        share: of weights kept.
+
+    Returns:
+        Test accuracy, (seeds,): linear in the logarithm of the share between the seed's own points, NaN beyond the last of
+        them, and NaN for every seed if no point was measured.
     """
     measured = [point for point in points if point.measured]
     if not measured:
         return np.full(len(points[0].test) if points else 1, np.nan)
     kept = np.array([point.kept for point in measured])
     test = np.array([point.test for point in measured])
-    found = []
+    accuracies = []
     for x, y in zip(kept.T, test.T, strict=True):
         order = np.argsort(x)[(x == 0).sum() :]
-        found.append(np.interp(np.log(share), np.log(x[order]), y[order], np.nan, np.nan) if order.size else np.nan)
-    return np.array(found)
+        accuracies.append(np.interp(np.log(share), np.log(x[order]), y[order], np.nan, np.nan) if order.size else np.nan)
+    return np.array(accuracies)
 
 
-def front(points: Iterable[Point]) -> list[Point]:
-    """Those that no other beats in both means, sparser (or as sparse) and more accurate on the test rows; sparsest first."""
+def pareto_front(points: Iterable[Point]) -> list[Point]:
+    """The points for which no other is both at least as sparse and at least as accurate on test rows, sparsest first."""
     ordered = sorted((p for p in points if p.measured), key=lambda point: (point.kept.mean(), -point.test.mean()))
-    reached = list(itertools.accumulate((point.test.mean() for point in ordered), max, initial=-np.inf))
-    return [point for point, before in zip(ordered, reached, strict=False) if point.test.mean() > before]
+    best_before = list(itertools.accumulate((point.test.mean() for point in ordered), max, initial=-np.inf))
+    return [point for point, before in zip(ordered, best_before, strict=False) if point.test.mean() > before]

@@ -1,4 +1,4 @@
-"""Settings of the study of relevance."""
+"""Settings of the relevance study."""
 
 import dataclasses
 
@@ -10,21 +10,21 @@ class Network:
     """Networks on digits with irrelevant columns added."""
 
     seeds: int = 10
-    """Repetitions, each with rows, irrelevant columns, initial weights and an order of batches of its own."""
+    """Number of repetitions, each with its own rows, irrelevant columns, initial weights and order of batches."""
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)
-    """Shares of the columns that are irrelevant; such a column is a pixel's, its rows shuffled."""
+    """Shares of irrelevant columns; an irrelevant column is a copy of a pixel's column with its rows shuffled."""
     hidden: int = 64
     """Width of the hidden layer."""
     train_size: int = 300
-    """Rows to train on."""
+    """Training rows."""
     validation_size: int = 500
-    """Rows that choose λ; all others are the test rows."""
+    """Validation rows, on which λ is chosen; all remaining rows are test rows."""
     l1: tuple[float, ...] = strengths(1e-4, 1e-2, 7)
-    """λ of λΣ|w|, proximal, on every kernel."""
+    """Values of λ in λΣ|w|, for proximal L1 on every kernel."""
     l2: tuple[float, ...] = strengths(1e-4, 1e-1, 7)
-    """λ of λΣw², coupled, on every kernel."""
+    """Values of λ in λΣw², for coupled L2 on every kernel."""
     group: tuple[float, ...] = strengths(3e-4, 3e-2, 7)
-    """λ of λΣ‖w_g‖, proximal, on every kernel; a group is what leaves an input or a unit."""
+    """Values of λ in λΣ‖w_g‖, for proximal group L2 on every kernel; a group is all weights that leave an input or unit."""
     training: Training = Training(epochs=150, batch_size=50)
 
     def __post_init__(self) -> None:
@@ -40,24 +40,24 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Linear:
-    """Linear models with a known answer: the lasso and ridge regression over whole paths."""
+    """Linear models with known weights: whole paths of lasso and ridge regression."""
 
     seeds: int = 20
-    """Data sets of each kind."""
+    """Number of data sets for each share and correlation."""
     features: int = 100
-    """Columns."""
+    """Number of columns."""
     rows: int = 100
-    """Rows to train on, and as many to choose λ."""
+    """Training rows; there are as many validation rows."""
     signal_to_noise: float = 3.0
-    """Variance of the signal divided by that of the noise."""
+    """Variance of the signal divided by the variance of the noise."""
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)
-    """Shares of the features whose true weight is 0; the others are ±1, scaled."""
+    """Shares of features whose true weight is 0; the other weights are ±1 times a constant."""
     correlations: tuple[float, ...] = (0.0, 0.8)
-    """Correlation of neighbouring columns, falling off with their distance, for the support that is found."""
+    """Correlations between neighbouring columns; the correlation decays with the distance between columns."""
     strengths: int = 30
-    """Strengths on each path."""
+    """Number of strengths on each path."""
     steps: int = 2000
-    """Full-batch proximal gradient steps a path takes."""
+    """Full-batch proximal gradient steps for each path."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 2, "seeds", "at least 2, as an interval needs them", self.seeds)
@@ -92,4 +92,4 @@ QUICK = Settings(
     ),
     linear=Linear(seeds=4, features=40, rows=40, shares=(0.0, 0.5, 0.9), strengths=12, steps=1000),
 )
-"""The defaults of `--quick`."""
+"""Defaults of `--quick`."""

@@ -1,4 +1,4 @@
-"""How stable L1 is: the optimizer near 0, and the selection among correlated columns."""
+"""How stable L1 is: weights during optimization, and the selection among correlated columns."""
 
 from experiments.studies.stability import bootstrap, oscillation
 from experiments.studies.stability.claims import CLAIMS
@@ -13,8 +13,8 @@ STUDY = Study(
     settings=Settings(),
     quick=QUICK,
     sweeps=(
-        Sweep("oscillation", oscillation.count, oscillation.train_all),
-        Sweep("bootstrap", bootstrap.count, bootstrap.train_all),
+        Sweep("oscillation", oscillation.count_seeds, oscillation.run_problems),
+        Sweep("bootstrap", bootstrap.count_data_sets, bootstrap.bootstrap_data_sets),
     ),
     claims=CLAIMS,
     suite="claims",

@@ -1,84 +1,99 @@
-"""The claim that L1 is unstable: to optimise, and in what it selects."""
+"""The claim that L1 is unstable: in optimization, and in what it selects."""
 
 import xarray as xr
 
 from experiments.claims import Finding, above, below, within
-from experiments.studies.stability import figures, headlines
+from experiments.studies.stability import figures
 from experiments.study import Claim, Results
 
 REST = 1e-4
-"""A largest step of at most this share of the largest weight counts as rest."""
+"""An optimizer counts as at rest if its largest step is at most this share of the largest weight."""
 
 
-def stability(records: Results) -> list[Finding]:
-    """How restless the two methods are, and how stable the supports."""
-    return [*chatter(records["oscillation"]), *choices(records["bootstrap"])]
+def stability(results: Results) -> list[Finding]:
+    """Oscillation of the optimizers, and stability of the supports."""
+    return [*oscillation(results["oscillation"]), *selection(results["bootstrap"])]
 
 
-def chatter(records: xr.Dataset) -> list[Finding]:
-    """Coupled against no penalty, proximal against coupled, and whether the proximal step comes to rest, on each problem."""
+def oscillation(dataset: xr.Dataset) -> list[Finding]:
+    """For each problem: coupled L1 against no penalty, proximal against coupled L1, and the largest proximal step."""
     findings = []
-    watched = "in 100 full-batch steps at a constant rate, after thousands of steps"
-    for problem in records["problem"].values:
-        of = records.sel(problem=problem)
-        signs, crossings = of["sign_changes"], of["sign_changes"] + of["support_changes"]
+    period = "in 100 full-batch steps at a constant learning rate, after thousands of steps"
+    for problem in dataset["problem"].values:
+        runs = dataset.sel(problem=problem)
+        signs, all_changes = runs["sign_changes"], runs["sign_changes"] + runs["support_changes"]
         findings += [
             above(
-                f"The coupled subgradient keeps weights chattering about 0 ({problem}).",
-                f"Sign changes per weight {watched}, minus those without a penalty",
+                f"With the coupled subgradient, weights keep oscillating around 0 ({problem}).",
+                f"Sign changes per weight {period}, minus sign changes without a penalty",
                 (signs.sel({"method": "coupled"}) - signs.sel({"method": "none"})).values,
                 unit="per 100 steps",
             ),
             below(
-                f"The proximal step at the same λ is quieter ({problem}).",
-                f"Changes of sign, and from or to exactly 0, per weight {watched}, proximal minus coupled",
-                (crossings.sel({"method": "proximal"}) - crossings.sel({"method": "coupled"})).values,
+                f"With the proximal step at the same λ, weights oscillate less ({problem}).",
+                f"Changes of sign and changes from or to exactly 0, per weight {period}, proximal minus coupled",
+                (all_changes.sel({"method": "proximal"}) - all_changes.sel({"method": "coupled"})).values,
                 unit="per 100 steps",
                 sign=True,
             ),
             within(
-                f"The proximal step comes to rest ({problem}).",
-                "Largest step of a weight, as a share of the largest weight, over the steps that are watched",
-                float(of["largest_step"].sel({"method": "proximal"}).max(skipna=False)),
+                f"With the proximal step, weights come to rest ({problem}).",
+                "Largest step of a weight during the measured steps, as a share of the largest weight",
+                float(runs["largest_step"].sel({"method": "proximal"}).max(skipna=False)),
                 REST,
-                "largest",
+                "largest step",
             ),
         ]
     return findings
 
 
-def choices(records: xr.Dataset) -> list[Finding]:
-    """L1 with and without correlation, and against elastic net and groups, by both indices."""
-    findings = []
-    sizes = records["size"].mean("seed", skipna=False)
-    rho = float(records["correlation"][-1])
-    for name, title in (("jaccard", "Jaccard index"), ("corrected", "Nogueira's index, corrected for chance,")):
-        low, high = (100 * records[name].isel(correlation=at) for at in (0, -1))
-        index = f"{title} of supports over bootstrap resamples, times 100"
+def selection(dataset: xr.Dataset) -> list[Finding]:
+    """L1 with and without correlation, and against elastic net and group L2, by both indices."""
+    return [
+        *selection_by_index(dataset, "jaccard", "Jaccard index"),
+        *selection_by_index(dataset, "corrected", "Nogueira's index", ", corrected for chance,"),
+    ]
 
-        def text(of: xr.DataArray, at: int, method: str) -> str:
-            value, size = of.sel({"method": method}).mean(skipna=False), sizes.isel(correlation=at).sel({"method": method})
-            return f"{float(value):.0f}, {float(size):.0f} kept"
 
+def selection_by_index(dataset: xr.Dataset, name: str, title: str, detail: str = "") -> list[Finding]:
+    """The tests of selection by one index.
+
+    Args:
+        dataset: of the bootstrap sweep.
+        name: variable of the index.
+        title: name of the index.
+        detail: what to say after the name where it is explained.
+    """
+    index = 100 * dataset[name]
+    sizes = dataset["size"].mean("seed", skipna=False)
+    low, high = (index.isel(correlation=at) for at in (0, -1))
+    low_correlation, high_correlation = (f"correlation {float(dataset['correlation'][at]):g}" for at in (0, -1))
+    tested = f"{title}{detail} of the supports over bootstrap resamples, times 100"
+
+    def mean_of(method: str, at: int = -1) -> str:
+        chosen = {"method": method}
+        value, size = index.isel(correlation=at).sel(chosen).mean(skipna=False), sizes.isel(correlation=at).sel(chosen)
+        return f"{float(value):.0f}, {float(size):.0f} columns kept"
+
+    findings = [
+        below(
+            f"Correlated columns make L1's selection less stable ({title}).",
+            f"{tested}; L1 at {high_correlation} ({mean_of('L1')}) minus L1 at {low_correlation} ({mean_of('L1', 0)})",
+            (high - low).sel({"method": "L1"}).values,
+            unit="points",
+            sign=True,
+        )
+    ]
+    for method, subject in (("elastic net", "Elastic net"), ("group L2", "Group L2, which knows the blocks,")):
         findings.append(
-            below(
-                f"Correlated columns make L1's choice less stable ({title.split(',')[0]}).",
-                f"{index}; at correlation {rho:g} ({text(high, -1, 'L1')}) minus at none ({text(low, 0, 'L1')})",
-                (high - low).sel({"method": "L1"}).values,
+            above(
+                f"{subject} selects more stably than L1 among correlated columns ({title}).",
+                f"{tested}; {method} ({mean_of(method)}) minus L1 ({mean_of('L1')}) at {high_correlation}",
+                (high.sel({"method": method}) - high.sel({"method": "L1"})).values,
                 unit="points",
                 sign=True,
             )
         )
-        for method, name_of in (("elastic net", "Elastic net"), ("group L2", "Group L2, given the blocks,")):
-            findings.append(
-                above(
-                    f"{name_of} chooses more stably than L1 among correlated columns ({title.split(',')[0]}).",
-                    f"{index}; {method} ({text(high, -1, method)}) minus L1 ({text(high, -1, 'L1')}) at correlation {rho:g}",
-                    (high.sel({"method": method}) - high.sel({"method": "L1"})).values,
-                    unit="points",
-                    sign=True,
-                )
-            )
     return findings
 
 
@@ -86,13 +101,14 @@ CLAIMS = (
     Claim(
         "stability",
         "L1 is unstable",
-        "L1 can be unstable to optimise, and what it selects among correlated features is unstable.",
+        "L1 can be unstable to optimize, and its selection among correlated features is unstable.",
         stability,
         figures.stability,
-        "Left: how often a weight changes its sign, or becomes or ceases to be 0, in 100 steps long after the start, full "
-        "batch at a constant rate, without a penalty and with coupled and proximal L1 at the same λ. Right: Jaccard "
-        "index of supports over bootstrap resamples, and an index corrected for the number of columns kept. Mean "
-        "and 95 % interval, a dot a seed.",
-        headlines.stability,
+        "Left: changes of sign and changes from or to 0, per weight in 100 full-batch steps at a constant learning rate "
+        "(vertical), long after the start, for three problems (horizontal): without a penalty (dark grey), and with "
+        "coupled (orange) and proximal L1 (red-orange) at the same λ. Weights at rest have a value of 0. Right: stability "
+        "of the supports over bootstrap resamples (vertical; 1 means that all resamples select the same columns) by two "
+        "indices and for two correlations (horizontal): L1 (red-orange), elastic net (pink) and group L2 (green). The "
+        "corrected index does not reward keeping more columns. Dots are seeds, diamonds their means, bars 95 % intervals.",
     ),
 )

@@ -1,6 +1,7 @@
-"""The figure of L1's two kinds of instability."""
+"""The figure of the stability study: oscillation of weights, and stability of supports."""
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -8,38 +9,52 @@ from experiments.claims import interval
 from experiments.figures.style import COLOURS, new_figure
 from experiments.study import Results
 
+SHIFTS = (-0.25, 0.0, 0.25)
+"""Horizontal places of three methods around their tick."""
 
-def stability(records: Results) -> Figure:
-    """Restlessness on the left, stability of supports on the right."""
+
+def stability(results: Results) -> Figure:
+    """Oscillation by method on the left, stability of supports by method on the right."""
     figure = new_figure(10.2, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
-    chatter, supports = records["oscillation"], records["bootstrap"]
-    for at, problem in enumerate(chatter["problem"].values):
-        of = chatter.sel(problem=problem)
-        for method, shift in (("none", -0.25), ("coupled", 0), ("proximal", 0.25)):
-            values = (of["sign_changes"] + of["support_changes"]).sel({"method": method}).values
-            name = "none" if method == "none" else f"{method} L1"
-            dots(left, at + shift, values, COLOURS[name], None if at else "no penalty" if method == "none" else name)
-    left.set_xticks(range(chatter.sizes["problem"]), [text.replace(", ", "\n") for text in chatter["problem"].values])
-    left.set(ylabel="changes of sign, or from or to 0,\nper weight in 100 steps", ylim=(-1, None))
-    left.set_title("long after the start", fontsize=10)
-    measures = (("jaccard", "Jaccard"), ("corrected", "corrected for chance"))
-    groups = [(name, text, value) for name, text in measures for value in supports["correlation"].values]
-    for at, (name, _, correlation) in enumerate(groups):
-        for method, shift in (("L1", -0.25), ("elastic net", 0), ("group L2", 0.25)):
-            values = supports[name].sel({"correlation": correlation, "method": method}).values
-            dots(right, at + shift, values, COLOURS[method], None if at else method)
-    right.set_xticks(range(len(groups)), [f"{text}\ncorrelation {value:g}" for _, text, value in groups], fontsize=8)
-    right.set(ylabel="index of the supports", ylim=(0, 1.05))
-    right.set_title("over bootstrap resamples", fontsize=10)
+    oscillation(left, results["oscillation"])
+    supports(right, results["bootstrap"])
     for axes in (left, right):
         axes.grid(axis="y", alpha=0.25)
         axes.legend(frameon=False, fontsize=9)
     return figure
 
 
+def oscillation(axes: Axes, dataset: xr.Dataset) -> None:
+    """Changes of sign and of support per weight, for each problem and method."""
+    problems = dataset["problem"].values
+    changes = dataset["sign_changes"] + dataset["support_changes"]
+    for at, problem in enumerate(problems):
+        for method, shift in zip(("none", "coupled", "proximal"), SHIFTS, strict=True):
+            name = "none" if method == "none" else f"{method} L1"
+            label = "no penalty" if method == "none" else name
+            values = changes.sel({"problem": problem, "method": method}).values
+            dots(axes, at + shift, values, COLOURS[name], None if at else label)
+    axes.set_xticks(range(len(problems)), [problem.replace(", ", "\n") for problem in problems])
+    axes.set(ylabel="changes of sign, or from or to 0,\nper weight in 100 steps", ylim=(-1, None))
+    axes.set_title("oscillation long after the start", fontsize=10)
+
+
+def supports(axes: Axes, dataset: xr.Dataset) -> None:
+    """Both stability indices, for each correlation and method."""
+    indices = (("jaccard", "Jaccard"), ("corrected", "corrected for chance"))
+    ticks = [(name, text, value) for name, text in indices for value in dataset["correlation"].values]
+    for at, (name, _, correlation) in enumerate(ticks):
+        for method, shift in zip(("L1", "elastic net", "group L2"), SHIFTS, strict=True):
+            values = dataset[name].sel({"correlation": correlation, "method": method}).values
+            dots(axes, at + shift, values, COLOURS[method], None if at else method)
+    axes.set_xticks(range(len(ticks)), [f"{text}\ncorrelation {value:g}" for _, text, value in ticks], fontsize=8)
+    axes.set(ylabel="stability index of the supports", ylim=(0, 1.05))
+    axes.set_title("supports over bootstrap resamples", fontsize=10)
+
+
 def dots(axes: Axes, place: float, values: np.ndarray, colour: str, label: str | None) -> None:
-    """A dot a seed, and beside them their mean with its interval."""
+    """One dot for each seed, and their mean with its 95 % interval."""
     spread = np.linspace(-0.06, 0.06, len(values))
     axes.plot(place + spread, values, ".", ms=4, color=colour, alpha=0.45)
     found = interval(values)

@@ -1,4 +1,4 @@
-"""Settings of the study of stability."""
+"""Settings of the stability study."""
 
 import dataclasses
 
@@ -7,18 +7,18 @@ from experiments.settings import require
 
 @dataclasses.dataclass(frozen=True)
 class Oscillation:
-    """What an optimizer does when it should stand still: the last steps at a constant rate, coupled and proximal."""
+    """How much weights oscillate at a constant learning rate, with coupled and with proximal L1."""
 
     seeds: int = 10
-    """Bootstrap resamples of the diabetes data, and splits of the digits."""
+    """Number of bootstrap resamples of the diabetes data, and of splits of the digits."""
     share: float = 0.1
-    """λ of the lasso as a share of the smallest strength whose solution is 0."""
+    """λ of the lasso, as a share of the smallest λ whose solution is 0."""
     network_strength: float = 1e-3
     """λ of the network on the digits."""
     steps: int = 3000
-    """Full-batch steps before watching begins."""
+    """Full-batch steps before the measurement."""
     watched: int = 200
-    """Steps that are watched."""
+    """Full-batch steps that are measured."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 2, "seeds", "at least 2, as an interval needs them", self.seeds)
@@ -30,24 +30,24 @@ class Oscillation:
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """Linear models with blocks of correlated columns, and how stable the selection of columns is."""
+    """Stability of feature selection in linear models with blocks of correlated columns."""
 
     seeds: int = 20
-    """Data sets of each kind."""
+    """Number of data sets for each correlation."""
     rows: int = 100
-    """Rows to train on, and as many to choose λ."""
+    """Training rows; there are as many validation rows."""
     signal_to_noise: float = 3.0
-    """Variance of the signal divided by that of the noise."""
+    """Variance of the signal divided by the variance of the noise."""
     strengths: int = 30
-    """Strengths on each path."""
+    """Number of strengths on each path."""
     steps: int = 2000
-    """Full-batch proximal gradient steps a path takes."""
+    """Full-batch proximal gradient steps for each path."""
     resamples: int = 30
-    """Bootstrap resamples of each data set, for the stability of the support."""
+    """Number of bootstrap resamples of each data set."""
     blocks: int = 20
-    """Blocks of five correlated columns in the data for the stability of the support; two of them matter."""
+    """Number of blocks of five correlated columns; two of the blocks are relevant."""
     block_correlations: tuple[float, float] = (0.0, 0.95)
-    """Correlation within a block: the lower and the higher that are compared."""
+    """Correlations within a block, the lower one first; they are compared with each other."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 2, "seeds", "at least 2, as an interval needs them", self.seeds)
@@ -63,7 +63,7 @@ class Bootstrap:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Oscillation of the optimizer, and supports over bootstrap resamples."""
+    """Oscillation of weights during optimization, and supports over bootstrap resamples."""
 
     oscillation: Oscillation = Oscillation()
     bootstrap: Bootstrap = Bootstrap()
@@ -73,4 +73,4 @@ QUICK = Settings(
     oscillation=Oscillation(seeds=3, steps=1000),
     bootstrap=Bootstrap(seeds=4, rows=40, strengths=12, steps=1000, resamples=8, blocks=8),
 )
-"""The defaults of `--quick`."""
+"""Defaults of `--quick`."""

@@ -1,7 +1,5 @@
 """Ridge regression on orthonormal designs, where squared L2 multiplies every weight by the same factor."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +10,21 @@ import jaxreg
 from experiments.studies.strength.settings import Ridge, Settings
 from experiments.study import Session
 
+STEPS = 4000
+"""Adam steps for each problem."""
 
-def train(settings: Settings, session: Session) -> xr.Dataset:
-    """Solves every design: `deviation` (design) from the closed form."""
+
+def count_designs(settings: Settings) -> int:
+    """Number of designs."""
+    return settings.ridge.seeds
+
+
+def solve_designs(settings: Settings, session: Session) -> xr.Dataset:
+    """Solves ridge regression on every design.
+
+    Returns:
+        `deviation` along `design`: the largest difference from the closed form.
+    """
     deviation = orthonormal_deviation(settings.ridge)
     session.advance(len(deviation))
     text = "largest deviation of a shrinkage factor from 1/(1 + 2λ)"
@@ -22,13 +32,16 @@ def train(settings: Settings, session: Session) -> xr.Dataset:
 
 
 def orthonormal_deviation(config: Ridge) -> np.ndarray:
-    """By how much `prox_adam` with squared L2 misses the closed form of ridge regression on an orthonormal design.
+    """Compares `prox_adam` and squared L2 with the closed form of ridge regression on orthonormal designs.
 
-    The loss is ½‖y − Xw‖² with XᵀX = 1, whose minimiser is Xᵀy, and Xᵀy/(1 + 2λ) with the penalty λΣw². Solved in float64
-    for λ from 0.01 to 100.
+    The loss is ½‖y − Xw‖² with XᵀX = 1. Its minimiser is Xᵀy, and with the penalty λΣw² it is Xᵀy/(1 + 2λ). The problems are
+    solved in float64 for λ from 0.01 to 100.
+
+    Args:
+        config: number and size of the designs.
 
     Returns:
-        For each seed, the largest |w/(Xᵀy) − 1/(1 + 2λ)| over weights and strengths.
+        The largest |w/(Xᵀy) − 1/(1 + 2λ)| over all weights and strengths, for each design: (designs,).
     """
     strengths = np.logspace(-2, 2, 9)
     generator = np.random.default_rng(0)
@@ -36,19 +49,28 @@ def orthonormal_deviation(config: Ridge) -> np.ndarray:
     inputs = np.linalg.qr(generator.standard_normal(shape))[0]
     targets = generator.standard_normal((config.seeds, config.rows))
     with jax.enable_x64(True):
-        steps = 4000
-        solved = jax.jit(jax.vmap(lambda x, y: ridge_by_adam(x, y, jnp.asarray(strengths), steps)))(inputs, targets)
-        factors = np.asarray(solved) / np.einsum("srf,sr->sf", inputs, targets)[:, None, :]
+        solve = jax.jit(jax.vmap(lambda x, y: ridge_by_adam(x, y, jnp.asarray(strengths), STEPS)))
+        factors = np.asarray(solve(inputs, targets)) / np.einsum("srf,sr->sf", inputs, targets)[:, None, :]
     return np.max(np.abs(factors - 1 / (1 + 2 * strengths)[:, None]), (1, 2))
 
 
 def ridge_by_adam(inputs: jax.Array, targets: jax.Array, strengths: jax.Array, steps: int) -> jax.Array:
-    """Weights (strengths, features) that minimise ½‖y − Xw‖² + λΣw², by `prox_adam` from w = 0."""
+    """Minimises ½‖y − Xw‖² + λΣw² by `prox_adam`, starting at w = 0.
+
+    Args:
+        inputs: X, (rows, features).
+        targets: y, (rows,).
+        strengths: the λ, (strengths,).
+        steps: number of steps.
+
+    Returns:
+        The weights, (strengths, features).
+    """
 
     def solve(strength: jax.Array) -> jax.Array:
         tx = jaxreg.prox_adam(optax.cosine_decay_schedule(3e-2, steps), jaxreg.SquaredL2(strength))
 
-        def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+        def step(carry: tuple[jax.Array, optax.OptState], _: None) -> tuple[tuple[jax.Array, optax.OptState], None]:
             w, state = carry
             updates, state = tx.update(inputs.T @ (inputs @ w - targets), state, w)
             return (optax.apply_updates(w, updates), state), None

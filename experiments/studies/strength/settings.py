@@ -1,4 +1,4 @@
-"""Settings of the study of strengths."""
+"""Settings of the strength study."""
 
 import dataclasses
 
@@ -10,9 +10,9 @@ class Ridge:
     """Ridge regression on orthonormal designs, where the shrinkage has a closed form."""
 
     seeds: int = 20
-    """Random designs."""
+    """Number of random designs."""
     rows: int = 100
-    """Rows of each."""
+    """Rows of each design."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 1, "ridge.seeds", "at least 1", self.seeds)
@@ -21,26 +21,26 @@ class Ridge:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Digits, every method of regularizing, every strength."""
+    """Networks on the digits, with every method of regularization at every strength."""
 
     seeds: int = 10
-    """Repetitions, each with rows, initial weights and an order of batches of its own."""
+    """Number of repetitions, each with its own rows, initial weights and order of batches."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers."""
     train_size: int = 200
-    """Rows to train on; few, so that there is something to overfit."""
+    """Training rows; only a few, so that networks overfit."""
     validation_size: int = 300
-    """Rows that choose λ; all others are the test rows."""
+    """Validation rows, on which λ is chosen; all remaining rows are test rows."""
     wrong: tuple[float, ...] = (0.0, 0.2)
-    """Shares of the training labels that are replaced by a wrong class; validation and test labels are right."""
+    """Shares of the training labels that are replaced by a wrong class; validation and test labels stay correct."""
     l1: tuple[float, ...] = strengths(1e-5, 1e-2, 7)
-    """λ of λΣ|w|, coupled and proximal."""
+    """Values of λ in λΣ|w|, for coupled and proximal L1."""
     decoupled_l1: tuple[float, ...] = strengths(1e-4, 1e-1, 7)
-    """λ of decoupled L1."""
+    """Values of λ for decoupled L1."""
     l2: tuple[float, ...] = strengths(1e-5, 1e-1, 7)
-    """λ of λΣw², coupled."""
+    """Values of λ in λΣw², for coupled L2."""
     decay: tuple[float, ...] = strengths(1e-3, 1e1, 7)
-    """λ of decoupled weight decay, which is optax's weight_decay divided by 2."""
+    """Values of λ for decoupled L2 (weight decay): optax's weight_decay is 2λ."""
     training: Training = Training()
     ridge: Ridge = Ridge()
 
@@ -65,4 +65,4 @@ QUICK = Settings(
     training=Training(epochs=40),
     ridge=Ridge(seeds=4, rows=40),
 )
-"""The defaults of `--quick`."""
+"""Defaults of `--quick`."""
