@@ -1,6 +1,7 @@
-"""The registry of studies: a line for each, the name of its folder.
+"""The registry of studies: the name of each study's folder, one in a line.
 
-Everything about a study is in its folder, whose `__init__` declares `STUDY`. No study imports another's folder.
+Everything about a study is in its folder, and the folder's `__init__` declares `STUDY`. No study imports another's
+folder.
 """
 
 import importlib
@@ -18,5 +19,5 @@ STUDIES = (
 
 
 def load() -> list[Study]:
-    """Every study, in the order of the list; the first is the main job."""
+    """Loads every study, in the order of the list; the first one is what `python -m experiments` runs."""
     return [importlib.import_module(f"{__name__}.{name}").STUDY for name in STUDIES]

@@ -14,7 +14,7 @@ class PairStudy:
     hidden: int = 64
     """Width of the hidden layer."""
     train_size: int = 300
-    """Training rows."""
+    """Number of training rows."""
     l2: float = 1e-3
     """λ in λΣw², for coupled L2; it is compared with a weight decay of 2λ."""
     decay: float = 0.1
@@ -44,7 +44,7 @@ class TiltStudy:
     hidden: int = 64
     """Width of the hidden layer."""
     train_size: int = 300
-    """Training rows."""
+    """Number of training rows."""
     wrong: float = 0.2
     """Share of the training labels that are replaced by a wrong class, so that the best λ is well above 0."""
     rates: tuple[float, ...] = strengths(1e-3, 3e-2, 7)

@@ -19,9 +19,9 @@ class Settings:
     hidden: tuple[int, ...] = (300, 100)
     """Widths of the hidden layers. The default is LeNet-300-100, the usual network in studies of pruning."""
     validation_size: int = 5000
-    """Validation rows, drawn from the training data for each seed; every setting is chosen on them."""
+    """Number of validation rows, drawn from the training data for each seed; every setting is chosen on them."""
     test_size: int = 1000
-    """Test rows drawn from the data if it has no separate test data, such as mnist-5000."""
+    """Number of test rows drawn from the data if it has no separate test data, such as mnist-5000."""
     seeds: int = 3
     """Number of repetitions, each with its own validation rows, initial weights and order of batches."""
     learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)

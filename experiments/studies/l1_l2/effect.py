@@ -81,7 +81,7 @@ def draw_sizes(axes: Axes, selected: xr.Dataset, method: str, first: float) -> N
     """Draws a stacked bar for each λ: the shares of weights that are exactly 0, small, medium and large."""
     weights, strengths = selected["weights"].values, selected["strength"].values
     places = positions_of(strengths, first)
-    width = 0.86 * float(np.diff(places[1:]).min(initial=0.45))
+    width = 0.86 * float(np.diff(places[1:]).min(initial=0.44))
     finite = np.isfinite(weights).all(1)
     shares = 100 * np.array([shares_of(row) for row in weights])
     bottom = np.zeros(len(places))

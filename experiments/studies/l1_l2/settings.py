@@ -84,6 +84,6 @@ class Settings:
 QUICK = Settings(
     sweep=Grid(seeds=2, l1=strengths(1e-4, 1e-2, 3), l2=strengths(1e-4, 1e-1, 3), decay=strengths(1e-2, 1e1, 3)),
     training=Training(epochs=60),
-    drawing=Drawing(steps=1000, strengths=(1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)),
+    drawing=Drawing(steps=1000, strengths=(1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)),
 )
 """The defaults of `--quick`."""

@@ -16,9 +16,9 @@ class Network:
     hidden: int = 64
     """Width of the hidden layer."""
     train_size: int = 300
-    """Training rows."""
+    """Number of training rows."""
     validation_size: int = 500
-    """Validation rows, on which λ is chosen; all remaining rows are test rows."""
+    """Number of validation rows, on which λ is chosen; all remaining rows are test rows."""
     l1: tuple[float, ...] = strengths(1e-4, 1e-2, 7)
     """Values of λ in λΣ|w|, for proximal L1 on every kernel."""
     l2: tuple[float, ...] = strengths(1e-4, 1e-1, 7)
@@ -47,7 +47,7 @@ class Linear:
     features: int = 100
     """Number of columns."""
     rows: int = 100
-    """Training rows; there are as many validation rows."""
+    """Number of training rows; there are as many validation rows."""
     signal_to_noise: float = 3.0
     """Variance of the signal divided by the variance of the noise."""
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 0.9)

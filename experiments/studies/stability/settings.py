@@ -35,7 +35,7 @@ class Bootstrap:
     seeds: int = 20
     """Number of data sets for each correlation."""
     rows: int = 100
-    """Training rows; there are as many validation rows."""
+    """Number of training rows; there are as many validation rows."""
     signal_to_noise: float = 3.0
     """Variance of the signal divided by the variance of the noise."""
     strengths: int = 30

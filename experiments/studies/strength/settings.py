@@ -28,9 +28,9 @@ class Settings:
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers."""
     train_size: int = 200
-    """Training rows; only a few, so that networks overfit."""
+    """Number of training rows; only a few, so that networks overfit."""
     validation_size: int = 300
-    """Validation rows, on which λ is chosen; all remaining rows are test rows."""
+    """Number of validation rows, on which λ is chosen; all remaining rows are test rows."""
     wrong: tuple[float, ...] = (0.0, 0.2)
     """Shares of the training labels that are replaced by a wrong class; validation and test labels stay correct."""
     l1: tuple[float, ...] = strengths(1e-5, 1e-2, 7)
