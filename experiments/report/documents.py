@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.report.page import counted
+from experiments.report.page import format_devices
 from experiments.results.tables import rows_as_markdown
 from experiments.settings import require
 
@@ -109,5 +109,5 @@ def commands_table(numbers: Mapping[str, Any], suites: Mapping[str, str]) -> lis
         suite = results[0]["suite"]
         what = results[0]["summary"] if len(results) == 1 else suites.get(suite, suite)
         seconds = sum(float(one["made_by"].get("seconds", "nan")) for one in results)
-        rows.append([f"`{command}`", what, f"{seconds:.0f}", counted(results[0]["made_by"].get("devices"))])
+        rows.append([f"`{command}`", what, f"{seconds:.0f}", format_devices(results[0]["made_by"].get("devices"))])
     return rows_as_markdown(["command", "what it does", "seconds", "devices"], rows)

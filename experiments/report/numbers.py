@@ -46,8 +46,8 @@ def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) ->
             name = folder.relative_to(root).as_posix()
             try:
                 found[name] = numbers_of_study(study, folder)
-            except (OSError, ValueError) as error:
-                notes.append(f"{name}: cannot be read ({error})")
+            except (OSError, ValueError, KeyError) as error:
+                notes.append(f"{name}: cannot be read by this version of the study ({error})")
     for benchmark in BENCHMARKS:
         path = root / "bench" / f"{benchmark}.json"
         if path.is_file():
@@ -72,7 +72,8 @@ def numbers_of_study(study: Study, folder: Path) -> dict[str, Any]:
 
     Raises:
         OSError: A dataset is missing or cannot be read.
-        ValueError: A dataset is not what its name says.
+        ValueError: A dataset cannot be decoded.
+        KeyError: A dataset was written by another version of the study and lacks a variable.
     """
     results = load_results(study, folder)
     said = load_json(folder / MARKER)
@@ -86,7 +87,7 @@ def load_results(study: Study, folder: Path) -> Results:
     """The datasets of a study."""
     found = {}
     for sweep in study.sweeps:
-        dataset = xr.load_dataset(folder / f"{sweep.name}.nc", engine="netcdf4")
+        dataset = xr.load_dataset(folder / f"{sweep.name}.nc", engine="netcdf4", decode_times=False)
         # netCDF has no booleans.
         found[sweep.name] = dataset.map(lambda one: one.astype(bool) if one.dtype == "int8" else one, keep_attrs=True)
     return found

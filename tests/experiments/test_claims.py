@@ -92,7 +92,9 @@ def test_every_excerpt_is_a_table(name, excerpt, diverged, every):
     results = every[0][name]
     if diverged:
         results = {
-            key: one.map(lambda values: values * np.nan if values.dtype.kind == "f" and values.name != "shown" else values)
+            key: one.map(
+                lambda values: values * np.nan if values.dtype.kind == "f" and values.name != "figure_strength" else values
+            )
             for key, one in results.items()
         }
     table, _ = STUDIES[name].excerpts[excerpt](results)

@@ -6,7 +6,7 @@ import xarray as xr
 from experiments.claims import mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.sheet import Sheet
-from experiments.studies.images.tradeoff import ADAMW, L1, REFITTED, SPARSE, TUNED, Point, curves_of
+from experiments.studies.images.tradeoff import ADAMW, CUT, L1, REFITTED, SPARSE, Point, curves_of
 from experiments.study import Results, Summary
 
 SHARES = (0.05, 0.015)
@@ -32,7 +32,7 @@ def tradeoff(results: Results) -> Summary:
     for share in SHARES:
         pair = [row_of(method, nearest(curves[method], share)) for method in (L1, REFITTED[L1])]
         rows += pair if pair[0] not in rows else []
-    rows.append(row_of("AdamW, cut to its largest weights", nearest(curves.get(TUNED, []), SHARES[0])))
+    rows.append(row_of(CUT, nearest(curves.get(CUT, []), SHARES[0])))
     text = (
         "“Within one standard error” and “within one point” are decided on validation rows, where AdamW's standard error is "
         f"{error:.2f} points."

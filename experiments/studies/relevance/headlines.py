@@ -23,14 +23,14 @@ def selection(results: Results, findings: Sequence[Finding]) -> list[str]:
 
 
 def relevance(results: Results, findings: Sequence[Finding]) -> list[str]:
-    """L1 minus L2 at the largest and the smallest share of irrelevant features, and where the lines cross."""
+    """L1 minus L2 at the largest and the smallest share of irrelevant features, and where L1 overtakes L2."""
     lines = []
     for at, (what, sweep) in enumerate((("network", "network"), ("linear model", "linear"))):
         most, least, crossing = findings[3 * at : 3 * at + 3]
         share = 100 * float(results[sweep]["share"][-1])
         lines += [
             f"{what}, L1 minus L2: {most.numbers} with {share:.0f} % irrelevant features, {least.numbers} without them",
-            f"{what}, the lines cross: {crossing.numbers}",
+            f"{what}, L1 overtakes L2 as irrelevant features are added: {crossing.numbers}",
         ]
     return lines
 

@@ -21,8 +21,8 @@ def stability(results: Results, findings: Sequence[Finding]) -> list[str]:
     for at, problem in enumerate(problems):
         coupled, _, rest = findings[3 * at : 3 * at + 3]
         lines.append(
-            f"{problem}: sign changes of a weight, coupled minus no penalty {coupled.numbers}; step of the proximal method, "
-            f"as a share of the largest weight: {rest.numbers}"
+            f"{problem}: sign changes of a weight, coupled minus no penalty, {coupled.numbers}; proximal, as a share of the "
+            f"largest weight: {rest.numbers}"
         )
     jaccard, corrected = findings[3 * len(problems) :: 3]
     return [

@@ -3,6 +3,7 @@
 Each function takes the results and the findings of its claim, in the order in which the claim reports them.
 """
 
+import re
 from collections.abc import Sequence
 
 from experiments.claims import Finding
@@ -14,8 +15,8 @@ def zeros(results: Results, findings: Sequence[Finding]) -> list[str]:
     proximal, coupled, decoupled = findings
     share = 100 * results["strength"]["zero_fraction"].sel({"wrong": 0.0, "method": "proximal L1"}).mean("seed").values
     return [
-        f"proximal: {share[1]:.0f} % of the weights are 0 at the smallest λ, {share[-1]:.1f} % at the largest; "
-        f"{first_clause(proximal)}",
+        f"proximal: {share[1]:.0f} % of the weights are 0 at the smallest λ, {share[-1]:.1f} % at the largest, "
+        f"and more at {steps_in(proximal)}",
         f"coupled: {coupled.numbers}",
         f"decoupled: {decoupled.numbers}",
     ]
@@ -40,8 +41,8 @@ def by_method(findings: Sequence[Finding]) -> str:
 
 def norm(_: Results, findings: Sequence[Finding]) -> list[str]:
     """At how many steps of λ the norm falls."""
-    labels = ("Σ|w|, proximal L1", "‖w‖, coupled L2", "‖w‖, decoupled L2")
-    return [f"{label}: {one.numbers}" for label, one in zip(labels, findings, strict=True)]
+    labels = ("proximal L1: Σ|w|", "coupled L2: ‖w‖", "decoupled L2: ‖w‖")
+    return [f"{label} falls at {steps_in(one)}" for label, one in zip(labels, findings, strict=True)]
 
 
 def overfitting(results: Results, findings: Sequence[Finding]) -> list[str]:
@@ -56,6 +57,7 @@ def overfitting(results: Results, findings: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def first_clause(finding: Finding) -> str:
-    """What a finding's numbers say before the semicolon."""
-    return finding.numbers.split(";")[0]
+def steps_in(finding: Finding) -> str:
+    """How many steps of λ a finding counts, in words; all of its numbers if it counts none."""
+    counted = re.match(r"\d+ of \d+ steps", finding.numbers)
+    return f"{counted[0]} of λ" if counted else finding.numbers

@@ -82,7 +82,9 @@ def interrupting(at):
 
 def test_ctrl_c_in_the_last_chunk_is_raised_and_the_results_are_kept(tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt, match="stopped after 3 of 3 runs; they are saved in .*, and the same call resumes"):
+    with pytest.raises(
+        KeyboardInterrupt, match="stopped after 3 of 3 runs; they are saved in .*, and the same call resumes"
+    ):
         jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=interrupting(3))
     assert signal.getsignal(signal.SIGINT) is before
     told = []
