@@ -8,7 +8,6 @@ versions, devices, seconds), its claims and its small tables. A clone without re
 """
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,12 @@ import xarray as xr
 from experiments.benchmarks.excerpts import EXCERPTS
 from experiments.benchmarks.settings import BENCHMARKS
 from experiments.claims import verdict_of
+from experiments.report.commands import without_places
 from experiments.results.folders import MARKER
 from experiments.results.store import load_json
 from experiments.study import Claim, Results, Study, Summary
 
 PROVENANCE = ("command", "config", "devices", "seconds", "versions")
-PLACES = ("--out", "--cache")
-"""Options that say where files are, which no number depends on."""
 WIDTH = 120
 
 
@@ -97,7 +95,7 @@ def numbers_of_claim(claim: Claim, results: Results) -> dict[str, Any]:
     """A claim with its verdict and its headlines."""
     findings = claim.evaluate(results)
     return {
-        "title": claim.title,
+        "name": claim.name,
         "statement": claim.statement,
         "verdict": verdict_of(findings),
         "headlines": list(claim.headlines(results, findings)),
@@ -124,18 +122,6 @@ def provenance_of(said: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(made_by.get("config"), dict):
         made_by["config"] = {key: value for key, value in made_by["config"].items() if key != "out"}
     return {**made_by, "command": without_places(str(said.get("command", "?")))}
-
-
-def without_places(command: str) -> str:
-    """A command without the options that say where files are."""
-    kept: list[str] = []
-    words = iter(shlex.split(command))
-    for word in words:
-        if word in PLACES:
-            next(words, None)
-        elif word.split("=")[0] not in PLACES:
-            kept.append(word)
-    return shlex.join(kept)
 
 
 def dumped(numbers: Mapping[str, Any]) -> str:

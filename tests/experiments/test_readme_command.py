@@ -88,7 +88,7 @@ def test_numbers_of_a_study_are_its_claims_and_tables_with_what_made_them(root):
     }
     growth = "1.5 % [0.3, 2.7]"
     assert found["toy"]["claims"] == [
-        {"title": "Toys grow", "statement": "A toy grows.", "verdict": "supported", "headlines": [growth]}
+        {"name": "toy", "statement": "A toy grows.", "verdict": "supported", "headlines": [growth]}
     ]
     assert found["toy"]["tables"]["growth"] == {
         "title": "Growth over seeds", "headings": ["|growth|"], "rows": [["1.0"], ["2.0"], ["1.5"]], "text": "It depends.",
