@@ -16,7 +16,8 @@ from importlib import metadata as _metadata
 
 from jaxreg import preconditioners
 from jaxreg._masking import kernels
-from jaxreg._proximal import ProximalState, proximal
+from jaxreg._proximal import proximal
+from jaxreg._states import PenaltyState, ProximalState
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.measures import Sparsity, critical_strength, kkt_residual, penalty_value, sparsity
@@ -34,48 +35,49 @@ from jaxreg.optimizers import (
 )
 from jaxreg.penalties import L1, ElasticNet, GroupL2, Penalty, SquaredL2
 from jaxreg.sweeps import Runs, sweep
-from jaxreg.transforms import PenaltyState, add_l1, add_l2, add_penalty, prox_l1, proximal_step
+from jaxreg.transforms import add_l1, add_l2, add_penalty, prox_l1, proximal_step
 
 try:
     __version__ = _metadata.version("jaxreg")
 except _metadata.PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "unknown"
 
-__all__ = (
+# In the order of the API reference.
+__all__ = (  # noqa: RUF022
     "L1",
+    "SquaredL2",
     "ElasticNet",
-    "Grid",
     "GroupL2",
     "Penalty",
-    "PenaltyState",
+    "prox_adam",
+    "prox_sgd",
+    "prox_adamw",
+    "prox_nadam",
+    "prox_amsgrad",
+    "prox_yogi",
+    "prox_adabelief",
+    "prox_adamax",
+    "prox_rmsprop",
+    "prox_adagrad",
+    "proximal",
+    "preconditioners",
     "ProximalState",
-    "Runs",
-    "Sparsity",
-    "SquaredL2",
-    "SweepMismatchError",
-    "__version__",
+    "add_penalty",
     "add_l1",
     "add_l2",
-    "add_penalty",
-    "critical_strength",
-    "grid",
+    "proximal_step",
+    "prox_l1",
+    "PenaltyState",
     "kernels",
+    "sparsity",
+    "Sparsity",
     "kkt_residual",
     "penalty_value",
-    "preconditioners",
-    "prox_adabelief",
-    "prox_adagrad",
-    "prox_adam",
-    "prox_adamax",
-    "prox_adamw",
-    "prox_amsgrad",
-    "prox_l1",
-    "prox_nadam",
-    "prox_rmsprop",
-    "prox_sgd",
-    "prox_yogi",
-    "proximal",
-    "proximal_step",
-    "sparsity",
+    "critical_strength",
     "sweep",
-)  # fmt: skip
+    "grid",
+    "Grid",
+    "Runs",
+    "SweepMismatchError",
+    "__version__",
+)

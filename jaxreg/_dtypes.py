@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
-from jaxreg._typing import ScalarOrSchedule
+from jaxreg._typing import ArrayLike, ScalarOrSchedule
 
 
 def wide(x: ArrayLike) -> jax.Array:

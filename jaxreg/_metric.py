@@ -16,10 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 
 from jaxreg._masking import is_function
-from jaxreg._typing import Preconditioner
+from jaxreg._typing import ArrayLike, Preconditioner
 from jaxreg.preconditioners import suited
 
 PROBE = 1e-6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,21 +12,10 @@ from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_params, check_shapes, map_penalised
 from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared
+from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Mask, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
-from jaxreg.transforms import check_penalty, prox_update, require_params, require_state
-
-
-class ProximalState(NamedTuple):
-    """State of `proximal` and of every `prox_*` optimizer.
-
-    Attributes:
-        count: steps taken so far, at which schedules are evaluated: an int32 scalar.
-        direction: the state of the direction.
-    """
-
-    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
-    direction: Any
+from jaxreg.transforms import check_penalty, prox_update, require_params
 
 
 def proximal(

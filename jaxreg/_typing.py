@@ -1,17 +1,27 @@
-"""Names for the types in jaxreg's signatures."""
+"""Names for the types in jaxreg's signatures, which `help` and the API reference show instead of long unions."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from jax.typing import ArrayLike
+import jax.typing
+
+if sys.version_info >= (3, 12):
+    from typing import TypeAliasType
+else:
+    from typing_extensions import TypeAliasType
 
 PyTree: TypeAlias = Any
 """A tree of arrays: parameters, gradients, data. What JAX accepts as one cannot be written as a type."""
-Schedule: TypeAlias = Callable[[ArrayLike], ArrayLike]
+ArrayLike = TypeAliasType("ArrayLike", jax.typing.ArrayLike)
+"""An array or a number."""
+DTypeLike = TypeAliasType("DTypeLike", jax.typing.DTypeLike)
+"""A dtype, or what JAX converts to one."""
+Schedule = TypeAliasType("Schedule", Callable[[jax.typing.ArrayLike], jax.typing.ArrayLike])
 """From the step count to a number, as optax's schedules."""
-ScalarOrSchedule: TypeAlias = ArrayLike | Schedule
+ScalarOrSchedule = TypeAliasType("ScalarOrSchedule", ArrayLike | Schedule)
 """A number, an array (to `jax.vmap` over) or a schedule."""
-Mask: TypeAlias = PyTree | Callable[[PyTree], PyTree] | None
+Mask = TypeAliasType("Mask", PyTree | Callable[[PyTree], PyTree] | None)
 """Which leaves to penalise: a tree of bools, a prefix of one, a function from parameters to one, or None for all."""
-Preconditioner: TypeAlias = Callable[[PyTree], PyTree]
+Preconditioner = TypeAliasType("Preconditioner", Callable[[PyTree], PyTree])
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""

@@ -20,17 +20,17 @@ named in `static_args`. Averages of iterates (EMA, lookahead, schedule-free) hav
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_params, check_shapes, map_penalised
-from jaxreg._typing import Mask, PyTree, ScalarOrSchedule
+from jaxreg._states import PenaltyState, next_state, require_state
+from jaxreg._typing import ArrayLike, Mask, PyTree, ScalarOrSchedule
 from jaxreg.penalties import L1, Penalty, SquaredL2
 
 # optax keeps its message for this mistake in a private module; these are the same words.
@@ -38,16 +38,6 @@ NO_PARAMS = (
     "You are using a transformation that requires the current value of "
     "parameters, but you are not passing `params` when calling `update`."
 )
-
-
-class PenaltyState(NamedTuple):
-    """State of a link with a schedule.
-
-    Attributes:
-        count: steps taken so far, at which schedules are evaluated: an int32 scalar.
-    """
-
-    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
 
 
 def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
@@ -213,27 +203,10 @@ def prox_update(penalty: Penalty, weight: jax.Array, move: jax.Array, step: Arra
     return target.astype(weight.dtype) - weight
 
 
-def next_state(state: Any) -> Any:
-    """Increments the step count, if the state has one."""
-    return PenaltyState(optax.safe_increment(state.count)) if isinstance(state, PenaltyState) else state
-
-
 def require_params(params: PyTree) -> None:
     """Raises optax's own ValueError if `params` was not passed to `update`."""
     if params is None:
         raise ValueError(NO_PARAMS)
-
-
-def require_state(owner: str, state: Any, kind: Any) -> None:
-    """Raises a TypeError if `update` got something other than the state that its own `init` returned.
-
-    It compares fields rather than the class, since a checkpoint may restore a state as another class with the same fields.
-    """
-    if not all(hasattr(state, field) for field in kind._fields) or not hasattr(state.count, "dtype"):
-        raise TypeError(
-            f"{owner}: expected the {kind.__name__} that init returned, got {type(state).__name__}; call "
-            "update(gradient, state, params) with this optimizer's own state"
-        )
 
 
 def check_penalty(owner: str, penalty: Any) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import optax
-from jax.typing import DTypeLike
 
 from jaxreg import preconditioners
 from jaxreg._checks import check_momentum
 from jaxreg._proximal import proximal
-from jaxreg._typing import Mask, ScalarOrSchedule
+from jaxreg._typing import DTypeLike, Mask, ScalarOrSchedule
 from jaxreg.penalties import Penalty
 
 

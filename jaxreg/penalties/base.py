@@ -8,10 +8,10 @@ from typing import Any, Self, dataclass_transform
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from jaxreg._dtypes import like, wide
 from jaxreg._pytrees import register
+from jaxreg._typing import ArrayLike
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
-from jaxreg._typing import ScalarOrSchedule
+from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
 
 

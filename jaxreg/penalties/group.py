@@ -6,12 +6,11 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from jaxreg import _groups
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
-from jaxreg._typing import ScalarOrSchedule
+from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
 
 

@@ -1,0 +1,45 @@
+"""States of jaxreg's transformations, and the check that `update` gets its own."""
+
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+
+class PenaltyState(NamedTuple):
+    """State of a link with a schedule.
+
+    Attributes:
+        count: steps taken so far, at which schedules are evaluated: an int32 scalar.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
+
+
+class ProximalState(NamedTuple):
+    """State of `proximal` and of every `prox_*` optimizer.
+
+    Attributes:
+        count: steps taken so far, at which schedules are evaluated: an int32 scalar.
+        direction: the state of the direction.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
+    direction: Any
+
+
+def next_state(state: Any) -> Any:
+    """Increments the step count, if the state has one."""
+    return PenaltyState(optax.safe_increment(state.count)) if isinstance(state, PenaltyState) else state
+
+
+def require_state(owner: str, state: Any, kind: Any) -> None:
+    """Raises a TypeError if `update` got something other than the state that its own `init` returned.
+
+    It compares fields rather than the class, since a checkpoint may restore a state as another class with the same fields.
+    """
+    if not all(hasattr(state, field) for field in kind._fields) or not hasattr(state.count, "dtype"):
+        raise TypeError(
+            f"{owner}: expected the {kind.__name__} that init returned, got {type(state).__name__}; call "
+            "update(gradient, state, params) with this optimizer's own state"
+        )
