@@ -130,9 +130,10 @@ def dumped(numbers: Mapping[str, Any]) -> str:
 
 
 def as_json(value: Any, indent: str = "") -> str:
-    """JSON that is easy to read and to compare: a list or dictionary that fits on one line is not split."""
+    """JSON that is easy to read and to compare: what fits on one line is not split, nor is a list of numbers."""
     line = json.dumps(value, ensure_ascii=False, default=str)
-    if not value or not isinstance(value, dict | list) or len(indent) + len(line) <= WIDTH:
+    numbers = isinstance(value, list) and all(isinstance(one, int | float) for one in value)
+    if numbers or not isinstance(value, dict | list) or len(indent) + len(line) <= WIDTH:
         return line
     inner = f"{indent}  "
     if isinstance(value, dict):
