@@ -20,16 +20,16 @@ from typing import Annotated, Any, NamedTuple
 from rich.console import Console
 
 from experiments import studies
-from experiments.benchmarks.settings import LassoBenchmark, SweepBenchmark, UpdateBenchmark
-from experiments.report.settings import Report
+from experiments.benchmarks.settings import BENCHMARKS
+from experiments.report.settings import Readme, Report
 from experiments.settings import Options, SettingError
 from experiments.study import Study
 from experiments.terminal import command_of, import_tyro, keep_compiled, progress, use_devices
 
 PROGRAM = "python -m experiments"
 SUITES = {"claims": "All claims about L1 and L2: zeros, shrinkage, selection, relevance, stability"}
-BENCHMARKS: dict[str, type] = {"update": UpdateBenchmark, "lasso": LassoBenchmark, "sweep": SweepBenchmark}
 REPORT = "One HTML page from what is on disk: the player, figures and verdicts; it trains nothing and loads nothing"
+README = "The tables in README.md and experiments/README.md, written from what is on disk"
 OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job runs: l1-l2.
 Results are written to results/NAME; an interrupted command resumes where it stopped when it is started again."""
 
@@ -96,7 +96,7 @@ def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
         for one in commands
     ]
     benchmarks: Any = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in BENCHMARKS.items())
-    description = "Benchmarks: the cost of an update, every optimizer against scikit-learn's lasso, the sweep beside PyTorch"
+    description = "Benchmarks: the cost of an update, every optimizer on scikit-learn's lasso, the sweep beside PyTorch"
     bench: Any = Annotated[union(benchmarks), tyro.conf.subcommand("bench", description=description)]
     every: Any = union((*kinds, bench))
     try:
@@ -143,6 +143,7 @@ def all_commands() -> list[Command]:
         kind = with_options("Suite", [])
         commands.append(Command(suite, kind, kind(Options()), description, "", suite_runner(suite, members)))
     commands.append(Command("report", Report, Report(), REPORT, "", run_report))
+    commands.append(Command("readme", Readme, Readme(), README, "", run_readme))
     commands.append(Command("help", Help, Help(), "This text, or that of a command: help NAME", "", run_version))
     commands.append(Command("version", Version, Version(), "The installed version of jaxreg", "", run_version))
     return commands
@@ -187,15 +188,16 @@ def run_studies(
 
 def run_benchmark(parsed: Any, words: list[str], console: Console) -> None:
     """A benchmark."""
+    from experiments.benchmarks.benchmark import run
     from experiments.results.folders import check_file
 
     name = next(name for name, kind in BENCHMARKS.items() if isinstance(parsed, kind))
     if name == "sweep":
         use_devices(None)
     check_file(parsed.out)
-    benchmark = importlib.import_module(f"experiments.benchmarks.{name}")
-    with progress(console, f"bench {name}", benchmark.steps(parsed)) as advance:
-        benchmark.run(parsed, command_of(words), console, advance)
+    benchmark = importlib.import_module(f"experiments.benchmarks.{name}").BENCHMARK
+    with progress(console, f"bench {name}", benchmark.count(parsed)) as advance:
+        run(benchmark, parsed, command_of(words), console, advance)
 
 
 def run_report(parsed: Report, _: list[str], console: Console) -> None:
@@ -203,6 +205,13 @@ def run_report(parsed: Report, _: list[str], console: Console) -> None:
     from experiments.report import command
 
     command.run(parsed, console)
+
+
+def run_readme(parsed: Readme, _: list[str], console: Console) -> None:
+    """Writes the tables in the documents, or checks them."""
+    from experiments.report import readme
+
+    readme.run(parsed, console, SUITES)
 
 
 def run_version(_: Any, __: list[str], console: Console) -> None:

@@ -76,6 +76,11 @@ class Sweep(NamedTuple):
     train: Callable[[Any, Session], xr.Dataset]
 
 
+def numbers_of_findings(_: Results, findings: Sequence[Finding]) -> list[str]:
+    """The numbers of every finding, one per line."""
+    return [finding.numbers for finding in findings]
+
+
 class Claim(NamedTuple):
     """A claim that is tested.
 
@@ -86,6 +91,8 @@ class Claim(NamedTuple):
         evaluate: from the records to the findings.
         draw: from the records to the figure.
         caption: what the figure shows.
+        headlines: function from the results and the findings to a few short lines with numbers, for the table of claims in
+            the documents; by default the numbers of the findings.
     """
 
     name: str
@@ -94,6 +101,7 @@ class Claim(NamedTuple):
     evaluate: Callable[[Results], Sequence[Finding]]
     draw: Callable[[Results], figure.Figure]
     caption: str
+    headlines: Callable[[Results, Sequence[Finding]], Sequence[str]] = numbers_of_findings
 
 
 class Figure(NamedTuple):
@@ -140,6 +148,7 @@ class Study:
             side by side.
         check: raises a `SettingError` for settings that only the data show to be wrong, before anything is trained.
         adapt: from settings as typed to the defaults that fit them, where one option decides the defaults of others.
+        excerpts: functions from the results to small tables for the documents, by the table's name.
     """
 
     name: str
@@ -155,6 +164,7 @@ class Study:
     variant: Callable[[Any], str] = lambda _: ""
     check: Callable[[Any], Any] = lambda _: None
     adapt: Callable[[Any, bool], Any] | None = None
+    excerpts: Mapping[str, Callable[[Results], Summary]] = dataclasses.field(default_factory=dict)
 
     def defaults(self, typed: Any, quick: bool) -> Any:
         """The defaults that suit settings as typed, full or quick."""

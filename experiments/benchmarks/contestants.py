@@ -1,8 +1,8 @@
-"""The same training, as five kinds of user would run it: what `bench sweep` times.
+"""The contestants of `bench sweep`: `jaxreg.sweep`, a Flax loop, one jitted scan per run, and PyTorch.
 
-Each is a function of the settings and the data that trains every run to its end and returns the test accuracies, one a run.
-All train the same MLP (tanh, two hidden layers of one width) on the same batches' size with Adam and a proximal L1 step in
-Adam's own metric.
+Each contestant is a function that trains all runs and returns their test accuracies, of shape (runs,). All of them train the
+same MLP (tanh, two hidden layers of equal width) with the same batch size, by Adam and a proximal L1 step in Adam's metric.
+Their arguments are the settings, the width of the hidden layers, the data and the number of runs.
 """
 
 import functools
@@ -30,13 +30,13 @@ class Split(NamedTuple):
 
 
 def optimizer(config: SweepBenchmark) -> optax.GradientTransformation:
-    """The optimizer of every JAX contestant."""
+    """The optimizer of the contestants that use JAX."""
     return jaxreg.prox_adam(config.learning_rate, jaxreg.L1(config.strength), mask=jaxreg.kernels)
 
 
 @functools.lru_cache(maxsize=8)
 def scanned_fit(config: SweepBenchmark, width: int) -> Callable[[Any, Any, Any], jax.Array]:
-    """One whole training as a pure function of key, hyperparameters and data: what a sweep maps over."""
+    """The training of one network as a pure function of key, hyperparameters (none) and data, returning its accuracy."""
     widths = (64, width, width, 10)
     tx = optimizer(config)
 
@@ -65,13 +65,13 @@ def scanned_fit(config: SweepBenchmark, width: int) -> Callable[[Any, Any, Any],
 
 
 def by_sweep(config: SweepBenchmark, width: int, data: Split, runs: int, devices: int | None = None) -> np.ndarray:
-    """(a) `jaxreg.sweep`: every device, one program."""
-    return np.asarray(jaxreg.sweep(scanned_fit(config, width), np.zeros(runs), data, devices=devices).outputs)
+    """`jaxreg.sweep`: all runs in one program, on all devices or as many as `devices` says."""
+    return np.asarray(jaxreg.sweep(scanned_fit(config, width), np.zeros(runs), data, seeds=None, devices=devices).outputs)
 
 
 @functools.lru_cache(maxsize=8)
 def flax_step(config: SweepBenchmark) -> tuple[optax.GradientTransformation, Callable[..., None]]:
-    """The optimizer and the jitted step of the Flax loop, kept, so that only its first run compiles."""
+    """The optimizer and the jitted step of the Flax loop, cached so that only the first run compiles."""
 
     @nnx.jit
     def step(model: MLP, optimizer: nnx.Optimizer, rows: Rows) -> None:
@@ -85,7 +85,7 @@ def flax_step(config: SweepBenchmark) -> tuple[optax.GradientTransformation, Cal
 
 
 def by_flax_loop(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.ndarray:
-    """(b) The usual Flax loop: Python over batches, a jitted step, one run after another."""
+    """The usual Flax loop: a Python loop over batches with a jitted step, one run after another."""
     tx, step = flax_step(config)
     scores = []
     for run in range(runs):
@@ -99,19 +99,19 @@ def by_flax_loop(config: SweepBenchmark, width: int, data: Split, runs: int) -> 
 
 
 def by_jitted_run(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.ndarray:
-    """(c) One jitted scan a run, one run after another."""
+    """One jitted scan per run, one run after another."""
     program = jitted_run(scanned_fit(config, width))
     return np.array([float(program(jax.random.key(run), data)) for run in range(runs)])
 
 
 @functools.lru_cache(maxsize=8)
 def jitted_run(fit: Callable[[Any, Any, Any], jax.Array]) -> Any:
-    """The jitted run, kept, so that a second round finds it compiled."""
+    """The jitted training of one network, cached so that only the first run compiles."""
     return jax.jit(lambda key, data: fit(key, None, data))
 
 
 def by_torch(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.ndarray:
-    """(d) PyTorch: Adam, then the same proximal step by hand, one run after another, on all of its threads."""
+    """PyTorch: Adam and the same proximal step written by hand, one run after another, with PyTorch's own threads."""
     import torch
 
     sides = [
@@ -141,7 +141,13 @@ def by_torch(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.n
 
 
 def orders(config: SweepBenchmark, count: int, run: int) -> list[np.ndarray]:
-    """The rows of every batch of one run, for the contestants that loop over them in Python."""
+    """The row numbers of every batch of one run, each of shape (batch_size,), for contestants that loop in Python.
+
+    Args:
+        config: the batch size and the number of epochs.
+        count: number of training rows.
+        run: number of the run, which seeds the order.
+    """
     random = np.random.default_rng(run)
     whole = count // config.batch_size * config.batch_size
     epochs = [random.permutation(count)[:whole].reshape(-1, config.batch_size) for _ in range(config.epochs)]
@@ -149,6 +155,6 @@ def orders(config: SweepBenchmark, count: int, run: int) -> list[np.ndarray]:
 
 
 def batches(config: SweepBenchmark, data: Split, run: int) -> list[Rows]:
-    """The batches of one run."""
+    """The batches of one run, as rows."""
     rows = data.train
     return [Rows(rows.inputs[picked], rows.labels[picked]) for picked in orders(config, len(rows.labels), run)]

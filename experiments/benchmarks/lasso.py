@@ -1,35 +1,31 @@
-"""One λ, one answer: what each way of applying an L1 penalty makes of the same lasso, judged against scikit-learn.
+"""Which optimizers solve the lasso for the λ that they are given? Every method of applying L1 is compared with scikit-learn.
 
 The problem is (1/2n)‖y − Xw‖² + λ‖w‖₁ on the standardised diabetes data, with λ a share of the smallest strength whose
-solution is 0. Every contestant takes the same number of full-batch steps from w = 0 in float64, and is judged by its
-distance from scikit-learn's coefficients, its number of nonzero weights, and its KKT residual at the λ that was asked for.
+solution is 0. Every optimizer takes the same number of full-batch steps from w = 0 in float64. We report the distance from
+scikit-learn's coefficients, the number of nonzero weights, and the KKT residual at the given λ.
 """
 
-import dataclasses
-import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.console import Console
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso
 
 import jaxreg
+from experiments.benchmarks.benchmark import Benchmark
+from experiments.benchmarks.excerpts import REFERENCE
 from experiments.benchmarks.settings import LassoBenchmark
-from experiments.results.disk import write_whole
-from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
 
-def contestants(strength: float) -> dict[str, optax.GradientTransformation]:
-    """By the words a user would type: the exact optimizers first, then what looks right and is not.
+def optimizers(strength: float) -> dict[str, optax.GradientTransformation]:
+    """Optimizers by the words that a user would type: first the exact ones, then chains that solve another problem.
 
-    Both chains that end in `prox_l1` threshold by learning rate × λ, which is the right step for plain SGD alone.
+    Both chains that end in `prox_l1` threshold by learning rate × λ, which is the correct step for plain SGD only.
     """
     penalty = jaxreg.L1(strength)
     return {
@@ -54,11 +50,19 @@ def contestants(strength: float) -> dict[str, optax.GradientTransformation]:
     }
 
 
-def reference(inputs: np.ndarray, targets: np.ndarray, strength: float) -> np.ndarray:
-    """The lasso for inputs (n, features) and targets (n,), exact up to rounding.
+def exact_solution(inputs: np.ndarray, targets: np.ndarray, strength: float) -> np.ndarray:
+    """The solution of the lasso, exact up to rounding.
 
-    On the support S with signs s it is w_S = (X_SᵀX_S/n)⁻¹ (X_Sᵀy/n − λ s). S and s are those of scikit-learn,
-    whose own coefficients are only as exact as its tolerance.
+    On the support S with signs s it is w_S = (X_SᵀX_S/n)⁻¹ (X_Sᵀy/n − λ s). We take S and s from scikit-learn, because its
+    coefficients themselves are only as exact as its tolerance.
+
+    Args:
+        inputs: X, of shape (n, features).
+        targets: y, of shape (n,).
+        strength: λ.
+
+    Returns:
+        The weights, of shape (features,).
     """
     # Rounding keeps some processors from tighter tolerances.
     model = Lasso(strength, fit_intercept=False, tol=1e-10, max_iter=10**6).fit(inputs, targets)
@@ -70,59 +74,70 @@ def reference(inputs: np.ndarray, targets: np.ndarray, strength: float) -> np.nd
     return solution
 
 
-def evaluate(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, dict[str, float]]:
-    """Error, nonzero weights and KKT residual divided by λ, by contestant; scikit-learn is the first row."""
-    inputs, targets = load_diabetes(return_X_y=True)
-    inputs = (inputs - inputs.mean(0)) / inputs.std(0)
-    targets = (targets - targets.mean()) / targets.std()
-
-    def loss(w: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-        return 0.5 * jnp.mean(jnp.square(inputs @ w - targets))
-
-    gradient = jax.jit(jax.grad(loss))
-    start = jnp.zeros(inputs.shape[1])
-    strength = config.share * float(jaxreg.critical_strength(jaxreg.L1(1.0), gradient(start, inputs, targets)))
-    solution = reference(inputs, targets, strength)
-
-    def descend(tx: optax.GradientTransformation) -> jax.Array:
-        def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
-            w, state = carry
-            updates, state = tx.update(jax.grad(loss)(w, inputs, targets), state, w)
-            return (optax.apply_updates(w, updates), state), None
-
-        (w, _), _ = jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), None, length=config.steps))(start)
-        return w
-
-    def score(w: Any) -> dict[str, float]:
-        residual = jaxreg.kkt_residual(jaxreg.L1(strength), w, gradient(w, inputs, targets))
-        return {
-            "error": float(np.abs(w - solution).max()),
-            "nonzero": int(np.sum(w != 0)),
-            "residual": float(residual) / strength,
-        }
-
-    scores = {"scikit-learn's Lasso": score(jnp.asarray(solution))}
-    for name, tx in contestants(strength).items():
-        scores[name] = score(descend(tx))
-        advance(1)
-    return scores
+def standardised(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Arrays with mean 0 and standard deviation 1 along their first axis."""
+    return [(array - array.mean(0)) / array.std(0) for array in arrays]
 
 
-def steps(config: LassoBenchmark) -> int:
-    """How often `advance` will be called, whatever the settings."""
-    del config
-    return len(contestants(1.0))
+def count_fits(_: LassoBenchmark) -> int:
+    """Number of optimizers, which is the same for all settings."""
+    return len(optimizers(1.0))
 
 
-def run(config: LassoBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
-    """Judges, prints the table and, where `config.out` is set, saves the numbers with what made them."""
-    began = time.perf_counter()
+def measure_lasso(config: LassoBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Fits the lasso with every optimizer, in float64.
+
+    Args:
+        config: λ and the number of steps.
+        advance: called with 1 after each optimizer.
+
+    Returns:
+        `scores`: by optimizer, the largest error of a weight, the number of nonzero weights, and the KKT residual divided
+        by λ. The exact solution comes first.
+    """
     with jax.enable_x64(True):
-        scores = evaluate(config, advance)
-    made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
+        inputs, targets = standardised(*load_diabetes(return_X_y=True))
+
+        def loss(w: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
+            return 0.5 * jnp.mean(jnp.square(inputs @ w - targets))
+
+        gradient = jax.jit(jax.grad(loss))
+        start = jnp.zeros(inputs.shape[1])
+        strength = config.share * float(jaxreg.critical_strength(jaxreg.L1(1.0), gradient(start, inputs, targets)))
+        solution = exact_solution(inputs, targets, strength)
+
+        def descend(tx: optax.GradientTransformation) -> jax.Array:
+            def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+                w, state = carry
+                updates, state = tx.update(jax.grad(loss)(w, inputs, targets), state, w)
+                return (optax.apply_updates(w, updates), state), None
+
+            (w, _), _ = jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), None, length=config.steps))(start)
+            return w
+
+        def score(w: Any) -> dict[str, float]:
+            residual = jaxreg.kkt_residual(jaxreg.L1(strength), w, gradient(w, inputs, targets))
+            return {
+                "error": float(np.abs(w - solution).max()),
+                "nonzero": int(np.sum(w != 0)),
+                "residual": float(residual) / strength,
+            }
+
+        scores = {REFERENCE: score(jnp.asarray(solution))}
+        for name, tx in optimizers(strength).items():
+            scores[name] = score(descend(tx))
+            advance(1)
+    return {"scores": scores}
+
+
+def show_lasso(config: LassoBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet]:
+    """The table of all optimizers."""
     title = f"The lasso at λ = {config.share:g} λ_max after {config.steps:,} steps, diabetes data, float64"
-    rows = [[name, f"{row['error']:.1e}", str(row["nonzero"]), f"{row['residual']:.1e}"] for name, row in scores.items()]
-    console.print(Sheet(["optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"], rows, title))
-    if config.out is not None:
-        write_whole(config.out, json.dumps({"made_by": made_by, "scores": scores}, indent=2, default=str) + "\n")
-        console.print(f"saved {config.out}", markup=False)
+    rows = [
+        [name, f"{row['error']:.1e}", str(row["nonzero"]), f"{row['residual']:.1e}"]
+        for name, row in numbers["scores"].items()
+    ]
+    yield Sheet(["optimizer", "max|w − lasso|", "nonzero", "KKT residual / λ"], rows, title)
+
+
+BENCHMARK = Benchmark(count_fits, measure_lasso, show_lasso)

@@ -7,19 +7,21 @@ import numpy as np
 
 from experiments.settings import require
 
+RESULTS = Path("results/bench")
+
 
 @dataclasses.dataclass(frozen=True)
 class UpdateBenchmark:
-    """What a regularized update costs beside `optax.adamw`: XLA's own count of bytes, and paired times."""
+    """The cost of one update of the weights, compared with `optax.adamw`: bytes as XLA counts them, and time."""
 
     parameters: int = 4_000_000
-    """Weights in the one array that is updated, float32."""
+    """Number of weights in the float32 array that is updated."""
     rounds: int = 200
-    """Paired measurements: each round times every optimizer once, in a fresh random order."""
+    """Number of rounds; each round times every optimizer once, in random order."""
     seed: int = 0
-    """Seed of weights, gradients and order."""
-    out: Path | None = None
-    """JSON file for the numbers; by default they are only printed."""
+    """Seed of the weights, the gradient and the order."""
+    out: Path = RESULTS / "update.json"
+    """JSON file for the numbers."""
 
     def __post_init__(self) -> None:
         require(self.parameters >= 1, "parameters", "at least 1", self.parameters)
@@ -28,14 +30,14 @@ class UpdateBenchmark:
 
 @dataclasses.dataclass(frozen=True)
 class LassoBenchmark:
-    """One λ, one answer: every optimizer on the same lasso, judged against scikit-learn's solution."""
+    """Every optimizer on the same lasso with the same λ, compared with scikit-learn's solution."""
 
     share: float = 0.05
     """λ as a share of λ_max, the smallest strength whose solution is 0."""
     steps: int = 20_000
-    """Full-batch steps that every optimizer takes."""
-    out: Path | None = None
-    """JSON file for the numbers; by default they are only printed."""
+    """Number of full-batch steps of every optimizer."""
+    out: Path = RESULTS / "lasso.json"
+    """JSON file for the numbers."""
 
     def __post_init__(self) -> None:
         require(0 < self.share < np.inf, "share", "a positive number", self.share)
@@ -44,30 +46,30 @@ class LassoBenchmark:
 
 @dataclasses.dataclass(frozen=True)
 class SweepBenchmark:
-    """The sweep beside a Flax loop, a jitted scan a run and PyTorch, and how it scales with devices and runs."""
+    """The speed of `jaxreg.sweep`, compared with a Flax loop, one jitted scan per run, and PyTorch."""
 
     widths: tuple[int, ...] = (32, 128, 512)
-    """Widths of the two hidden layers, each a comparison of its own."""
+    """Widths of the two hidden layers; each width is a comparison of its own."""
     runs: int = 64
-    """Networks that every contestant trains."""
+    """Number of networks that are trained in each way."""
     epochs: int = 20
     """Passes over the 1437 training rows of the digits."""
     batch_size: int = 128
-    """Rows a step."""
+    """Rows per step."""
     learning_rate: float = 3e-3
     """Adam's constant learning rate."""
     strength: float = 1e-4
     """λ of the proximal L1 penalty."""
     torch: bool = True
-    """Whether PyTorch takes part, where it is installed."""
+    """Whether to measure PyTorch, if it is installed."""
     scaling_width: int = 128
     """Width of the hidden layers in the table of scaling."""
     scaling_devices: tuple[int, ...] = (1, 2, 4)
-    """Numbers of CPU devices, for `runs` networks; more than cores are virtual."""
+    """Numbers of CPU devices, for `runs` networks; devices beyond the number of cores are virtual."""
     scaling_runs: tuple[int, ...] = (16, 64, 256, 1024)
     """Numbers of networks, on all devices."""
-    out: Path | None = None
-    """JSON file for the numbers; by default they are only printed."""
+    out: Path = RESULTS / "sweep.json"
+    """JSON file for the numbers."""
 
     def __post_init__(self) -> None:
         require(len(self.widths) > 0 and min(self.widths) >= 1, "widths", "widths of at least 1", self.widths)
@@ -80,3 +82,7 @@ class SweepBenchmark:
         for name in ("scaling_devices", "scaling_runs"):
             values = getattr(self, name)
             require(all(value >= 1 for value in values), name.replace("_", "-"), "numbers of at least 1", values)
+
+
+BENCHMARKS: dict[str, type] = {"update": UpdateBenchmark, "lasso": LassoBenchmark, "sweep": SweepBenchmark}
+"""The settings of every benchmark, by the name of its subcommand and of its module."""

@@ -1,38 +1,35 @@
-"""The sweep beside what a user would run instead, in one run on one machine, and how it scales.
+"""The speed of `jaxreg.sweep`, compared with what a user would run instead, and how it scales with devices and runs.
 
-Every contestant trains the same networks to their end; times are of whole sweeps, at the test accuracy beside them. The
-arithmetic is counted as 6 operations a weight and row (forward and backward), and set beside what this machine does in a
-large float32 matrix product in the same run. Scaling is measured in processes of their own, each with a memory of its own.
+All contestants train the same networks completely; we report the time of all runs together and the test accuracy. The
+arithmetic is counted as 6 operations per weight and row (forward and backward pass) and compared with the speed of a large
+float32 matrix product, measured in the same run. For the table of scaling, each row is measured in a process of its own, so
+that its peak memory is its own.
 """
 
-import dataclasses
 import itertools
-import json
 import multiprocessing
 import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
 
 from experiments.benchmarks import contestants
+from experiments.benchmarks.benchmark import Benchmark
 from experiments.benchmarks.contestants import Split
 from experiments.benchmarks.settings import SweepBenchmark
 from experiments.datasets import Rows, digits
-from experiments.results.disk import write_whole
-from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
 TRAIN_ROWS = 1437
 
 
-def split() -> Split:
-    """1437 training and 360 test rows of the digits, the same for everybody."""
+def split_digits() -> Split:
+    """1437 training rows and 360 test rows of the digits, the same for all contestants."""
     rows = digits()
     order = np.random.default_rng(0).permutation(len(rows.labels))
     parts = order[:TRAIN_ROWS], order[TRAIN_ROWS:]
@@ -40,14 +37,14 @@ def split() -> Split:
 
 
 def operations(config: SweepBenchmark, width: int, runs: int) -> float:
-    """Floating-point operations of the training of all runs: 6 for each weight and row."""
+    """Floating-point operations of the training of all runs: 6 per weight and row."""
     weights = 64 * width + width * width + width * 10
     rows = config.epochs * (TRAIN_ROWS // config.batch_size) * config.batch_size
     return 6.0 * weights * rows * runs
 
 
-def ceiling() -> float:
-    """GFLOP/s of this machine's largest use: a float32 matrix product of 4096 rows, the best of five."""
+def matrix_product_speed() -> float:
+    """GFLOP/s of a large square float32 matrix product on the first device, the best of five."""
     size = 4096 if jax.devices()[0].platform == "cpu" else 16384
     left = jnp.ones((size, size))
     product = jax.jit(jnp.matmul)
@@ -60,8 +57,8 @@ def ceiling() -> float:
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def entrants(config: SweepBenchmark) -> dict[str, Callable[..., np.ndarray] | None]:
-    """Who takes part; None for who cannot."""
+def all_contestants(config: SweepBenchmark) -> dict[str, Callable[..., np.ndarray] | None]:
+    """The contestants by name; None for PyTorch where it is not installed or switched off."""
     try:
         import torch  # noqa: F401
 
@@ -77,16 +74,24 @@ def entrants(config: SweepBenchmark) -> dict[str, Callable[..., np.ndarray] | No
     }
 
 
-def measure(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[str, Any]]:
-    """A row for each width and contestant: seconds, mean test accuracy, and GFLOP/s."""
-    data = split()
+def measure_speed(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[str, Any]]:
+    """Trains all runs with every contestant.
+
+    Args:
+        config: the widths and the training.
+        advance: called with 1 after each contestant.
+
+    Returns:
+        For each width and contestant: seconds, mean test accuracy and GFLOP/s, or none of them where it was not measured.
+    """
+    data = split_digits()
     rows = []
     for width in config.widths:
-        for name, contestant in entrants(config).items():
+        for name, contestant in all_contestants(config).items():
             row: dict[str, Any] = {"width": width, "contestant": name}
             if contestant is not None:
                 if name in ("Flax loop, warm", "jitted scan, warm", "PyTorch"):
-                    contestant(config, width, data, 1)  # compiled and warmed up by a run that is not counted
+                    contestant(config, width, data, 1)  # compiles, and is not measured
                 began = time.perf_counter()
                 scores = contestant(config, width, data, config.runs)
                 row["seconds"] = time.perf_counter() - began
@@ -97,22 +102,22 @@ def measure(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict
     return rows
 
 
-def scaling_point(config: SweepBenchmark, devices: int, runs: int, answer: Any) -> None:
-    """One warm sweep in a process of its own: seconds, and the process's peak memory before and after it."""
+def measure_in_child(config: SweepBenchmark, devices: int, runs: int, sender: Any) -> None:
+    """Runs one warm sweep in this process and sends its seconds and the peak memory before and after it."""
     jax.config.update("jax_num_cpu_devices", devices)
-    data = split()
+    data = split_digits()
     contestants.by_sweep(config, config.scaling_width, data, devices * 8, devices)
     before = peak_memory()
     began = time.perf_counter()
     contestants.by_sweep(config, config.scaling_width, data, runs, devices)
     seconds = time.perf_counter() - began
-    answer.put((seconds, before, peak_memory()))
+    sender.send((seconds, before, peak_memory()))
 
 
 def peak_memory() -> float:
-    """The largest resident memory of this process so far, MiB; NaN where the system does not tell.
+    """Peak resident memory of this process in MiB; NaN on a system without /proc.
 
-    getrusage is no use here: a new process begins with its parent's peak.
+    getrusage cannot be used here, because a new process starts with the peak of its parent.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -121,21 +126,31 @@ def peak_memory() -> float:
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def scale(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[str, Any]]:
-    """A row for each number of devices and of runs; on an accelerator, none, as its memory is not the process's."""
+def measure_scaling(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[str, Any]]:
+    """Measures warm sweeps on several numbers of devices and of runs, each in a process of its own.
+
+    Args:
+        config: the numbers of devices and of runs.
+        advance: called with 1 after each sweep.
+
+    Returns:
+        For each sweep: devices, runs, seconds, and the peak memory before and after it in MiB. Empty on an accelerator,
+        whose memory is not the process's.
+    """
     rows = []
     if jax.devices()[0].platform == "cpu":
         spawn = multiprocessing.get_context("spawn")
         points = [(devices, config.runs) for devices in config.scaling_devices]
         points += [(len(jax.devices()), runs) for runs in config.scaling_runs]
         for devices, runs in points:
-            answer = spawn.Queue()
-            process = spawn.Process(target=scaling_point, args=(config, devices, runs, answer))
+            receiver, sender = spawn.Pipe(duplex=False)
+            process = spawn.Process(target=measure_in_child, args=(config, devices, runs, sender))
             process.start()
+            sender.close()  # so that a child process that dies ends the wait
             try:
-                seconds, before, after = answer.get()
+                seconds, before, after = receiver.recv()
             finally:
-                # Ctrl-C ends the wait, and must end what was waited for.
+                # Ctrl-C interrupts the wait; the child process must then end as well.
                 process.terminate()
                 process.join()
             rows.append({"devices": devices, "runs": runs, "seconds": seconds, "mib_before": before, "mib_after": after})
@@ -143,36 +158,42 @@ def scale(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[s
     return rows
 
 
-def steps(config: SweepBenchmark) -> int:
-    """How often `advance` will be called."""
+def count_measurements(config: SweepBenchmark) -> int:
+    """Number of rows of both tables."""
     on_cpu = jax.devices()[0].platform == "cpu"
-    return len(config.widths) * len(entrants(config)) + on_cpu * len(config.scaling_devices + config.scaling_runs)
+    return len(config.widths) * len(all_contestants(config)) + on_cpu * len(config.scaling_devices + config.scaling_runs)
 
 
-def run(config: SweepBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
-    """Measures, prints the tables and, where `config.out` is set, saves the numbers with what made them."""
-    began = time.perf_counter()
-    most = ceiling()
-    rows = measure(config, advance)
-    most = max(most, ceiling())
-    scaling = scale(config, advance)
-    device = jax.devices()[0]
-    console.print(speed_table(config, rows, most, f"{len(jax.devices())} {device.platform} device(s)"))
-    if any("seconds" not in row for row in rows):
-        console.print("PyTorch was not measured: pip install torch==2.13.0, without --no-torch", markup=False)
-    if scaling:
-        console.print(scaling_table(config, scaling))
-    if device.platform == "cpu":
-        console.print("On a GPU: not measured here.")
-    if config.out is not None:
-        made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
-        content = {"made_by": made_by, "ceiling_gflops": most, "rows": rows, "scaling": scaling}
-        write_whole(config.out, json.dumps(content, indent=2, default=str) + "\n")
-        console.print(f"saved {config.out}", markup=False)
+def measure_sweeps(config: SweepBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Measures speed and scaling.
+
+    Args:
+        config: the settings.
+        advance: called with 1 after each row of either table.
+
+    Returns:
+        `rows` and `scaling`, the rows of the two tables, and `ceiling_gflops`, the speed of a matrix product.
+    """
+    before = matrix_product_speed()
+    rows = measure_speed(config, advance)
+    most = max(before, matrix_product_speed())
+    return {"ceiling_gflops": most, "rows": rows, "scaling": measure_scaling(config, advance)}
 
 
-def speed_table(config: SweepBenchmark, rows: list[dict[str, Any]], most: float, where: str) -> Sheet:
-    """Contestants side by side, each beside the warm sweep of its width."""
+def show_sweeps(config: SweepBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet | str]:
+    """The tables of speed and of scaling, and what was not measured."""
+    yield speed_table(config, numbers["rows"], numbers["ceiling_gflops"])
+    if any("seconds" not in row for row in numbers["rows"]):
+        yield "PyTorch was not measured: pip install torch==2.13.0, without --no-torch"
+    if numbers["scaling"]:
+        yield scaling_table(config, numbers["scaling"])
+    if jax.devices()[0].platform == "cpu":
+        yield "On a GPU: not measured here."
+
+
+def speed_table(config: SweepBenchmark, rows: list[dict[str, Any]], most: float) -> Sheet:
+    """The contestants side by side, each compared with the warm sweep of its width."""
+    where = f"{len(jax.devices())} {jax.devices()[0].platform} device(s)"
     title = f"{config.runs} runs × {config.epochs} epochs on {where}; matrix product {most:.0f} GFLOP/s"
     lines: list[list[str] | str] = []
     for width, group in itertools.groupby(rows, operator.itemgetter("width")):
@@ -186,15 +207,19 @@ def speed_table(config: SweepBenchmark, rows: list[dict[str, Any]], most: float,
                 share = f"{row['gflops']:.0f}", f"{row['gflops'] / most:.0%}"
                 numbers = [*speed, f"{100 * row['accuracy']:.1f}", *share]
             lines.append([row["contestant"], *numbers])
-    return Sheet(["contestant", "seconds", "÷ sweep", "test %", "GFLOP/s", "ceiling"], lines, title)
+    headings = ["contestant", "seconds", "÷ sweep", "test %", "GFLOP/s", "÷ matrix product"]
+    return Sheet(headings, lines, title)
 
 
 def scaling_table(config: SweepBenchmark, rows: list[dict[str, Any]]) -> Sheet:
-    """Seconds and memory by devices and runs."""
+    """Seconds and memory by number of devices and of runs."""
     lines = []
     for row in rows:
         speed = f"{row['seconds']:.2f}", f"{row['runs'] / row['seconds']:.1f}"
         memory = f"{row['mib_before']:.0f}", f"{row['mib_after']:.0f}"
         lines.append([str(row["devices"]), str(row["runs"]), *speed, *memory])
     headings = ["devices", "runs", "seconds", "runs/s", "peak MiB before", "peak MiB after"]
-    return Sheet(headings, lines, f"Scaling at width {config.scaling_width}, warm, a process a row", left=())
+    return Sheet(headings, lines, f"Scaling at width {config.scaling_width}, warm, one process per row", left=())
+
+
+BENCHMARK = Benchmark(count_measurements, measure_sweeps, show_sweeps)

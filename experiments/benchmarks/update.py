@@ -1,38 +1,36 @@
-"""What a regularized update costs beside `optax.adamw`, in one run on one machine.
+"""The cost of a regularized update of the weights, compared with `optax.adamw`.
 
-Each optimizer's update and `optax.apply_updates` are compiled together, with weights and state donated, for one float32
-array. Bytes are XLA's own count (`cost_analysis`) for the compiled program, per parameter. Times are paired: every round
-times every optimizer once, in random order, and the ratio to AdamW is taken within the round before the median.
+Each optimizer's update and `optax.apply_updates` are compiled into one program for one float32 array; weights and state are
+donated. Bytes are XLA's own count (`cost_analysis`) for the compiled program, per weight. Every round times every optimizer
+once, in random order, and the ratio to AdamW is computed within each round before the median over all rounds is taken.
 
-On CPU cores XLA compiles Adam's two moments and the weights as three loops. Between them AdamW reads and writes ten
-float32 numbers a weight, 40 bytes, and the proximal step works on values that the third loop holds already. A coupled
-penalty changes the gradient that both moment loops read, so both must read the weights as well: 48 bytes. Barriers,
-one variadic reduction for all three results, and XLA's experimental multi-output fusion were tried and save none of it.
+On CPU cores XLA computes Adam's two moments and the new weights in three loops. AdamW reads and writes ten float32 numbers
+per weight in them, 40 bytes. The proximal step uses only values that the third loop has already loaded. A coupled penalty
+changes the gradient that both moment loops read, so both must read the weights as well: 48 bytes. Barriers, one variadic
+reduction for all three results, and XLA's experimental multi-output fusion did not avoid this.
 """
 
-import dataclasses
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from rich.console import Console
 
 import jaxreg
+from experiments.benchmarks.benchmark import Benchmark
 from experiments.benchmarks.settings import UpdateBenchmark
-from experiments.results.disk import write_whole
-from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
 BASELINE = "optax.adamw"
+WARM_UP = 2
+"""Rounds that are not measured: the first ones touch fresh memory."""
 
 
 def optimizers() -> dict[str, optax.GradientTransformation]:
-    """What is compared, by the words a user would type."""
+    """The optimizers that are compared, by the words that a user would type."""
     return {
         BASELINE: optax.adamw(1e-3, weight_decay=1e-4),
         "prox_adam(L1)": jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4)),
@@ -45,7 +43,7 @@ def optimizers() -> dict[str, optax.GradientTransformation]:
 
 
 def compile_update(tx: optax.GradientTransformation, weights: jax.Array) -> Any:
-    """One update of the weights as a compiled program that takes over weights and state."""
+    """One update of the weights as a compiled program that reuses the memory of weights and state."""
 
     def update(weights: jax.Array, state: Any, gradient: jax.Array) -> tuple[Any, Any]:
         updates, state = tx.update(gradient, state, weights)
@@ -54,8 +52,22 @@ def compile_update(tx: optax.GradientTransformation, weights: jax.Array) -> Any:
     return jax.jit(update, donate_argnums=(0, 1)).lower(weights, tx.init(weights), weights).compile()
 
 
-def measure(config: UpdateBenchmark, advance: Callable[[int], None]) -> dict[str, dict[str, Any]]:
-    """Bytes per parameter, median milliseconds, and the median and quartiles of the paired ratio, by optimizer."""
+def count_rounds(config: UpdateBenchmark) -> int:
+    """Number of rounds, including the warm-up."""
+    return config.rounds + WARM_UP
+
+
+def measure_updates(config: UpdateBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Times every optimizer.
+
+    Args:
+        config: the size of the array and the number of rounds.
+        advance: called with 1 after each round.
+
+    Returns:
+        `numbers`: by optimizer, the bytes per weight, the median time in milliseconds, and the median and the quartiles of
+        the time divided by AdamW's.
+    """
     weights_key, gradient_key = jax.random.split(jax.random.key(config.seed))
     weights = jax.random.normal(weights_key, (config.parameters,))
     gradient = 0.1 * jax.random.normal(gradient_key, (config.parameters,))
@@ -64,16 +76,15 @@ def measure(config: UpdateBenchmark, advance: Callable[[int], None]) -> dict[str
     states = {name: (jnp.copy(weights), tx.init(weights)) for name, tx in compared.items()}
     order = np.random.default_rng(config.seed)
     seconds: dict[str, list[float]] = {name: [] for name in programs}
-    # Two rounds go unmeasured: the first touches fresh memory.
-    for round_number in range(config.rounds + 2):
+    for round_number in range(count_rounds(config)):
         for name in order.permutation(list(programs)):
             began = time.perf_counter()
             states[name] = jax.block_until_ready(programs[name](*states[name], gradient))
-            if round_number >= 2:
+            if round_number >= WARM_UP:
                 seconds[name].append(time.perf_counter() - began)
         advance(1)
     ratios = {name: np.array(times) / np.array(seconds[BASELINE]) for name, times in seconds.items()}
-    return {
+    numbers = {
         name: {
             "bytes_per_parameter": programs[name].cost_analysis()["bytes accessed"] / config.parameters,
             "milliseconds": float(np.median(seconds[name])) * 1e3,
@@ -82,25 +93,19 @@ def measure(config: UpdateBenchmark, advance: Callable[[int], None]) -> dict[str
         }
         for name in programs
     }
+    return {"numbers": numbers}
 
 
-def steps(config: UpdateBenchmark) -> int:
-    """How often `advance` will be called."""
-    return config.rounds + 2
-
-
-def run(config: UpdateBenchmark, command: str, console: Console, advance: Callable[[int], None]) -> None:
-    """Measures, prints the table and, where `config.out` is set, saves the numbers with what made them."""
-    began = time.perf_counter()
-    numbers = measure(config, advance)
-    made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
-    title = f"One update of {config.parameters:,} float32 weights, {made_by['devices'][0]}, {config.rounds} paired rounds"
+def show_updates(config: UpdateBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet]:
+    """The table of all optimizers."""
+    device = jax.devices()[0].device_kind
+    title = f"One update of {config.parameters:,} float32 weights, {device}, {config.rounds} rounds"
     rows = []
-    for name, row in numbers.items():
+    for name, row in numbers["numbers"].items():
         low, high = row["ratio_quartiles"]
         measured = f"{row['bytes_per_parameter']:.1f}", f"{row['milliseconds']:.2f}", f"{row['ratio']:.3f}"
         rows.append([name, *measured, f"{low:.3f}–{high:.3f}"])
-    console.print(Sheet(["optimizer", "bytes/weight", "ms", "time ÷ AdamW", "quartiles"], rows, title))
-    if config.out is not None:
-        write_whole(config.out, json.dumps({"made_by": made_by, "numbers": numbers}, indent=2, default=str) + "\n")
-        console.print(f"saved {config.out}", markup=False)
+    yield Sheet(["optimizer", "bytes/weight", "ms", "time ÷ AdamW", "quartiles"], rows, title)
+
+
+BENCHMARK = Benchmark(count_rounds, measure_updates, show_updates)

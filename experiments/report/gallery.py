@@ -5,6 +5,7 @@ build(read(Path("results"), registry), Path("experiments/gallery"))     # figure
 
 from pathlib import Path
 
+from experiments.report.commands import without_places
 from experiments.report.pictures import reduced
 from experiments.results.disk import write_whole
 from experiments.results.load import Contents, Entry, Result
@@ -66,7 +67,7 @@ def section(name: str, result: Result, entry: Entry) -> list[str]:
         "",
         f"![{title}]({name}.png)",
         "",
-        f"`{result.made_by.get('command', '?')}`: {result.made_by.get('seconds', '?')} s on {kind}.",
+        f"`{without_places(str(result.made_by.get('command', '?')))}`: {result.made_by.get('seconds', '?')} s on {kind}.",
         "",
         *(f"- {line}" for line in entry.numbers + numbers),
         "",

@@ -26,3 +26,16 @@ class Report:
     def page(self) -> Path:
         """The file that the page is written to."""
         return self.out or self.root / "report.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class Readme:
+    """The tables in README.md and experiments/README.md, written from the results on disk."""
+
+    results: Path = Path("results")
+    """Folder that holds the results of the other commands. Where a result is missing, its tables keep the numbers that
+    experiments/gallery/numbers.json already has."""
+    clone: Path = Path(".")
+    """Folder of the clone whose documents and numbers.json are written."""
+    check: bool = False
+    """Write nothing and read no results; exit with status 1 if a table differs from what numbers.json says."""

@@ -1,8 +1,26 @@
-"""The benchmarks as commands, in small: what they print and save."""
+"""The benchmarks as commands, in small: what they print, save, and put into the documents."""
 
 import json
+from pathlib import Path
 
+import pytest
 from processes import run
+
+from experiments.benchmarks.excerpts import EXCERPTS
+from experiments.benchmarks.settings import BENCHMARKS
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_saves_where_the_documents_look_for_it(name):
+    assert BENCHMARKS[name]().out == Path("results/bench") / f"{name}.json"
+
+
+def excerpts(name, path):
+    """The small tables of a saved file, whose rows must have a cell for each heading."""
+    tables = EXCERPTS[name](json.loads(path.read_text()))
+    for table, _ in tables.values():
+        assert {len(row) for row in table.rows} == {len(table.headings)}
+    return tables
 
 
 def test_bench_update_prints_bytes_and_ratios(tmp_path):
@@ -13,9 +31,11 @@ def test_bench_update_prints_bytes_and_ratios(tmp_path):
     assert numbers["prox_adam(L1)"]["bytes_per_parameter"] <= numbers["optax.adamw"]["bytes_per_parameter"] + 0.01
     assert numbers["optax.adamw"]["ratio"] == 1.0
     assert {"optax.adamw", "prox_adam(L1)", "add_l1 → adam", "add_l2 → adam"} <= set(numbers)
+    table = excerpts("update", tmp_path / "update.json")["optimizers"].table
+    assert table.rows[0][:3] == ["`optax.adamw`", "40", "1.00"]
 
 
-def test_bench_lasso_tells_the_exact_from_the_naive(tmp_path):
+def test_bench_lasso_separates_exact_optimizers_from_naive_chains(tmp_path):
     status, said = run("bench", "lasso", "--out", tmp_path / "lasso.json")
     assert status == 0, said
     scores = json.loads((tmp_path / "lasso.json").read_text())["scores"]
@@ -27,6 +47,10 @@ def test_bench_lasso_tells_the_exact_from_the_naive(tmp_path):
     naive = scores["sgd, momentum 0.9 → prox_l1"]
     assert naive["nonzero"] == 10
     assert naive["residual"] > 0.5
+    rows = excerpts("lasso", tmp_path / "lasso.json")["optimizers"].table.rows
+    assert [row[2] for row in rows] == ["7", "7", "7", "10", "10", "10", "10", "10"]
+    assert rows[1][0] == "`prox_sgd`, `prox_sgd` momentum 0.9, `prox_sgd` Nesterov"
+    assert rows[3][0] == "`sgd, momentum 0.9 → prox_l1`"
 
 
 def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
@@ -36,13 +60,17 @@ def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
     assert status == 0, said
     assert "PyTorch was not measured" in said
     assert "On a GPU: not measured here." in said
-    told = json.loads((tmp_path / "sweep.json").read_text())
-    measured = {row["contestant"]: row for row in told["rows"]}
+    saved = json.loads((tmp_path / "sweep.json").read_text())
+    measured = {row["contestant"]: row for row in saved["rows"]}
     accuracies = [row["accuracy"] for row in measured.values() if "accuracy" in row]
     assert len(accuracies) == 4
     assert min(accuracies) > 0.7
     assert max(accuracies) - min(accuracies) < 0.08
     assert "seconds" not in measured["PyTorch"]
-    assert [row["runs"] for row in told["scaling"]] == [6, 12]
-    assert told["ceiling_gflops"] > 1
-    assert 50 < told["scaling"][0]["mib_before"] <= told["scaling"][0]["mib_after"]
+    assert [row["runs"] for row in saved["scaling"]] == [6, 12]
+    assert saved["ceiling_gflops"] > 1
+    assert 50 < saved["scaling"][0]["mib_before"] <= saved["scaling"][0]["mib_after"]
+    tables = excerpts("sweep", tmp_path / "sweep.json")
+    assert [row[0] for row in tables["speed"].table.rows] == ["16"]
+    assert tables["speed"].table.rows[0][4] == "not measured"
+    assert [row[:2] for row in tables["scaling"].table.rows] == [["1", "6"], ["2", "12"]]

@@ -64,6 +64,8 @@ def test_every_claim_has_findings_and_a_figure(name, claim, every):
     found = claim.evaluate(every[0][name])
     assert len(found) >= 3
     assert all(one.statement.endswith(".") and one.numbers and one.tested for one in found)
+    lines = claim.headlines(every[0][name], found)
+    assert lines and all(lines)
     figure = claim.draw(every[0][name])
     figure.canvas.draw()
     assert all(axes.get_xlabel() or axes.get_title() or axes.get_ylabel() for axes in figure.axes)
@@ -77,7 +79,28 @@ def test_where_every_run_diverged_nothing_is_measured(name, claim, every):
     }
     found = claim.evaluate(broken)
     assert {one.verdict for one in found} == {"not measured"}
+    assert all(claim.headlines(broken, found))
     claim.draw(broken).canvas.draw()
+
+
+EXCERPTS = [(study.name, name) for study in STUDIES.values() for name in study.excerpts]
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+@pytest.mark.parametrize(("name", "excerpt"), EXCERPTS, ids=[name for _, name in EXCERPTS])
+def test_every_excerpt_is_a_table(name, excerpt, diverged, every):
+    results = every[0][name]
+    if diverged:
+        results = {
+            key: one.map(
+                lambda values: values * np.nan if values.dtype.kind == "f" and values.name != "figure_strength" else values
+            )
+            for key, one in results.items()
+        }
+    table, _ = STUDIES[name].excerpts[excerpt](results)
+    assert len(table.rows) >= 3
+    assert {len(row) for row in table.rows} == {len(table.headings)}
+    assert any("nan" in cell for row in table.rows for cell in row) == diverged
 
 
 def test_pairs_that_are_one_update_stay_together_and_others_part(every):

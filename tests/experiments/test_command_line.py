@@ -47,7 +47,7 @@ def test_the_main_job_writes_everything(place, first_start):
 
 COMMANDS = (
     *("l1-l2", "strength", "relevance", "stability", "baselines", "images"),
-    *("claims", "report", "help", "version", "bench"),
+    *("claims", "report", "readme", "help", "version", "bench"),
 )
 
 
@@ -102,6 +102,10 @@ MISTAKES = {
         "error: results: expected a folder with results, as `python -m experiments` makes one, got nowhere",
     ),
     "results that are none": (["report", "--results", "tests"], "makes one, got tests, which holds none"),
+    "documents without numbers": (
+        ["readme", "--results", "nowhere", "--clone", "tests"],
+        "error: results: expected a folder with results, as `python -m experiments` makes one, got nowhere",
+    ),
     "page that is a folder": (["report", "--results", ".", "--out", "tests"], "error: out: expected a file, got the folder"),
     "claims into a file": (["claims", "--out", "README.md"], "error: out: expected a folder, got the file README.md"),
     "images into a file": (

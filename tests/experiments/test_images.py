@@ -14,7 +14,7 @@ from processes import run, start
 from experiments import datasets, idx, selection
 from experiments.networks import initial, kernels_of
 from experiments.settings import SettingError, Training
-from experiments.studies.images import claims, figures, pruning, tradeoff
+from experiments.studies.images import STUDY, claims, figures, pruning, tradeoff
 from experiments.studies.images import sweep as images
 from experiments.studies.images.settings import Settings
 
@@ -170,6 +170,27 @@ def test_a_diverged_setting_is_never_chosen():
     assert [one.verdict for one in claims.sparse({"images": dataset})] == ["not measured"]
     assert "there is nothing to compare with" in claims.answer(dataset)
     figures.pareto({"images": dataset.assign_attrs(data="broken")}).canvas.draw()
+
+
+def test_the_excerpt_shows_the_best_the_sparsest_and_some_sparser_networks():
+    dataset = dataset_of(SETTINGS).assign_attrs(data="made by hand")
+    dataset = dataset.assign(refitted_validation_accuracy=dataset["validation_accuracy"] - 0.02)
+    table, text = STUDY.excerpts["tradeoff"]({"images": dataset})
+    assert [row[:3] for row in table.rows] == [
+        ["AdamW at its best", "decay 0.1, rate 0.001", "100.00 ± 0.00"],
+        ["the sparsest within one standard error of it", "L1, λ = 0.001", "8.00 ± 0.00"],
+        ["the sparsest within one point of it", "L1, λ = 0.001", "8.00 ± 0.00"],
+        ["L1", "λ = 0.001", "8.00 ± 0.00"],
+        ["L1, refitted", "λ = 0.001", "8.00 ± 0.00"],
+        ["L1", "λ = 0.01", "1.00 ± 0.00"],
+        ["L1, refitted", "λ = 0.01", "1.00 ± 0.00"],
+        ["AdamW, cut to its largest weights", "decay 0.1, rate 0.001, cut to 10 %", "10.00 ± 0.00"],
+    ]
+    assert "AdamW's standard error is 0.09 points" in text
+    dataset["validation_accuracy"][:2, 0] = np.nan
+    table, text = STUDY.excerpts["tradeoff"]({"images": dataset})
+    assert not table.rows
+    assert "nothing can be compared" in text
 
 
 def test_rows_are_split_by_the_seed(tmp_path):

@@ -108,6 +108,15 @@ def test_a_toy_study_gets_everything_from_forty_lines(place):
     assert "![Zeros of a toy: supported](toy-zeros.png)" in (place / "gallery" / "README.md").read_text(encoding="utf-8")
     assert (place / "gallery" / "toy-zeros.png").exists()
 
+    block = "<!-- table {}: written by `python -m experiments readme` -->\n<!-- end -->\n"
+    (place / "README.md").write_text(block.format("toy/claims"), encoding="utf-8")
+    (place / "experiments" / "README.md").write_text(block.format("commands"), encoding="utf-8")
+    status, said = run(place, "readme")
+    assert status == 0, said
+    assert "| L1 makes zeros | supported | " in (place / "README.md").read_text(encoding="utf-8")
+    commands = (place / "experiments" / "README.md").read_text(encoding="utf-8")
+    assert "| `python -m experiments toy` | What L1 does to ten weights |" in commands
+
 
 def test_a_toy_study_resumes_after_a_kill(place):
     toy = place / "experiments" / "studies" / "toy" / "__init__.py"

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.claims import Finding, above, below, between, outside, within
-from experiments.studies.baselines import figures
+from experiments.studies.baselines import figures, headlines
 from experiments.studies.baselines.tilt import slopes
 from experiments.study import Claim, Results
 
@@ -125,6 +125,7 @@ CLAIMS = (
         "start from the same weights and see the same batches: w is trained with coupled L2 at λ, w' with weight decay at "
         "2λ. Green dots: SGD; orange squares: SGD with momentum 0.9; blue triangles: Adam. Means over the seeds, in "
         "float64. Two methods are the same if their line stays near the dotted one, the rounding error of float64.",
+        headlines.decay,
     ),
     Claim(
         "tilt",
@@ -138,6 +139,7 @@ CLAIMS = (
         "learning rate; the line is fitted to the white dots, grey dots are not used because some method has no clear best "
         "λ at that rate. A horizontal line means that the best λ does not depend on the learning rate. Both forms of AdamW "
         "describe the same networks, so their slopes differ by 1. After Figures 1 and 2 of Loshchilov & Hutter (2019).",
+        headlines.tilt,
     ),
     Claim(
         "scale",
@@ -150,5 +152,6 @@ CLAIMS = (
         "on a multiple of it, for each optimizer (vertical), in float64; one marker for each seed. Blue dots: median "
         "distance at most 0.001; red-orange squares: more. An optimizer is scale-free if its dots lie near the dotted "
         "line, the rounding error of float64. After Zhuang et al. (2022).",
+        headlines.scale,
     ),
 )

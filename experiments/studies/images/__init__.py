@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.studies.images import sweep
+from experiments.studies.images import excerpts, sweep
 from experiments.studies.images.claims import CLAIMS
 from experiments.studies.images.settings import FASHION, MNIST, Settings, defaults
 from experiments.studies.images.table import tabulate
@@ -25,6 +25,7 @@ STUDY = Study(
     sweeps=(Sweep("images", sweep.count_networks, sweep.train_networks),),
     claims=CLAIMS,
     tabulate=tabulate,
+    excerpts={"tradeoff": excerpts.tradeoff},
     variant=folder_name,
     check=sweep.load_source,
     adapt=lambda typed, quick: defaults(typed.data, quick),

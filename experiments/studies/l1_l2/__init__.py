@@ -5,7 +5,7 @@ import functools
 from matplotlib import figure
 
 from experiments.figures.network import network_row, weight_bars
-from experiments.studies.l1_l2 import digits, drawing
+from experiments.studies.l1_l2 import digits, drawing, excerpts
 from experiments.studies.l1_l2.drawing import stages
 from experiments.studies.l1_l2.effect import effect
 from experiments.studies.l1_l2.settings import QUICK, Settings
@@ -69,4 +69,5 @@ STUDY = Study(
         ),
     ),
     tabulate=tabulate,
+    excerpts={"picture": excerpts.picture, "digits": excerpts.digits},
 )

@@ -5,7 +5,7 @@ import xarray as xr
 
 from experiments.claims import CONTRADICTED, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, Finding, above, below, none_of
 from experiments.selection import best_level
-from experiments.studies.relevance import figures
+from experiments.studies.relevance import figures, headlines
 from experiments.studies.relevance.choices import (
     MARGIN,
     accuracy_by_share,
@@ -247,6 +247,7 @@ CLAIMS = (
         "recall is high if the lasso keeps the relevant features, and precision if it drops the others. Last panel: "
         "percent of the pixels (solid) and of the irrelevant columns (dotted) that a network keeps under L1, against λ; "
         "selection works where the dotted line is below the solid one. Means over the seeds with 95 % intervals.",
+        headlines.selection,
     ),
     Claim(
         "relevance",
@@ -259,6 +260,7 @@ CLAIMS = (
         "the λ chosen on validation data: L2 (blue squares), L1 (orange dots), group L2 (green diamonds), no penalty (dark "
         "triangles). Means over the seeds with 95 % intervals. Compare L1 and L2 at the left and right ends, and see where "
         "they cross.",
+        headlines.relevance,
     ),
     Claim(
         "no-selection",
@@ -270,6 +272,7 @@ CLAIMS = (
         "(horizontal, λ = 0 at the left end). Left: percent of the irrelevant columns that keep a nonzero weight; a line "
         "that stays at 100 % selects nothing. Right: test accuracy; a penalty is effective where its line rises above the "
         "value at λ = 0. Means over the seeds with 95 % intervals.",
+        headlines.no_selection,
     ),
     Claim(
         "groups",
@@ -282,5 +285,6 @@ CLAIMS = (
         "path of L1 (orange dots) and of group L2 (green diamonds); each marker is one λ, printed beside it. Digits with "
         "the largest share of irrelevant columns; means over the seeds with 95 % intervals of the accuracy. At the same "
         "height, the marker farther left keeps fewer irrelevant inputs.",
+        headlines.groups,
     ),
 )

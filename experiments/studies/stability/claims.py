@@ -3,7 +3,7 @@
 import xarray as xr
 
 from experiments.claims import Finding, above, below, within
-from experiments.studies.stability import figures
+from experiments.studies.stability import figures, headlines
 from experiments.study import Claim, Results
 
 REST = 1e-4
@@ -110,5 +110,6 @@ CLAIMS = (
         "of the supports over bootstrap resamples (vertical; 1 means that all resamples select the same columns) by two "
         "indices and for two correlations (horizontal): L1 (red-orange), elastic net (pink) and group L2 (green). The "
         "corrected index does not reward keeping more columns. Dots are seeds, diamonds their means, bars 95 % intervals.",
+        headlines.stability,
     ),
 )

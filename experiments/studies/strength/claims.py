@@ -5,7 +5,7 @@ import xarray as xr
 
 from experiments.claims import Finding, above, below, none_of, steps, within
 from experiments.selection import best_level
-from experiments.studies.strength import figures
+from experiments.studies.strength import figures, headlines
 from experiments.studies.strength.proportion import most_proportional
 from experiments.studies.strength.sweep import correctly_labelled
 from experiments.study import Claim, Results
@@ -181,6 +181,7 @@ CLAIMS = (
         "the left end), for networks on the digits. Each colour is one method of applying the same L1 penalty; markers are "
         "means over the seeds, error bars 95 % intervals. A method sets weights exactly to zero only if its line leaves 0. "
         "The λ of decoupled L1 has another scale, since Adam's preconditioner D does not divide it.",
+        headlines.zeros,
     ),
     Claim(
         "shrinkage",
@@ -193,6 +194,7 @@ CLAIMS = (
         "line weights are unchanged. Right: share of all weights (vertical) against λ (horizontal, λ = 0 at the left end); "
         "blue dots: weights within 10 % of one common factor, grey squares: weights smaller than without penalty. Means "
         "over the seeds with 95 % intervals.",
+        headlines.shrinkage,
     ),
     Claim(
         "norm",
@@ -204,6 +206,7 @@ CLAIMS = (
         "end), for networks on the digits; left methods of applying L1, right methods of applying L2. Each colour is a "
         "method; solid lines with dots show Σ|w|, dashed lines with squares ‖w‖. Means over the seeds with 95 % intervals. "
         "Each line should fall at every step.",
+        headlines.norm,
     ),
     Claim(
         "overfitting",
@@ -215,5 +218,6 @@ CLAIMS = (
         "(horizontal, λ = 0 at the left end). Top row: correct labels; below: some of the training labels are wrong. "
         "Orange dots: proximal L1; blue squares: coupled L2. Means over the seeds with 95 % intervals. Regularization "
         "helps where the test accuracy is above, or the test loss below, its value at λ = 0.",
+        headlines.overfitting,
     ),
 )

@@ -1,0 +1,116 @@
+"""Small tables for the documents, from the files that the benchmarks save.
+
+tables = EXCERPTS["lasso"](json.loads(Path("results/bench/lasso.json").read_text()))
+tables["optimizers"]                    # a `Summary`: a table, and a line of text below it
+"""
+
+import itertools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from experiments.sheet import Sheet
+from experiments.study import Summary
+
+REFERENCE = "scikit-learn's Lasso"
+Saved = Mapping[str, Any]
+"""The content of a benchmark's file."""
+
+
+def lasso_tables(saved: Saved) -> dict[str, Summary]:
+    """The distance from scikit-learn's solution by optimizer; the exact optimizers are grouped and show their largest."""
+    scores, config = saved["scores"], saved["made_by"]["config"]
+    headings = ["optimizer", "largest error of a weight", "nonzero weights", "KKT residual ÷ λ"]
+    groups = {"scikit-learn's `Lasso`": [REFERENCE]}
+    for prefix in ("prox_sgd", "prox_"):
+        taken = set(itertools.chain(*groups.values()))
+        names = [name for name in scores if name.startswith(prefix) and name not in taken]
+        groups[", ".join(code(name) for name in names)] = names
+    taken = set(itertools.chain(*groups.values()))
+    groups |= {code(name): [name] for name in scores if name not in taken}
+    rows = [[name, *lasso_cells([scores[member] for member in members])] for name, members in groups.items() if members]
+    title = (
+        f"λ = {config['share']:g} λ_max on scikit-learn's diabetes data, {config['steps']:,} full-batch steps in float64; a "
+        "row of several optimizers shows the largest number among them"
+    )
+    return {"optimizers": Summary(Sheet(headings, rows, title))}
+
+
+def lasso_cells(scores: Sequence[Mapping[str, float]]) -> list[str]:
+    """The largest error, number of nonzero weights and KKT residual of some optimizers."""
+    error, nonzero, residual = (max(row[key] for row in scores) for key in ("error", "nonzero", "residual"))
+    return [f"{error:.2g}", f"{nonzero:g}", f"{residual:.2g}"]
+
+
+def code(name: str) -> str:
+    """An optimizer's name as inline code; of a single optimizer, what follows the comma is plain text."""
+    first, *others = [name] if "→" in name else name.split(", ", 1)
+    return " ".join([f"`{first}`", *others])
+
+
+def update_tables(saved: Saved) -> dict[str, Summary]:
+    """Bytes and time of one update by optimizer."""
+    config, devices = saved["made_by"]["config"], saved["made_by"]["devices"]
+    rows = []
+    for name, row in saved["numbers"].items():
+        low, high = row["ratio_quartiles"]
+        rows.append([f"`{name}`", f"{row['bytes_per_parameter']:.0f}", f"{row['ratio']:.2f}", f"{low:.2f} to {high:.2f}"])
+    headings = ["optimizer", "bytes per weight", "time ÷ `optax.adamw`", "quartiles over the rounds"]
+    title = f"One update of {config['parameters']:,} float32 weights on {devices[0]}, median of {config['rounds']} rounds"
+    return {"optimizers": Summary(Sheet(headings, rows, title))}
+
+
+def sweep_tables(saved: Saved) -> dict[str, Summary]:
+    """The contestants' seconds by width, and seconds and memory by number of devices and of runs."""
+    tables = {"speed": speed_table(saved)}
+    if saved["scaling"]:
+        tables["scaling"] = scaling_table(saved)
+    return tables
+
+
+def speed_table(saved: Saved) -> Summary:
+    """A row for each width: seconds of the sweep, of the others, and how fast the sweep computes."""
+    config, devices = saved["made_by"]["config"], saved["made_by"]["devices"]
+    rows, compiling, spread = [], [], []
+    for width, group in itertools.groupby(saved["rows"], operator.itemgetter("width")):
+        by_name = {row["contestant"]: row for row in group if "seconds" in row}
+        warm = by_name["sweep, warm"]
+        others = [slower(by_name.get(name), warm["seconds"]) for name in ("Flax loop, warm", "jitted scan, warm", "PyTorch")]
+        share = f"{100 * warm['gflops'] / saved['ceiling_gflops']:.0f} %"
+        rows.append([str(width), f"{warm['seconds']:.2f}", *others, share])
+        compiling.append(by_name["sweep, cold"]["seconds"] - warm["seconds"])
+        accuracies = [100 * row["accuracy"] for row in by_name.values()]
+        spread.append(max(accuracies) - min(accuracies))
+    headings = ["width", "`jaxreg.sweep`", "Flax loop", "one jitted scan per run", "PyTorch", "share of a matrix product"]
+    title = (
+        f"Seconds for {config['runs']} networks of two hidden layers on {len(devices)} {devices[0]} devices, "
+        f"{config['epochs']} epochs, after a first run; in brackets, the time divided by that of `jaxreg.sweep`"
+    )
+    text = (
+        f"At each width, the contestants' mean test accuracies differ by {max(spread):.1f} points or less. The first sweep "
+        f"of a shape also compiles, which takes {min(compiling):.1f} to {max(compiling):.1f} seconds. The last column is "
+        "the sweep's arithmetic per second, divided by that of a large float32 matrix product."
+    )
+    return Summary(Sheet(headings, rows, title), text)
+
+
+def slower(row: Mapping[str, float] | None, seconds: float) -> str:
+    """A contestant's seconds, and how many times those of the sweep."""
+    return "not measured" if row is None else f"{row['seconds']:.2f} ({row['seconds'] / seconds:.1f} ×)"
+
+
+def scaling_table(saved: Saved) -> Summary:
+    """A row for each number of devices and of runs."""
+    rows = []
+    for row in saved["scaling"]:
+        speed = f"{row['seconds']:.2f}", f"{row['runs'] / row['seconds']:.1f}"
+        rows.append([str(row["devices"]), str(row["runs"]), *speed, f"{row['mib_after']:.0f}"])
+    title = f"The sweep at width {saved['made_by']['config']['scaling_width']}, after a first run, one process per row"
+    headings = ["CPU devices", "runs", "seconds", "runs per second", "peak memory, MiB"]
+    return Summary(Sheet(headings, rows, title, left=()))
+
+
+EXCERPTS: dict[str, Callable[[Saved], dict[str, Summary]]] = {
+    "update": update_tables, "lasso": lasso_tables, "sweep": sweep_tables,
+}  # fmt: skip
+"""From a benchmark's name to the tables of its saved file."""
