@@ -80,7 +80,7 @@ def test_an_interrupted_suite_resumes(tmp_path):
     [
         (["strength", "--seeds", "1"], "seeds: expected at least 2, as an interval needs them, got 1"),
         (["strength", "--l1", "0.2", "0.1"], "l1: expected increasing positive strengths, got (0.2, 0.1)"),
-        (["strength", "--l1", "0.1", "0.2"], "as many strengths each, got {'l1': 2, 'decoupled-l1': 7, 'l2': 7"),
+        (["strength", "--l1", "0.1", "0.2"], "the same number of strengths, got 2 for l1, 7 for decoupled-l1, 7 for l2"),
         (["claims", "--out", "jaxreg"], "error: out: "),
     ],
 )

@@ -25,7 +25,7 @@ from experiments.layout import described
 from experiments.networks import initial
 from experiments.studies.baselines.settings import Settings, TiltStudy
 from experiments.study import Session
-from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train
+from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train_network
 
 TEXTS = {
     "rate": ("Adam's learning rate at the first step", "1"),
@@ -96,7 +96,7 @@ def fit_one(key: jax.Array, run: dict[str, Any], rows: datasets.Rows, config: Ti
         # The schedule's own rate is static; what is swept takes its place.
         return optimizer(strengths, lambda count: rate / config.training.learning_rate * schedule(count))
 
-    params = train(structure, params, make, order_key, train_rows, config.training)
+    params = train_network(structure, params, make, order_key, train_rows, config.training)
     metrics = evaluate(structure, params, charged(strengths), {"train": train_rows, "test": test_rows})
     return {name: metrics[name] for name in ("test_loss", "test_accuracy")}
 

@@ -34,7 +34,7 @@ from experiments.studies.images.pruning import kept, pruned
 from experiments.studies.images.settings import FASHION, MNIST, Settings
 from experiments.studies.images.tradeoff import ADAMW, ELASTIC, GROUP, L1
 from experiments.study import Session
-from experiments.training import accuracy, evaluate, split, train
+from experiments.training import accuracy, evaluate, split, train_network
 
 FAMILIES = {"adamw": (ADAMW,), "elastic": (L1, ELASTIC), "group": (GROUP,)}
 """Which methods share a compiled program: L1 is the elastic net whose second strength is 0."""
@@ -185,7 +185,7 @@ def fit(
             return optax.adamw(rate, weight_decay=run.strength, mask=jaxreg.kernels)
         return jaxreg.prox_adam(rate, penalty, mask=jaxreg.kernels)
 
-    params = train(structure, start, optimizer, order_key, parts["train"], config.training)
+    params = train_network(structure, start, optimizer, order_key, parts["train"], config.training)
     evaluated = evaluate(structure, params, penalty, parts)
     measured = {name: evaluated[name] for name in (*METRICS, "kkt_residual")}
     counts = {"nonzero": 1 - evaluated["zero_fraction"], **kept(kernels_of(params))}
@@ -204,7 +204,7 @@ def refitted(structure: Any, params: Any, key: jax.Array, rows: Rows, config: Se
     support = jax.tree.map(lambda leaf: (leaf != 0) | (leaf.ndim < 2), params)
     held = optax.stateless(lambda updates, _: jax.tree.map(lambda update, free: update * free, updates, support))
     settings = dataclasses.replace(config.training, epochs=config.refit_epochs)
-    return train(structure, params, lambda rate: optax.chain(optax.adam(rate), held), key, rows, settings)
+    return train_network(structure, params, lambda rate: optax.chain(optax.adam(rate), held), key, rows, settings)
 
 
 def parts_of(key: jax.Array, rows: tuple[Rows, Rows | None], config: Settings) -> dict[str, Rows]:

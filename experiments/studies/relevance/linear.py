@@ -16,7 +16,7 @@ import xarray as xr
 
 import jaxreg
 from experiments.layout import described
-from experiments.linear_models import grid_of, path, support
+from experiments.linear_models import grid_of, solve_path, support
 from experiments.studies.relevance.settings import Linear, Settings
 from experiments.study import Session
 
@@ -59,7 +59,7 @@ def fit(key: jax.Array, run: dict[str, Any], roots: jax.Array, config: Linear) -
     found: dict[str, list[jax.Array]] = {}
     for method, kind in PENALTIES.items():
         strengths = grid_of(inputs, targets, method, config.strengths)
-        weights, residuals = path(inputs, targets, kind(strengths), config.steps)
+        weights, residuals = solve_path(inputs, targets, kind(strengths), config.steps)
         errors = jnp.mean(jnp.square(other_targets - weights @ other_inputs.T), 1)
         # The signal has variance 1, so this is 1 for the true weights and 0 for w = 0.
         explained = 1 - jnp.sum(jnp.square((weights - drawn["true"]) @ root), 1)

@@ -23,7 +23,7 @@ from experiments.layout import along_levels, described, settings_of
 from experiments.networks import initial, kernels_of
 from experiments.studies.relevance.settings import Network, Settings
 from experiments.study import Session
-from experiments.training import charged, evaluate, optimizer, split, train
+from experiments.training import charged, evaluate, optimizer, split, train_network
 
 GROUP = "group L2"
 TEXTS = {
@@ -98,7 +98,7 @@ def fit_one(key: jax.Array, run: dict[str, Any], shared: Any, config: Network, g
 
     make = group_optimizer if grouped else functools.partial(optimizer, run["setting"])
     penalty = jaxreg.GroupL2(run["setting"], axis=1) if grouped else charged(run["setting"])
-    params = train(structure, params, make, order_key, parts["train"], config.training)
+    params = train_network(structure, params, make, order_key, parts["train"], config.training)
     alive = jnp.any(kernels_of(params)[0] != 0, 1)
     metrics = evaluate(structure, params, penalty, parts)
     counts = {"live_pixels": jnp.sum(alive[: varying.size] & varying), "live_noise": jnp.sum(alive[varying.size :])}

@@ -20,7 +20,7 @@ import xarray as xr
 
 import jaxreg
 from experiments.layout import described
-from experiments.linear_models import grid_of, path, support
+from experiments.linear_models import grid_of, solve_path, support
 from experiments.selection import best_index
 from experiments.studies.stability.settings import Bootstrap, Settings
 from experiments.study import Session
@@ -68,12 +68,12 @@ def fit(key: jax.Array, run: dict[str, Any], config: Bootstrap) -> dict[str, jax
     for penalty_of, shape in METHODS.values():
         # The elastic net's and the groups' solutions are 0 within a factor of a few of the lasso's.
         strengths = 2 * grid_of(inputs, targets, "L1", config.strengths)
-        weights, _ = path(inputs, targets, penalty_of(strengths), config.steps, shape)
+        weights, _ = solve_path(inputs, targets, penalty_of(strengths), config.steps, shape)
         best = best_index(jnp.mean(jnp.square(other_targets - weights @ other_inputs.T), 1))
         penalty = penalty_of(strengths[best][None])
 
         def kept(rows: jax.Array, penalty: Any = penalty, shape: Any = shape) -> jax.Array:
-            return path(inputs[rows], targets[rows], penalty, config.steps, shape)[0][0] != 0
+            return solve_path(inputs[rows], targets[rows], penalty, config.steps, shape)[0][0] != 0
 
         supports = jax.vmap(kept)(resamples)
         stability = {"jaccard": mean_jaccard(supports), "corrected": nogueira(supports)}

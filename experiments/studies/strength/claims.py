@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from experiments.claims import Finding, above, below, none_of, steps, within
+from experiments.claims import Finding, above, below, increasing, none_of, within
 from experiments.selection import best_level
 from experiments.studies.strength import figures
 from experiments.studies.strength.sweep import most_proportional
@@ -24,7 +24,7 @@ def zeros(records: Results) -> list[Finding]:
     share = 100 * of["zero_fraction"]
     proximal = share.sel({"method": "proximal L1"}).transpose("level", "seed").values
     findings = [
-        steps(
+        increasing(
             "By the proximal step, weights are exactly 0, and more of them for every larger λ.",
             "Share of kernel weights that are exactly 0, each λ against the next smaller one, from λ = 0 on "
             f"({proximal[1].mean():.1f} % at the smallest, {proximal[-1].mean():.1f} % at the largest)",
@@ -102,7 +102,7 @@ def norm(records: Results) -> list[Finding]:
     ):
         values = clean(records["strength"])[measure].sel({"method": method}).transpose("level", "seed")
         findings.append(
-            steps(
+            increasing(
                 f"The larger λ of {method}, the smaller {symbol}.",
                 f"Fall of {symbol} from each λ to the next, in percent of the unpenalised network's",
                 (-100 * values / values.isel(level=0)).values,

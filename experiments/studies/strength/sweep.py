@@ -22,7 +22,7 @@ from experiments.layout import along_levels, described, layers_of, settings_of
 from experiments.networks import initial, kernels_of
 from experiments.studies.strength.settings import Settings
 from experiments.study import Session
-from experiments.training import charged, evaluate, mislabelled, optimizer, split, train, weights_of
+from experiments.training import charged, evaluate, mislabelled, optimizer, split, train_network, weights_of
 
 SHRUNK = 0.9
 """A norm of at most this share of the unpenalised network's counts as shrunk."""
@@ -72,7 +72,7 @@ def train_all(config: Settings, session: Session) -> xr.Dataset:
         parts["train"] = mislabelled(label_key, parts["train"], run["wrong"])
         structure, params = initial(widths, model_key)
         make = functools.partial(optimizer, run["setting"])
-        params = train(structure, params, make, order_key, parts["train"], config.training)
+        params = train_network(structure, params, make, order_key, parts["train"], config.training)
         metrics = evaluate(structure, params, charged(run["setting"]), parts)
         counts = fed_zeros(kernels_of(params), parts["train"])
         counts = {name: jnp.where(jnp.isfinite(metrics["train_loss"]), count, jnp.nan) for name, count in counts.items()}
