@@ -1,10 +1,10 @@
-"""The command line: tyro subcommands made from the registry of studies.
+"""The command line: tyro subcommands that are made from the registry of studies.
 
     command, parsed = parse(["images", "--data", "mnist-5000", "--quick"])
     command.run(parsed, words, console)
 
-`python -m experiments` alone is the main job, the first study of the registry. A suite, such as `claims`, is a subcommand
-that runs several studies.
+`python -m experiments` without a command runs the main job, the first study in the registry. A suite, such as `claims`, is a
+subcommand that runs several studies.
 """
 
 import dataclasses
@@ -27,24 +27,24 @@ from experiments.study import Study
 from experiments.terminal import command_of, import_tyro, keep_compiled, progress, use_devices
 
 PROGRAM = "python -m experiments"
-SUITES = {"claims": "All claims about L1 and L2: zeros, shrinkage, selection, relevance, stability"}
+SUITES = {"claims": "Test all claims about L1 and L2: runs the studies strength, relevance and stability"}
 BENCHMARKS: dict[str, type] = {"update": UpdateBenchmark, "lasso": LassoBenchmark, "sweep": SweepBenchmark}
-REPORT = "One HTML page from what is on disk: the player, figures and verdicts; it trains nothing and loads nothing"
-OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job runs: l1-l2.
-Results are written to results/NAME; an interrupted command resumes where it stopped when it is started again."""
+REPORT = "Make one HTML page with the player, figures and verdicts from the results on disk"
+OVERVIEW = """Experiments on what L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job
+l1-l2 runs. Results are written to results/NAME. An interrupted command resumes where it stopped when it is started again."""
 
 
 class Command(NamedTuple):
     """A subcommand.
 
     Attributes:
-        name: what is typed.
-        kind: the dataclass that its words become.
-        default: its settings without any word.
-        summary: a line in the list of commands.
-        description: what its `--help` says besides.
-        run: from the parsed settings, the words and a console to the work.
-        study: of a command that runs one.
+        name: name of the command, as typed.
+        kind: dataclass of its settings.
+        default: the default settings.
+        summary: one line in the list of commands.
+        description: what the command's own `--help` says after the summary.
+        run: function that runs the command, called with the parsed settings, the words and a console.
+        study: the study that the command runs; None for other commands.
     """
 
     name: str
@@ -58,29 +58,35 @@ class Command(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Help:
-    """What to type."""
+    """Show this help, or the help of a command: help NAME."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """Which release this is."""
+    """Show the installed version of jaxreg."""
 
 
 def parse(words: list[str]) -> tuple[Command, Any]:
-    """The command that the words name, and its settings.
+    """Parses the command line.
+
+    Args:
+        words: the words after `python -m experiments`.
+
+    Returns:
+        The command and its settings.
 
     Raises:
-        SettingError: a value that the settings refuse.
-        SystemExit: after `--help`, and with status 2 after words that cannot be read, which tyro explains on stderr.
+        SettingError: a setting has an invalid value.
+        SystemExit: after `--help`, or with status 2 if the words cannot be parsed, after tyro has printed why to stderr.
     """
     if words in (["--version"], ["-V"]):
         words = ["version"]
     commands = all_commands()
-    # `help NAME` is `NAME --help`.
+    # `help NAME` means `NAME --help`.
     words = [*words[1:], "--help"] if words[:1] == ["help"] else words
     command, parsed = read(commands, words)
     if command.study is not None:
-        # The values of some options decide the defaults of others: --quick, and what a study adapts itself.
+        # Some options determine the defaults of others: --quick, and those that a study declares by `adapt`.
         default = command.kind(command.study.defaults(parsed.settings, parsed.options.quick), Options())
         if default != command.default:
             adapted = [one._replace(default=default) if one is command else one for one in commands]
@@ -89,14 +95,14 @@ def parse(words: list[str]) -> tuple[Command, Any]:
 
 
 def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
-    """One pass of tyro over the words."""
+    """Parses the words once, with the defaults of the given commands."""
     tyro = import_tyro()
     kinds: Any = [
         Annotated[one.kind, tyro.conf.subcommand(one.name, default=one.default, description=described(one, words))]
         for one in commands
     ]
     benchmarks: Any = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in BENCHMARKS.items())
-    description = "Benchmarks: the cost of an update, every optimizer against scikit-learn's lasso, the sweep beside PyTorch"
+    description = "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps against PyTorch"
     bench: Any = Annotated[union(benchmarks), tyro.conf.subcommand("bench", description=description)]
     every: Any = union((*kinds, bench))
     try:
@@ -117,17 +123,17 @@ def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
 
 
 def described(command: Command, words: Sequence[str]) -> str:
-    """A line in the list of commands, and everything in the command's own help."""
+    """The summary for the list of commands, with the description for the command's own help."""
     return f"{command.summary}. {command.description}" if command.name in words else command.summary
 
 
 def union(kinds: Sequence[Any]) -> Any:
-    """The union of types that are only known now."""
+    """The union of types that are known only at run time."""
     return functools.reduce(operator.or_, kinds)
 
 
 def suggest(words: Sequence[str], names: Sequence[str]) -> None:
-    """Prints the command that was probably meant, if the first word is nearly one."""
+    """Suggests the most similar command if the first word is not a command."""
     first = next((word for word in words if not word.startswith("-")), "")
     near = difflib.get_close_matches(first, names, 1)
     if first not in names and near:
@@ -135,7 +141,7 @@ def suggest(words: Sequence[str], names: Sequence[str]) -> None:
 
 
 def all_commands() -> list[Command]:
-    """Every command but the benchmarks, the main job first."""
+    """All commands except the benchmarks, the main job first."""
     found = studies.load()
     commands = [command_for(study) for study in found]
     for suite, description in SUITES.items():
@@ -143,13 +149,13 @@ def all_commands() -> list[Command]:
         kind = with_options("Suite", [])
         commands.append(Command(suite, kind, kind(Options()), description, "", suite_runner(suite, members)))
     commands.append(Command("report", Report, Report(), REPORT, "", run_report))
-    commands.append(Command("help", Help, Help(), "This text, or that of a command: help NAME", "", run_version))
-    commands.append(Command("version", Version, Version(), "The installed version of jaxreg", "", run_version))
+    commands.append(Command("help", Help, Help(), "Show this help, or the help of a command: help NAME", "", run_version))
+    commands.append(Command("version", Version, Version(), "Show the installed version of jaxreg", "", run_version))
     return commands
 
 
 def with_options(name: str, fields: list[tuple[str, Any]]) -> Any:
-    """A dataclass of the given fields and the options of all commands, none with a prefix in its options' names."""
+    """A dataclass with the given fields and the options of all commands, without prefixes in the names of the options."""
     tyro = import_tyro()
     typed = [(field, Annotated[kind, tyro.conf.arg(name="")]) for field, kind in (*fields, ("options", Options))]
     return dataclasses.make_dataclass(name, typed, frozen=True)
@@ -166,7 +172,7 @@ def command_for(study: Study) -> Command:
 
 
 def suite_runner(suite: str, members: Sequence[Study]) -> Callable[[Any, list[str], Console], None]:
-    """What runs the studies of a suite."""
+    """The function that runs the studies of a suite."""
 
     def run(parsed: Any, words: list[str], console: Console) -> None:
         jobs = [(study, study.quick if parsed.options.quick else study.settings) for study in members]
@@ -178,15 +184,15 @@ def suite_runner(suite: str, members: Sequence[Study]) -> Callable[[Any, list[st
 def run_studies(
     jobs: Sequence[tuple[Study, Any]], options: Options, words: list[str], console: Console, suite: str = ""
 ) -> None:
-    """Runs studies."""
+    """Runs studies with the compilation cache."""
     from experiments import runner
 
     keep_compiled(options.cache)
-    runner.run(jobs, options, words, console, suite)
+    runner.run_studies(jobs, options, words, console, suite)
 
 
 def run_benchmark(parsed: Any, words: list[str], console: Console) -> None:
-    """A benchmark."""
+    """Runs a benchmark."""
     from experiments.results.folders import check_file
 
     name = next(name for name, kind in BENCHMARKS.items() if isinstance(parsed, kind))
@@ -199,12 +205,12 @@ def run_benchmark(parsed: Any, words: list[str], console: Console) -> None:
 
 
 def run_report(parsed: Report, _: list[str], console: Console) -> None:
-    """The page, and the gallery if asked for."""
+    """Makes the page, and the gallery if `--gallery` was given."""
     from experiments.report import command
 
     command.run(parsed, console)
 
 
 def run_version(_: Any, __: list[str], console: Console) -> None:
-    """The version."""
+    """Prints the version."""
     console.print(f"jaxreg {importlib.metadata.version('jaxreg')}", highlight=False)

@@ -102,3 +102,30 @@ def described(dataset: xr.Dataset, texts: Mapping[str, tuple[str, str]] | None =
         if name in dataset.variables:
             dataset[name].attrs.update(long_name=text, units=units)
     return dataset
+
+
+def with_attributes(dataset: xr.Dataset, name: str) -> xr.Dataset:
+    """Checks that each variable and coordinate has `long_name` and `units`.
+
+    A dataset in which nothing has these attributes, as `jaxreg.Runs.dataset` returns it, gets them from `METRICS`, or else
+    its variables' names and "1".
+
+    Args:
+        dataset: the dataset.
+        name: its name, for the error message.
+
+    Returns:
+        The dataset, in which every variable and coordinate has both attributes.
+
+    Raises:
+        ValueError: some variables have the attributes and another one lacks them.
+    """
+    attributes = ("long_name", "units")
+    if not any(attribute in variable.attrs for variable in dataset.variables.values() for attribute in attributes):
+        return described(dataset, {str(key): (str(key), "1") for key in dataset.variables if key not in METRICS})
+    for key, variable in dataset.variables.items():
+        for attribute in attributes:
+            if not variable.attrs.get(attribute):
+                remedy = f"add {key!r} to the texts that experiments.layout.described receives"
+                raise ValueError(f"dataset {name}: the variable {key!r} has no attribute {attribute!r}; {remedy}")
+    return dataset

@@ -68,8 +68,8 @@ class Sweep(NamedTuple):
     """One sweep of a study, which yields one dataset.
 
     Each variable and coordinate of the dataset needs the attributes `long_name` and `units`, which
-    `experiments.layout.described` sets. In a dataset without any such attributes, as `jaxreg.Runs.dataset` returns it, the
-    runner fills them in: names as `long_name`, and "1" as `units`.
+    `experiments.layout.described` sets. If the whole dataset lacks them, as the one that `jaxreg.Runs.dataset` returns does,
+    the runner sets each `long_name` to the name of the variable and `units` to "1".
 
     Attributes:
         name: name of the dataset and of its file.

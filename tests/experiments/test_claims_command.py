@@ -57,7 +57,7 @@ def test_an_interrupted_suite_resumes(tmp_path):
     process.send_signal(signal.SIGINT)
     said = "".join(process.communicate(timeout=120))
     assert process.returncode == 130, said
-    assert "the same command goes on from there" in said
+    assert "the same command resumes from there" in said
     kept = {path.name: path.stat().st_mtime_ns for path in chunks.glob("strength-*/chunk-*")}
     assert kept
     process = start(*words)

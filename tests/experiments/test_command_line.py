@@ -28,7 +28,7 @@ def test_the_main_job_writes_everything(place, first_start):
     out = place / "results"
     status, said = first_start
     assert status == 0, said
-    assert "on 2 cpu device(s)" in said
+    assert "on 2 cpu devices" in said
     files = {path.name for path in out.iterdir()}
     names = ("L1_L2", "L1_1", "L2_1", "L1_2", "L2_2", "L1_3")
     pictures = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
@@ -95,7 +95,7 @@ MISTAKES = {
     "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
     "foreign folder": (
         ["--out", "jaxreg"],
-        "error: out: expected an empty, a new or a results folder, as it is replaced, got jaxreg, which holds other files",
+        "error: out: expected a new, empty or results folder, as it will be replaced, got jaxreg, which holds other files",
     ),
     "results that are not there": (
         ["report", "--results", "nowhere"],
@@ -108,6 +108,10 @@ MISTAKES = {
         ["images", "--data", "mnist-5000", "--out", "README.md"],
         "error: out: expected a folder, got the file README.md",
     ),
+    "nothing to redraw": (
+        ["--out", "nowhere", "--redraw"],
+        "error: redraw: expected results of l1-l2 in nowhere, got none; run the command without --redraw first",
+    ),
     "no devices": (["--devices", "0"], "devices: expected 1 to 512, got 0"),
 }
 
@@ -118,7 +122,7 @@ def test_a_wrong_value_gets_one_clear_line(name):
     status, said = run(*words)
     assert status == 2
     assert message in said
-    assert "--help" in said or "out: " in said or "results: " in said
+    assert any(word in said for word in ("--help", "out: ", "results: ", "redraw: "))
     if "error: " in said and "Unrecognized" not in said:
         assert len(said.strip().splitlines()) == 1
     assert "Traceback" not in said
@@ -134,7 +138,7 @@ def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
 
 def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     def sweeps_compiled():
-        return {path.name: path.stat().st_mtime_ns for path in (place / "cache").glob("jit_share*-cache")}
+        return {path.name: path.stat().st_mtime_ns for path in (place / "cache").glob("jit_run_shard*-cache")}
 
     first = sweeps_compiled()
     # The sweep of the digits; those of the drawing and of the player differ only in their number of runs.
@@ -142,6 +146,28 @@ def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     assert run(*words)[0] == 0
     # Another key, or a program compiled anew, would be another file or another time.
     assert sweeps_compiled() == first
+
+
+def test_every_variable_has_a_long_name_and_units(place, first_start):
+    for path in (place / "results").glob("*.nc"):
+        with xr.open_dataset(path, engine="netcdf4") as dataset:
+            for name, variable in dataset.variables.items():
+                assert variable.attrs.get("long_name") and variable.attrs.get("units"), (path.name, name)
+
+
+def test_the_main_job_is_redrawn_without_training(place, words, first_start):
+    out = place / "results"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    status, said = run(*words, "--redraw")
+    assert status == 0, said
+    assert "training (" not in said
+    assert f"l1-l2: redrawing the results in {out}, made by `python -m experiments --out {out}" in said
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    same = [name for name in before if name.endswith((".nc", ".png", ".md"))]
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    written = json.loads(after["study.json"])
+    assert written.pop("redrawn")["command"].endswith("--redraw")
+    assert written == json.loads(before["study.json"])
 
 
 def test_a_diverged_study_says_so_and_is_saved(tmp_path):

@@ -19,7 +19,7 @@ def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
     said, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert said.strip().count("\n") <= 2
-    assert "finished runs are kept, and the same command goes on from there; earlier results are as they were" in err
+    assert "finished runs are kept, and the same command resumes from there; earlier results are unchanged" in err
     assert {path.name for path in hidden.iterdir()} == {"chunks"}
     kept = {path.name: path.stat().st_mtime_ns for path in hidden.glob("chunks/*/chunk-*")}
     assert 1 <= len(kept) < 6

@@ -43,7 +43,7 @@ def test_a_signal_during_training_keeps_the_finished_chunks_and_says_so(tmp_path
         process.kill()
     assert process.returncode == ENDING[name], err
     assert "Traceback" not in err
-    assert "finished runs are kept, and the same command goes on from there; earlier results are as they were" in err
+    assert "finished runs are kept, and the same command resumes from there; earlier results are unchanged" in err
     assert list(hidden.glob("chunks/*/chunk-*"))
     assert {path.name for path in tmp_path.iterdir()} == {hidden.name}
     assert {path.name for path in hidden.iterdir()} == {"chunks"}
