@@ -8,12 +8,10 @@ subcommand that runs several studies.
 """
 
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.metadata
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -21,6 +19,7 @@ from rich.console import Console
 
 from experiments import studies
 from experiments.benchmarks.settings import LassoBenchmark, SweepBenchmark, UpdateBenchmark
+from experiments.parsing import UnreadableWordsError, call_tyro, check_command, explain, with_typed_name
 from experiments.report.settings import Report
 from experiments.settings import Options, SettingError
 from experiments.study import Study
@@ -76,14 +75,17 @@ def parse(words: list[str]) -> tuple[Command, Any]:
         The command and its settings.
 
     Raises:
-        SettingError: a setting has an invalid value.
-        SystemExit: after `--help`, or with status 2 if the words cannot be parsed, after tyro has printed why to stderr.
+        SettingError: the words cannot be parsed, or a setting has an invalid value.
+        SystemExit: after `--help`.
     """
     if words in (["--version"], ["-V"]):
         words = ["version"]
     commands = all_commands()
     # `help NAME` means `NAME --help`.
     words = [*words[1:], "--help"] if words[:1] == ["help"] else words
+    check_command(words, [*(command.name for command in commands), "bench"])
+    if words[:1] == ["bench"]:
+        check_command(words[1:], list(BENCHMARKS), "benchmark")
     command, parsed = read(commands, words)
     if command.study is not None:
         # Some options determine the defaults of others: --quick, and those that a study declares by `adapt`.
@@ -105,20 +107,21 @@ def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
     description = "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps against PyTorch"
     bench: Any = Annotated[union(benchmarks), tyro.conf.subcommand("bench", description=description)]
     every: Any = union((*kinds, bench))
+    config = (tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff)
+    defaults = {one.name: one.default for one in commands}
+    defaults |= {"bench": Help(), **{f"bench {name}": kind() for name, kind in BENCHMARKS.items()}}
+    name = " ".join(words[:2]) if " ".join(words[:2]) in defaults else words[0] if words and words[0] in defaults else ""
     try:
-        config = (tyro.conf.CascadeSubcommandArgs,)
-        parsed = tyro.cli(every, prog=PROGRAM, description=OVERVIEW, default=commands[0].default, args=words, config=config)
-    except SettingError as error:
-        name = next((word for word in words if word in {one.name for one in commands}), "")
-        program = " ".join(filter(None, (PROGRAM, name)))
-        raise SettingError(f"{error}; see {program} --help") from None
-    except SystemExit as leaving:
-        if leaving.code:
-            suggest(words, [*(one.name for one in commands), "bench"])
-        raise
-    for name, kind in BENCHMARKS.items():
+        parsed = call_tyro(every, words, prog=PROGRAM, description=OVERVIEW, default=commands[0].default, config=config)
+    except (SettingError, UnreadableWordsError) as error:
+        settings = defaults[name or commands[0].name]
+        wrong_value = isinstance(error, SettingError)
+        message = with_typed_name(str(error), words) if wrong_value else explain(str(error), words, settings)
+        see = f"{'See' if message.endswith('?') else 'see'} {' '.join(filter(None, (PROGRAM, name)))} --help"
+        raise SettingError(f"{message}{' ' if message.endswith('?') else '; '}{see}") from None
+    for benchmark, kind in BENCHMARKS.items():
         if isinstance(parsed, kind):
-            return Command(f"bench {name}", kind, kind(), "", "", run_benchmark), parsed
+            return Command(f"bench {benchmark}", kind, kind(), "", "", run_benchmark), parsed
     return next(one for one in commands if type(parsed) is one.kind), parsed
 
 
@@ -130,14 +133,6 @@ def described(command: Command, words: Sequence[str]) -> str:
 def union(kinds: Sequence[Any]) -> Any:
     """The union of types that are known only at run time."""
     return functools.reduce(operator.or_, kinds)
-
-
-def suggest(words: Sequence[str], names: Sequence[str]) -> None:
-    """Suggests the most similar command if the first word is not a command."""
-    first = next((word for word in words if not word.startswith("-")), "")
-    near = difflib.get_close_matches(first, names, 1)
-    if first not in names and near:
-        print(f"error: unknown command {first!r}; did you mean {near[0]!r}?", file=sys.stderr)
 
 
 def all_commands() -> list[Command]:

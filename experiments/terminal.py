@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from experiments.settings import SettingError, require
 
 
 def import_tyro() -> Any:
-    """Imports tyro such that it prints no colours if NO_COLOR is set or stderr is not a terminal."""
+    """Imports tyro such that it prints no colours if NO_COLOR is set."""
     name = "PYTHON_TYRO_ANSI_CODES"
-    plain = (bool(os.environ.get("NO_COLOR")) or not sys.stderr.isatty()) and name not in os.environ
+    plain = bool(os.environ.get("NO_COLOR")) and name not in os.environ
     if plain:
-        # tyro reads this variable when it is imported; without it, tyro checks only whether stdout is a terminal.
+        # tyro reads this variable when it is imported.
         os.environ[name] = "False"
     try:
         return importlib.import_module("tyro")
