@@ -10,7 +10,9 @@ sweeps are read from this folder instead of being run.
 import contextlib
 import dataclasses
 import functools
+import re
 import shutil
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,6 +36,8 @@ COLOURS = {"supported": "green", "contradicted": "red", "contradicted in part": 
 QUICK = "quick run: few seeds and few strengths, so its numbers and verdicts are not final"
 NAMED = 8
 """Number of diverged runs that are listed by name."""
+VERDICT_WIDTH = 16
+"""Characters in front of a finding: two spaces, its verdict and a space."""
 
 
 def folder_of(study: Study, settings: Any, options: Options, root: Path = Path("results")) -> Path:
@@ -268,5 +272,16 @@ def show(claim: dict[str, Any], console: Console, quick: bool) -> None:
     console.print(f"[bold]{claim['title']}[/bold]: {verdict}", highlight=False)
     for finding in claim["findings"]:
         colour = COLOURS.get(finding["verdict"], "yellow")
+        first, *rest = indented(f"{finding['statement'].rstrip('.')}: {finding['numbers']}", console.width)
         console.print(f"  [{colour}]{finding['verdict']:13}[/] ", end="", highlight=False)
-        console.print(f"{finding['statement']} {finding['numbers']}", markup=False, highlight=False)
+        for line in (first, *rest):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def indented(text: str, width: int) -> list[str]:
+    """The lines of a finding, of which the first follows the verdict and the others are indented; intervals stay whole."""
+    whole = re.sub(r"\[[^]]*\]", lambda interval: interval[0].replace(" ", "\xa0"), text)
+    first, others = " " * VERDICT_WIDTH, " " * (VERDICT_WIDTH if width >= 60 else 4)
+    wrapped = textwrap.wrap(whole, max(width, 40), initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+    lines = [line.replace("\xa0", " ") for line in wrapped]
+    return [lines[0][VERDICT_WIDTH:], *lines[1:]]

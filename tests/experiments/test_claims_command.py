@@ -1,4 +1,4 @@
-"""Studies and suites as a user meets them: what is written, printed, refused, and resumed."""
+"""Studies and suites on the command line: what they write, print, refuse and resume."""
 
 import json
 import signal
@@ -28,9 +28,9 @@ def test_a_study_is_evaluated_and_written(tmp_path):
     assert written["quick"] is True
     assert [claim["name"] for claim in written["claims"]] == ["zeros", "shrinkage", "norm", "overfitting"]
     assert len(written["claims"][0]["findings"]) == 3
-    with xr.open_dataset(out / "strength.nc", engine="netcdf4") as records:
-        assert records["zero_fraction"].dims == ("method", "level", "wrong", "seed")
-        assert json.loads(records.attrs["made_by"])["seconds"] > 0
+    with xr.open_dataset(out / "strength.nc", engine="netcdf4") as dataset:
+        assert dataset["zero_fraction"].dims == ("method", "level", "wrong", "seed")
+        assert json.loads(dataset.attrs["made_by"])["seconds"] > 0
     summary = (out / "summary.md").read_text()
     assert "**Quick run: few seeds and few strengths, so its numbers and verdicts are not final.**" in summary
     assert summary.index("L1 drives weights to exactly zero") < summary.index("Both reduce overfitting")

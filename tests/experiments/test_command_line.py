@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line, run in a separate process."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ def words(place):
 
 @pytest.fixture(scope="module")
 def first_start(words):
-    """The main job once, with what it said."""
+    """Status and output of the first run of the main job."""
     return run(*words)
 
 
@@ -38,10 +38,10 @@ def test_the_main_job_writes_everything(place, first_start):
     assert written["config"]["sweep"]["l1"] == [0.001]
     assert written["command"].startswith("python -m experiments --out")
     assert [figure["name"] for figure in written["figures"]] == list(names)
-    with xr.open_dataset(out / "digits.nc", engine="netcdf4") as records:
-        made_by = json.loads(records.attrs["made_by"])
+    with xr.open_dataset(out / "digits.nc", engine="netcdf4") as dataset:
+        made_by = json.loads(dataset.attrs["made_by"])
         assert {**made_by, "seconds": 0} == {**{key: written[key] for key in made_by}, "seconds": 0}
-        assert dict(records["norm"].sizes) == {"method": 4, "level": 2, "seed": 2}
+        assert dict(dataset["norm"].sizes) == {"method": 4, "level": 2, "seed": 2}
     assert {path.name for path in place.iterdir()} == {"results", "cache"}
 
 
@@ -68,7 +68,7 @@ def test_help_lists_every_command_and_explains_every_setting():
     assert "--parameters" in said
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_is_the_package_version():
     for words in (["--version"], ["version"]):
         assert run(*words) == (0, f"jaxreg {importlib.metadata.version('jaxreg')}\n")
 
@@ -171,7 +171,7 @@ def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     # The sweep of the digits; those of the drawing and of the player differ only in their number of runs.
     assert len(first) == 2
     assert run(*words)[0] == 0
-    # Another key, or a program compiled anew, would be another file or another time.
+    # Another key or another compilation would change the names or the times.
     assert sweeps_compiled() == first
 
 

@@ -15,6 +15,7 @@ from processes import ROOT
 from rich.console import Console
 
 from experiments import output
+from experiments.runner import indented
 from experiments.sheet import Sheet
 
 TABLE = Sheet(
@@ -70,6 +71,15 @@ def on_a_terminal(width, *words, **environment):
         said += more
     os.close(main)
     return process.wait(), said.decode()
+
+
+@pytest.mark.parametrize("width", [10, 40, 80, 200])
+def test_a_finding_keeps_its_words_and_its_interval_whole(width):
+    text = "L2 makes weights smaller: 92.8 % [90.5, 95.1]"
+    lines = indented(text, width)
+    assert " ".join(line.strip() for line in lines) == text
+    assert any("[90.5, 95.1]" in line for line in lines)
+    assert len(lines[0]) + 16 <= max(width, 40) and max(map(len, lines)) <= max(width, 40)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
