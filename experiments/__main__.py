@@ -1,11 +1,11 @@
 """The command line.
 
     python -m experiments                 the main job: what L1 and L2 do to a network
-    python -m experiments --help          every command, a line each
-    python -m experiments claims --quick  a suite of studies, in its small version
+    python -m experiments --help          all commands, one per line
+    python -m experiments claims --quick  the small version of a suite of studies
 
-Messages about mistakes and interruptions go to stderr. The exit status is 0, 1 for a failure, 2 for a wrong setting,
-and 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP.
+Error messages go to stderr. The exit status is 0 for success, 1 for a failure, 2 for a wrong setting, and 130, 143 or 129
+after Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import os
@@ -15,7 +15,7 @@ from experiments import output, stopping
 
 
 def main(words: list[str]) -> int:
-    """Runs one command; returns its exit status."""
+    """Runs the command given by the words; returns the exit status."""
     stopping.listen()
     try:
         status = dispatch(words)
@@ -24,7 +24,7 @@ def main(words: list[str]) -> int:
         say("; ".join(["interrupted", *notes(interrupt)]))
         return stopping.exit_status()
     except Exception as error:
-        # Code that is interrupted may turn the KeyboardInterrupt into an exception of its own, as imports do.
+        # Interrupted code, such as an import, may turn the KeyboardInterrupt into another exception.
         if stopping.state.signal is None:
             raise
         say("; ".join(["interrupted", *notes(error)]))
@@ -33,8 +33,8 @@ def main(words: list[str]) -> int:
 
 
 def dispatch(words: list[str]) -> int:
-    """Runs the command that the words name; what a user can mend is one line on stderr."""
-    # Only now, as JAX takes seconds to import, in which Ctrl-C should be handled already.
+    """Runs the command and reports the errors that a user can correct as one line on stderr; returns the exit status."""
+    # Imported here because importing JAX takes seconds, and Ctrl-C must be handled before that.
     from rich.console import Console
 
     import jaxreg
@@ -55,12 +55,12 @@ def dispatch(words: list[str]) -> int:
 
 
 def notes(error: BaseException) -> list[str]:
-    """What was added to an exception: what is kept on disk."""
+    """The notes that were added to an exception, about what is kept on disk."""
     return getattr(error, "__notes__", [])
 
 
 def say(message: str) -> None:
-    """Prints a line to stderr, in red on a terminal with colours."""
+    """Prints a line to stderr, in red if it is a terminal with colours."""
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
     print(f"\x1b[31m{message}\x1b[0m" if coloured else message, file=sys.stderr)
 
@@ -69,10 +69,10 @@ if __name__ == "__main__":
     output.protect()
     try:
         exit_status = main(sys.argv[1:])
-    except SystemExit as leaving:
-        exit_status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except SystemExit as error:
+        exit_status = error.code if isinstance(error.code, int) else int(error.code is not None)
     exit_status = output.finish(exit_status)
     if stopping.state.signal is not None or exit_status == 130:
-        # A chunk may still be computing, and JAX crashes when the interpreter is torn down under it.
+        # A chunk may still be computing, and JAX crashes if the interpreter shuts down during it.
         os._exit(exit_status)
     sys.exit(exit_status)

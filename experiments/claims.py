@@ -1,16 +1,16 @@
-"""Verdicts: numbers from records in, and by a rule stated beforehand, "supported", "not supported" or "contradicted" out.
+"""Verdicts: a rule that is fixed beforehand turns numbers into "supported", "not supported" or "contradicted".
 
-A test is, as a rule, an interval: 95 %, Student's t over the seeds, of a difference taken seed by seed (the seed pairs the
-methods: they share rows, initial weights and order of batches). The claim names a side of a threshold. With the whole
-interval on that side it is supported, with the whole interval on the other side contradicted, and else not supported: not
-shown, which is not the same as shown to be wrong. A run that diverged has no number, and what rests on it reads "not
-measured".
+Most tests compute a 95 % interval, Student's t over the seeds, of a difference between two methods. The difference is taken
+seed by seed, because with the same seed all methods share the rows, the initial weights and the order of batches. The claim
+says on which side of a threshold the mean lies. If the whole interval is on that side, the claim is supported; if the whole
+interval is on the other side, it is contradicted; otherwise it is not supported, which does not mean that it is wrong. A run
+that diverged has no number, and a test that needs this number is "not measured".
 
     above("L1 gives zeros", "exact zeros at λ = 0.01", shares, unit="%")
-    steps("more λ, smaller norm", "‖w‖, every step up in λ", -norms)
+    increasing("more λ, smaller norm", "‖w‖, every step up in λ", -norms)
 
-An interval speaks of other splits and initial weights of the same data, not of other data; and each stands for itself,
-with no correction for their number.
+Intervals cover new splits and initial weights of the same data, not other data sets, and are not corrected for multiple
+testing.
 """
 
 import dataclasses
@@ -34,32 +34,36 @@ class Interval(NamedTuple):
 
 
 def interval(values: Any) -> Interval:
-    """Mean and t interval of one number a seed; NaN anywhere makes all of it NaN."""
-    # Only here, as importing it takes a while.
+    """Mean and t interval of values with one entry per seed (seeds,); all NaN if any value is NaN."""
+    # Imported here because importing SciPy's statistics takes a while.
     from scipy import stats
 
     array = np.asarray(values, float)
     mean = float(array.mean())
     if array.size < 2:
         return Interval(mean, np.nan, np.nan)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, array.size - 1) * stats.sem(array))
-    return Interval(mean, mean - reach, mean + reach)
+    half_width = float(stats.t.ppf((1 + CONFIDENCE) / 2, array.size - 1) * stats.sem(array))
+    return Interval(mean, mean - half_width, mean + half_width)
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over the seeds, and its standard error (NaN for a single seed); a NaN run makes both NaN."""
+    """Mean over the seeds and its standard error (NaN for a single seed); both are NaN if any value is NaN."""
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(np.mean(values)), float(error)
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One test of a claim.
+    """The outcome of one test of a claim.
 
     Attributes:
-        statement: what is claimed, in a sentence. tested: how, in a sentence. verdict: one of the words above.
-        numbers: what was found, as text with its unit and interval. mean, low, high: the same as numbers, NaN where the
-            test is a count and no interval.
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        numbers: what was found, as text with unit and interval.
+        verdict: "supported", "not supported", "contradicted" or "not measured".
+        mean: the mean that `numbers` gives; NaN for a test that counts and has no interval.
+        low: lower end of the mean's interval; NaN likewise.
+        high: upper end of the mean's interval; NaN likewise.
     """
 
     statement: str
@@ -72,61 +76,98 @@ class Finding:
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:
-    """That of all findings where they agree; else supported in part where one is, contradicted in part where one is."""
+    """The verdict on a claim: the common verdict of its findings, or else "supported in part" or "contradicted in part"."""
     verdicts = [finding.verdict for finding in findings]
     if len(set(verdicts)) == 1:
         return verdicts[0]
-    for found, whole in ((SUPPORTED, IN_PART), (CONTRADICTED, CONTRADICTED_IN_PART), (NOT_SUPPORTED, NOT_SUPPORTED)):
-        if found in verdicts:
-            return whole
+    for verdict, combined in ((SUPPORTED, IN_PART), (CONTRADICTED, CONTRADICTED_IN_PART), (NOT_SUPPORTED, NOT_SUPPORTED)):
+        if verdict in verdicts:
+            return combined
     return NOT_MEASURED
 
 
 def counts_of(findings: Sequence[Finding]) -> str:
-    """How many findings came out how, in words."""
+    """The number of findings with each verdict, in words."""
     verdicts = [finding.verdict for finding in findings]
     words = (SUPPORTED, CONTRADICTED, NOT_SUPPORTED, NOT_MEASURED)
     return ", ".join(f"{verdicts.count(word)} {word}" for word in words if word in verdicts)
 
 
 def findings_as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Findings as JSON holds them: it has no NaN, and such a number becomes None."""
+    """Findings as JSON dictionaries, with None for NaN, which JSON does not have."""
     return [
-        {name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in vars(one).items()}
-        for one in findings
+        {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in vars(finding).items()
+        }
+        for finding in findings
     ]
 
 
 def above(
     statement: str, tested: str, values: Any, threshold: float = 0.0, unit: str = "", digits: int = 1, sign: bool = False
 ) -> Finding:
-    """The claim that a mean is above a threshold, from one value a seed in the unit that is printed."""
+    """Tests the claim that a mean is above a threshold.
+
+    Args:
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        values: one value per seed (seeds,), in the unit that is printed.
+        threshold: the threshold, in the same unit.
+        unit: the unit that is printed; empty for none.
+        digits: decimal digits that are printed.
+        sign: whether a plus sign is printed before positive numbers.
+
+    Returns:
+        The finding.
+    """
     found = interval(values)
-    return Finding(statement, tested, text_of(found, unit, digits, sign), side(found, threshold, 1), *found)
+    return Finding(statement, tested, text_of(found, unit, digits, sign), verdict_on_side(found, threshold, 1), *found)
 
 
 def below(
     statement: str, tested: str, values: Any, threshold: float = 0.0, unit: str = "", digits: int = 1, sign: bool = False
 ) -> Finding:
-    """The claim that a mean is below a threshold, from one value a seed in the unit that is printed."""
-    found = interval(values)
-    return Finding(statement, tested, text_of(found, unit, digits, sign), side(found, threshold, -1), *found)
-
-
-def steps(statement: str, tested: str, values: Any, unit: str = "", digits: int = 1) -> Finding:
-    """The claim that values grow with every step: the smallest mean step is told, and each must be above 0.
+    """Tests the claim that a mean is below a threshold.
 
     Args:
-        statement, tested, unit, digits: as for `above`. values: (settings, seeds), settings in their order.
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        values: one value per seed (seeds,), in the unit that is printed.
+        threshold: the threshold, in the same unit.
+        unit: the unit that is printed; empty for none.
+        digits: decimal digits that are printed.
+        sign: whether a plus sign is printed before positive numbers.
+
+    Returns:
+        The finding.
+    """
+    found = interval(values)
+    return Finding(statement, tested, text_of(found, unit, digits, sign), verdict_on_side(found, threshold, -1), *found)
+
+
+def increasing(statement: str, tested: str, values: Any, unit: str = "", digits: int = 1) -> Finding:
+    """Tests the claim that values increase at every step from one setting to the next.
+
+    Args:
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        values: the values (settings, seeds), with the settings in their order.
+        unit: the unit that is printed; empty for none.
+        digits: decimal digits that are printed.
+
+    Returns:
+        The finding, supported if the mean difference is above 0 at every step. Its numbers are those of the least certain
+        step, whose interval has the smallest lower end.
     """
     differences = [interval(later - earlier) for earlier, later in itertools.pairwise(values)]
-    verdicts = [side(one, 0.0, 1) for one in differences]
+    verdicts = [verdict_on_side(difference, 0.0, 1) for difference in differences]
     smallest = min(differences, key=lambda one: one.low if np.isfinite(one.low) else -np.inf)
-    holding = verdicts.count(SUPPORTED)
-    numbers = f"{holding} of {len(verdicts)} steps grow; the least certain by {text_of(smallest, unit, digits, True)}"
+    growing = verdicts.count(SUPPORTED)
+    numbers = f"{growing} of {len(verdicts)} steps increase; least certain step {text_of(smallest, unit, digits, True)}"
     if NOT_MEASURED in verdicts:
         verdict = NOT_MEASURED
-    elif holding == len(verdicts):
+    elif growing == len(verdicts):
         verdict = SUPPORTED
     else:
         verdict = CONTRADICTED if CONTRADICTED in verdicts else NOT_SUPPORTED
@@ -134,9 +175,21 @@ def steps(statement: str, tested: str, values: Any, unit: str = "", digits: int 
 
 
 def between(statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2) -> Finding:
-    """The claim that a mean lies in a range: supported with all of its interval inside, contradicted with all outside."""
+    """Tests the claim that a mean lies in a range.
+
+    Args:
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        values: one value per seed (seeds,).
+        low: lower end of the range.
+        high: upper end of the range.
+        digits: decimal digits that are printed.
+
+    Returns:
+        The finding: supported if the whole interval lies in the range, contradicted if the whole interval lies outside.
+    """
     found = interval(values)
-    sides = side(found, low, 1), side(found, high, -1)
+    sides = verdict_on_side(found, low, 1), verdict_on_side(found, high, -1)
     verdict = NOT_MEASURED if NOT_MEASURED in sides else NOT_SUPPORTED
     if sides == (SUPPORTED, SUPPORTED):
         verdict = SUPPORTED
@@ -146,20 +199,38 @@ def between(statement: str, tested: str, values: Any, low: float, high: float, d
 
 
 def outside(statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2) -> Finding:
-    """The claim that a mean lies outside a range: `between` turned round."""
-    found = between(statement, tested, values, low, high, digits)
-    turned = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}
-    return dataclasses.replace(found, verdict=turned.get(found.verdict, found.verdict))
-
-
-def none_of(statement: str, tested: str, found: Any, each: int, what: str) -> Finding:
-    """The claim that something does not happen, over everything that was looked at.
+    """Tests the claim that a mean lies outside a range, the opposite of `between`.
 
     Args:
-        statement, tested: as for `above`. found: how often it happened, a count a run; NaN for a run that diverged.
-        each: of how many in a run. what: in words.
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        values: one value per seed (seeds,).
+        low: lower end of the range.
+        high: upper end of the range.
+        digits: decimal digits that are printed.
+
+    Returns:
+        The finding: supported if the whole interval lies outside the range, contradicted if the whole interval lies in it.
     """
-    counts = np.asarray(found, float)
+    found = between(statement, tested, values, low, high, digits)
+    opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}
+    return dataclasses.replace(found, verdict=opposite.get(found.verdict, found.verdict))
+
+
+def none_of(statement: str, tested: str, counts: Any, each: int, what: str) -> Finding:
+    """Tests the claim that something never happens, by counting.
+
+    Args:
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        counts: how often it happened in each run, of any shape; NaN for a run that diverged.
+        each: how often it could have happened in each run.
+        what: what was counted, in words.
+
+    Returns:
+        The finding: supported if it never happened and no run diverged, contradicted if it happened at all.
+    """
+    counts = np.asarray(counts, float)
     violations, total, lost = round(float(np.nansum(counts))), each * counts.size, int(np.isnan(counts).sum())
     verdict = CONTRADICTED if violations else NOT_MEASURED if lost else SUPPORTED
     diverged = f"; {lost} of {counts.size} runs diverged" if lost else ""
@@ -167,13 +238,24 @@ def none_of(statement: str, tested: str, found: Any, each: int, what: str) -> Fi
 
 
 def within(statement: str, tested: str, largest: float, tolerance: float, what: str) -> Finding:
-    """The claim that two things agree, to a tolerance that is stated."""
+    """Tests the claim that two quantities agree to a stated tolerance.
+
+    Args:
+        statement: what is claimed, in one sentence.
+        tested: how it is tested, in one sentence.
+        largest: the largest difference.
+        tolerance: the largest difference at which the claim is supported.
+        what: what the difference is, in words.
+
+    Returns:
+        The finding: supported or contradicted, or not measured if `largest` is not finite.
+    """
     verdict = NOT_MEASURED if not np.isfinite(largest) else SUPPORTED if largest <= tolerance else CONTRADICTED
     return Finding(statement, f"{tested}; within {tolerance:.0e}", f"{what} {largest:.1e}", verdict)
 
 
-def side(found: Interval, threshold: float, direction: int) -> str:
-    """The verdict on a claim that a mean is above (direction 1) or below (-1) a threshold."""
+def verdict_on_side(found: Interval, threshold: float, direction: int) -> str:
+    """The verdict on a claim that a mean is above (direction 1) or below (direction -1) a threshold."""
     if not np.isfinite([found.low, found.high]).all():
         return NOT_MEASURED
     low, high = sorted((direction * (found.low - threshold), direction * (found.high - threshold)))
@@ -181,10 +263,10 @@ def side(found: Interval, threshold: float, direction: int) -> str:
 
 
 def text_of(found: Interval, unit: str, digits: int, sign: bool) -> str:
-    """A mean and its interval with their unit."""
+    """A mean and its interval as text with their unit."""
     if not np.isfinite(found.mean):
         return "no number: a run diverged, or nothing could be measured"
     form = f"{'+' if sign else ''}.{digits}f"
-    # A share cannot leave 0…100 %, where Student's t, which does not know that, would.
+    # A share lies between 0 and 100 %, but the t interval may reach beyond these limits.
     low, high = np.clip([found.low, found.high], 0, 100) if unit == "%" and not sign else (found.low, found.high)
     return f"{found.mean:{form}}{' ' if unit else ''}{unit} [{low:{form}}, {high:{form}}]"

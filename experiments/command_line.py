@@ -1,19 +1,17 @@
-"""The command line: tyro subcommands made from the registry of studies.
+"""The command line: tyro subcommands that are made from the registry of studies.
 
     command, parsed = parse(["images", "--data", "mnist-5000", "--quick"])
     command.run(parsed, words, console)
 
-`python -m experiments` alone is the main job, the first study of the registry. A suite, such as `claims`, is a subcommand
-that runs several studies.
+`python -m experiments` without a command runs the main job, the first study in the registry. A suite, such as `claims`, is a
+subcommand that runs several studies.
 """
 
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.metadata
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -21,30 +19,31 @@ from rich.console import Console
 
 from experiments import studies
 from experiments.benchmarks.settings import BENCHMARKS
+from experiments.parsing import UnreadableWordsError, call_tyro, check_command, explain, with_typed_name
 from experiments.report.settings import Readme, Report
 from experiments.settings import Options, SettingError
 from experiments.study import Study
 from experiments.terminal import command_of, import_tyro, keep_compiled, progress, use_devices
 
 PROGRAM = "python -m experiments"
-SUITES = {"claims": "All claims about L1 and L2: zeros, shrinkage, selection, relevance, stability"}
-REPORT = "One HTML page from what is on disk: the player, figures and verdicts; it trains nothing and loads nothing"
-README = "The tables in README.md and experiments/README.md, written from what is on disk"
-OVERVIEW = """What L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job runs: l1-l2.
-Results are written to results/NAME; an interrupted command resumes where it stopped when it is started again."""
+SUITES = {"claims": "Test all claims about L1 and L2: runs the studies strength, relevance and stability"}
+REPORT = "Make one HTML page with the player, figures and verdicts from the results on disk"
+README = "Write the tables in README.md and experiments/README.md from the results on disk"
+OVERVIEW = """Experiments on what L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job
+l1-l2 runs. Results are written to results/NAME. An interrupted command resumes where it stopped when it is started again."""
 
 
 class Command(NamedTuple):
     """A subcommand.
 
     Attributes:
-        name: what is typed.
-        kind: the dataclass that its words become.
-        default: its settings without any word.
-        summary: a line in the list of commands.
-        description: what its `--help` says besides.
-        run: from the parsed settings, the words and a console to the work.
-        study: of a command that runs one.
+        name: name of the command, as typed.
+        kind: dataclass of its settings.
+        default: the default settings.
+        summary: one line in the list of commands.
+        description: what the command's own `--help` says after the summary.
+        run: function that runs the command, called with the parsed settings, the words and a console.
+        study: the study that the command runs; None for other commands.
     """
 
     name: str
@@ -58,29 +57,38 @@ class Command(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Help:
-    """What to type."""
+    """Show this help, or the help of a command: help NAME."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """Which release this is."""
+    """Show the installed version of jaxreg."""
 
 
 def parse(words: list[str]) -> tuple[Command, Any]:
-    """The command that the words name, and its settings.
+    """Parses the command line.
+
+    Args:
+        words: the words after `python -m experiments`.
+
+    Returns:
+        The command and its settings.
 
     Raises:
-        SettingError: a value that the settings refuse.
-        SystemExit: after `--help`, and with status 2 after words that cannot be read, which tyro explains on stderr.
+        SettingError: the words cannot be parsed, or a setting has an invalid value.
+        SystemExit: after `--help`.
     """
     if words in (["--version"], ["-V"]):
         words = ["version"]
     commands = all_commands()
-    # `help NAME` is `NAME --help`.
+    # `help NAME` means `NAME --help`.
     words = [*words[1:], "--help"] if words[:1] == ["help"] else words
+    check_command(words, [*(command.name for command in commands), "bench"])
+    if words[:1] == ["bench"]:
+        check_command(words[1:], list(BENCHMARKS), "benchmark")
     command, parsed = read(commands, words)
     if command.study is not None:
-        # The values of some options decide the defaults of others: --quick, and what a study adapts itself.
+        # Some options determine the defaults of others: --quick, and those that a study declares by `adapt`.
         default = command.kind(command.study.defaults(parsed.settings, parsed.options.quick), Options())
         if default != command.default:
             adapted = [one._replace(default=default) if one is command else one for one in commands]
@@ -89,53 +97,46 @@ def parse(words: list[str]) -> tuple[Command, Any]:
 
 
 def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
-    """One pass of tyro over the words."""
+    """Parses the words once, with the defaults of the given commands."""
     tyro = import_tyro()
     kinds: Any = [
         Annotated[one.kind, tyro.conf.subcommand(one.name, default=one.default, description=described(one, words))]
         for one in commands
     ]
     benchmarks: Any = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in BENCHMARKS.items())
-    description = "Benchmarks: the cost of an update, every optimizer on scikit-learn's lasso, the sweep beside PyTorch"
+    description = "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps against PyTorch"
     bench: Any = Annotated[union(benchmarks), tyro.conf.subcommand("bench", description=description)]
     every: Any = union((*kinds, bench))
+    config = (tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff)
+    defaults = {one.name: one.default for one in commands}
+    defaults |= {"bench": Help(), **{f"bench {name}": kind() for name, kind in BENCHMARKS.items()}}
+    name = " ".join(words[:2]) if " ".join(words[:2]) in defaults else words[0] if words and words[0] in defaults else ""
     try:
-        config = (tyro.conf.CascadeSubcommandArgs,)
-        parsed = tyro.cli(every, prog=PROGRAM, description=OVERVIEW, default=commands[0].default, args=words, config=config)
-    except SettingError as error:
-        name = next((word for word in words if word in {one.name for one in commands}), "")
-        program = " ".join(filter(None, (PROGRAM, name)))
-        raise SettingError(f"{error}; see {program} --help") from None
-    except SystemExit as leaving:
-        if leaving.code:
-            suggest(words, [*(one.name for one in commands), "bench"])
-        raise
-    for name, kind in BENCHMARKS.items():
+        parsed = call_tyro(every, words, prog=PROGRAM, description=OVERVIEW, default=commands[0].default, config=config)
+    except (SettingError, UnreadableWordsError) as error:
+        settings = defaults[name or commands[0].name]
+        wrong_value = isinstance(error, SettingError)
+        message = with_typed_name(str(error), words) if wrong_value else explain(str(error), words, settings)
+        see = f"{'See' if message.endswith('?') else 'see'} {' '.join(filter(None, (PROGRAM, name)))} --help"
+        raise SettingError(f"{message}{' ' if message.endswith('?') else '; '}{see}") from None
+    for benchmark, kind in BENCHMARKS.items():
         if isinstance(parsed, kind):
-            return Command(f"bench {name}", kind, kind(), "", "", run_benchmark), parsed
+            return Command(f"bench {benchmark}", kind, kind(), "", "", run_benchmark), parsed
     return next(one for one in commands if type(parsed) is one.kind), parsed
 
 
 def described(command: Command, words: Sequence[str]) -> str:
-    """A line in the list of commands, and everything in the command's own help."""
+    """The summary for the list of commands, with the description for the command's own help."""
     return f"{command.summary}. {command.description}" if command.name in words else command.summary
 
 
 def union(kinds: Sequence[Any]) -> Any:
-    """The union of types that are only known now."""
+    """The union of types that are known only at run time."""
     return functools.reduce(operator.or_, kinds)
 
 
-def suggest(words: Sequence[str], names: Sequence[str]) -> None:
-    """Prints the command that was probably meant, if the first word is nearly one."""
-    first = next((word for word in words if not word.startswith("-")), "")
-    near = difflib.get_close_matches(first, names, 1)
-    if first not in names and near:
-        print(f"error: unknown command {first!r}; did you mean {near[0]!r}?", file=sys.stderr)
-
-
 def all_commands() -> list[Command]:
-    """Every command but the benchmarks, the main job first."""
+    """All commands except the benchmarks, the main job first."""
     found = studies.load()
     commands = [command_for(study) for study in found]
     for suite, description in SUITES.items():
@@ -144,13 +145,13 @@ def all_commands() -> list[Command]:
         commands.append(Command(suite, kind, kind(Options()), description, "", suite_runner(suite, members)))
     commands.append(Command("report", Report, Report(), REPORT, "", run_report))
     commands.append(Command("readme", Readme, Readme(), README, "", run_readme))
-    commands.append(Command("help", Help, Help(), "This text, or that of a command: help NAME", "", run_version))
-    commands.append(Command("version", Version, Version(), "The installed version of jaxreg", "", run_version))
+    commands.append(Command("help", Help, Help(), "Show this help, or the help of a command: help NAME", "", run_version))
+    commands.append(Command("version", Version, Version(), "Show the installed version of jaxreg", "", run_version))
     return commands
 
 
 def with_options(name: str, fields: list[tuple[str, Any]]) -> Any:
-    """A dataclass of the given fields and the options of all commands, none with a prefix in its options' names."""
+    """A dataclass with the given fields and the options of all commands, without prefixes in the names of the options."""
     tyro = import_tyro()
     typed = [(field, Annotated[kind, tyro.conf.arg(name="")]) for field, kind in (*fields, ("options", Options))]
     return dataclasses.make_dataclass(name, typed, frozen=True)
@@ -167,7 +168,7 @@ def command_for(study: Study) -> Command:
 
 
 def suite_runner(suite: str, members: Sequence[Study]) -> Callable[[Any, list[str], Console], None]:
-    """What runs the studies of a suite."""
+    """The function that runs the studies of a suite."""
 
     def run(parsed: Any, words: list[str], console: Console) -> None:
         jobs = [(study, study.quick if parsed.options.quick else study.settings) for study in members]
@@ -179,15 +180,15 @@ def suite_runner(suite: str, members: Sequence[Study]) -> Callable[[Any, list[st
 def run_studies(
     jobs: Sequence[tuple[Study, Any]], options: Options, words: list[str], console: Console, suite: str = ""
 ) -> None:
-    """Runs studies."""
+    """Runs studies with the compilation cache."""
     from experiments import runner
 
     keep_compiled(options.cache)
-    runner.run(jobs, options, words, console, suite)
+    runner.run_studies(jobs, options, words, console, suite)
 
 
 def run_benchmark(parsed: Any, words: list[str], console: Console) -> None:
-    """A benchmark."""
+    """Runs a benchmark."""
     from experiments.benchmarks.benchmark import run
     from experiments.results.folders import check_file
 
@@ -201,7 +202,7 @@ def run_benchmark(parsed: Any, words: list[str], console: Console) -> None:
 
 
 def run_report(parsed: Report, _: list[str], console: Console) -> None:
-    """The page, and the gallery if asked for."""
+    """Makes the page, and the gallery if `--gallery` was given."""
     from experiments.report import command
 
     command.run(parsed, console)
@@ -215,5 +216,5 @@ def run_readme(parsed: Readme, _: list[str], console: Console) -> None:
 
 
 def run_version(_: Any, __: list[str], console: Console) -> None:
-    """The version."""
+    """Prints the version."""
     console.print(f"jaxreg {importlib.metadata.version('jaxreg')}", highlight=False)

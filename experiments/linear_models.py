@@ -1,7 +1,7 @@
-"""Lasso, ridge and group lasso paths of linear models with a known answer, and how good a support is.
+"""Lasso, ridge and group lasso paths of linear models whose true weights are known, and how well a support is recovered.
 
-The loss is (1/2n)‖y − Xw‖², without an intercept. A path solves all strengths at once by proximal gradient steps on the Gram
-matrix, with momentum, from w = 0; its KKT residuals say how accurate the solutions are.
+The loss is (1/2n)‖y − Xw‖², without an intercept. All strengths of a path are solved at once by proximal gradient steps with
+momentum on the Gram matrix, starting at w = 0. The KKT residuals measure how accurate the solutions are.
 """
 
 from typing import Any
@@ -15,17 +15,20 @@ import jaxreg
 MOMENTUM = 0.9
 
 
-def path(
+def solve_path(
     inputs: jax.Array, targets: jax.Array, penalty: jaxreg.Penalty, steps: int, shape: tuple[int, ...] = (-1,)
 ) -> tuple[jax.Array, jax.Array]:
-    """Solutions for every strength.
+    """Solves a linear model for every strength.
 
     Args:
-        inputs: (rows, features). targets: (rows,). penalty: with strengths (count,). steps: static.
-        shape: of the weights as the penalty sees them; for `GroupL2(axis=1)` one group a row.
+        inputs: (rows, features).
+        targets: (rows,).
+        penalty: the penalty, with strengths (count,).
+        steps: number of proximal gradient steps, static under `jax.jit`.
+        shape: shape of the weights as the penalty sees them; for `GroupL2(axis=1)` each row is a group.
 
     Returns:
-        Weights (count, features), and the KKT residual of each divided by its strength (count,).
+        The weights (count, features), and the KKT residuals divided by the strengths (count,).
     """
     gram, moment = inputs.T @ inputs / len(targets), inputs.T @ targets / len(targets)
     rate = (1 - MOMENTUM) / largest_eigenvalue(gram)
@@ -50,9 +53,10 @@ def path(
 
 
 def largest_eigenvalue(gram: jax.Array) -> jax.Array:
-    """Of a positive definite matrix, by power iteration: as near as a step size needs it.
+    """The largest eigenvalue of a positive definite matrix by power iteration, accurate enough for a step size.
 
-    A batched LAPACK call inside a program that runs on several CPU devices can wait for itself in jaxlib's one thread pool.
+    It does not use LAPACK, because batched LAPACK calls in a program on several CPU devices can deadlock in jaxlib's thread
+    pool.
     """
 
     def step(_: int, vector: jax.Array) -> jax.Array:
@@ -64,10 +68,19 @@ def largest_eigenvalue(gram: jax.Array) -> jax.Array:
 
 
 def grid_of(inputs: jax.Array, targets: jax.Array, method: str, count: int) -> jax.Array:
-    """Strengths from where nothing is left down to almost no penalty, spaced evenly in their logarithm.
+    """Strengths for a path, evenly spaced on a logarithmic scale.
 
-    For L1 they end at λ_max, the smallest strength whose solution is 0; squared L2 has none, and its are multiples of the
-    mean eigenvalue of the Gram matrix.
+    For L1 they end at λ_max, the smallest strength whose solution is 0. Squared L2 has no such strength; there they are
+    multiples of the mean eigenvalue of the Gram matrix.
+
+    Args:
+        inputs: (rows, features).
+        targets: (rows,).
+        method: "L1" or "L2".
+        count: number of strengths.
+
+    Returns:
+        The strengths (count,), increasing.
     """
     if method == "L2":
         return jnp.mean(jnp.square(inputs)) * jnp.logspace(-2, 2, count)
@@ -76,10 +89,18 @@ def grid_of(inputs: jax.Array, targets: jax.Array, method: str, count: int) -> j
 
 
 def support(weights: jax.Array, true: jax.Array) -> dict[str, jax.Array]:
-    """Precision, recall and F1 of the nonzero weights (…, features), against the true ones (features,), and their number."""
-    kept, relevant = weights != 0, true != 0
-    right = jnp.sum(kept & relevant, -1)
-    size, wanted = jnp.sum(kept, -1), jnp.sum(relevant)
-    # An empty choice holds nothing wrong, and finds nothing.
-    precision = jnp.where(size > 0, right / jnp.maximum(size, 1), 1.0)
-    return {"precision": precision, "recall": right / wanted, "f1": 2 * right / (size + wanted), "size": size}
+    """Compares the support of weights with the true support.
+
+    Args:
+        weights: (…, features).
+        true: the true weights (features,).
+
+    Returns:
+        Precision, recall, F1 score and size of the support, each (…).
+    """
+    selected, relevant = weights != 0, true != 0
+    hits = jnp.sum(selected & relevant, -1)
+    size, total = jnp.sum(selected, -1), jnp.sum(relevant)
+    # An empty support has no false positives, so its precision is 1.
+    precision = jnp.where(size > 0, hits / jnp.maximum(size, 1), 1.0)
+    return {"precision": precision, "recall": hits / total, "f1": 2 * hits / (size + total), "size": size}

@@ -1,8 +1,8 @@
-"""Standard output that cannot fail a run: closed, full, or in an encoding without λ.
+"""Makes sure that standard output cannot fail a run if it is closed, is full, or has an encoding without λ.
 
 output.protect()                    # once, before anything is printed
-print("λ = 0.1")                    # in an ASCII locale: lambda = 0.1
-return output.finish(status)        # 1 if a full disk swallowed some of the output
+print("λ = 0.1")                    # prints "lambda = 0.1" in an ASCII locale
+return output.finish(status)        # 1 if some of the output could not be written
 """
 
 import codecs
@@ -40,7 +40,7 @@ SPELLINGS = {
     "│": "|",
     "─": "-",
 }
-"""What is printed where the encoding lacks a character; any other becomes its escape."""
+"""Replacements for characters that the encoding lacks; other characters are escaped."""
 
 
 def spell(error: UnicodeError) -> tuple[str, int]:
@@ -56,12 +56,17 @@ codecs.register_error("spell", spell)
 
 
 def printable(text: str, encoding: str) -> str:
-    """The text as a stream of this encoding will show it."""
+    """The text as a stream with this encoding prints it."""
     return text.encode(encoding, "spell").decode(encoding)
 
 
 class Stream:
-    """A text stream whose first failure is kept in `error`; what is written after it is discarded."""
+    """A text stream that discards everything after its first failure instead of raising.
+
+    Attributes:
+        stream: the stream that is wrapped.
+        error: the first failure; None if there was none.
+    """
 
     def __init__(self, stream: Any):
         self.stream = stream
@@ -70,7 +75,7 @@ class Stream:
             stream.reconfigure(errors="spell")
 
     def write(self, text: str) -> int:
-        """Writes the text, or discards it."""
+        """Writes the text, or discards it after a failure."""
         try:
             return int(self.stream.write(text))
         except OSError as error:
@@ -78,7 +83,7 @@ class Stream:
             return len(text)
 
     def flush(self) -> None:
-        """Flushes the stream, or discards what is buffered."""
+        """Flushes the stream, or discards its buffer after a failure."""
         try:
             self.stream.flush()
         except OSError as error:
@@ -97,26 +102,33 @@ class Stream:
 
 
 def protect() -> None:
-    """Opens the standard streams that are closed, on the null device, and wraps stdout and stderr in a `Stream`."""
+    """Opens closed standard streams on the null device, and wraps stdout and stderr in a `Stream`."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is this one; left free, the next file to be opened would receive what is printed.
+            # This opens the lowest free number, which is `number`. If it stayed free, the next file to be opened would
+            # get it and receive what is printed.
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         setattr(sys, name, Stream(getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")))  # noqa: SIM115
 
 
 def finish(status: int) -> int:
-    """The exit status of a command that ended with `status`, once its output is flushed.
+    """Flushes the output and reports on stderr if some of it could not be written.
 
-    A reader that left, as `head` does, is no failure. Any other is, and is named on stderr.
+    A closed pipe does not count as a failure, because readers such as `head` close it early.
+
+    Args:
+        status: exit status of the command.
+
+    Returns:
+        The exit status of the process.
     """
     sys.stdout.flush()
     error = getattr(sys.stdout, "error", None)
     if error is not None and error.errno != errno.EPIPE:
-        saved = "; the command itself finished, and its files are saved" if status == 0 else ""
+        saved = "; the command finished, and its files are saved" if status == 0 else ""
         print(f"error: standard output could not be written ({error.strerror}){saved}", file=sys.stderr)
         status = status or 1
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""The one place where validation data choose a setting. Test data are only read at what was chosen.
+"""The one place where validation data choose a setting. Test data are read only at the setting that was chosen.
 
-records["test_accuracy"].isel(level=best_level(records, "validation_accuracy"))
+dataset["test_accuracy"].isel(level=best_level(dataset, "validation_accuracy"))
 weights[best_index(errors)]                                    # the same inside jit
 sparsest(points, one_standard_error_below(best(points)))       # fewest weights within one standard error
 """
@@ -16,20 +16,20 @@ import xarray as xr
 from experiments.claims import mean_and_error
 
 
-def best_level(records: xr.Dataset, by: str, largest: bool = True, first: int = 1) -> xr.DataArray:
-    """The level with the best validation metric, for each seed and whatever else the records lie along.
+def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 1) -> xr.DataArray:
+    """The level with the best validation metric, for each seed and each entry along the other dimensions.
 
     Args:
-        records: along `level`, from weak to strong, and other dimensions.
-        by: the metric that chooses.
-        largest: whether the largest is best.
-        first: the first level that may be chosen; 1 leaves out λ = 0, where that is level 0.
+        dataset: metrics along `level`, from weak to strong, and other dimensions.
+        by: name of the metric to choose by.
+        largest: whether the largest value is the best.
+        first: the first level that may be chosen; 1 leaves out λ = 0, if that is level 0.
 
     Returns:
-        Levels, to be used as an index: `records["test_accuracy"].isel(level=best_level(...))`. Among equals the largest λ,
-        the simplest network; a network that diverged, whose metric is NaN, is never chosen.
+        Levels, to be used as an index: `dataset["test_accuracy"].isel(level=best_level(...))`. Among equally good levels it
+        is the one with the largest λ, the simplest network. A network that diverged has the metric NaN and is never chosen.
     """
-    metric = records[by].isel(level=slice(first, None))
+    metric = dataset[by].isel(level=slice(first, None))
     worst = -np.inf if largest else np.inf
     backwards = metric.fillna(worst).isel(level=slice(None, None, -1))
     picked = backwards.argmax("level") if largest else backwards.argmin("level")
@@ -37,45 +37,57 @@ def best_level(records: xr.Dataset, by: str, largest: bool = True, first: int = 
 
 
 def best_index(errors: jax.Array) -> jax.Array:
-    """The index of the smallest validation error, for use under `jax.jit`: errors (strengths,), from weak to strong."""
+    """The index of the smallest validation error, for use under `jax.jit`.
+
+    Args:
+        errors: validation errors (strengths,).
+
+    Returns:
+        The index (), the first among equal errors.
+    """
     return jnp.argmin(errors)
 
 
 class Point(Protocol):
-    """One setting with its validation accuracies (seeds,) and the shares of weights that it keeps (seeds,)."""
+    """One setting, with the validation accuracies and the shares of weights kept for every seed."""
 
     @property
     def validation(self) -> np.ndarray:
-        """Validation accuracy of each seed."""
+        """Validation accuracy for each seed (seeds,)."""
 
     @property
     def kept(self) -> np.ndarray:
-        """Share of weights kept, of each seed."""
+        """Share of weights kept for each seed (seeds,)."""
 
     @property
     def measured(self) -> bool:
-        """Whether every seed has its numbers."""
+        """Whether the numbers of all seeds are finite."""
 
 
 P = TypeVar("P", bound=Point)
 
 
 def best(points: Iterable[P]) -> P | None:
-    """The point with the highest mean validation accuracy, the first of equals; None where none was measured."""
+    """The point with the highest mean validation accuracy, the first among equals; None if no point was measured."""
     measured = [point for point in points if point.measured]
     return max(measured, key=lambda point: point.validation.mean(), default=None)
 
 
 def one_standard_error_below(point: Point) -> float:
-    """One standard error below a point's mean validation accuracy."""
+    """A point's mean validation accuracy minus its standard error."""
     mean, error = mean_and_error(point.validation)
     return mean - error
 
 
 def sparsest(points: Iterable[P], least: float) -> P | None:
-    """The point that keeps the fewest weights of those whose mean validation accuracy is `least` or more.
+    """The point that keeps the fewest weights among those whose mean validation accuracy is at least `least`.
 
-    Of equally sparse ones the most accurate; None where no point qualifies.
+    Args:
+        points: the points to choose from.
+        least: the smallest mean validation accuracy that qualifies.
+
+    Returns:
+        The sparsest point, the most accurate one among equally sparse points; None if no point qualifies.
     """
     good = [point for point in points if point.measured and point.validation.mean() >= least]
     return min(good, key=lambda point: (point.kept.mean(), -point.validation.mean()), default=None)

@@ -1,8 +1,8 @@
-"""A table for a terminal of any width: where not all columns fit side by side, it is printed as several, one below another.
+"""A table for terminals of any width: if the columns do not all fit side by side, it is split into several tables.
 
     console.print(Sheet(["λ", "test %", "zeros %"], ["proximal L1", ["0.001", "92.3±0.3", "95.5±0.1"]]))
 
-No cell loses a digit: only the first column and the headings are wrapped.
+Numbers are never cut off: only the first column and the headings are wrapped.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from rich.text import Text
 from experiments.output import printable
 
 NARROWEST = 8
-"""Characters that the first column keeps, however narrow the terminal."""
+"""Smallest width of the first column in characters, on terminals of any width."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Sheet:
     """A table that fits its terminal.
 
     Attributes:
-        headings: one a column. The first column identifies a row and is repeated whenever the columns are split.
-        rows: as many cells each as there are headings, or a text alone, the heading of the rows below it.
-        title: printed above.
-        legend: printed below.
-        left: columns aligned to the left; numbers stand on the right.
-        group: what the headings among the rows name.
+        headings: one heading per column. The first column identifies a row and is repeated if the columns are split.
+        rows: a row is a sequence with one cell per column, or a string, which is a heading for the rows below it.
+        title: printed above the table.
+        legend: printed below the table.
+        left: indices of the columns that are aligned to the left; the others are aligned to the right.
+        group: heading of the extra first column that the headings among the rows become in Markdown.
     """
 
     headings: Sequence[str]
@@ -39,7 +39,7 @@ class Sheet:
     group: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        """The lines, for rich's `Console.print`."""
+        """Yields the lines, for rich's `Console.print`."""
         shown = self.spelled(options.encoding)
         if shown.title:
             yield Text(shown.title, style="italic")
@@ -52,7 +52,7 @@ class Sheet:
             yield Text(shown.legend, style="dim italic")
 
     def spelled(self, encoding: str) -> "Sheet":
-        """The same table in the characters of an encoding, so that columns stay aligned where some are spelled out."""
+        """The same table in an encoding; replacing characters before the layout keeps the columns aligned."""
         rows = [
             printable(row, encoding) if isinstance(row, str) else [printable(cell, encoding) for cell in row]
             for row in self.rows
@@ -66,12 +66,12 @@ class Sheet:
         return [row for row in self.rows if not isinstance(row, str)]
 
     def width_of(self, column: int) -> int:
-        """The widest cell of a column, or word of its heading."""
+        """The width of a column: that of its widest cell or of the longest word in its heading."""
         words = self.headings[column].split() or [""]
         return max(map(len, [*words, *(row[column] for row in self.cells())]))
 
     def layout(self, available: int) -> tuple[int, list[list[int]]]:
-        """The width of the first column, and the other columns in groups that fit beside it."""
+        """The width of the first column, and the other columns in groups that each fit beside it."""
         widths = {column: self.width_of(column) for column in range(1, len(self.headings))}
         first = min(self.width_of(0), max(NARROWEST, available - 1 - max(widths.values(), default=0)))
         blocks: list[list[int]] = [[]]
@@ -85,7 +85,7 @@ class Sheet:
         return first, blocks
 
     def block(self, first: int, columns: list[int]) -> Iterator[Text]:
-        """The lines of some columns, beside the first."""
+        """Yields the lines of the first column and some others."""
         widths = [first, *map(self.width_of, columns)]
         picked = [0, *columns]
         heading = [textwrap.wrap(self.headings[column], width) for column, width in zip(picked, widths, strict=True)]
@@ -99,7 +99,7 @@ class Sheet:
             yield from (self.line(cells, picked, widths, "") for cells in stacked([name, *numbers]))
 
     def line(self, cells: Sequence[str], columns: Sequence[int], widths: Sequence[int], style: str) -> Text:
-        """One line, its cells aligned."""
+        """One line with aligned cells."""
         aligned = (
             cell.ljust(width) if column in self.left else cell.rjust(width)
             for cell, column, width in zip(cells, columns, widths, strict=True)
@@ -108,7 +108,7 @@ class Sheet:
 
 
 def stacked(cells: Sequence[list[str]], bottom: bool = False) -> list[list[str]]:
-    """Cells of several lines each as lines of cells, filled up above or below."""
+    """Turns cells of several lines each into lines of cells, with empty lines added above or below."""
     height = max(map(len, cells))
     filled = [[""] * (height - len(cell)) + cell if bottom else cell + [""] * (height - len(cell)) for cell in cells]
     return [list(line) for line in zip(*filled, strict=True)]

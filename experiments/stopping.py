@@ -1,12 +1,12 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a command in the same way: at once outside a sweep, after the chunk under way inside one.
+"""Ctrl-C, SIGTERM and SIGHUP all end a command: immediately, or in a sweep once the current chunk is saved.
 
-    stopping.listen()                   # once, before anything slow
-    stopping.begin_work()               # from here on a signal raises KeyboardInterrupt, so that files are cleaned up
-    with stopping.uninterrupted():      # a signal that comes here acts when the block ends
+    stopping.listen()                   # once, before slow imports
+    stopping.begin_work()               # from now on a signal raises KeyboardInterrupt, so that files are cleaned up
+    with stopping.uninterrupted():      # a signal in this block takes effect at its end
         exchange(new, old)
-    stopping.check()                    # acts on a signal whose KeyboardInterrupt was swallowed by a callback
+    stopping.check()                    # raises KeyboardInterrupt again if a callback swallowed it
 
-A second signal ends the process at once.
+A second signal ends the process immediately.
 """
 
 import contextlib
@@ -21,7 +21,13 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class State:
-    """The first signal that came, whether there is work to clean up, and how many `uninterrupted` blocks are open."""
+    """What is known about signals.
+
+    Attributes:
+        signal: number of the first signal that came; None if none did.
+        working: whether files have been written that must be cleaned up.
+        blocks: number of `uninterrupted` blocks that are open.
+    """
 
     signal: int | None = None
     working: bool = True
@@ -32,10 +38,10 @@ state = State()
 
 
 def listen() -> None:
-    """Handles the signals from now on; one that is ignored, as SIGHUP is under nohup, stays ignored.
+    """Installs the signal handlers. Signals that are ignored, such as SIGHUP under nohup, stay ignored.
 
-    Until `begin_work`, a signal ends the process at once: an exception that is raised while NumPy or JAX is imported can
-    crash the process, print a traceback from within an extension module, or be swallowed.
+    Until `begin_work` is called, a signal ends the process immediately. An exception that is raised while NumPy or JAX is
+    imported can crash the process, print a traceback from within an extension module, or be swallowed.
     """
     state.working = False
     for name in SIGNALS:
@@ -46,18 +52,18 @@ def listen() -> None:
 
 
 def begin_work() -> None:
-    """Announces that files will be written, which a KeyboardInterrupt lets their owners remove or keep."""
+    """Makes signals raise KeyboardInterrupt from now on, so that unfinished files are cleaned up."""
     state.working = True
 
 
 def quiet(swallowed: Any) -> None:
-    """Prints an exception that a callback swallowed, but for the KeyboardInterrupt of `stop`, which `check` raises again."""
+    """Prints exceptions that a callback swallowed, except a KeyboardInterrupt from `stop`, which `check` raises again."""
     if not (state.signal is not None and issubclass(swallowed.exc_type, KeyboardInterrupt)):
         sys.__unraisablehook__(swallowed)
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """The handler: raises KeyboardInterrupt, leaves it to the sweep that is running, or ends a process without work."""
+    """The signal handler: raises KeyboardInterrupt, or passes the signal to a running sweep, or ends the process."""
     del frame
     if state.signal is not None:
         os._exit(128 + number)
@@ -68,16 +74,16 @@ def stop(number: int, frame: FrameType | None) -> None:
         os._exit(128 + number)
     sweeping = signal.getsignal(signal.SIGINT)
     if number != signal.SIGINT and callable(sweeping) and sweeping is not stop:
-        # A sweep handles SIGINT itself: it saves the chunk under way first.
+        # A sweep has its own handler for SIGINT, which saves the current chunk first.
         signal.raise_signal(signal.SIGINT)
     else:
         check()
 
 
 def check() -> None:
-    """Raises KeyboardInterrupt if a signal came, outside `uninterrupted`.
+    """Raises KeyboardInterrupt if a signal came and no `uninterrupted` block is open.
 
-    JAX and the garbage collector swallow exceptions in their callbacks, so one that `stop` raised may never arrive.
+    JAX and the garbage collector swallow exceptions in callbacks, so an exception raised by `stop` may be lost.
     """
     if state.signal is not None and not state.blocks:
         raise KeyboardInterrupt
@@ -85,7 +91,7 @@ def check() -> None:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Defers the signals until the block has ended."""
+    """Defers signals until the end of the block."""
     state.blocks += 1
     try:
         yield
@@ -95,5 +101,5 @@ def uninterrupted() -> Iterator[None]:
 
 
 def exit_status() -> int:
-    """What shells expect of a program that a signal stopped: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    """The exit status that shells expect after a signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
     return 128 + (state.signal or signal.SIGINT)

@@ -1,8 +1,8 @@
-"""What a study is: settings, sweeps that train networks, claims that are tested on them, and figures.
+"""A study consists of settings, sweeps that train networks, claims that are tested on their results, and figures.
 
-A study is a folder of `experiments.studies` whose `__init__` declares `STUDY`, and a line in the list there. The runner
-gives it a subcommand with `--help` and `--quick`, progress, resumption, records on disk, verdicts, figures, an entry in the
-gallery and a section of the page:
+A study is a folder in `experiments.studies` whose `__init__` declares `STUDY`, and one line in the list there. The runner
+adds a subcommand with `--help`, `--quick` and `--redraw`, progress, resumption, results on disk, verdicts, figures, an
+entry in the gallery and a section of the page:
 
     def train(settings, session):
         runs = session.sweep(fit, jaxreg.grid(penalty=jaxreg.L1(jnp.array(settings.l1)), seed=range(settings.seeds)))
@@ -28,7 +28,7 @@ from experiments.claims import Finding
 from experiments.sheet import Sheet
 
 Results = Mapping[str, xr.Dataset]
-"""What a study measured: one labelled dataset for each of its sweeps, by the sweep's name."""
+"""What a study measured: a mapping from the name of each sweep to its labelled dataset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Session:
     """What a sweep needs from the command that runs it.
 
     Attributes:
-        devices: how many JAX devices to use; None for all.
-        folder: where finished chunks are kept, so that an interrupted command can resume; None keeps nothing.
-        advance: receives how many fits were finished since it was called last.
+        devices: number of JAX devices to use; None for all.
+        folder: where finished chunks are saved, so that an interrupted command can resume; None saves nothing.
+        advance: called with the number of runs finished since the last call.
     """
 
     devices: int | None = None
@@ -51,24 +51,31 @@ class Session:
         """Runs `jaxreg.sweep` with this session's devices, progress and chunks.
 
         Args:
-            fit: as for `jaxreg.sweep`.
-            runs: the grid, or a tree of arrays with one entry a run.
+            fit: trains one network, as for `jaxreg.sweep`.
+            runs: the grid, or a tree of arrays with one entry per run.
             data: shared by all runs.
-            part: a name for the chunks, where one training function sweeps several times.
-            chunk: runs computed together; None leaves the choice to `jaxreg.sweep`.
+            part: name of a subfolder for the chunks, for a training function that calls this method several times.
+            chunk: number of runs computed together; None leaves the choice to `jaxreg.sweep`.
+
+        Returns:
+            The outputs of all runs.
         """
         folder = self.folder / part if self.folder is not None and part else self.folder
         return jaxreg.sweep(fit, runs, data, devices=self.devices, folder=folder, chunk=chunk, progress=self.advance)
 
 
 class Sweep(NamedTuple):
-    """Training that a study does: one dataset of its records.
+    """One sweep of a study, which yields one dataset.
+
+    Each variable and coordinate of the dataset needs the attributes `long_name` and `units`, which
+    `experiments.layout.described` sets. If the whole dataset lacks them, as the one that `jaxreg.Runs.dataset` returns does,
+    the runner sets each `long_name` to the name of the variable and `units` to "1".
 
     Attributes:
-        name: of the dataset and its file.
-        count: from the study's settings to the number of fits, for the progress bar.
-        train: from the settings and a session to the dataset. A boolean variable `diverged` in it marks runs without
-        numbers.
+        name: name of the dataset and of its file.
+        count: function from the study's settings to the number of runs, for the progress bar.
+        train: function from the settings and a session to the dataset. Its boolean variable `diverged`, if there is one,
+            marks the runs that diverged.
     """
 
     name: str
@@ -82,14 +89,14 @@ def numbers_of_findings(_: Results, findings: Sequence[Finding]) -> list[str]:
 
 
 class Claim(NamedTuple):
-    """A claim that is tested.
+    """A claim that a study tests, and the figure that shows the result.
 
     Attributes:
-        name: of the figure's files, unique among all studies.
-        title: a few words.
-        statement: the claim in its usual words.
-        evaluate: from the records to the findings.
-        draw: from the records to the figure.
+        name: name of the figure's files, unique among all studies.
+        title: title in a few words.
+        statement: the claim as it is usually stated.
+        evaluate: function from the results to the findings.
+        draw: function from the results to the figure.
         caption: what the figure shows.
         headlines: function from the results and the findings to a few short lines with numbers, for the table of claims in
             the documents; by default the numbers of the findings.
@@ -108,11 +115,11 @@ class Figure(NamedTuple):
     """A figure that belongs to no claim.
 
     Attributes:
-        name: of its files, unique among all studies.
-        title: a few words.
-        draw: from the records to the figure.
-        caption: what it shows.
-        numbers: from the records to the numbers that a reader should find again, a line each.
+        name: name of its files, unique among all studies.
+        title: title in a few words.
+        draw: function from the results to the figure.
+        caption: what the figure shows.
+        numbers: function from the results to the numbers that a reader should be able to reproduce, one per line.
     """
 
     name: str
@@ -123,7 +130,7 @@ class Figure(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a study prints when it is done, besides its verdicts: a table, and what it means in a sentence or two."""
+    """What a study prints besides its verdicts: a table, and its meaning in one or two sentences."""
 
     table: Sheet
     text: str = ""
@@ -134,20 +141,21 @@ class Study:
     """Everything about one study.
 
     Attributes:
-        name: of its subcommand and its folder of results.
+        name: name of its subcommand and of its results folder.
         summary: one line for `--help`, and the heading of its section on the page.
-        settings: the defaults, a frozen dataclass whose documented fields become options.
-        quick: the defaults of `--quick`, a version that takes seconds.
-        sweeps: the training, in this order.
-        claims: tested on the records of the sweeps.
-        figures: that belong to no claim.
-        description: what `--help` says below the summary.
-        tabulate: from the records to the table that is printed and written to `summary.md`.
-        suite: the command that runs this study together with others of the same suite; empty for none.
-        variant: from the settings to a folder below the study's own, for a study whose results on different data are kept
-            side by side.
-        check: raises a `SettingError` for settings that only the data show to be wrong, before anything is trained.
-        adapt: from settings as typed to the defaults that fit them, where one option decides the defaults of others.
+        settings: the default settings, a frozen dataclass whose documented fields become options.
+        quick: the default settings of `--quick`, a version that takes seconds.
+        sweeps: the sweeps, in the order in which they run.
+        claims: the claims that are tested on the results.
+        figures: the figures that belong to no claim.
+        description: what the study's own `--help` says after the summary.
+        tabulate: function from the results to the table that is printed and written to `summary.md`.
+        suite: the command that runs this study together with the others of its suite; empty for none.
+        variant: function from the settings to the name of a subfolder, for a study that keeps results on different data
+            sets side by side.
+        check: function that raises a `SettingError` for settings that do not fit the data, before any training.
+        adapt: function from the settings as typed and `quick` to the defaults, for a study where the value of one option
+            determines the defaults of others.
         excerpts: functions from the results to small tables for the documents, by the table's name.
     """
 
@@ -167,12 +175,20 @@ class Study:
     excerpts: Mapping[str, Callable[[Results], Summary]] = dataclasses.field(default_factory=dict)
 
     def defaults(self, typed: Any, quick: bool) -> Any:
-        """The defaults that suit settings as typed, full or quick."""
+        """The default settings for what was typed.
+
+        Args:
+            typed: the settings as typed, with every other field at its default.
+            quick: whether `--quick` was given.
+
+        Returns:
+            The default settings.
+        """
         if self.adapt is not None:
             return self.adapt(typed, quick)
         return self.quick if quick else self.settings
 
     @property
     def names(self) -> list[str]:
-        """The names of all figures, those of claims included."""
+        """Names of all figures, including the claims' figures."""
         return [figure.name for figure in self.figures] + [claim.name for claim in self.claims]

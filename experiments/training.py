@@ -1,7 +1,7 @@
-"""One pure fit: strengths, a key and data go in, arrays come out. No files, no printing, no Python loop over steps.
+"""Training and evaluation of one network as pure functions of strengths, a key and data.
 
-Every method of the study is one setting of the same chain, since a link of strength 0 changes nothing: so the whole study
-is one program, compiled once, and a method is four numbers.
+Every method is one setting of the same chain of transformations, because a link with strength 0 changes nothing. So all
+methods run in one program that is compiled once, and a method is a set of numbers.
 
     Strengths(proximal_l1=1e-3)      # an L1 penalty by the proximal step, exact zeros
     Strengths(decoupled_l2=0.005)    # optax.adamw(weight_decay=0.01)
@@ -25,7 +25,7 @@ from experiments.settings import Training
 
 
 class Strengths(NamedTuple):
-    """How strongly each way of regularizing charges the kernels, per unit of the mean cross-entropy."""
+    """The strength λ of each method on the kernels, in nats of the mean cross-entropy per unit of the penalty."""
 
     coupled_l1: ArrayLike = 0.0
     decoupled_l1: ArrayLike = 0.0
@@ -36,11 +36,11 @@ class Strengths(NamedTuple):
 
 
 OptimizerOf = Callable[[optax.Schedule], optax.GradientTransformation]
-"""Makes an optimizer of a learning rate."""
+"""A function from a learning-rate schedule to an optimizer."""
 
 
 def optimizer(strengths: Strengths, learning_rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Adam with each penalty in its place: coupled before it, decoupled behind it, the proximal step last of all."""
+    """Adam with coupled penalties before it, decoupled penalties after it, and the proximal step at the end."""
     direction = optax.chain(
         jaxreg.add_penalty(jaxreg.ElasticNet(strengths.coupled_l1, strengths.coupled_l2), mask=jaxreg.kernels),
         optax.scale_by_adam(),
@@ -51,24 +51,33 @@ def optimizer(strengths: Strengths, learning_rate: optax.Schedule) -> optax.Grad
 
 
 def cross_entropy(structure: Any, params: Any, rows: Rows) -> jax.Array:
-    """Mean cross-entropy in nats."""
+    """The mean cross-entropy in nats."""
     logits = nnx.merge(structure, params)(rows.inputs)
     return optax.losses.softmax_cross_entropy_with_integer_labels(logits, rows.labels).mean()
 
 
 def accuracy(structure: Any, params: Any, rows: Rows) -> jax.Array:
-    """Share of rows whose largest logit is their label's; NaN where the logits are."""
+    """The share of rows with the largest logit at their label; NaN if any logit is not finite."""
     logits = nnx.merge(structure, params)(rows.inputs)
-    right = jnp.argmax(logits, -1) == rows.labels
-    return jnp.where(jnp.all(jnp.isfinite(logits)), jnp.mean(right), jnp.nan)
+    correct = jnp.argmax(logits, -1) == rows.labels
+    return jnp.where(jnp.all(jnp.isfinite(logits)), jnp.mean(correct), jnp.nan)
 
 
-def train(structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training) -> Any:
-    """Trains `params` for the epochs that `settings` says, in one scan, and returns them.
+def train_params(
+    structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training
+) -> Any:
+    """Trains a network for `settings.epochs` epochs in one scan.
 
     Args:
-        structure, params: the two parts of an nnx model. optimizer_of: from the learning rate to the optimizer.
-        key: for the order of the rows. rows: all of the training data. settings: static.
+        structure: the graph definition of an nnx model.
+        params: its parameters.
+        optimizer_of: function from the learning-rate schedule to the optimizer.
+        key: random key for the order of the rows.
+        rows: the training data.
+        settings: how the network is trained; static under `jax.jit`.
+
+    Returns:
+        The trained parameters.
     """
     count = rows.labels.shape[0]
     batch = min(settings.batch_size, count)
@@ -77,8 +86,8 @@ def train(structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array
 
     def step(carry: tuple[Any, Any], picked: jax.Array) -> tuple[tuple[Any, Any], None]:
         params, state = carry
-        few = Rows(rows.inputs[picked], rows.labels[picked])
-        gradient = jax.grad(functools.partial(cross_entropy, structure))(params, few)
+        minibatch = Rows(rows.inputs[picked], rows.labels[picked])
+        gradient = jax.grad(functools.partial(cross_entropy, structure))(params, minibatch)
         updates, state = tx.update(gradient, state, params)
         return (optax.apply_updates(params, updates), state), None
 
@@ -91,12 +100,17 @@ def train(structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array
 
 
 def evaluate(structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[str, Rows]) -> dict[str, jax.Array]:
-    """What is recorded of one trained network: scalars and per-layer arrays.
+    """The metrics of one trained network.
 
     Args:
-        structure, params: of the network. penalty: that the method was asked to minimise, for the KKT residual; decoupled
-            decay minimises none, and there it is the residual of the loss alone.
-        parts: the rows to evaluate it on, by name; "train" and "test" are among them.
+        structure: the graph definition of the network.
+        params: its trained parameters.
+        penalty: the penalty that the method minimises together with the loss, for the KKT residual. Decoupled decay
+            minimises no penalty; there it has strength 0, and the residual is that of the loss alone.
+        parts: rows to evaluate the network on, by name, among them "train" and "test".
+
+    Returns:
+        Metrics by name, scalars () or one value per layer (layers,); all are NaN if the network diverged.
     """
     kernels = kernels_of(params)
     gradient = jax.grad(functools.partial(cross_entropy, structure))(params, parts["train"])
@@ -112,9 +126,9 @@ def evaluate(structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[s
         "layer_zero_fraction": jnp.stack([jnp.mean(kernel == 0) for kernel in kernels]),
         "layer_norm": jnp.stack([jnp.linalg.norm(kernel) for kernel in kernels]),
     }
-    # A diverged network has no zeros and no live inputs to report either: nothing of it may pass for a measurement.
-    sound = jnp.isfinite(metrics["train_loss"])
-    return {name: jnp.where(sound, value, jnp.nan) for name, value in metrics.items()}
+    # Also the counts of a diverged network become NaN, so that they cannot be mistaken for measurements.
+    finite = jnp.isfinite(metrics["train_loss"])
+    return {name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()}
 
 
 def charged(strengths: Strengths) -> jaxreg.ElasticNet:
@@ -123,21 +137,39 @@ def charged(strengths: Strengths) -> jaxreg.ElasticNet:
 
 
 def split(key: jax.Array, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
-    """The rows in a random order, cut into parts of the given sizes and a last one of what is left."""
+    """Splits rows at random.
+
+    Args:
+        key: random key.
+        rows: the rows to split.
+        sizes: sizes of all parts but the last.
+
+    Returns:
+        Parts of these sizes, and a last part with the remaining rows.
+    """
     order = jax.random.permutation(key, rows.labels.shape[0])
     return [Rows(rows.inputs[picked], rows.labels[picked]) for picked in jnp.split(order, np.cumsum(np.array(sizes)))]
 
 
 def mislabelled(key: jax.Array, rows: Rows, share: Any) -> Rows:
-    """The rows with a share of their labels replaced by another class, which ones and by what at random."""
-    which_key, what_key = jax.random.split(key)
+    """Replaces some labels by another class.
+
+    Args:
+        key: random key.
+        rows: the rows.
+        share: the share of labels that are replaced, drawn at random; each gets one of the other nine classes.
+
+    Returns:
+        The rows with the changed labels.
+    """
+    row_key, class_key = jax.random.split(key)
     count = rows.labels.shape[0]
-    picked = jax.random.permutation(which_key, count) < jnp.round(share * count)
-    other = (rows.labels + jax.random.randint(what_key, (count,), 1, 10)) % 10
+    picked = jax.random.permutation(row_key, count) < jnp.round(share * count)
+    other = (rows.labels + jax.random.randint(class_key, (count,), 1, 10)) % 10
     labels: Any = jnp.where(picked, other, rows.labels)
     return Rows(rows.inputs, labels)
 
 
 def weights_of(params: Any) -> jax.Array:
-    """All kernels as one vector, layer after layer."""
+    """The weights of all kernels as one vector, one layer after another."""
     return jnp.concatenate([kernel.ravel() for kernel in kernels_of(params)])

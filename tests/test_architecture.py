@@ -23,7 +23,7 @@ EXPERIMENTS = (
     {"settings", "stopping", "output", "datasets", "networks", "idx", "claims", "sheet"},
     {"training", "linear_models", "selection", "layout", "terminal", "figures", "study"},
     {"studies", "results", "benchmarks"},
-    {"report", "runner"},
+    {"report", "runner", "parsing"},
     {"command_line"},
     {"__main__"},
 )

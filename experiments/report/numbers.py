@@ -12,14 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
 from experiments.benchmarks.excerpts import EXCERPTS
 from experiments.benchmarks.settings import BENCHMARKS
 from experiments.claims import verdict_of
 from experiments.report.commands import without_places
 from experiments.results.folders import MARKER
-from experiments.results.store import load_json
+from experiments.results.store import load_dataset, load_json
 from experiments.study import Claim, Results, Study, Summary
 
 PROVENANCE = ("command", "config", "devices", "seconds", "versions")
@@ -83,12 +81,7 @@ def numbers_of_study(study: Study, folder: Path) -> dict[str, Any]:
 
 def load_results(study: Study, folder: Path) -> Results:
     """The datasets of a study."""
-    found = {}
-    for sweep in study.sweeps:
-        dataset = xr.load_dataset(folder / f"{sweep.name}.nc", engine="netcdf4", decode_times=False)
-        # netCDF has no booleans.
-        found[sweep.name] = dataset.map(lambda one: one.astype(bool) if one.dtype == "int8" else one, keep_attrs=True)
-    return found
+    return {sweep.name: load_dataset(folder / f"{sweep.name}.nc") for sweep in study.sweeps}
 
 
 def numbers_of_claim(claim: Claim, results: Results) -> dict[str, Any]:

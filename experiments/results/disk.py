@@ -1,8 +1,8 @@
-"""What the file system offers for results that are whole: files and folders that appear at once, are flushed, or are locked.
+"""File operations for results: atomic writes and exchanges, flushing to disk, and locks.
 
-with whole(path) as temporary: ...      # a file that is never half written under its name
-exchange(new, old)                      # two folders swap names in one step, where the system can
-handle = lock(path)                     # held until its process ends, even by a kill
+with whole(path) as temporary: ...      # writes a file that is never incomplete under its name
+exchange(new, old)                      # swaps the names of two folders in one step, if the system can
+handle = lock(path)                     # held until the process ends, even if it is killed
 """
 
 import contextlib
@@ -21,19 +21,19 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}
-"""What file systems answer that do not know a call at all, as some network ones do."""
+"""Errors of file systems that do not support a call, such as some network file systems."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 DEAD_AFTER = 3600.0
-"""Seconds after which a temporary file is one of a killed process: writing one takes less than a second."""
+"""Age in seconds at which a temporary file must be from a killed process, because writing one takes less than a second."""
 
 
 class SavingError(OSError):
-    """Results could not be written: the message names the place and the reason."""
+    """Results could not be written; the message gives the path and the reason."""
 
 
 @contextlib.contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a SavingError that says that results could not be written, where and why."""
+    """Turns an OSError in the block into a SavingError whose message gives the path and the reason."""
     try:
         yield
     except SavingError:
@@ -46,10 +46,16 @@ def saving(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """The path of a temporary file beside `path`, with its ending, that takes its place once it is on the disk.
+    """Writes a file atomically: it is written under a temporary name, flushed, and then renamed.
+
+    Args:
+        path: the file to write. An existing file is replaced.
+
+    Yields:
+        The path of the temporary file, with the same ending, to be written in the block.
 
     Raises:
-        SavingError: it cannot be written.
+        SavingError: the file cannot be written.
     """
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     with saving(path):
@@ -65,7 +71,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def remove_dead(path: Path) -> None:
-    """Removes the temporary files of `path` that killed processes left."""
+    """Removes temporary files for `path` that killed processes left behind."""
     for leftover in path.parent.glob(f".tmp-*-{path.name}"):
         with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime > DEAD_AFTER:
@@ -73,16 +79,22 @@ def remove_dead(path: Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file so that under its name it is never half written, and is on the disk when this returns.
+    """Writes a file atomically and flushes it to disk.
 
-    What UTF-8 cannot hold, the bytes of a command line in another encoding, is written as an escape.
+    Args:
+        path: the file.
+        content: bytes, or text for a UTF-8 file. Characters that UTF-8 cannot encode, such as bytes of a command line in
+            another encoding, are escaped.
+
+    Raises:
+        SavingError: the file cannot be written.
     """
     with whole(path) as temporary:
         temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
 
 
 def flush(path: Path) -> None:
-    """Has the system put a file or the entries of a folder on the disk (fsync), where its file system can."""
+    """Flushes a file or the entries of a folder to disk (fsync), if the file system supports it."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -94,7 +106,7 @@ def flush(path: Path) -> None:
 
 
 def flush_tree(folder: Path) -> None:
-    """Flushes every file in a folder, the folder itself, and its entry in the one above."""
+    """Flushes all files in a folder, the folder itself and its parent folder."""
     for path in sorted(folder.rglob("*")):
         flush(path)
     flush(folder)
@@ -102,10 +114,17 @@ def flush_tree(folder: Path) -> None:
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Swaps two folders in one step, so that neither name is ever missing.
+    """Swaps the names of two folders in one step, so that both names always exist.
+
+    Args:
+        first: one folder.
+        second: the other folder.
 
     Returns:
-        Whether the system and the file system could (Linux: renameat2); if not, nothing was changed.
+        Whether they were swapped, which needs support by the system and the file system (Linux: renameat2).
+
+    Raises:
+        OSError: swapping failed for another reason.
     """
     swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
     if swap is None:
@@ -119,25 +138,28 @@ def exchange(first: Path, second: Path) -> bool:
 
 
 def lock(path: Path) -> int | None:
-    """Locks a file, making it and its folder.
+    """Locks a file, creating it and its folder if necessary.
+
+    Args:
+        path: the file.
 
     Returns:
-        A handle for `unlock`; None where the system or the file system has no locks.
+        A handle for `unlock`; None if the system or the file system does not support locks.
 
     Raises:
         SettingError: another process holds the lock.
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # another run has just ended and removed the folder
+        except FileNotFoundError:  # another run has just removed the folder
             continue
         held = None
         try:
             held = locked(handle, path)
-            # The file may have been removed, by the run that held it, between opening and locking it.
+            # The run that held the lock may have removed the file after it was opened here.
             if not held or same_file(handle, path):
                 return handle if held else None
         finally:
@@ -146,7 +168,7 @@ def lock(path: Path) -> int | None:
 
 
 def locked(handle: int, path: Path) -> bool:
-    """Locks an open file and writes the process's number into it; False where that is not supported."""
+    """Locks an open file and writes the process ID into it; returns False if locks are not supported."""
     if fcntl is None:
         return False
     try:
@@ -163,13 +185,14 @@ def locked(handle: int, path: Path) -> bool:
 
 
 def in_use(path: Path, process: str) -> str:
-    """The message for a place that another run holds."""
+    """The error message for a folder that another run is using."""
     holder = f"process {process}" if process else "another process"
-    return f"out: expected results that no other run is writing, but {holder} is; wait for it, or set another --out ({path})"
+    advice = "wait until it ends, or set another --out"
+    return f"out: expected a folder that no other run is writing to, but {holder} is using {path.parent}; {advice}"
 
 
 def same_file(handle: int, path: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Whether a path still refers to an open file."""
     try:
         named = path.stat()
     except FileNotFoundError:
@@ -178,7 +201,7 @@ def same_file(handle: int, path: Path) -> bool:
 
 
 def unlock(path: Path, handle: int | None) -> None:
-    """Removes the file and lets the lock go, in this order: a process that opened it before will find it gone."""
+    """Removes the file, then releases the lock, so that a waiting process notices that the file is gone."""
     path.unlink(missing_ok=True)
     if handle is not None:
         os.close(handle)

@@ -1,9 +1,9 @@
-"""What a folder of results holds. Whatever is missing or cannot be read comes back as such, with the command that makes it.
+"""Reads a folder of results for the page and the gallery, and lists what is missing with the command that makes it.
 
-    found = read(Path("results"), studies.load())
-    found.missing            # [Missing("relevance", "Which inputs are kept", "not measured yet", "python -m experiments relevance")]
+    contents = read(Path("results"), studies.load())
+    contents.missing         # studies without results, each with the reason and the command that makes them
 
-Every file may be absent, cut off or not what its name says: the page and the gallery are made of the others.
+Files that are missing, incomplete or of another format are left out.
 """
 
 import base64
@@ -16,17 +16,18 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from experiments.results.folders import MARKER
-from experiments.results.store import load_json
+from experiments.results.store import load_dataset, load_json
+from experiments.results.tables import FINDING_TEXTS
 from experiments.study import Study
 
 MAIN = "python -m experiments"
 QUICK = "quick"
-"""The folder of quick results below that of full ones."""
+"""The subfolder of `results` that holds the quick results."""
 NOT_YET, UNREADABLE = "not measured yet", "on disk, but cannot be read"
 LARGEST_DRAWING = 500_000
-"""Bytes of an SVG beyond which its PNG is shown: sharp at every size is not worth a page that scrolls slowly."""
+"""Size in bytes above which the PNG is shown instead of an SVG, because large SVGs make the page scroll slowly."""
 TEXTS = ("name", "title", "caption", "statement", "verdict", "counts")
-FINDING_TEXTS = ("statement", "tested", "numbers", "verdict")
+PROVENANCE = ("command", "config", "versions", "devices", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Entry:
     """A figure, and the claim that it belongs to, if any.
 
     Attributes:
-        name: of its files.
-        texts: title, caption, and of a claim its statement, verdict and counts.
-        findings: of a claim, each a dictionary of texts.
-        numbers: what a reader should find again, a line each.
-        picture: the figure as a data URI; None where it cannot be read.
-        png: where the figure is as PNG.
+        name: name of its files.
+        texts: title and caption, and for a claim also statement, verdict and counts.
+        findings: the findings of a claim, each as a dictionary of texts.
+        numbers: the numbers that a reader should be able to reproduce, one per line.
+        picture: the figure as a data URI; None if it cannot be read.
+        png: path of the figure as PNG.
     """
 
     name: str
@@ -60,12 +61,12 @@ class Result:
     """The results of one study.
 
     Attributes:
-        name: of the study, and its variant behind a slash where it has any.
-        summary: of the study.
-        figures: that belong to no claim.
-        claims: with their findings and figures.
-        made_by: command, settings, versions, devices and seconds.
-        quick: whether it is a quick run.
+        name: name of the study, followed by a slash and the variant if there is one.
+        summary: one line about the study.
+        figures: the figures that belong to no claim.
+        claims: the claims with their findings and figures.
+        made_by: the provenance: command, settings, versions, devices and seconds.
+        quick: whether the results are from a quick run.
     """
 
     name: str
@@ -77,7 +78,14 @@ class Result:
 
 
 class Missing(NamedTuple):
-    """A study without results: its name, its summary, why there are none, and the command that makes them."""
+    """A study without results.
+
+    Attributes:
+        name: name of the study.
+        summary: one line about the study.
+        state: why there are no results, in words.
+        command: the command that makes them.
+    """
 
     name: str
     summary: str
@@ -90,11 +98,11 @@ class Missing(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """All that the page and the gallery are made of.
+    """Everything that the page and the gallery show.
 
     Attributes:
-        results: of every study that has any, in the order of the registry.
-        player: the dataset that the player steps through, if any.
+        results: the results of all studies that have any, in the order of the registry.
+        player: the dataset that the player steps through; None if there is none.
         missing: the studies without results.
     """
 
@@ -104,21 +112,24 @@ class Contents:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing at all to show."""
+        """Whether there is nothing to show."""
         return not self.results and self.player is None
 
     @property
     def quick(self) -> bool:
-        """Whether any of it comes from a quick run."""
+        """Whether any results are from a quick run."""
         return any(result.quick for result in self.results)
 
 
 def read(root: Path, registry: Sequence[Study]) -> Contents:
-    """Everything in a folder of results.
+    """Reads a folder of results.
 
     Args:
-        root: the folder, one study a folder in it.
-        registry: the studies, in their order; others that are found come last.
+        root: the folder, with one subfolder per study.
+        registry: the studies in their order. Results of other studies come last.
+
+    Returns:
+        What was found and what is missing.
     """
     order = [study.name for study in registry]
     paths = [path for pattern in (f"*/{MARKER}", f"*/*/{MARKER}") for path in root.glob(pattern) if shown(path, root)]
@@ -135,57 +146,57 @@ def read(root: Path, registry: Sequence[Study]) -> Contents:
 
 
 def shown(path: Path, root: Path) -> bool:
-    """Whether a study's file is a result: hidden folders hold unfinished work, and quick results have a page of their own."""
+    """Whether the page shows a file: not those in hidden folders (unfinished) or in `quick` (shown on another page)."""
     parts = path.relative_to(root).parts
     return parts[0] != QUICK and not any(part.startswith(".") for part in parts)
 
 
 def study_name(path: Path, root: Path) -> str:
-    """The study that a file in its folder belongs to."""
+    """The name of the study that a file belongs to."""
     return path.relative_to(root).parts[0]
 
 
 def result_of(folder: Path, root: Path) -> Result | None:
-    """The results in a study's folder; None where its file cannot be read."""
-    said = load_json(folder / MARKER)
-    lists = [said.get(key) for key in ("figures", "claims")]
-    if not all(isinstance(one, list) for one in lists):
+    """The results in a study's folder; None if its `study.json` cannot be read."""
+    saved = load_json(folder / MARKER)
+    lists = [saved.get(key) for key in ("figures", "claims")]
+    if not all(isinstance(entries, list) for entries in lists):
         return None
-    figures, claims = ([entry(folder, one) for one in dictionaries(every)] for every in lists)
+    figures, claims = ([entry_of(folder, entry) for entry in dictionaries(entries)] for entries in lists)
     name = folder.relative_to(root).as_posix()
-    made_by: dict[str, Any] = {key: said[key] for key in ("command", "config", "versions", "devices", "seconds") if key in said}
-    figures = [one for one in figures if one.name]
-    claims = [one for one in claims if one.name]
-    return Result(name, str(said.get("summary", name)), figures, claims, made_by, bool(said.get("quick")))
+    made_by: dict[str, Any] = {key: saved[key] for key in PROVENANCE if key in saved}
+    figures = [entry for entry in figures if entry.name]
+    claims = [entry for entry in claims if entry.name]
+    return Result(name, str(saved.get("summary", name)), figures, claims, made_by, bool(saved.get("quick")))
 
 
-def entry(folder: Path, said: dict[str, Any]) -> Entry:
-    """A figure or a claim as `study.json` has it, every text a string."""
-    texts = {name: text_of(said, name) for name in TEXTS}
-    findings = [{name: text_of(one, name) for name in FINDING_TEXTS} for one in dictionaries(said.get("findings"))]
-    numbers = said.get("numbers")
+def entry_of(folder: Path, saved: dict[str, Any]) -> Entry:
+    """A figure or a claim from its dictionary in `study.json`."""
+    texts = {name: text_of(saved, name) for name in TEXTS}
+    findings = [{name: text_of(found, name) for name in FINDING_TEXTS} for found in dictionaries(saved.get("findings"))]
+    numbers = saved.get("numbers")
     lines = [str(line) for line in numbers] if isinstance(numbers, list) else []
-    # A name leads to files, so it may not lead elsewhere.
+    # A name is a part of paths, so it must not contain a path to another folder.
     name = texts["name"] if texts["name"] == Path(texts["name"]).name else ""
     return Entry(name, texts, findings, lines, picture(folder / name) if name else None, folder / f"{name}.png")
 
 
-def text_of(said: dict[str, Any], name: str) -> str:
-    """A value as a string, empty where there is none."""
-    return "" if said.get(name) is None else str(said[name])
+def text_of(saved: dict[str, Any], name: str) -> str:
+    """A value as a string, empty if it is missing."""
+    return "" if saved.get(name) is None else str(saved[name])
 
 
 def dictionaries(values: Any) -> Iterable[dict[str, Any]]:
-    """The dictionaries of a list; nothing where it is none."""
-    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
+    """The dictionaries in a list; empty if `values` is not a list."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def picture(stem: Path) -> str | None:
-    """A figure as a data URI, from its whole SVG or else its whole PNG; None where neither is there."""
+    """A figure as a data URI, from its SVG if that is complete and small, else its PNG; None if neither can be read."""
     with contextlib.suppress(OSError):
         drawing = stem.with_name(f"{stem.name}.svg").read_bytes()
-        whole = drawing.startswith((b"<?xml", b"<svg")) and drawing.rstrip().endswith(b"</svg>")
-        if whole and len(drawing) <= LARGEST_DRAWING:
+        complete = drawing.startswith((b"<?xml", b"<svg")) and drawing.rstrip().endswith(b"</svg>")
+        if complete and len(drawing) <= LARGEST_DRAWING:
             return data_uri(drawing, "svg+xml")
     with contextlib.suppress(OSError):
         pixels = stem.with_name(f"{stem.name}.png").read_bytes()
@@ -195,21 +206,21 @@ def picture(stem: Path) -> str | None:
 
 
 def is_png(pixels: bytes) -> bool:
-    """Whether bytes are a PNG that was not cut off."""
+    """Whether bytes are a complete PNG."""
     return pixels.startswith(b"\x89PNG\r\n\x1a\n") and b"IEND" in pixels[-12:]
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """An image as part of the page."""
+    """An image as a data URI, which makes it a part of the page."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
 def player_of(path: Path) -> xr.Dataset | None:
-    """The player's dataset, where it is whole: two penalties, λ = 0 and at least one more, no variable missing."""
+    """The player's dataset; None if it lacks a variable, the penalties L1 and L2, λ = 0 or another strength."""
     with contextlib.suppress(OSError, ValueError, KeyError, RuntimeError):
-        dataset = xr.load_dataset(path, engine="netcdf4")
-        whole = {"first", "second", "train_accuracy", "test_accuracy", "input", "class"} <= set(dataset.variables)
+        dataset = load_dataset(path)
+        complete = {"first", "second", "train_accuracy", "test_accuracy", "input", "class"} <= set(dataset.variables)
         penalties = dataset["penalty"].values.tolist()
-        if whole and penalties == ["L1", "L2"] and dataset.sizes["strength"] > 1 and dataset["strength"].values[0] == 0:
+        if complete and penalties == ["L1", "L2"] and dataset.sizes["strength"] > 1 and dataset["strength"].values[0] == 0:
             return dataset
     return None

@@ -6,16 +6,16 @@ from typing import Any
 from experiments.sheet import Sheet
 
 FINDING_TEXTS = ("statement", "tested", "numbers", "verdict")
-"""What a table shows of a test, in this order."""
+"""The columns of a table of findings, in their order."""
 
 
 def heading(command: str, warning: str) -> list[str]:
-    """The first lines of a summary: what made it, and whether it is final."""
+    """The first lines of a summary: the command that made it, and a warning if the results are not final."""
     return [f"Made by `{command}`.", "", *([f"**{warning[0].upper()}{warning[1:]}.**", ""] if warning else [])]
 
 
 def markdown(table: Sheet) -> list[str]:
-    """A table of a terminal as Markdown, the heading of a group of rows as a first column."""
+    """A table as lines of Markdown; headings among the rows become a first column."""
     grouped = any(isinstance(row, str) for row in table.rows)
     group, rows = "", []
     for row in table.rows:
@@ -30,23 +30,23 @@ def markdown(table: Sheet) -> list[str]:
 
 def rows_as_markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table."""
-    every = ("| " + " | ".join(map(in_cell, row)) + " |" for row in rows)
-    return ["| " + " | ".join(map(in_cell, headings)) + " |", "|" + " --- |" * len(headings), *every]
+    lines = ("| " + " | ".join(map(in_cell, row)) + " |" for row in rows)
+    return ["| " + " | ".join(map(in_cell, headings)) + " |", "|" + " --- |" * len(headings), *lines]
 
 
-def claims(found: Iterable[dict[str, Any]]) -> list[str]:
-    """Claims with their findings as one table."""
+def claims(evaluated: Iterable[dict[str, Any]]) -> list[str]:
+    """Claims and their findings as lines of one Markdown table."""
     rows = []
-    for claim in found:
+    for claim in evaluated:
         rows.append([f"**{claim['statement']}**", "", "", f"**{claim['verdict']}** ({claim['counts']})"])
         rows += [[str(finding[name]) for name in FINDING_TEXTS] for finding in claim["findings"]]
     note = (
-        "Intervals are 95 %, Student's t over the seeds, of differences taken seed by seed. They are not corrected for "
-        "multiple testing."
+        "Intervals are 95 % intervals by Student's t over the seeds, of differences taken seed by seed. They are not "
+        "corrected for multiple testing."
     )
     return [note, "", *rows_as_markdown(["claim or test", "method", "result", "verdict"], rows)]
 
 
 def in_cell(text: str) -> str:
-    """Text for a cell of a Markdown table: a bar would end it."""
+    """Text for a cell of a Markdown table, with bars escaped, because a bar ends a cell."""
     return text.replace("|", "\\|")

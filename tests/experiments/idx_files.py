@@ -1,4 +1,4 @@
-"""IDX files made for tests: images of 4 × 4 pixels whose brightest quarter tells their class."""
+"""IDX files for tests: images of 4 × 4 pixels whose class is the position of the brightest quarter."""
 
 import gzip
 import struct

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, as a user starts them."""
+"""Starts commands in separate processes, as a user does."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Every study in its small version: its runs, and every claim's findings and figure, also where all diverged."""
+"""The quick version of every study: its runs, and the findings and figure of every claim, also if all runs diverged."""
 
 import dataclasses
 
@@ -22,15 +22,15 @@ CLAIMS = [(study.name, claim) for study in STUDIES.values() for claim in study.c
 
 @pytest.fixture(scope="module")
 def every():
-    """Every study's records in its quick version, and how many fits each sweep reported."""
-    found, counted = {}, {}
+    """The results of every study's quick version, and the number of runs that each sweep reported."""
+    results, counted = {}, {}
     for name, study in STUDIES.items():
-        found[name] = {}
+        results[name] = {}
         for sweep in study.sweeps:
             done = []
-            found[name][sweep.name] = sweep.train(QUICK[name], Session(2, None, done.append))
+            results[name][sweep.name] = sweep.train(QUICK[name], Session(2, None, done.append))
             counted[name, sweep.name] = sum(done)
-    return found, counted
+    return results, counted
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_every_figure_has_a_name_of_its_own():
     assert len(names) == len(set(names))
 
 
-def test_every_sweep_counts_its_fits(every):
+def test_every_sweep_counts_its_runs(every):
     for (name, sweep_name), count in every[1].items():
         sweep = next(one for one in STUDIES[name].sweeps if one.name == sweep_name)
         assert count == sweep.count(QUICK[name]), sweep_name
@@ -51,12 +51,23 @@ def test_every_sweep_counts_its_fits(every):
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_variable_has_units_and_a_long_name_on_disk(name, every, tmp_path):
-    for sweep_name, records in every[0][name].items():
-        store.save_dataset(records, tmp_path / f"{sweep_name}.nc", {})
+    for sweep_name, dataset in every[0][name].items():
+        store.save_dataset(dataset, tmp_path / f"{sweep_name}.nc", {})
         with xr.open_dataset(tmp_path / f"{sweep_name}.nc", engine="netcdf4") as loaded:
             for variable, values in loaded.variables.items():
                 assert values.attrs.get("units"), (sweep_name, variable)
                 assert values.attrs.get("long_name"), (sweep_name, variable)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_loaded_datasets_equal_those_that_were_saved(name, every, tmp_path):
+    for sweep_name, dataset in every[0][name].items():
+        store.save_dataset(dataset, tmp_path / f"{sweep_name}.nc", {})
+        loaded = store.load_dataset(tmp_path / f"{sweep_name}.nc")
+        del loaded.attrs["made_by"]
+        xr.testing.assert_identical(loaded, dataset)
+        types = {key: variable.dtype for key, variable in dataset.variables.items()}
+        assert {key: variable.dtype for key, variable in loaded.variables.items()} == types
 
 
 @pytest.mark.parametrize(("name", "claim"), CLAIMS, ids=[claim.name for _, claim in CLAIMS])
@@ -72,10 +83,10 @@ def test_every_claim_has_findings_and_a_figure(name, claim, every):
 
 
 @pytest.mark.parametrize(("name", "claim"), CLAIMS, ids=[claim.name for _, claim in CLAIMS])
-def test_where_every_run_diverged_nothing_is_measured(name, claim, every):
+def test_if_every_run_diverged_nothing_is_measured(name, claim, every):
     broken = {
-        key: one.map(lambda values: values * np.nan if values.dtype.kind == "f" else values)
-        for key, one in every[0][name].items()
+        key: dataset.map(lambda values: values * np.nan if values.dtype.kind == "f" else values)
+        for key, dataset in every[0][name].items()
     }
     found = claim.evaluate(broken)
     assert {one.verdict for one in found} == {"not measured"}
@@ -103,7 +114,7 @@ def test_every_excerpt_is_a_table(name, excerpt, diverged, every):
     assert any("nan" in cell for row in table.rows for cell in row) == diverged
 
 
-def test_pairs_that_are_one_update_stay_together_and_others_part(every):
+def test_pairs_of_equal_updates_stay_together_and_other_pairs_do_not(every):
     end = every[0]["baselines"]["pairs"].isel(epoch=-1)
     apart = {str(name): end["decay_distance"].sel(decay_pair=name).values for name in end["decay_pair"].values}
     assert apart["SGD"].max() < 1e-14
@@ -114,7 +125,7 @@ def test_pairs_that_are_one_update_stay_together_and_others_part(every):
         assert values.max() < 1e-3 if "100·λ" in name or name.startswith("AdamW") else values.min() > 1e-2, name
 
 
-def test_zeros_are_told_apart_from_none(swept):
+def test_zeros_are_distinguished_from_none(swept):
     found = strength_claims.zeros({"strength": swept})
     assert [one.verdict for one in found] == ["supported"] * 3
 

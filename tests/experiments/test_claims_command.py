@@ -1,4 +1,4 @@
-"""Studies and suites as a user meets them: what is written, printed, refused, and resumed."""
+"""Studies and suites on the command line: what they write, print, refuse and resume."""
 
 import json
 import signal
@@ -28,9 +28,9 @@ def test_a_study_is_evaluated_and_written(tmp_path):
     assert written["quick"] is True
     assert [claim["name"] for claim in written["claims"]] == ["zeros", "shrinkage", "norm", "overfitting"]
     assert len(written["claims"][0]["findings"]) == 3
-    with xr.open_dataset(out / "strength.nc", engine="netcdf4") as records:
-        assert records["zero_fraction"].dims == ("method", "level", "wrong", "seed")
-        assert json.loads(records.attrs["made_by"])["seconds"] > 0
+    with xr.open_dataset(out / "strength.nc", engine="netcdf4") as dataset:
+        assert dataset["zero_fraction"].dims == ("method", "level", "wrong", "seed")
+        assert json.loads(dataset.attrs["made_by"])["seconds"] > 0
     summary = (out / "summary.md").read_text()
     assert "**Quick run: few seeds and few strengths, so its numbers and verdicts are not final.**" in summary
     assert summary.index("L1 drives weights to exactly zero") < summary.index("Both reduce overfitting")
@@ -57,7 +57,7 @@ def test_an_interrupted_suite_resumes(tmp_path):
     process.send_signal(signal.SIGINT)
     said = "".join(process.communicate(timeout=120))
     assert process.returncode == 130, said
-    assert "the same command goes on from there" in said
+    assert "the same command resumes from there" in said
     kept = {path.name: path.stat().st_mtime_ns for path in chunks.glob("strength-*/chunk-*")}
     assert kept
     process = start(*words)
@@ -80,7 +80,7 @@ def test_an_interrupted_suite_resumes(tmp_path):
     [
         (["strength", "--seeds", "1"], "seeds: expected at least 2, as an interval needs them, got 1"),
         (["strength", "--l1", "0.2", "0.1"], "l1: expected increasing positive strengths, got (0.2, 0.1)"),
-        (["strength", "--l1", "0.1", "0.2"], "as many strengths each, got {'l1': 2, 'decoupled-l1': 7, 'l2': 7"),
+        (["strength", "--l1", "0.1", "0.2"], "the same number of strengths, got 2 for l1, 7 for decoupled-l1, 7 for l2"),
         (["claims", "--out", "jaxreg"], "error: out: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line, run in a separate process."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ def words(place):
 
 @pytest.fixture(scope="module")
 def first_start(words):
-    """The main job once, with what it said."""
+    """Status and output of the first run of the main job."""
     return run(*words)
 
 
@@ -28,7 +28,7 @@ def test_the_main_job_writes_everything(place, first_start):
     out = place / "results"
     status, said = first_start
     assert status == 0, said
-    assert "on 2 cpu device(s)" in said
+    assert "on 2 cpu devices" in said
     files = {path.name for path in out.iterdir()}
     names = ("L1_L2", "L1_1", "L2_1", "L1_2", "L2_2", "L1_3")
     pictures = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
@@ -38,10 +38,10 @@ def test_the_main_job_writes_everything(place, first_start):
     assert written["config"]["sweep"]["l1"] == [0.001]
     assert written["command"].startswith("python -m experiments --out")
     assert [figure["name"] for figure in written["figures"]] == list(names)
-    with xr.open_dataset(out / "digits.nc", engine="netcdf4") as records:
-        made_by = json.loads(records.attrs["made_by"])
+    with xr.open_dataset(out / "digits.nc", engine="netcdf4") as dataset:
+        made_by = json.loads(dataset.attrs["made_by"])
         assert {**made_by, "seconds": 0} == {**{key: written[key] for key in made_by}, "seconds": 0}
-        assert dict(records["norm"].sizes) == {"method": 4, "level": 2, "seed": 2}
+        assert dict(dataset["norm"].sizes) == {"method": 4, "level": 2, "seed": 2}
     assert {path.name for path in place.iterdir()} == {"results", "cache"}
 
 
@@ -68,7 +68,7 @@ def test_help_lists_every_command_and_explains_every_setting():
     assert "--parameters" in said
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_is_the_package_version():
     for words in (["--version"], ["version"]):
         assert run(*words) == (0, f"jaxreg {importlib.metadata.version('jaxreg')}\n")
 
@@ -81,21 +81,48 @@ def test_a_near_miss_is_suggested(word, meant):
 
 
 MISTAKES = {
-    "unknown setting": (["--bogus", "3"], "Unrecognized options: --bogus, 3"),
-    "no number": (["--training.epochs", "abc"], "Error parsing --training.epochs: invalid literal for int"),
-    "out of range": (["--sweep.l1", "-1"], "l1: expected increasing positive strengths, got (-1.0,)"),
+    "unknown setting": (["--bogus", "3"], "error: unknown option --bogus; see python -m experiments --help"),
+    "no number": (
+        ["--training.epochs", "abc"],
+        "error: --training.epochs: expected an integer, got 'abc'; see python -m experiments --help",
+    ),
+    "out of range": (["--sweep.l1", "-1"], "error: sweep.l1: expected increasing positive strengths, got (-1.0,)"),
     "too large a batch": (
         ["--training.batch-size", "500"],
         "training.batch-size: expected at most train-size = 200, got 500",
     ),
     "too many rows": (["--train-size", "1797"], "train-size: expected 10 to 1787 rows, got 1797"),
-    "unknown command": (["plot"], "Unrecognized options: plot"),
-    "unknown benchmark": (["bench", "plot"], "Unrecognized options: plot"),
+    "nearly a setting": (
+        ["strength", "--seed", "3"],
+        "unknown option --seed; did you mean --seeds? See python -m experiments str",
+    ),
+    "no value": (
+        ["strength", "--seeds"],
+        "error: --seeds: expected a value, got none; see python -m experiments strength --help",
+    ),
+    "a word too many": (
+        ["images", "--data", "a", "b"],
+        "error: expected only options, got b; see python -m experiments images",
+    ),
+    "no benchmark": (
+        ["bench"],
+        "error: expected one of update, lasso, sweep, got none; see python -m experiments bench --help",
+    ),
+    "help for an unknown command": (["help", "plot"], "error: unknown command 'plot'; expected l1-l2, "),
+    "folder that is not there": (
+        ["images", "--data", "nowhere"],
+        "error: data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nowhere",
+    ),
+    "unknown command": (
+        ["plot"],
+        "error: unknown command 'plot'; expected l1-l2, strength, relevance, stability, baselines, ",
+    ),
+    "unknown benchmark": (["bench", "plot"], "error: unknown benchmark 'plot'; expected update, lasso or sweep"),
     "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
     "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
     "foreign folder": (
         ["--out", "jaxreg"],
-        "error: out: expected an empty, a new or a results folder, as it is replaced, got jaxreg, which holds other files",
+        "error: out: expected a new, empty or results folder, as it will be replaced, got jaxreg, which holds other files",
     ),
     "results that are not there": (
         ["report", "--results", "nowhere"],
@@ -112,6 +139,10 @@ MISTAKES = {
         ["images", "--data", "mnist-5000", "--out", "README.md"],
         "error: out: expected a folder, got the file README.md",
     ),
+    "nothing to redraw": (
+        ["--out", "nowhere", "--redraw"],
+        "error: redraw: expected results of l1-l2 in nowhere, got none; run the command without --redraw first",
+    ),
     "no devices": (["--devices", "0"], "devices: expected 1 to 512, got 0"),
 }
 
@@ -122,9 +153,9 @@ def test_a_wrong_value_gets_one_clear_line(name):
     status, said = run(*words)
     assert status == 2
     assert message in said
-    assert "--help" in said or "out: " in said or "results: " in said
-    if "error: " in said and "Unrecognized" not in said:
-        assert len(said.strip().splitlines()) == 1
+    assert any(word in said for word in ("--help", "out: ", "results: ", "redraw: ", "data: ", "unknown "))
+    assert said.startswith("error: ")
+    assert len(said.strip().splitlines()) == 1
     assert "Traceback" not in said
 
 
@@ -144,8 +175,30 @@ def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     # The sweep of the digits; those of the drawing and of the player differ only in their number of runs.
     assert len(first) == 2
     assert run(*words)[0] == 0
-    # Another key, or a program compiled anew, would be another file or another time.
+    # Another key or another compilation would change the names or the times.
     assert sweeps_compiled() == first
+
+
+def test_every_variable_has_a_long_name_and_units(place, first_start):
+    for path in (place / "results").glob("*.nc"):
+        with xr.open_dataset(path, engine="netcdf4") as dataset:
+            for name, variable in dataset.variables.items():
+                assert variable.attrs.get("long_name") and variable.attrs.get("units"), (path.name, name)
+
+
+def test_the_main_job_is_redrawn_without_training(place, words, first_start):
+    out = place / "results"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    status, said = run(*words, "--redraw")
+    assert status == 0, said
+    assert "training (" not in said
+    assert f"l1-l2: redrawing the results in {out}, made by `python -m experiments --out {out}" in said
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    same = [name for name in before if name.endswith((".nc", ".png", ".md"))]
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    written = json.loads(after["study.json"])
+    assert written.pop("redrawn")["command"].endswith("--redraw")
+    assert written == json.loads(before["study.json"])
 
 
 def test_a_diverged_study_says_so_and_is_saved(tmp_path):

@@ -1,4 +1,4 @@
-"""Results appear whole or not at all, whatever kills a run, and two runs never write the same ones."""
+"""Results folders are replaced as a whole, whatever kills a run, and two runs never write to the same folder."""
 
 import contextlib
 import errno
@@ -55,9 +55,9 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path):
     assert (tmp_path / "disk" / "table").read_text() == "1"
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(SettingError, match="out: expected an empty, a new or a results folder.*which holds other files"):
+    with pytest.raises(SettingError, match="out: expected a new, empty or results folder.*which holds other files"):
         folders.check_replaceable(tmp_path)
     with pytest.raises(SettingError, match="out: expected a folder, got the file"):
         folders.check_replaceable(tmp_path / "thesis.tex")
@@ -72,7 +72,7 @@ def test_a_file_of_the_markers_name_does_not_make_a_results_folder(tmp_path, mar
         folders.check_replaceable(tmp_path)
 
 
-def test_notes_in_a_results_folder_are_not_thrown_away(tmp_path):
+def test_notes_in_a_results_folder_are_not_deleted(tmp_path):
     with replacing(tmp_path / "results") as folder:
         (folder / "table").write_text("1")
     folders.check_replaceable(tmp_path / "results")
@@ -89,7 +89,7 @@ def test_places_that_cannot_be_moved_are_refused_before_any_work(tmp_path, monke
         folders.check_replaceable(Path(place))
 
 
-def test_a_text_file_is_written_whole(tmp_path):
+def test_a_text_file_is_written_atomically(tmp_path):
     disk.write_whole(tmp_path / "new" / "numbers.json", "1")
     assert (tmp_path / "new" / "numbers.json").read_text() == "1"
     assert (tmp_path / "new" / "numbers.json").stat().st_mode & 0o044
@@ -110,13 +110,16 @@ with folders.working(folders.beside(target), print) as work, work.replacing(targ
 """
 
 
-def test_a_live_run_is_left_alone_and_a_killed_one_is_cleaned_up(tmp_path):
+def test_a_running_command_is_left_alone_and_a_killed_one_is_cleaned_up(tmp_path):
     target = tmp_path / "results"
     with replacing(target) as folder:
         (folder / "table").write_text("1")
     process = subprocess.Popen([sys.executable, "-c", HOLD, target], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert process.stdout.readline() == b"holding\n"
-    with pytest.raises(SettingError, match=f"no other run is writing, but process {process.pid} is"), replacing(target):
+    with (
+        pytest.raises(SettingError, match=f"no other run is writing to, but process {process.pid} is using"),
+        replacing(target),
+    ):
         pass
     assert list(folders.beside(target).glob("new-*/results/half"))
     process.send_signal(signal.SIGKILL)
@@ -129,8 +132,8 @@ def test_a_live_run_is_left_alone_and_a_killed_one_is_cleaned_up(tmp_path):
 
 
 @pytest.mark.parametrize("killed_after", [1, 2])
-def test_results_that_a_kill_hid_are_restored(tmp_path, monkeypatch, killed_after):
-    target, renames, told = tmp_path / "results", [], []
+def test_results_that_a_killed_run_moved_aside_are_restored(tmp_path, monkeypatch, killed_after):
+    target, renames, messages = tmp_path / "results", [], []
     with replacing(target) as folder:
         (folder / "table").write_text("1")
     monkeypatch.setattr(folders, "exchange", lambda *_: False)
@@ -155,10 +158,11 @@ def test_results_that_a_kill_hid_are_restored(tmp_path, monkeypatch, killed_afte
         with pytest.raises(Killed), replacing(target) as folder:
             (folder / "table").write_text("2")
     assert target.exists() == (killed_after == 2)
-    with folders.working(folders.beside(target), told.append):
+    with folders.working(folders.beside(target), messages.append):
         pass
     assert (target / "table").read_text() == str(killed_after)
-    assert told == ([f"{target}: restored; a run was killed while it replaced this folder"] if killed_after == 1 else [])
+    restored = [f"{target}: restored, because a run was killed while it replaced this folder"]
+    assert messages == (restored if killed_after == 1 else [])
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
@@ -171,7 +175,7 @@ def test_without_an_exchange_a_folder_is_replaced_by_two_renames(tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-def test_an_exchange_swaps_or_says_that_it_cannot(tmp_path):
+def test_an_exchange_swaps_or_returns_false(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
@@ -195,7 +199,7 @@ def test_files_and_folders_are_flushed_before_and_after_a_rename(tmp_path, monke
         assert flushed[-1] == str(tmp_path)
 
 
-def test_notes_written_during_a_run_are_not_thrown_away(tmp_path):
+def test_notes_written_during_a_run_are_not_deleted(tmp_path):
     with pytest.raises(SettingError, match=r"holds other files \(notes.md\)"), replacing(tmp_path / "results"):
         (tmp_path / "results").mkdir()
         (tmp_path / "results" / "notes.md").write_text("an idea")
@@ -203,10 +207,10 @@ def test_notes_written_during_a_run_are_not_thrown_away(tmp_path):
 
 
 def test_chunks_are_kept_until_the_results_are_saved_and_others_are_named(tmp_path):
-    target, told = tmp_path / "results", []
+    target, messages = tmp_path / "results", []
 
     def attempt(name, interrupted):
-        with folders.working(folders.beside(target), told.append) as work, work.replacing(target, dict, last=True):
+        with folders.working(folders.beside(target), messages.append) as work, work.replacing(target, dict, last=True):
             work.chunks(name).mkdir(parents=True, exist_ok=True)
             (work.chunks(name) / "chunk").touch()
             work.counted(lambda _: None)(5)
@@ -215,17 +219,17 @@ def test_chunks_are_kept_until_the_results_are_saved_and_others_are_named(tmp_pa
 
     with pytest.raises(KeyboardInterrupt) as caught:
         attempt("full", True)
-    kept = "5 finished runs are kept, and the same command goes on from there; earlier results are as they were"
+    kept = "5 finished runs are kept, and the same command resumes from there; earlier results are unchanged"
     assert caught.value.__notes__ == [kept]
     attempt("quick", False)
     assert (folders.beside(target) / "chunks" / "full" / "chunk").exists()
-    assert len(told) == 1
-    assert "interrupted runs with other settings are kept in" in told[0]
+    assert len(messages) == 1
+    assert "interrupted runs with other settings are kept in" in messages[0]
     attempt("full", False)
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-def test_every_setting_that_results_depend_on_has_chunks_of_its_own():
+def test_runs_with_different_settings_have_different_chunks():
     name = settings_name("digits", Settings(), 2)
     assert name == settings_name("digits", Settings(), 2)
     assert len({name, settings_name("digits", QUICK, 2), settings_name("digits", Settings(), 1)}) == 3

@@ -218,7 +218,7 @@ def test_the_command_from_end_to_end(tmp_path):
     write_folder(folder)
     status, said = run("images", "--data", folder, "--out", tmp_path / "results", *TINY)
     assert status == 0, said
-    assert "images: 14 fits on" in said
+    assert "images: 14 runs on" in said
     assert "within one standard error of" in said
     out = tmp_path / "results"
     assert {path.name for path in out.iterdir()} == {"images.nc", "images.png", "images.svg", "summary.md", "study.json"}

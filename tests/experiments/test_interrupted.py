@@ -1,4 +1,4 @@
-"""Ctrl-C in the main job: finished runs are kept, nothing else is left behind, and the same command goes on."""
+"""Ctrl-C in the main job: only finished runs are kept, and the same command resumes from there."""
 
 import signal
 import time
@@ -7,7 +7,7 @@ import pytest
 from processes import SMALL, run, start
 
 
-def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_study_resumes_where_it_stopped(tmp_path):
     out, hidden = tmp_path / "results", tmp_path / ".results.unfinished"
     words = ["--out", out, "--cache", "None", "--sweep.seeds", "2", "--training.epochs", "100", "--drawing.steps", "20"]
     words += ["--drawing.strengths", "1", "--drawing.l1", "1", "--drawing.l2", "1"]
@@ -19,12 +19,12 @@ def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
     said, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert said.strip().count("\n") <= 2
-    assert "finished runs are kept, and the same command goes on from there; earlier results are as they were" in err
+    assert "finished runs are kept, and the same command resumes from there; earlier results are unchanged" in err
     assert {path.name for path in hidden.iterdir()} == {"chunks"}
     kept = {path.name: path.stat().st_mtime_ns for path in hidden.glob("chunks/*/chunk-*")}
     assert 1 <= len(kept) < 6
 
-    # Another variant neither collides with the interrupted one nor removes what it has.
+    # A run with other settings neither collides with the interrupted one nor removes its finished runs.
     status, said = run("--out", out, *SMALL)
     assert status == 0, said
     assert "interrupted runs with other settings are kept in" in said

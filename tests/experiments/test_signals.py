@@ -1,4 +1,4 @@
-"""Signals that end a command: the exit status, the message, and what is on disk afterwards."""
+"""Signals that end a command: the exit status, the message, and what remains on disk."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ print("went on")
 
 
 @pytest.mark.parametrize("name", ENDING)
-def test_a_signal_during_imports_ends_the_process_even_where_exceptions_are_swallowed(name):
+def test_a_signal_during_imports_ends_the_process_even_if_exceptions_are_swallowed(name):
     script = [sys.executable, "-c", IMPORTING.format(name=name)]
     ended = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (ENDING[name], "", "interrupted\n")
@@ -43,7 +43,7 @@ def test_a_signal_during_training_keeps_the_finished_chunks_and_says_so(tmp_path
         process.kill()
     assert process.returncode == ENDING[name], err
     assert "Traceback" not in err
-    assert "finished runs are kept, and the same command goes on from there; earlier results are as they were" in err
+    assert "finished runs are kept, and the same command resumes from there; earlier results are unchanged" in err
     assert list(hidden.glob("chunks/*/chunk-*"))
     assert {path.name for path in tmp_path.iterdir()} == {hidden.name}
     assert {path.name for path in hidden.iterdir()} == {"chunks"}

@@ -42,7 +42,7 @@ def problem(rows=60, features=12, seed=0):
 def test_a_path_is_scikit_learns(penalty_of, solve, float64):
     inputs, targets = problem()
     strengths = np.array([0.03, 0.1, 0.4])
-    weights, residuals = linear_models.path(inputs, targets, penalty_of(jnp.asarray(strengths)), 2000)
+    weights, residuals = linear_models.solve_path(inputs, targets, penalty_of(jnp.asarray(strengths)), 2000)
     theirs = [solve(np.asarray(inputs), np.asarray(targets), strength) for strength in strengths]
     np.testing.assert_allclose(weights, theirs, atol=1e-7)
     assert residuals.max() < 1e-8
@@ -58,13 +58,13 @@ def test_a_path_of_groups_is_scikit_learns(float64):
         stacked[:, task, :, task] = inputs
     wide = jnp.asarray(stacked.reshape(120, 18))
     penalty = jaxreg.GroupL2(jnp.asarray([0.1 / 3]), axis=1)
-    weights, _ = linear_models.path(wide, jnp.asarray(targets.reshape(120)), penalty, 3000, (-1, 3))
+    weights, _ = linear_models.solve_path(wide, jnp.asarray(targets.reshape(120)), penalty, 3000, (-1, 3))
     np.testing.assert_allclose(weights[0].reshape(6, 3), theirs, atol=1e-8)
 
 
 def test_the_path_ends_where_the_lasso_is_zero():
     inputs, targets = problem()
-    weights, _ = linear_models.path(inputs, targets, jaxreg.L1(linear_models.grid_of(inputs, targets, "L1", 8)), 2000)
+    weights, _ = linear_models.solve_path(inputs, targets, jaxreg.L1(linear_models.grid_of(inputs, targets, "L1", 8)), 2000)
     kept = np.count_nonzero(weights, axis=1)
     assert kept[-1] == 0
     assert kept[-2] > 0

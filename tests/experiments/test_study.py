@@ -1,4 +1,4 @@
-"""The study's parts: one fit is what it says, the engine returns every run, records and figures tell the truth."""
+"""The parts of the main study: methods are what they are called, and datasets, tables and figures agree with the weights."""
 
 import io
 import json
@@ -43,10 +43,10 @@ def drawn():
     return drawing.stages(drawing.train_wine(TINY, Session()))
 
 
-def pick(records, method, name, level=None):
+def pick(dataset, method, name, level=None):
     """A metric of a method along its levels above 0, or at one of them."""
-    of = records[name].sel({"method": method})
-    return of.isel(level=slice(1, None)).values if level is None else of.isel(level=level).values
+    metric = dataset[name].sel({"method": method})
+    return metric.isel(level=slice(1, None)).values if level is None else metric.isel(level=level).values
 
 
 def test_without_strengths_the_chain_is_adam():
@@ -90,7 +90,7 @@ def test_each_method_is_the_optimizer_a_user_would_type(field, ready_made):
     np.testing.assert_allclose(*ends, rtol=1e-4, atol=1e-6)
 
 
-def test_the_records_agree_with_the_weights_they_come_with(swept):
+def test_the_metrics_agree_with_the_weights(swept):
     layer = swept["weight_layer"].values
     for method in METHODS:
         for level in range(3):
@@ -145,10 +145,10 @@ def test_a_diverged_run_is_named_and_leaves_the_others_alone(swept):
     assert all(np.isnan(broken[name].sel({"method": "decoupled L2"}).isel(level=2)).all() for name in metrics)
     assert int(broken["diverged"].sum()) == 3
     np.testing.assert_array_equal(pick(broken, "proximal L1", "norm"), pick(swept, "proximal L1", "norm"))
-    names = list(runner.diverged_runs(broken))
+    names = runner.diverged_runs(broken)
     assert len(names) == 3
     assert names[1] == "method decoupled L2, strength 1e+30, seed 1"
-    assert list(runner.diverged_runs(swept)) == []
+    assert runner.diverged_runs(swept) == []
 
 
 def test_accuracy_of_a_broken_network_is_no_number():
@@ -240,7 +240,7 @@ def test_diverged_networks_are_drawn_as_such(swept, drawn):
     assert any("L1: diverged, 52 of 52 weights" in text for text in texts(network.weight_bars(broken)))
 
 
-def test_records_carry_what_made_them_and_have_named_axes(swept, tmp_path):
+def test_datasets_have_their_provenance_and_named_axes(swept, tmp_path):
     store.save_dataset(swept, tmp_path / "digits.nc", store.provenance({"seeds": 3}, "the command", 1.23))
     with xr.open_dataset(tmp_path / "digits.nc", engine="netcdf4") as loaded:
         np.testing.assert_array_equal(loaded["weights"], swept["weights"])

@@ -126,7 +126,7 @@ def test_a_toy_study_resumes_after_a_kill(place):
     )
     status, said = run(place, "toy", "--out", "again", "--cache", "None")
     assert status == 130
-    assert "16 finished runs are kept, and the same command goes on from there" in said
+    assert "16 finished runs are kept, and the same command resumes from there" in said
     chunks = {path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")}
     assert chunks
     status, said = run(place, "toy", "--out", "again", "--cache", "None")

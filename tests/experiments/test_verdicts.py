@@ -1,4 +1,4 @@
-"""The rule by which a verdict is reached, on numbers whose verdict is known."""
+"""The rule for verdicts, on numbers whose verdict is known."""
 
 import json
 
@@ -13,10 +13,10 @@ from experiments.claims import (
     between,
     counts_of,
     findings_as_json,
+    increasing,
     interval,
     none_of,
     outside,
-    steps,
     verdict_of,
     within,
 )
@@ -24,38 +24,38 @@ from experiments.claims import (
 AROUND = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
 
 
-def test_interval_is_that_of_scipys_t_test():
+def test_the_interval_agrees_with_scipys_t_test():
     values = np.random.default_rng(0).normal(3, 2, 12)
     theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     np.testing.assert_allclose(interval(values), [values.mean(), *theirs], rtol=1e-12)
 
 
-def test_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_true_mean_in_95_percent_of_draws():
     draws = np.random.default_rng(1).normal(1.5, 4, (4000, 6))
     covered = [low <= 1.5 <= high for _, low, high in map(interval, draws)]
     assert abs(np.mean(covered) - 0.95) < 0.012
 
 
 @pytest.mark.parametrize(
-    ("centre", "for_above", "for_below"),
+    ("centre", "verdict_above", "verdict_below"),
     [(2.0, "supported", "contradicted"), (-2.0, "contradicted", "supported"), (1.1, "not supported", "not supported")],
 )
-def test_a_side_of_a_threshold(centre, for_above, for_below):
-    assert above("s", "t", centre + AROUND, 1.0).verdict == for_above
-    assert below("s", "t", centre + AROUND, 1.0).verdict == for_below
+def test_a_side_of_a_threshold(centre, verdict_above, verdict_below):
+    assert above("s", "t", centre + AROUND, 1.0).verdict == verdict_above
+    assert below("s", "t", centre + AROUND, 1.0).verdict == verdict_below
 
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, np.nan, 1.0]])
-def test_what_has_no_interval_is_not_measured(values):
-    for judge in (above, below):
-        assert judge("s", "t", values).verdict == "not measured"
+def test_without_an_interval_a_claim_is_not_measured(values):
+    for test in (above, below):
+        assert test("s", "t", values).verdict == "not measured"
     assert between("s", "t", values, 0, 2).verdict == "not measured"
-    assert steps("s", "t", np.array([np.zeros(len(values)), values])).verdict == "not measured"
+    assert increasing("s", "t", np.array([np.zeros(len(values)), values])).verdict == "not measured"
     assert within("s", "t", np.nan, 1.0, "far").verdict == "not measured"
     assert "nan" not in above("s", "t", [1.0, np.nan]).numbers
 
 
-def test_a_range():
+def test_a_range_and_its_outside():
     assert between("s", "t", AROUND, -1, 1).verdict == "supported"
     assert between("s", "t", 2 + AROUND, -1, 1).verdict == "contradicted"
     assert between("s", "t", -2 + AROUND, -1, 1).verdict == "contradicted"
@@ -67,15 +67,15 @@ def test_a_range():
     ]
 
 
-def test_every_step_must_hold():
+def test_increasing_requires_every_step_to_increase():
     rising = np.arange(4.0)[:, None] + AROUND
-    assert steps("s", "t", rising).verdict == "supported"
+    assert increasing("s", "t", rising).verdict == "supported"
     flat = rising.copy()
     flat[2] = flat[1] + np.array([0.1, -0.1, 0.1, -0.1, 0.0])
-    found = steps("s", "t", flat, "points")
+    found = increasing("s", "t", flat, "points")
     assert found.verdict == "not supported"
-    assert found.numbers.startswith("2 of 3 steps grow; the least certain by +0.0 points [")
-    assert steps("s", "t", rising[::-1]).verdict == "contradicted"
+    assert found.numbers.startswith("2 of 3 steps increase; least certain step +0.0 points [")
+    assert increasing("s", "t", rising[::-1]).verdict == "contradicted"
 
 
 def test_counts_and_tolerances():

@@ -25,7 +25,7 @@ from experiments.layout import described
 from experiments.networks import initial
 from experiments.studies.baselines.settings import Settings, TiltStudy
 from experiments.study import Session
-from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train
+from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train_params
 
 TEXTS = {
     "rate": ("Adam's learning rate at the first step", "1"),
@@ -133,7 +133,7 @@ def train_network(key: jax.Array, run: Run, rows: datasets.Rows, config: TiltStu
         # The schedule has a fixed learning rate, so that one program serves all runs; replace it by the run's own.
         return optimizer(strengths, lambda count: rate / config.training.learning_rate * schedule(count))
 
-    params = train(structure, params, make_optimizer, order_key, train_rows, config.training)
+    params = train_params(structure, params, make_optimizer, order_key, train_rows, config.training)
     metrics = evaluate(structure, params, charged(strengths), {"train": train_rows, "test": test_rows})
     return {name: metrics[name] for name in ("test_loss", "test_accuracy")}
 

@@ -36,7 +36,7 @@ from experiments.studies.images.pruning import count_kept, evaluate_cuts
 from experiments.studies.images.settings import FASHION, MNIST, Settings
 from experiments.studies.images.tradeoff import ADAMW, ELASTIC, GROUP, L1
 from experiments.study import Session
-from experiments.training import accuracy, evaluate, split, train
+from experiments.training import accuracy, evaluate, split, train_params
 
 PROGRAMS = {"adamw": (ADAMW,), "elastic": (L1, ELASTIC), "group": (GROUP,)}
 """The methods that each compiled program trains: L1 is an elastic net with λ₂ = 0."""
@@ -191,7 +191,7 @@ def train_network(
             return optax.adamw(rate, weight_decay=run.strength, mask=jaxreg.kernels)
         return jaxreg.prox_adam(rate, penalty, mask=jaxreg.kernels)
 
-    params = train(structure, start, make_optimizer, order_key, parts["train"], config.training)
+    params = train_params(structure, start, make_optimizer, order_key, parts["train"], config.training)
     evaluated = evaluate(structure, params, penalty, parts)
     metrics = {name: evaluated[name] for name in (*METRICS, "kkt_residual")}
     metrics |= {"nonzero": 1 - evaluated["zero_fraction"], **count_kept(kernels_of(params))}
@@ -210,7 +210,7 @@ def refit(structure: nnx.GraphDef, params: optax.Params, key: jax.Array, rows: R
     support = jax.tree.map(lambda leaf: (leaf != 0) | (leaf.ndim < 2), params)
     held = optax.stateless(lambda updates, _: jax.tree.map(lambda update, free: update * free, updates, support))
     settings = dataclasses.replace(config.training, epochs=config.refit_epochs)
-    return train(structure, params, lambda rate: optax.chain(optax.adam(rate), held), key, rows, settings)
+    return train_params(structure, params, lambda rate: optax.chain(optax.adam(rate), held), key, rows, settings)
 
 
 def split_rows(key: jax.Array, rows: tuple[Rows, Rows | None], config: Settings) -> dict[str, Rows]:

@@ -13,7 +13,7 @@ from experiments.layout import along_levels, described, layers_of, settings_of
 from experiments.networks import initial
 from experiments.studies.l1_l2.settings import Settings
 from experiments.study import Session
-from experiments.training import charged, evaluate, optimizer, split, train, weights_of
+from experiments.training import charged, evaluate, optimizer, split, train_params, weights_of
 
 LONG_NAMES = {"layer": ("layer of the network, from 0", "1"), "weight": ("position of a weight in the network", "1")}
 
@@ -54,7 +54,7 @@ def train_digits(config: Settings, session: Session) -> xr.Dataset:
         parts = dict(zip(("train", "test"), split(split_key, rows, [config.train_size]), strict=True))
         structure, params = initial(widths, model_key)
         make_optimizer = functools.partial(optimizer, run["setting"])
-        params = train(structure, params, make_optimizer, order_key, parts["train"], config.training)
+        params = train_params(structure, params, make_optimizer, order_key, parts["train"], config.training)
         return {**evaluate(structure, params, charged(run["setting"]), parts), "weights": weights_of(params)}
 
     settings, places, levels = settings_of(methods(config))

@@ -18,7 +18,7 @@ from experiments.networks import initial, kernels_of
 from experiments.settings import Training
 from experiments.studies.l1_l2.settings import Drawing, Settings
 from experiments.study import Session
-from experiments.training import Strengths, accuracy, optimizer, train
+from experiments.training import Strengths, accuracy, optimizer, train_params
 
 METHODS = {"L1": "proximal_l1", "L2": "coupled_l2"}
 """Each penalty's name in results and figures, and the strength that it sets."""
@@ -57,13 +57,15 @@ def train_wine(settings: Settings, session: Session) -> xr.Dataset:
     model_key, order_key, next_key = jax.random.split(jax.random.key(config.seed), 3)
     structure, start = initial((len(wine.features), config.hidden, len(wine.classes)), model_key)
     plain = functools.partial(optimizer, Strengths(*jnp.zeros(len(Strengths._fields))))
-    unpenalised = jax.jit(lambda params, rows: train(structure, params, plain, order_key, rows, training))(start, wine.train)
+    unpenalised = jax.jit(lambda params, rows: train_params(structure, params, plain, order_key, rows, training))(
+        start, wine.train
+    )
 
     def train_further(
         _: jax.Array, strengths: Strengths, data: tuple[Any, datasets.Rows, datasets.Rows]
     ) -> dict[str, jax.Array]:
         params, train_rows, test_rows = data
-        params = train(structure, params, functools.partial(optimizer, strengths), next_key, train_rows, training)
+        params = train_params(structure, params, functools.partial(optimizer, strengths), next_key, train_rows, training)
         first, second = kernels_of(params)
         accuracies = {"train_accuracy": accuracy(structure, params, train_rows)}
         return {"first": first, "second": second, **accuracies, "test_accuracy": accuracy(structure, params, test_rows)}

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 import jaxreg
 from experiments.layout import described
-from experiments.linear_models import grid_of, path, support
+from experiments.linear_models import grid_of, solve_path, support
 from experiments.studies.relevance.settings import Linear, Settings
 from experiments.study import Session
 
@@ -95,7 +95,7 @@ def fit_data_set(key: jax.Array, run: Run, roots: jax.Array, config: Linear) -> 
     metrics: dict[str, list[jax.Array]] = {}
     for method, penalty in PENALTIES.items():
         strengths = grid_of(inputs, targets, method, config.strengths)
-        weights, residuals = path(inputs, targets, penalty(strengths), config.steps)
+        weights, residuals = solve_path(inputs, targets, penalty(strengths), config.steps)
         errors = jnp.mean(jnp.square(validation_targets - weights @ validation_inputs.T), 1)
         # The signal has variance 1, so this is 1 for the true weights and 0 for w = 0.
         explained = 1 - jnp.sum(jnp.square((weights - drawn["true"]) @ root), 1)

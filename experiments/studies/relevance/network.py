@@ -25,7 +25,7 @@ from experiments.layout import along_levels, described, settings_of
 from experiments.networks import initial, kernels_of
 from experiments.studies.relevance.settings import Network, Settings
 from experiments.study import Session
-from experiments.training import Strengths, charged, evaluate, optimizer, split, train
+from experiments.training import Strengths, charged, evaluate, optimizer, split, train_params
 
 GROUP = "group L2"
 TEXTS = {
@@ -116,7 +116,7 @@ def train_network(key: jax.Array, run: Run, data: Data, config: Network) -> dict
     parts = dict(zip(("train", "validation", "test"), split(split_key, rows, sizes), strict=True))
     structure, params = initial((rows.inputs.shape[1], config.hidden, 10), model_key)
     penalty, make_optimizer = regularization(run["setting"])
-    params = train(structure, params, make_optimizer, order_key, parts["train"], config.training)
+    params = train_params(structure, params, make_optimizer, order_key, parts["train"], config.training)
     alive = jnp.any(kernels_of(params)[0] != 0, 1)
     metrics = evaluate(structure, params, penalty, parts)
     pixels = data.varying.size

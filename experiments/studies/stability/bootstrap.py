@@ -24,7 +24,7 @@ from jax.typing import ArrayLike
 
 import jaxreg
 from experiments.layout import described
-from experiments.linear_models import grid_of, path, support
+from experiments.linear_models import grid_of, solve_path, support
 from experiments.selection import best_index
 from experiments.studies.stability.settings import Bootstrap, Settings
 from experiments.study import Session
@@ -106,12 +106,12 @@ def bootstrap_data_set(key: jax.Array, run: Run, _: None, config: Bootstrap) -> 
     for method in METHODS.values():
         # The solutions of the elastic net and of group L2 become 0 at up to a few times the lasso's largest strength.
         strengths = 2 * grid_of(inputs, targets, "L1", config.strengths)
-        weights, _residuals = path(inputs, targets, method.penalty(strengths), config.steps, method.shape)
+        weights, _residuals = solve_path(inputs, targets, method.penalty(strengths), config.steps, method.shape)
         best = best_index(jnp.mean(jnp.square(validation_targets - weights @ validation_inputs.T), 1))
         penalty = method.penalty(strengths[best][None])
 
         def selected(rows: jax.Array, method: Method = method, penalty: jaxreg.Penalty = penalty) -> jax.Array:
-            weights, _ = path(inputs[rows], targets[rows], penalty, config.steps, method.shape)
+            weights, _ = solve_path(inputs[rows], targets[rows], penalty, config.steps, method.shape)
             return weights[0] != 0
 
         supports = jax.vmap(selected)(resamples)

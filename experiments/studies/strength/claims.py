@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from experiments.claims import Finding, above, below, none_of, steps, within
+from experiments.claims import Finding, above, below, increasing, none_of, within
 from experiments.selection import best_level
 from experiments.studies.strength import figures, headlines
 from experiments.studies.strength.proportion import most_proportional
@@ -20,7 +20,7 @@ def zeros(results: Results) -> list[Finding]:
     share = 100 * networks["zero_fraction"]
     proximal = share.sel({"method": "proximal L1"}).transpose("level", "seed").values
     findings = [
-        steps(
+        increasing(
             "Proximal L1 sets weights exactly to 0, and more of them at every larger λ.",
             "Increase of the share of kernel weights that are exactly 0, from each λ to the next larger one, starting at "
             f"λ = 0 ({proximal[1].mean():.1f} % are 0 at the smallest λ > 0, {proximal[-1].mean():.1f} % at the largest)",
@@ -113,7 +113,7 @@ def norm(results: Results) -> list[Finding]:
     ):
         values = correctly_labelled(results["strength"])[measure].sel({"method": method}).transpose("level", "seed")
         findings.append(
-            steps(
+            increasing(
                 f"A larger λ of {method} makes {symbol} smaller.",
                 f"Decrease of {symbol} from each λ to the next larger one, in percent of the unpenalised network's {symbol}",
                 (-100 * values / values.isel(level=0)).values,

@@ -23,7 +23,7 @@ from experiments.networks import initial, kernels_of
 from experiments.studies.strength import proportion
 from experiments.studies.strength.settings import Settings
 from experiments.study import Session
-from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train, weights_of
+from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train_params, weights_of
 
 TEXTS = {
     "varying_weights": ("kernel weights, without those of pixels that are constant over the training rows", "count"),
@@ -95,7 +95,7 @@ def train_network(
     parts["train"] = mislabelled(label_key, parts["train"], run["wrong"])
     structure, params = initial(widths, model_key)
     make = functools.partial(optimizer, run["setting"])
-    params = train(structure, params, make, order_key, parts["train"], config.training)
+    params = train_params(structure, params, make, order_key, parts["train"], config.training)
     metrics = evaluate(structure, params, charged(run["setting"]), parts)
     counts = count_varying(kernels_of(params), parts["train"])
     counts = {name: jnp.where(jnp.isfinite(metrics["train_loss"]), count, jnp.nan) for name, count in counts.items()}
