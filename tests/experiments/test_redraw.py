@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -80,6 +81,12 @@ def run_study(study, settings=Settings(), words=("parts",), **options):
 
 def titles_in(folder):
     return [claim["title"] for claim in json.loads((folder / "study.json").read_text())["claims"]]
+
+
+@pytest.fixture(autouse=True)
+def devices(monkeypatch):
+    """The devices that the process of the tests has: JAX cannot change their number any more."""
+    monkeypatch.setattr(runner, "use_devices", lambda _: jax.device_count())
 
 
 @pytest.fixture
