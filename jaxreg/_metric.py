@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from jaxreg._masking import is_function
-from jaxreg._typing import ArrayLike, Preconditioner
+from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 from jaxreg.preconditioners import suited
 
 PROBE = 1e-6
@@ -37,7 +37,7 @@ def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array,
     return move * share, raised
 
 
-def is_shared(metric: Any, params: Any) -> bool:
+def is_shared(metric: PyTree, params: PyTree) -> bool:
     """Whether D is one number for all weights, as for plain SGD and momentum."""
     if isinstance(metric, float | int):
         return True

@@ -18,7 +18,6 @@ import functools
 import itertools
 import math
 import operator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -184,7 +183,7 @@ class Sparsity:
         # From the number of zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
         return (self.size - self.nonzeros).astype(jnp.float32) / (self.size or jnp.nan)
 
-    def __getitem__(self, run: Any) -> Sparsity:
+    def __getitem__(self, run: PyTree) -> Sparsity:
         """Selects one run or several, by an index for the leading axes."""
         return jax.tree.map(lambda count: count[run], self)
 

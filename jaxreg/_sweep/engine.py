@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxreg._sweep.programs import Program, compile_once
+from jaxreg._typing import PyTree
 
 CPU_RUNS_PER_CHUNK = 8
 MEMORY_SHARE = 0.8
@@ -44,7 +45,7 @@ def mesh_of(devices: int | None) -> Mesh:
     return Mesh(np.array(found[:devices]), ("runs",), axis_types=(AxisType.Auto,))
 
 
-def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, example: tuple[Any, Any, Any]) -> Any:
+def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, example: tuple[PyTree, PyTree, PyTree]) -> Any:
     """Compiles the program that computes one chunk, or returns the one compiled earlier for the same content.
 
     Args:
@@ -55,7 +56,7 @@ def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, exa
         example: counts (devices,), runs (devices · capacity, …) and what all runs share, placed on the mesh.
     """
 
-    def run_shard(count: Any, runs: Any, shared: Any) -> list[Any]:
+    def run_shard(count: jax.Array, runs: PyTree, shared: PyTree) -> list[Any]:
         def batch(number: Any, filled: list[Any]) -> list[Any]:
             start = number * at_once
             picked = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, at_once), runs)
@@ -94,7 +95,7 @@ class ChunkRunner:
         shared: the data of the base key and the user's data.
     """
 
-    def __init__(self, program: Program, mesh: Mesh, layout: dict[str, Any], runs: Any, shared: tuple[Any, Any]):
+    def __init__(self, program: Program, mesh: Mesh, layout: dict[str, Any], runs: PyTree, shared: tuple[PyTree, PyTree]):
         self.mesh, self.runs = mesh, jax.tree.leaves(runs)
         self.size: int = layout["chunk"] * mesh.size
         at_once = layout["at_once"]
@@ -103,7 +104,7 @@ class ChunkRunner:
         example = self.inputs(np.zeros(1, int), spread_evenly(0, mesh.size))
         self.compiled = compile_chunk(program, mesh, self.capacity, at_once, example)
 
-    def inputs(self, picked: np.ndarray, counts: np.ndarray) -> tuple[Any, Any, Any]:
+    def inputs(self, picked: np.ndarray, counts: np.ndarray) -> tuple[PyTree, PyTree, PyTree]:
         """Places the arguments of the program on the mesh."""
         runs = take(self.runs, fill_buffers(picked, counts, self.capacity))
         return (*shard((counts, runs), self.mesh, P("runs")), self.shared)
@@ -121,7 +122,7 @@ class ChunkRunner:
         return local_rows(self.compiled(*self.inputs(picked, counts)), self.mesh, counts)
 
 
-def runs_that_fit(program: Program, run: Any, shared: list[Any], device: jax.Device, most: int) -> int:
+def runs_that_fit(program: Program, run: PyTree, shared: list[Any], device: jax.Device, most: int) -> int:
     """Computes how many runs a device can take at once: 1 on a CPU core, else as many as fit in memory.
 
     Programs for one run and for two are compiled; the difference between their memory is what a run needs.
@@ -145,7 +146,7 @@ def runs_within(budget: int, one: int, two: int, most: int) -> int:
     return max(1, min(most, 1 + (budget - one) // per_run))
 
 
-def shard(tree: Any, mesh: Mesh, spec: P) -> Any:
+def shard(tree: PyTree, mesh: Mesh, spec: P) -> PyTree:
     """Places host arrays on the mesh as global arrays; every process holds the whole arrays."""
     sharding = NamedSharding(mesh, spec)
 
@@ -181,6 +182,6 @@ def local_rows(results: list[jax.Array], mesh: Mesh, counts: np.ndarray) -> tupl
     return leaves, np.concatenate([starts[number] + np.arange(counts[number]) for number in mine])
 
 
-def take(tree: Any, picked: Any) -> Any:
+def take(tree: PyTree, picked: Any) -> PyTree:
     """Takes entries along the leading axis of every leaf."""
     return jax.tree.map(functools.partial(np.take, indices=picked, axis=0), tree)

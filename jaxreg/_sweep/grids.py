@@ -102,7 +102,7 @@ def grid(**axes: PyTree) -> Grid:
     return Grid({name: as_seeds(values) if name == "seed" else as_axis(name, values) for name, values in axes.items()})
 
 
-def as_axis(name: str, values: Any) -> Any:
+def as_axis(name: str, values: PyTree) -> PyTree:
     """Converts an axis to a tree of NumPy arrays, or of typed keys, with the same leading axis."""
     listed = isinstance(values, range) or (isinstance(values, list | tuple) and all(np.ndim(value) == 0 for value in values))
     typed = listed and any(keys.is_key(value) for value in values)

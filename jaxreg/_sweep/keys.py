@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxreg._typing import PyTree
+
 Kinds = tuple[Any, ...]
 
 
@@ -14,7 +16,7 @@ def is_key(leaf: Any) -> bool:
     return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
-def unwrap(tree: Any) -> tuple[Any, Kinds]:
+def unwrap(tree: PyTree) -> tuple[PyTree, Kinds]:
     """Replaces typed keys by their data; also returns the key implementation of each leaf, None for other arrays."""
     leaves, structure = jax.tree.flatten(tree)
     kinds = tuple(jax.random.key_impl(leaf) if is_key(leaf) else None for leaf in leaves)
@@ -22,7 +24,7 @@ def unwrap(tree: Any) -> tuple[Any, Kinds]:
     return jax.tree.unflatten(structure, plain), kinds
 
 
-def wrap(tree: Any, kinds: Kinds) -> Any:
+def wrap(tree: PyTree, kinds: Kinds) -> PyTree:
     """Inverts `unwrap`; leaves may have gained or lost leading axes in between."""
     leaves, structure = jax.tree.flatten(tree)
     typed = [

@@ -14,8 +14,9 @@ from jaxreg._sweep import keys
 from jaxreg._sweep.grids import Grid, as_axis, as_seeds
 from jaxreg._sweep.programs import Program, digest, trace
 from jaxreg._sweep.store import FORMAT, ID_BYTES, Identity
+from jaxreg._typing import PyTree
 
-Fit = Callable[[jax.Array, Any, Any], Any]
+Fit = Callable[[jax.Array, PyTree, PyTree], PyTree]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,15 +33,20 @@ class Plan:
     """
 
     axes: Grid
-    runs: Any
-    shared: tuple[Any, Any]
+    runs: PyTree
+    shared: tuple[PyTree, PyTree]
     program: Program
     ids: np.ndarray
     identity: Identity
 
 
 def prepare(
-    fit: Fit, hyperparams: Any, data: Any, seeds: int | Sequence[int] | None, key: jax.Array | None, counts: dict[str, Any]
+    fit: Fit,
+    hyperparams: PyTree,
+    data: PyTree,
+    seeds: int | Sequence[int] | None,
+    key: jax.Array | None,
+    counts: dict[str, Any],
 ) -> Plan:
     """Checks the inputs of a sweep and traces its fit.
 
@@ -74,7 +80,7 @@ def prepare(
     return Plan(axes, runs, shared, program, ids_of(differing), identity)
 
 
-def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds) -> Callable[[Any, Any], Any]:
+def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds) -> Callable[[PyTree, PyTree], PyTree]:
     """Wraps the user's fit as a function of one run and of what all runs share.
 
     Args:
@@ -84,7 +90,7 @@ def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds)
         data_kinds: the same for each leaf of the data.
     """
 
-    def one(run: Any, shared: Any) -> Any:
+    def one(run: PyTree, shared: PyTree) -> Any:
         (number, seed, values), (base, data) = run, shared
         values, data = keys.wrap(values, value_kinds), keys.wrap(data, data_kinds)
         if impl is None:
@@ -94,7 +100,7 @@ def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds)
     return one
 
 
-def with_seeds(hyperparams: Any, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
+def with_seeds(hyperparams: PyTree, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
     """Adds the axis of seeds to the grid; returns the grid and whether it has such an axis.
 
     Raises:
@@ -128,7 +134,7 @@ def check_key(key: Any) -> None:
         raise TypeError(f"sweep: key must be one key such as jax.random.key(0), got {key!r}; pass seeds=5 for many")
 
 
-def check_data(data: Any) -> None:
+def check_data(data: PyTree) -> None:
     """Raises a TypeError that names the leaf of the data that JAX cannot convert to an array."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
         if not keys.is_key(leaf) and np.asarray(leaf).dtype.kind in "OSUMm":
@@ -137,14 +143,14 @@ def check_data(data: Any) -> None:
             raise TypeError(f"sweep: data must be arrays of numbers, got {kind}{where}; fit may close over it")
 
 
-def without_seeds(table: dict[str, Any], hyperparams: Any, seeds: Any) -> Any:
+def without_seeds(table: dict[str, Any], hyperparams: PyTree, seeds: Any) -> PyTree:
     """Removes the axis that the `seeds` argument added, which is not a hyperparameter of the fit."""
     if not isinstance(hyperparams, Grid):
         return table["run"]
     return {name: values for name, values in table.items() if name != "seed" or seeds is None}
 
 
-def ids_of(runs: Any) -> np.ndarray:
+def ids_of(runs: PyTree) -> np.ndarray:
     """Hashes each entry along the leading axis over all leaves, as its id."""
     leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(runs)]
     rows = [leaf.reshape(len(leaf), -1).view(np.uint8).reshape(len(leaf), -1) for leaf in leaves if leaf.size]

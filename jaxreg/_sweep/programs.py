@@ -18,6 +18,7 @@ import jax.extend.core
 import numpy as np
 
 from jaxreg._sweep import keys
+from jaxreg._typing import PyTree
 
 KEPT_PROGRAMS = 16
 EMBEDDED_BYTES = 2**20
@@ -57,7 +58,7 @@ class Program:
     kept: bool
 
 
-def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
+def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) -> Program:
     """Traces a fit.
 
     Args:
@@ -70,7 +71,7 @@ def trace(fit: Callable[[Any, Any], Any], run: Any, shared: Any) -> Program:
     """
     found: dict[str, Any] = {}
 
-    def flat(run: Any, shared: Any) -> list[Any]:
+    def flat(run: PyTree, shared: PyTree) -> list[Any]:
         plain, kinds = keys.unwrap(fit(run, shared))
         leaves, structure = jax.tree.flatten(plain)
         found.update(structure=structure, kinds=kinds)
@@ -144,7 +145,7 @@ def primitives_of(jaxpr: Any) -> Iterator[str]:
     return (equation.primitive.name for equation in equations(jaxpr))
 
 
-def digest(tree: Any) -> str:
+def digest(tree: PyTree) -> str:
     """Hashes a tree of arrays: structure, key implementations, dtypes, shapes and values."""
     plain, kinds = keys.unwrap(tree)
     hashed = hashlib.sha256(f"{jax.tree.structure(plain)}{[str(kind) for kind in kinds if kind is not None]}".encode())

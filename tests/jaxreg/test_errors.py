@@ -68,7 +68,7 @@ LINKS = {
     "proximal": lambda penalty, mask: jaxreg.prox_adam(1e-3, penalty, mask=mask),
 }
 
-# Penalty, mask and parameters that do not go together: told at init.
+# Penalty, mask and parameters that do not fit each other: init raises.
 AT_INIT = {
     "axis": (jaxreg.GroupL2(0.1, axis=1), None, PARAMS, ValueError, r"parameter bias: .*axis=1 .*\(3,\).*mask"),
     "axis far": (

@@ -126,23 +126,23 @@ def noisy(key, hyperparams, data):
 
 
 def grown(strengths, seeds, **options):
-    told = []
+    reported = []
     grid = jaxreg.grid(x=np.asarray(strengths, np.float32))
-    runs = jaxreg.sweep(noisy, grid, np.eye(5, dtype=np.float32), seeds=seeds, progress=told.append, **options)
-    return runs.outputs["x"], told
+    runs = jaxreg.sweep(noisy, grid, np.eye(5, dtype=np.float32), seeds=seeds, progress=reported.append, **options)
+    return runs.outputs["x"], reported
 
 
 def test_a_grid_grows_and_shrinks_and_computes_only_what_is_new(tmp_path):
-    first, told = grown([0, 1, 2], 3, folder=tmp_path, devices=2, chunk=1)
-    assert told == [2, 2, 2, 2, 1]
-    more, told = grown([0, 5, 1, 2], [0, 1, 2, 9], folder=tmp_path, devices=2)
-    assert told[0] == 9
-    assert sum(told) == 16
+    first, reported = grown([0, 1, 2], 3, folder=tmp_path, devices=2, chunk=1)
+    assert reported == [2, 2, 2, 2, 1]
+    more, reported = grown([0, 5, 1, 2], [0, 1, 2, 9], folder=tmp_path, devices=2)
+    assert reported[0] == 9
+    assert sum(reported) == 16
     np.testing.assert_array_equal(more[[0, 2, 3], :3], first)
     np.testing.assert_array_equal(more, grown([0, 5, 1, 2], [0, 1, 2, 9], chunk=1, devices=2)[0])
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    fewer, told = grown([5, 2], [9], folder=tmp_path, devices=1)
-    assert told == [2]
+    fewer, reported = grown([5, 2], [9], folder=tmp_path, devices=1)
+    assert reported == [2]
     np.testing.assert_array_equal(fewer, more[[1, 3], 3:])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
 

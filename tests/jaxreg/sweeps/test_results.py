@@ -70,11 +70,11 @@ def test_outputs_named_like_an_axis_are_renamed_in_the_dataset():
 
 def interrupting(at):
     """A progress callback that sends SIGINT to its own process once so many runs are done."""
-    told = []
+    reported = []
 
     def advance(count):
-        told.append(count)
-        if sum(told) == at:
+        reported.append(count)
+        if sum(reported) == at:
             signal.raise_signal(signal.SIGINT)
 
     return advance
@@ -87,9 +87,9 @@ def test_ctrl_c_in_the_last_chunk_is_raised_and_the_results_are_kept(tmp_path):
     ):
         jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=interrupting(3))
     assert signal.getsignal(signal.SIGINT) is before
-    told = []
-    jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=told.append)
-    assert told == [3]
+    reported = []
+    jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=reported.append)
+    assert reported == [3]
 
 
 def test_ctrl_c_while_one_device_computes_its_only_chunk(tmp_path):

@@ -48,10 +48,10 @@ def test_every_run_is_the_fit_by_itself():
 @pytest.mark.parametrize("devices", [1, 2, 5, 8])
 @pytest.mark.parametrize("chunk", [None, 1, 2])
 def test_runs_need_not_divide_by_devices_or_chunks(devices, chunk):
-    told = []
-    assert_same(sweep(devices=devices, chunk=chunk, progress=told.append), sweep())
-    assert sum(told) == 9
-    assert max(told) <= devices * (chunk or 9)
+    reported = []
+    assert_same(sweep(devices=devices, chunk=chunk, progress=reported.append), sweep())
+    assert sum(reported) == 9
+    assert max(reported) <= devices * (chunk or 9)
 
 
 @pytest.mark.parametrize("at_once", [2, 3, 50])
@@ -179,13 +179,13 @@ def test_a_diverged_run_is_named_and_the_others_are_untouched():
 
 
 def test_a_finished_sweep_is_read_and_not_run_again(tmp_path):
-    told = []
+    reported = []
     first = sweep(folder=tmp_path, chunk=1, devices=2)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(before) == 1 + 5
-    assert_same(sweep(folder=tmp_path, chunk=1, devices=2, progress=told.append), first)
+    assert_same(sweep(folder=tmp_path, chunk=1, devices=2, progress=reported.append), first)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
-    assert sum(told) == 9
+    assert sum(reported) == 9
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone"])
@@ -218,9 +218,9 @@ def test_changed_inputs_are_refused_and_named(tmp_path, name):
     sweep(folder=tmp_path, devices=2, chunk=1)
     with pytest.raises(
         jaxreg.SweepMismatchError, match=rf"holds the chunks of another sweep \({name}: [^;]*\); give"
-    ) as told:
+    ) as raised:
         sweep(**{"folder": tmp_path, "devices": 2, "chunk": 1} | CHANGES[name])
-    assert "seed" not in str(told.value)
+    assert "seed" not in str(raised.value)
     assert len(list(tmp_path.glob("chunk-*"))) == 5
 
 

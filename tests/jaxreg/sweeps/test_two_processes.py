@@ -38,13 +38,13 @@ def test_both_processes_raise_the_same_error_and_go_on(tmp_path, case):
         for process in (0, 1)
     ]
     try:
-        told = [process.communicate(timeout=SECONDS) for process in both]
+        reported = [process.communicate(timeout=SECONDS) for process in both]
     finally:
         for process in both:
             process.kill()
             process.communicate()
-    assert [process.returncode for process in both] == [0, 0], told
-    first, second = ([line[5:] for line in said.splitlines() if line.startswith("saw: ")] for said, _ in told)
+    assert [process.returncode for process in both] == [0, 0], reported
+    first, second = ([line[5:] for line in said.splitlines() if line.startswith("saw: ")] for said, _ in reported)
     assert first == second
     assert first[0].startswith(CASES[case].format(folder=folder))
     assert first[1:] == ["results [5.0, 10.0, 15.0]"] * 2
