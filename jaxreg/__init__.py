@@ -42,7 +42,7 @@ try:
 except _metadata.PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "unknown"
 
-# In the order of the API reference.
+# pdoc lists the names in this order.
 __all__ = (  # noqa: RUF022
     "L1",
     "SquaredL2",

@@ -56,7 +56,8 @@ def proximal(
         preconditioner: from the direction's state to D, a scalar or a tree like the parameters (see
             `jaxreg.preconditioners`); None means D = 1, which is right for plain SGD only.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all. The others follow the direction alone.
-        max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate: |w| falls by at
+        max_shrink: limits how far the penalty alone moves a weight in one step, in units of the learning rate; 1 is nearly
+            always right. |w| falls by at
             most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less than |w|/(1 + max_shrink·lr)
             under squared L2. Larger values reach zero faster where gradients are 0; smaller ones slow the direction down
             wherever D < slope/max_shrink. None sets no bound. A scalar D (SGD, momentum) has no floor.

@@ -13,8 +13,7 @@
     jaxreg.sweep(fit, larger_grid, data, folder="sweep")   # computes only the new runs
 
 Every sweep traces the fit again, so that a changed global variable or attribute has an effect. A program is compiled once
-and
-reused by later sweeps that compute the same. On a CPU, first make every core a device:
+and reused by later sweeps that compute the same. On a CPU, first make every core a device:
 `jax.config.update("jax_num_cpu_devices", n)`.
 
 A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can deadlock in jaxlib's thread

@@ -31,7 +31,7 @@ DEPTH = 14.0
 
 def pareto(results: Results) -> Figure:
     """Test accuracy against the share of weights kept, for every method, with the Pareto front."""
-    figure = new_figure(7.6, 5.2)
+    figure = new_figure(7.6, 5.9)
     axes = figure.subplots()
     curves = curves_of(results["images"])
     for method in METHODS:
@@ -48,7 +48,7 @@ def pareto(results: Results) -> Figure:
     axes.set_xticks([100, 30, 10, 3, 1, 0.5], ["100", "30", "10", "3", "1", "0.5"])
     axes.minorticks_off()
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=8.5, loc="lower left")
+    figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=3)
     axes.set_title(f"{results['images'].attrs['data']}: accuracy against weights kept", fontsize=11)
     return figure
 
