@@ -92,8 +92,8 @@ class Options:
     cache: Path | None = Path("~/.cache/jaxreg")
     """Folder where JAX keeps compiled programs, so that a second start does not compile them again; None for no cache."""
     quick: bool = False
-    """Run a small version with few seeds, strengths and epochs, whose numbers and verdicts are not final. Other settings that
-    are given still apply."""
+    """Run a small version with few seeds, strengths and epochs, whose numbers and verdicts are not final. Other settings
+    that are given still apply."""
     redraw: bool = False
     """Evaluate the claims and draw the figures again from the datasets on disk, without training."""
 
