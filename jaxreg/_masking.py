@@ -1,4 +1,4 @@
-"""Which leaves of a parameter tree are penalised, and how to map a function over just those. No other file walks trees.
+"""Which leaves of a parameter tree a mask selects. No other file than this and `_assigning.py` walks trees.
 
 A tree can be whatever holds the parameters: dicts, linen or nnx states, Equinox modules. None leaves (removed by a filter)
 and `optax.MaskedNode` (removed by `optax.masked`) are skipped.
@@ -6,7 +6,7 @@ and `optax.MaskedNode` (removed by `optax.masked`) are skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,7 +15,6 @@ import numpy as np
 import optax
 
 from jaxreg._typing import Mask, PyTree
-from jaxreg.penalties import Penalty
 
 
 def kernels(params: PyTree) -> PyTree:
@@ -106,30 +105,12 @@ def is_concrete_bool(leaf: Any) -> bool:
     return array and leaf.shape == () and leaf.dtype == bool
 
 
-def penalised_leaves(params: PyTree, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
-    """Yields the name and the array of every penalised leaf."""
+def chosen_leaves(params: PyTree, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
+    """Yields the name and the array of every leaf that the mask selects."""
     keep = jax.tree.leaves(chosen(mask, params))
     for (path, leaf), kept in zip(jax.tree_util.tree_leaves_with_path(params), keep, strict=True):
         if kept:
             yield name_of(path), jnp.asarray(leaf)
-
-
-def map_penalised(
-    penalised: Callable[..., jax.Array],
-    other: Callable[..., jax.Array],
-    mask: Mask,
-    updates: PyTree,
-    params: PyTree,
-    *rest: PyTree,
-) -> PyTree:
-    """Maps `penalised` over the penalised leaves of (updates, params, *rest), `other` over the others; None stays None."""
-
-    def visit(update: Any, param: Any, keep: Any, *more: Any) -> Any:
-        if is_hole(update):
-            return update
-        return (penalised if keep else other)(jnp.asarray(update), jnp.asarray(param), *more)
-
-    return jax.tree.map(visit, updates, params, chosen(mask, params), *rest, is_leaf=is_hole)
 
 
 def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
@@ -143,34 +124,3 @@ def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
             )
 
     jax.tree_util.tree_map_with_path(check, gradient, params, is_leaf=is_hole)
-
-
-def check_params(owner: str, penalty: Penalty, params: PyTree, mask: Mask) -> None:
-    """Evaluates a penalty on the shape of every penalised leaf, so that a mismatch raises at `init`.
-
-    Raises:
-        TypeError: a penalised leaf is not floating point.
-        ValueError: the mask selects nothing, the penalty does not fit the shape of a leaf, or its strength is an array that
-            should be mapped over.
-    """
-    if not jax.tree.leaves(params):
-        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
-        return
-    now = penalty.at(0) if penalty.scheduled else penalty
-    penalised = list(penalised_leaves(params, mask))
-    if not penalised:
-        shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-        raise ValueError(
-            f"{owner}: the mask selects none of the parameters {shapes}, so nothing would be penalised; jaxreg.kernels "
-            "selects leaves of rank 2 and more (none are left after optax.flatten). Pass another mask, or strength 0"
-        )
-    for name, leaf in penalised:
-        try:
-            value = jax.eval_shape(lambda x: now.value(x), leaf)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{owner}: parameter {name}: {error}") from error
-        if value.shape:
-            raise ValueError(
-                f"{owner}: a strength of shape {value.shape} is many penalties at once; use jax.vmap over the penalty to "
-                "train with each of them"
-            )

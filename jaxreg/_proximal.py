@@ -8,19 +8,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
-from jaxreg._masking import check_params, check_shapes, map_penalised
+from jaxreg._masking import check_shapes
 from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared
 from jaxreg._states import ProximalState, require_state
-from jaxreg._typing import Mask, Preconditioner, PyTree, ScalarOrSchedule
+from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
-from jaxreg.transforms import check_penalty, prox_update, require_params
+from jaxreg.transforms import prox_update, require_params
 
 
 def proximal(
     direction: optax.GradientTransformation,
-    penalty: Penalty,
+    penalty: Penalties,
     learning_rate: ScalarOrSchedule,
     preconditioner: Preconditioner | None = None,
     mask: Mask = None,
@@ -99,13 +100,13 @@ def proximal(
         require_state("proximal", state, ProximalState)
         check_shapes("proximal", gradient, params)
         directions, inner = direction.update(gradient, state.direction, params, **extra_args)
-        now = penalty.at(state.count) if penalty.scheduled else penalty
+        assigned = assign("proximal", penalty, params, mask, state.count)
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         metric = 1.0 if preconditioner is None else preconditioner(inner)
         shared = is_shared(metric, params)
         diagonal = jax.tree.map(lambda _: metric, params) if shared else metric
 
-        def step(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
+        def step(now: Penalty, towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
             move = -like(rate, wide(towards)) * wide(towards)
             if isinstance(d, optax.MaskedNode):
                 # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
@@ -119,7 +120,7 @@ def proximal(
             del weight, d
             return -like(rate, towards) * towards
 
-        updates = map_penalised(step, follow, mask, directions, params, diagonal)
+        updates = map_penalised(step, follow, assigned, directions, params, diagonal)
         return updates, ProximalState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -23,5 +23,7 @@ ScalarOrSchedule = TypeAliasType("ScalarOrSchedule", ArrayLike | Schedule)
 """A number, an array (to `jax.vmap` over) or a schedule."""
 Mask = TypeAliasType("Mask", PyTree | Callable[[PyTree], PyTree] | None)
 """Which leaves to penalise: a tree of bools, a prefix of one, a function from parameters to one, or None for all."""
+Penalties = TypeAliasType("Penalties", PyTree | Callable[[PyTree], PyTree])
+"""A penalty, a tree of penalties and None whose paths are those of the parameters or begin them, or a function to one."""
 Preconditioner = TypeAliasType("Preconditioner", Callable[[PyTree], PyTree])
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""

@@ -23,15 +23,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._masking import check_shapes, is_hole, kernels, map_penalised, penalised_leaves
-from jaxreg._typing import Mask, PyTree
+from jaxreg._assigning import assign, map_penalised, penalised_leaves
+from jaxreg._masking import check_shapes, chosen_leaves, is_hole, kernels
+from jaxreg._typing import Mask, Penalties, PyTree
 from jaxreg.penalties import Penalty
 
 SHOWN = 20
 """How many runs `print` shows."""
 
 
-def penalty_value(penalty: Penalty, params: PyTree, mask: Mask = None) -> jax.Array:
+def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.Array:
     """Computes the penalty R(w), summed over the penalised leaves.
 
     Its gradient under `jax.grad` is what `add_penalty` adds: 0 for a weight at 0 under L1.
@@ -52,10 +53,12 @@ def penalty_value(penalty: Penalty, params: PyTree, mask: Mask = None) -> jax.Ar
         TypeError: a penalised leaf is not floating point, or a strength is a schedule.
         ValueError: the mask does not fit the parameters.
     """
-    return functools.reduce(operator.add, [penalty.value(leaf) for _, leaf in penalised_leaves(params, mask)], jnp.zeros([]))
+    assigned = assign("penalty_value", penalty, params, mask)
+    values = [own.value(leaf) for _, leaf, own in penalised_leaves(assigned, params)]
+    return functools.reduce(operator.add, values, jnp.zeros([]))
 
 
-def kkt_residual(penalty: Penalty, params: PyTree, gradient: PyTree, mask: Mask = None) -> jax.Array:
+def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mask = None) -> jax.Array:
     """Computes the largest distance of −∇L(w) from ∂R(w) over all weights or groups; 0 at stationary points of L + R.
 
     For a convex problem a residual of 0 certifies the solution. Leaves that are not penalised contribute |∇L(w)|.
@@ -82,19 +85,20 @@ def kkt_residual(penalty: Penalty, params: PyTree, gradient: PyTree, mask: Mask 
         (2012), section 1.2.
     """
 
-    def penalised(slope: jax.Array, weight: jax.Array) -> jax.Array:
-        return jnp.max(penalty.violation(weight, slope), initial=0)
+    def penalised(own: Penalty, slope: jax.Array, weight: jax.Array) -> jax.Array:
+        return jnp.max(own.violation(weight, slope), initial=0)
 
     def free(slope: jax.Array, weight: jax.Array) -> jax.Array:
         del weight
         return jnp.max(jnp.abs(slope), initial=0)
 
     check_shapes("kkt_residual", gradient, params)
-    worst = jax.tree.leaves(map_penalised(penalised, free, mask, gradient, params))
+    assigned = assign("kkt_residual", penalty, params, mask)
+    worst = jax.tree.leaves(map_penalised(penalised, free, assigned, gradient, params))
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 
 
-def critical_strength(penalty: Penalty, gradient: PyTree, mask: Mask = None) -> jax.Array:
+def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -> jax.Array:
     """Computes the smallest strength whose solution is w = 0; a grid of strengths need not go beyond it.
 
     It is max|∇L(0)| for L1 and for the L1 part of an elastic net, max‖∇L(0)_g‖ for groups, and infinity for squared L2. For
@@ -117,7 +121,8 @@ def critical_strength(penalty: Penalty, gradient: PyTree, mask: Mask = None) -> 
         NotImplementedError: the penalty does not define `critical_strength`.
         ValueError: the mask does not fit the gradient.
     """
-    worst = [penalty.critical_strength(leaf) for _, leaf in penalised_leaves(gradient, mask)]
+    assigned = assign("critical_strength", penalty, gradient, mask)
+    worst = [own.critical_strength(leaf) for _, leaf, own in penalised_leaves(assigned, gradient)]
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 
 
@@ -252,9 +257,9 @@ def sparsity(params: PyTree, mask: Mask = None, input_axis: int = -2, unit_axis:
         ValueError: a kernel has no such axis, both axes are the same, or the mask does not fit the parameters.
     """
     holes = jax.tree.map(lambda leaf: None if is_hole(leaf) else leaf, params, is_leaf=is_hole)
-    with_axes = {name for name, _ in penalised_leaves(holes, kernels)}
+    with_axes = {name for name, _ in chosen_leaves(holes, kernels)}
     leaves: dict[str, LeafSparsity] = {}
-    for name, leaf in penalised_leaves(holes, mask):
+    for name, leaf in chosen_leaves(holes, mask):
         # Two leaves may share a name where a key holds a slash.
         unique = name if name not in leaves else f"{name} ({len(leaves)})"
         axes = (input_axis, unit_axis) if name in with_axes else None

@@ -26,11 +26,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
-from jaxreg._masking import check_params, check_shapes, map_penalised
+from jaxreg._masking import check_shapes
 from jaxreg._states import PenaltyState, next_state, require_state
-from jaxreg._typing import ArrayLike, Mask, PyTree, ScalarOrSchedule
+from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree, ScalarOrSchedule
 from jaxreg.penalties import L1, Penalty, SquaredL2
 
 # optax keeps its message for this mistake in a private module; these are the same words.
@@ -40,7 +41,7 @@ NO_PARAMS = (
 )
 
 
-def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
     """Adds a penalty's subgradient to the updates: g + ∂R(w), with 0 as the subgradient of |w| at w = 0.
 
     Before the direction it is coupled, after the direction decoupled (see `jaxreg.transforms`). It makes no weight exactly
@@ -61,24 +62,25 @@ def add_penalty(penalty: Penalty, mask: Mask = None) -> optax.GradientTransforma
         ValueError: at `init`, the penalty or the mask does not fit the parameters; at `update`, `params` is missing.
     """
     check_penalty("add_penalty", penalty)
+    scheduled = is_scheduled(penalty)
 
     def init(params: PyTree) -> PenaltyState | optax.EmptyState:
         check_params("add_penalty", penalty, params, mask)
-        return PenaltyState(jnp.zeros([], jnp.int32)) if penalty.scheduled else optax.EmptyState()
+        return PenaltyState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
 
     def update(updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, Any]:
         del extra_args
         require_params(params)
         check_shapes("add_penalty", updates, params)
-        if penalty.scheduled:
+        if scheduled:
             require_state("add_penalty", state, PenaltyState)
-        now = penalty.at(state.count) if penalty.scheduled else penalty
+        assigned = assign("add_penalty", penalty, params, mask, state.count if scheduled else None)
 
-        def add(update: jax.Array, weight: jax.Array) -> jax.Array:
+        def add(now: Penalty, update: jax.Array, weight: jax.Array) -> jax.Array:
             slope = now.subgradient(weight)
             return (update.astype(slope.dtype) + slope).astype(update.dtype)
 
-        return map_penalised(add, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised(add, lambda update, _: update, assigned, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -121,7 +123,9 @@ def add_l2(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTrans
     return add_penalty(SquaredL2(strength), mask)
 
 
-def proximal_step(penalty: Penalty, step_size: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+def proximal_step(
+    penalty: Penalties, step_size: ScalarOrSchedule, mask: Mask = None
+) -> optax.GradientTransformationExtraArgs:
     """Replaces the new parameters by prox(params + updates, step_size). It must be the last link of the chain.
 
     update = prox_{step·R}(w + update) − w, in the dtype of the parameters, so that a weight that the prox sets to 0 is
@@ -147,7 +151,7 @@ def proximal_step(penalty: Penalty, step_size: ScalarOrSchedule, mask: Mask = No
     """
     check_penalty("proximal_step", penalty)
     check_number("proximal_step", "step_size", step_size, positive=True, scalar=True)
-    scheduled = penalty.scheduled or callable(step_size)
+    scheduled = is_scheduled(penalty) or callable(step_size)
 
     def init(params: PyTree) -> PenaltyState | optax.EmptyState:
         check_params("proximal_step", penalty, params, mask)
@@ -159,13 +163,13 @@ def proximal_step(penalty: Penalty, step_size: ScalarOrSchedule, mask: Mask = No
         check_shapes("proximal_step", updates, params)
         if scheduled:
             require_state("proximal_step", state, PenaltyState)
-        now = penalty.at(state.count) if penalty.scheduled else penalty
+        assigned = assign("proximal_step", penalty, params, mask, state.count if scheduled else None)
         step = step_size(state.count) if callable(step_size) else step_size
 
-        def to_prox(update: jax.Array, weight: jax.Array) -> jax.Array:
+        def to_prox(now: Penalty, update: jax.Array, weight: jax.Array) -> jax.Array:
             return prox_update(now, weight, wide(update), step)
 
-        return map_penalised(to_prox, lambda update, _: update, mask, updates, params), next_state(state)
+        return map_penalised(to_prox, lambda update, _: update, assigned, updates, params), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -207,9 +211,3 @@ def require_params(params: PyTree) -> None:
     """Raises optax's own ValueError if `params` was not passed to `update`."""
     if params is None:
         raise ValueError(NO_PARAMS)
-
-
-def check_penalty(owner: str, penalty: Any) -> None:
-    """Raises a TypeError for what is not a penalty, a bare number for example."""
-    if not isinstance(penalty, Penalty):
-        raise TypeError(f"{owner}: expected a penalty such as jaxreg.L1(1e-4), got {penalty!r}")

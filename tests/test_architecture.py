@@ -15,6 +15,7 @@ JAXREG = (
     {"_typing"},
     {"_checks", "_dtypes", "_groups", "_pytrees", "_states"},
     {"penalties", "_masking", "preconditioners"},
+    {"_assigning"},
     {"transforms", "measures", "_metric"},
     {"_proximal"},
     {"optimizers", "_sweep", "sweeps"},

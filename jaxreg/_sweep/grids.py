@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxreg._sweep import keys
 from jaxreg._typing import PyTree
+from jaxreg.penalties import Penalty
 
 LARGEST_SEED = 2**32 - 1
 
@@ -87,7 +88,9 @@ def grid(**axes: PyTree) -> Grid:
 
     Args:
         **axes: each a range, a list, an array, or a tree of arrays (such as a penalty) whose leading axes have the same
-            length; scalars in a tree are repeated along the axis. The key of each run is made from an axis named `seed`.
+            length; scalars in a tree are repeated along the axis. A tree of penalties such as `{"first": jaxreg.L1(array),
+            "second": jaxreg.L1(array), "bias": None}` is one axis, whose runs get such a tree of single penalties. The key of
+            each run is made from an axis named `seed`.
 
     Returns:
         The grid.
@@ -104,7 +107,8 @@ def grid(**axes: PyTree) -> Grid:
 
 def as_axis(name: str, values: PyTree) -> PyTree:
     """Converts an axis to a tree of NumPy arrays, or of typed keys, with the same leading axis."""
-    listed = isinstance(values, range) or (isinstance(values, list | tuple) and all(np.ndim(value) == 0 for value in values))
+    numbers_alone = isinstance(values, list | tuple) and not any(isinstance(value, Penalty) for value in values)
+    listed = isinstance(values, range) or (numbers_alone and all(np.ndim(value) == 0 for value in values))
     typed = listed and any(keys.is_key(value) for value in values)
     tree = jnp.stack(values) if typed else np.asarray(values) if listed else values
     try:

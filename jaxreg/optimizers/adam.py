@@ -7,13 +7,12 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments
 from jaxreg._proximal import proximal
-from jaxreg._typing import DTypeLike, Mask, ScalarOrSchedule
-from jaxreg.penalties import Penalty
+from jaxreg._typing import DTypeLike, Mask, Penalties, ScalarOrSchedule
 
 
 def prox_adam(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -48,7 +47,8 @@ def prox_adam(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared gradients, in [0, 1).
         eps: added to the root of the average of squared gradients.
@@ -75,7 +75,7 @@ def prox_adam(
 
 def prox_nadam(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -94,7 +94,8 @@ def prox_nadam(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared gradients, in [0, 1).
         eps: added to the root of the average of squared gradients.
@@ -120,7 +121,7 @@ def prox_nadam(
 
 def prox_adamw(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -145,7 +146,8 @@ def prox_adamw(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared gradients, in [0, 1).
         eps: added to the root of the average of squared gradients.
@@ -177,7 +179,7 @@ def prox_adamw(
 
 def prox_amsgrad(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -198,7 +200,8 @@ def prox_amsgrad(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared gradients, in [0, 1).
         eps: added to the root of the average of squared gradients.

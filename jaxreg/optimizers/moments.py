@@ -7,13 +7,12 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments
 from jaxreg._proximal import proximal
-from jaxreg._typing import Mask, ScalarOrSchedule
-from jaxreg.penalties import Penalty
+from jaxreg._typing import Mask, Penalties, ScalarOrSchedule
 
 
 def prox_yogi(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-3,
@@ -30,7 +29,8 @@ def prox_yogi(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared gradients, in [0, 1).
         eps: added to the root of the average of squared gradients.
@@ -54,7 +54,7 @@ def prox_yogi(
 
 def prox_adabelief(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-16,
@@ -76,7 +76,8 @@ def prox_adabelief(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared deviations, in [0, 1).
         eps: added to the root of the variance.
@@ -102,7 +103,7 @@ def prox_adabelief(
 
 def prox_adamax(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -119,7 +120,8 @@ def prox_adamax(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the maximum, in [0, 1).
         eps: added to |g|.

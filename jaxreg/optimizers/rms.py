@@ -7,13 +7,12 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments, check_momentum
 from jaxreg._proximal import proximal
-from jaxreg._typing import Mask, ScalarOrSchedule
-from jaxreg.penalties import Penalty
+from jaxreg._typing import Mask, Penalties, ScalarOrSchedule
 
 
 def prox_rmsprop(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     decay: float = 0.9,
     eps: float = 1e-8,
     initial_scale: float = 0.0,
@@ -38,7 +37,8 @@ def prox_rmsprop(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         decay: decay rate of the average of squared gradients, in [0, 1).
         eps: added to that average, or to its root.
         initial_scale: initial value of the average.
@@ -78,7 +78,7 @@ def prox_rmsprop(
 
 def prox_adagrad(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     initial_accumulator_value: float = 0.1,
     eps: float = 1e-7,
     *,
@@ -94,7 +94,8 @@ def prox_adagrad(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         initial_accumulator_value: what the sum of squared gradients starts at.
         eps: added to that sum inside the root.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is

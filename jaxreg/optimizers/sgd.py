@@ -7,13 +7,12 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_momentum
 from jaxreg._proximal import proximal
-from jaxreg._typing import DTypeLike, Mask, ScalarOrSchedule
-from jaxreg.penalties import Penalty
+from jaxreg._typing import DTypeLike, Mask, Penalties, ScalarOrSchedule
 
 
 def prox_sgd(
     learning_rate: ScalarOrSchedule,
-    penalty: Penalty,
+    penalty: Penalties,
     momentum: float | None = None,
     nesterov: bool = False,
     accumulator_dtype: DTypeLike | None = None,
@@ -31,7 +30,8 @@ def prox_sgd(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: such as `jaxreg.L1(1e-4)`, in units of the loss; its strengths may be schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
+            schedules.
         momentum: decay rate of the accumulated gradients, in [0, 1); None uses none.
         nesterov: whether to use Nesterov's momentum.
         accumulator_dtype: dtype of the accumulated gradients; None uses that of the parameters.

@@ -1,0 +1,201 @@
+"""Which penalty each leaf of a parameter tree has, and how to map a function over leaves and penalties.
+
+A tree of penalties is matched to the parameters by paths rather than by structure, so that a plain dict fits the parameters
+of linen, nnx and Equinox alike. An entry, a penalty or None, holds for every parameter at its path or below.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxreg._masking import chosen, is_hole, name_of
+from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
+from jaxreg.penalties import Penalty
+
+Entries = list[tuple[tuple[Any, ...], Any]]
+"""The paths and the leaves of a tree of penalties."""
+
+
+def makes_penalties(penalty: Penalties) -> bool:
+    """Whether this is a function from parameters to penalties; a module that holds penalties is a tree, though callable."""
+    is_leaf = jax.tree_util.all_leaves([penalty]) and not isinstance(penalty, type)
+    return callable(penalty) and (is_leaf or isinstance(penalty, jax.tree_util.Partial))
+
+
+def is_scheduled(penalty: Penalties) -> bool:
+    """Whether any strength may be a schedule, which is not known of a function before it sees the parameters."""
+    leaves = jax.tree.leaves(penalty, is_leaf=lambda node: isinstance(node, Penalty))
+    return makes_penalties(penalty) or any(leaf.scheduled for leaf in leaves)
+
+
+def check_penalty(owner: str, penalty: Penalties) -> None:
+    """Checks a penalty or a tree of penalties; a function is checked once it sees the parameters.
+
+    Raises:
+        TypeError: it is or holds something other than penalties and None, a bare number for example.
+        ValueError: it is a tree without any penalty.
+    """
+    if not makes_penalties(penalty):
+        entries_of(owner, penalty)
+
+
+def entries_of(owner: str, tree: PyTree) -> Entries:
+    """Lists the paths and penalties of a tree of penalties, which may be a single one; raises as `check_penalty` does."""
+    entries = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda node: isinstance(node, Penalty) or is_hole(node))
+    for path, entry in entries:
+        if not isinstance(entry, Penalty) and not (path and is_hole(entry)):
+            place = f" or None at {name_of(path)}" if path else ""
+            hint = "; with optax.inject_hyperparams name a function in static_args" if entry is None else ""
+            raise TypeError(f"{owner}: expected a penalty such as jaxreg.L1(1e-4){place}, got {entry!r}{hint}")
+    if not any(isinstance(entry, Penalty) for _, entry in entries):
+        found = "only None" if entries else "an empty tree"
+        raise ValueError(
+            f"{owner}: expected a tree with at least one penalty, got {found}, so nothing would be penalised; write a penalty "
+            "such as jaxreg.L1(1e-4) for some of the parameters"
+        )
+    return entries
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Assigned:
+    """The penalty of one parameter, or None. To JAX this is a leaf, whereas a penalty is itself a tree."""
+
+    penalty: Penalty | None
+
+
+def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: ArrayLike | None = None) -> PyTree:
+    """Finds the penalty of every parameter.
+
+    Args:
+        owner: the function that the user called, for messages.
+        penalty: a penalty, a tree of penalties, or a function from `params` to one.
+        params: the parameters.
+        mask: which of them to penalise.
+        count: the step at which schedules are evaluated; None leaves them as they are.
+
+    Returns:
+        A tree of `Assigned` with the structure of `params`.
+
+    Raises:
+        TypeError: the mask is not made of bools, or the penalties are not penalties.
+        ValueError: the mask or the tree of penalties does not fit the parameters.
+    """
+    kept, structure = jax.tree.flatten(chosen(mask, params))
+    if not kept:
+        return params
+    tree = penalty(params) if makes_penalties(penalty) else penalty
+    entries = [
+        (path, entry.at(count) if count is not None and isinstance(entry, Penalty) and entry.scheduled else entry)
+        for path, entry in entries_of(owner, tree)
+    ]
+    found = match(owner, entries, params)
+    return jax.tree.unflatten(structure, [Assigned(own if keep else None) for own, keep in zip(found, kept, strict=True)])
+
+
+def match(owner: str, entries: Entries, params: PyTree) -> list[Penalty | None]:
+    """Finds, for each leaf of `params`, the entry whose path is that leaf's or begins it.
+
+    Raises:
+        ValueError: a leaf has no entry, or a penalty has no leaf (not even one that was removed).
+    """
+    by_path = {parts(path): None if is_hole(entry) else entry for path, entry in entries}
+    unused = {parts(path): name_of(path) for path, entry in entries if not is_hole(entry)}
+    found, bare = [], []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_leaf=is_hole):
+        own = parts(path)
+        above = [own[:length] for length in range(len(own) + 1) if own[:length] in by_path]
+        # `optax.masked` may put one hole in place of a whole subtree.
+        below = [entry for entry in unused if is_hole(leaf) and entry[: len(own)] == own]
+        for entry in (*above, *below):
+            unused.pop(entry, None)
+        if not is_hole(leaf):
+            found += [by_path[entry] for entry in above]
+            bare += [] if above else [name_of(path)]
+    if bare or unused:
+        problems = [f"nothing for {some(bare)}"] if bare else []
+        problems += [f"a penalty at {some(list(unused.values()))}, where there is no parameter"] if unused else []
+        names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        raise ValueError(
+            f"{owner}: the tree of penalties does not fit the parameters: it has {' and '.join(problems)}; expected one "
+            f"penalty or None at or above each of {some(names, 8)}; write None for parameters that are not penalised"
+        )
+    return found
+
+
+def parts(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """Converts a path to text, which is the same for a key of a dict, an attribute and an index of that name."""
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+
+
+def some(names: list[str], count: int = 3) -> str:
+    """Formats the first of a list of names."""
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, jax.Array, Penalty]]:
+    """Yields the name, the array and the penalty of every penalised leaf."""
+    owned = jax.tree.leaves(assigned)
+    for (path, leaf), own in zip(jax.tree_util.tree_leaves_with_path(params), owned, strict=True):
+        if own.penalty is not None:
+            yield name_of(path), jnp.asarray(leaf), own.penalty
+
+
+def map_penalised(
+    penalised: Callable[..., jax.Array],
+    other: Callable[..., jax.Array],
+    assigned: PyTree,
+    updates: PyTree,
+    params: PyTree,
+    *rest: PyTree,
+) -> PyTree:
+    """Maps `penalised` over the penalised leaves, with their penalty before (update, param, *rest), and `other` over the rest.
+
+    None stays None.
+    """
+
+    def visit(update: Any, param: Any, own: Any, *more: Any) -> Any:
+        if is_hole(update):
+            return update
+        function = other if own.penalty is None else functools.partial(penalised, own.penalty)
+        return function(jnp.asarray(update), jnp.asarray(param), *more)
+
+    return jax.tree.map(visit, updates, params, assigned, *rest, is_leaf=is_hole)
+
+
+def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> None:
+    """Evaluates each penalty on the shape of every leaf that it penalises, so that a mismatch raises at `init`.
+
+    Raises:
+        TypeError: a penalised leaf is not floating point, or the penalties are not penalties.
+        ValueError: the mask selects nothing, a penalty or the tree of penalties does not fit the parameters, or a strength
+            is an array that should be mapped over.
+    """
+    if not jax.tree.leaves(params):
+        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
+        return
+    penalised = list(penalised_leaves(assign(owner, penalty, params, mask, 0), params))
+    if not penalised:
+        shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        among = "" if isinstance(penalty, Penalty) else " that have a penalty among"
+        raise ValueError(
+            f"{owner}: the mask selects none of the parameters{among} {shapes}, so nothing would be penalised; "
+            "jaxreg.kernels selects leaves of rank 2 and more (none are left after optax.flatten). Pass another mask, or "
+            "strength 0"
+        )
+    for name, leaf, own in penalised:
+        try:
+            value = jax.eval_shape(lambda x, own=own: own.value(x), leaf)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{owner}: parameter {name}: {error}") from error
+        if value.shape:
+            raise ValueError(
+                f"{owner}: a strength of shape {value.shape} is many penalties at once; use jax.vmap over the penalty to "
+                "train with each of them"
+            )
