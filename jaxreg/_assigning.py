@@ -56,8 +56,8 @@ def entries_of(owner: str, tree: PyTree) -> Entries:
     if not any(isinstance(entry, Penalty) for _, entry in entries):
         found = "only None" if entries else "an empty tree"
         raise ValueError(
-            f"{owner}: expected a tree with at least one penalty, got {found}, so nothing would be penalised; write a penalty "
-            "such as jaxreg.L1(1e-4) for some of the parameters"
+            f"{owner}: expected a tree with at least one penalty, got {found}, so nothing would be penalised; write a "
+            "penalty such as jaxreg.L1(1e-4) for some of the parameters"
         )
     return entries
 
@@ -155,7 +155,7 @@ def map_penalised(
     params: PyTree,
     *rest: PyTree,
 ) -> PyTree:
-    """Maps `penalised` over the penalised leaves, with their penalty before (update, param, *rest), and `other` over the rest.
+    """Maps `penalised` over (penalty, update, param, *rest) of the penalised leaves, `other` over the rest without penalty.
 
     None stays None.
     """

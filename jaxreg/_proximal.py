@@ -52,7 +52,9 @@ def proximal(
 
     Args:
         direction: an optax transformation without a learning rate: `optax.scale_by_adam()`, `optax.trace(0.9)`, a chain.
-        penalty: in units of the loss; its strengths may be schedules.
+        penalty: a penalty, or a tree of penalties, in units of the loss; strengths may be schedules. The tree has a penalty
+            or None at the path of each parameter or above it (see `jaxreg.transforms`). A function from the parameters to
+            such a tree will do too.
         learning_rate: a positive number or a schedule; step and prox evaluate it at the same count.
         preconditioner: from the direction's state to D, a scalar or a tree like the parameters (see
             `jaxreg.preconditioners`); None means D = 1, which is right for plain SGD only.

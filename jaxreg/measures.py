@@ -42,7 +42,8 @@ def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.
         2.0
 
     Args:
-        penalty: such as `jaxreg.L1(1e-4)`; evaluate a scheduled strength first, by `penalty.at(count)`.
+        penalty: such as `jaxreg.L1(1e-4)`, or a tree of penalties; evaluate a scheduled strength first, by
+            `penalty.at(count)`.
         params: the parameters w, a tree of arrays.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
 
@@ -50,8 +51,9 @@ def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.
         A scalar in float32 or wider, in the units of the loss.
 
     Raises:
-        TypeError: a penalised leaf is not floating point, or a strength is a schedule.
-        ValueError: the mask does not fit the parameters.
+        TypeError: a penalised leaf is not floating point, a strength is a schedule, or the penalty is neither a
+            `jaxreg.Penalty` nor made of them.
+        ValueError: the mask or the tree of penalties does not fit the parameters.
     """
     assigned = assign("penalty_value", penalty, params, mask)
     values = [own.value(leaf) for _, leaf, own in penalised_leaves(assigned, params)]
@@ -69,7 +71,7 @@ def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mas
         0.0
 
     Args:
-        penalty: such as `jaxreg.L1(1e-4)`.
+        penalty: such as `jaxreg.L1(1e-4)`, or a tree of penalties.
         params: the parameters w, a tree of arrays.
         gradient: ∇L(w), of the loss without the penalty, a tree like `params`.
         mask: which leaves are penalised, as for `optax.masked`; None for all of them.
@@ -78,8 +80,10 @@ def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mas
         A scalar in the units of the gradient, so that residual/λ has no units. NaN if any weight or gradient is NaN.
 
     Raises:
-        TypeError: a penalised leaf is not floating point, or a strength is a schedule.
-        ValueError: a gradient has another shape than its parameter, or the mask does not fit the parameters.
+        TypeError: a penalised leaf is not floating point, a strength is a schedule, or the penalty is neither a
+            `jaxreg.Penalty` nor made of them.
+        ValueError: a gradient has another shape than its parameter, or the mask or the tree of penalties does not fit the
+            parameters.
 
     Source: optimality condition 0 ∈ ∇L(w) + ∂R(w), as in Bach et al., Optimization with Sparsity-Inducing Penalties
         (2012), section 1.2.
@@ -110,7 +114,8 @@ def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -
         2.0
 
     Args:
-        penalty: its type (and axis) matters, its own strength does not.
+        penalty: its type (and axis) matters, its own strength does not. For a tree of penalties the result is the largest
+            over the leaves; a mask selects the result of one layer. A function gets `gradient` in place of the parameters.
         gradient: ∇L(0), a tree of arrays, with unpenalised leaves (an intercept) at their optimum.
         mask: which leaves are penalised, as for `optax.masked`; None for all of them.
 
@@ -119,7 +124,8 @@ def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -
 
     Raises:
         NotImplementedError: the penalty does not define `critical_strength`.
-        ValueError: the mask does not fit the gradient.
+        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them.
+        ValueError: the mask or the tree of penalties does not fit the gradient.
     """
     assigned = assign("critical_strength", penalty, gradient, mask)
     worst = [own.critical_strength(leaf) for _, leaf, own in penalised_leaves(assigned, gradient)]

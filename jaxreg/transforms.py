@@ -14,8 +14,15 @@ optimizers (`jaxreg.prox_adam` and others): a threshold of learning rate × λ w
 
     optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1e-4, step_size=0.1))
 
-With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask` that is a function must be
-named in `static_args`. Averages of iterates (EMA, lookahead, schedule-free) have no exact zeros.
+For a λ by layer, pass a tree of penalties to any of these, or a function from the parameters to such a tree:
+
+    jaxreg.add_penalty({"first": jaxreg.L1(1e-3), "rest": {"kernel": jaxreg.SquaredL2(1e-4), "bias": None}})
+
+An entry holds for every parameter at its path or below. A plain dict fits the parameters of linen, nnx and Equinox alike, as
+only paths are compared. Write None for parameters that are not penalised.
+
+With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask` or a `penalty` that is a
+function must be named in `static_args`. Averages of iterates (EMA, lookahead, schedule-free) have no exact zeros.
 """
 
 from __future__ import annotations
@@ -48,8 +55,8 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
     0.
 
     Args:
-        penalty: to add, such as `jaxreg.ElasticNet(1e-4, 1e-5)`, in units of the loss; schedules are evaluated at the number
-            of steps taken before.
+        penalty: a penalty such as `jaxreg.ElasticNet(1e-4, 1e-5)`, or a tree of penalties (see `jaxreg.transforms`), in
+            units of the loss; schedules are evaluated at the number of steps taken before.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
 
@@ -57,8 +64,8 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
         A link for `optax.chain`.
 
     Raises:
-        TypeError: the penalty is not a `jaxreg.Penalty`; at `init`, the mask is not made of bools or a penalised leaf is not
-            floating point.
+        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them; at `init`, the mask is not made of bools or a
+            penalised leaf is not floating point.
         ValueError: at `init`, the penalty or the mask does not fit the parameters; at `update`, `params` is missing.
     """
     check_penalty("add_penalty", penalty)
@@ -132,8 +139,8 @@ def proximal_step(
     exactly +0.0 after `optax.apply_updates`.
 
     Args:
-        penalty: in units of the loss; schedules are evaluated at the number of steps taken before, like optax's learning
-            rates.
+        penalty: a penalty, or a tree of penalties (see `jaxreg.transforms`), in units of the loss; schedules are evaluated
+            at the number of steps taken before, like optax's learning rates.
         step_size: the step that the updates were taken with: a positive number or a schedule. For plain SGD it is
             the learning rate. For a direction with momentum or a preconditioner use `jaxreg.proximal` instead.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
@@ -142,8 +149,8 @@ def proximal_step(
         A link for `optax.chain`.
 
     Raises:
-        TypeError: the penalty is not a `jaxreg.Penalty` or the step size not a number; at `init`, the mask is not made of
-            bools or a penalised leaf is not floating point.
+        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them, or the step size is not a number; at `init`,
+            the mask is not made of bools or a penalised leaf is not floating point.
         ValueError: the step size is not positive; at `init`, the penalty or the mask does not fit the parameters; at
             `update`, `params` is missing.
 

@@ -88,9 +88,9 @@ def grid(**axes: PyTree) -> Grid:
 
     Args:
         **axes: each a range, a list, an array, or a tree of arrays (such as a penalty) whose leading axes have the same
-            length; scalars in a tree are repeated along the axis. A tree of penalties such as `{"first": jaxreg.L1(array),
-            "second": jaxreg.L1(array), "bias": None}` is one axis, whose runs get such a tree of single penalties. The key of
-            each run is made from an axis named `seed`.
+            length; scalars in a tree are repeated along the axis. A tree of penalties is one axis too, `{"first":
+            jaxreg.L1(strengths), "rest": jaxreg.L1(1e-4), "bias": None}` for example, and each run gets a tree with numbers.
+            The key of each run is made from an axis named `seed`.
 
     Returns:
         The grid.

@@ -11,6 +11,9 @@ argument names and defaults. Copy one and change it:
     )
     tx = optax.MultiSteps(tx, 4)
 
+    by_layer = {"first": jaxreg.L1(1e-3), "rest": {"kernel": jaxreg.GroupL2(1e-3, axis=1), "bias": None}}
+    tx = jaxreg.prox_adam(1e-3, by_layer)       # a λ, or another penalty, by layer (see `jaxreg.transforms`)
+
 Along a constant gradient g, a direction settles at g/D, with D its preconditioner, so one step is
 w ← prox(w − lr·direction) in the metric D: the threshold is lr·λ/D for each weight. Fixed points of this step solve
 loss + penalty for the given λ. With the plain threshold lr·λ they solve it for a different one: for 0.1·λ after momentum
