@@ -47,11 +47,7 @@ MISFITS = {
         PARAMS,
         "nothing for kernel and a penalty at kernel/w, where there is no parameter",
     ),
-    "too much": (
-        {"kernel": L1, "bias": None, "scale": L1},
-        PARAMS,
-        "it has a penalty at scale, where there is no parameter",
-    ),
+    "too much": ({"kernel": L1, "bias": None, "scale": L1}, PARAMS, "it has a penalty at scale, where there is no param"),
     "of one array": ({"kernel": L1}, jnp.ones(3), r"nothing for \(the only leaf\) and a penalty at kernel, where"),
     "many": (
         {"a": L1},

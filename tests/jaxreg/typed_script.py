@@ -43,6 +43,11 @@ def only_kernels(params: Params) -> dict[str, bool]:
     return {name: name == "kernel" for name in params}
 
 
+def by_fan_in(params: Params) -> dict[str, jaxreg.Penalty | None]:
+    """Gives each kernel a λ of its own."""
+    return {name: jaxreg.L1(1e-3 / len(leaf)) if leaf.ndim > 1 else None for name, leaf in params.items()}
+
+
 penalties: list[jaxreg.Penalty] = [
     jaxreg.L1(1e-3),
     jaxreg.L1(jnp.array([1e-3, 1e-2])),
@@ -58,6 +63,8 @@ links: list[optax.GradientTransformation] = [
     jaxreg.add_l2(optax.linear_schedule(0.0, 1e-3, 10), {"kernel": True, "bias": False}),
     jaxreg.proximal_step(jaxreg.L1(1e-3), step_size=0.1),
     jaxreg.prox_l1(1e-3, 0.1, mask=None),
+    jaxreg.add_penalty({"kernel": jaxreg.L1(1e-3), "bias": None}),
+    jaxreg.proximal_step(by_fan_in, step_size=0.1),
 ]
 optimizers: list[optax.GradientTransformationExtraArgs] = [
     make(1e-2, jaxreg.L1(1e-3), mask=jaxreg.kernels)
@@ -99,7 +106,7 @@ if isinstance(link_state, jaxreg.PenaltyState):
 counts: jaxreg.Sparsity = jaxreg.sparsity(params, jaxreg.kernels, input_axis=-2, unit_axis=-1)
 share: jax.Array = counts.fraction
 residual: jax.Array = jaxreg.kkt_residual(jaxreg.L1(1e-3), params, gradient, mask=jaxreg.kernels)
-value: jax.Array = jaxreg.penalty_value(jaxreg.L1(1e-3), params)
+value: jax.Array = jaxreg.penalty_value(by_fan_in, params)
 largest: jax.Array = jaxreg.critical_strength(jaxreg.L1(1.0), gradient)
 shrunk: jax.Array = jaxreg.L1(1e-3).prox(inputs, 0.1) + jaxreg.L1(1e-3).subgradient(inputs)
 
