@@ -51,7 +51,7 @@ def entries_of(owner: str, tree: PyTree) -> Entries:
     for path, entry in entries:
         if not isinstance(entry, Penalty) and not (path and is_hole(entry)):
             place = f" or None at {name_of(path)}" if path else ""
-            hint = "; with optax.inject_hyperparams name a function in static_args" if entry is None else ""
+            hint = "; with optax.inject_hyperparams, name functions in static_args" if entry is None else ""
             raise TypeError(f"{owner}: expected a penalty such as jaxreg.L1(1e-4){place}, got {entry!r}{hint}")
     if not any(isinstance(entry, Penalty) for _, entry in entries):
         found = "only None" if entries else "an empty tree"
@@ -123,7 +123,8 @@ def match(owner: str, entries: Entries, params: PyTree) -> list[Penalty | None]:
         names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
         raise ValueError(
             f"{owner}: the tree of penalties does not fit the parameters: it has {' and '.join(problems)}; expected one "
-            f"penalty or None at or above each of {some(names, 8)}; write None for parameters that are not penalised"
+            f"penalty or None for each of {some(names, 8)}, at its path or above; write None for parameters "
+            "that are not penalised"
         )
     return found
 

@@ -35,7 +35,7 @@ MISFITS = {
     "missing": (
         {"kernel": L1},
         PARAMS,
-        "it has nothing for bias; expected one penalty or None at or above each of bias, kernel; write None for parameters",
+        "it has nothing for bias; expected one penalty or None for each of bias, kernel, at its path or above; write None ",
     ),
     "misspelt": (
         {"kernle": L1, "bias": None},
@@ -52,7 +52,7 @@ MISFITS = {
     "many": (
         {"a": L1},
         {str(i): jnp.ones(2) for i in range(12)},
-        "nothing for 0, 1, 10 and 9 more and a penalty at a, .* each of 0, 1, 10, 11, 2, 3, 4, 5 and 4 more;",
+        "nothing for 0, 1, 10 and 9 more and a penalty at a, .* each of 0, 1, 10, 11, 2, 3, 4, 5 and 4 more, at its path",
     ),
     "an index": (
         {"layers": {0: L1, 2: L1}},

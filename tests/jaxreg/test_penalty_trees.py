@@ -289,5 +289,5 @@ def test_inject_hyperparams():
         # The wrapper rounds b1 and b2 to float32.
         chex.assert_trees_all_close(train(tx, tree()), expected, rtol=1e-4)
     forgotten = optax.inject_hyperparams(jaxreg.prox_adam)(0.1, by_size)
-    with pytest.raises(TypeError, match="expected a penalty .* got None; with optax.inject_hyperparams .* static_args"):
+    with pytest.raises(TypeError, match="expected a penalty .* got None; with optax.inject_hyperparams, .* static_args"):
         forgotten.init(tree())
