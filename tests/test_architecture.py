@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
     {"_typing"},
-    {"_checks", "_dtypes", "_groups", "_pytrees", "_states"},
+    {"_checks", "_dtypes", "_groups", "_pytrees", "_states", "_connections"},
     {"penalties", "_masking", "preconditioners"},
-    {"transforms", "measures", "_metric", "pruning"},
-    {"_proximal", "steering"},
+    {"transforms", "_sparsity", "_metric", "pruning"},
+    {"_proximal", "measures", "steering"},
     {"optimizers", "_sweep", "sweeps"},
 )
 EXPERIMENTS = (

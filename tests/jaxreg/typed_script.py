@@ -111,6 +111,7 @@ largest_weights = jaxreg.keep_largest(params, jnp.asarray(0.5), mask=jaxreg.kern
 
 counts: jaxreg.Sparsity = jaxreg.sparsity(params, jaxreg.kernels, input_axis=-2, unit_axis=-1)
 share: jax.Array = counts.fraction
+connected: jax.Array = jaxreg.sparsity(params, layers=("kernel",)).connected
 residual: jax.Array = jaxreg.kkt_residual(jaxreg.L1(1e-3), params, gradient, mask=jaxreg.kernels)
 value: jax.Array = jaxreg.penalty_value(jaxreg.L1(1e-3), params)
 largest: jax.Array = jaxreg.critical_strength(jaxreg.L1(1.0), gradient)
