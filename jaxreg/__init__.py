@@ -8,6 +8,7 @@
 - Penalties: `L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, and `Penalty` to write your own.
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
+- Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`.
 - Many fits at once: `sweep` over a `grid`.
 """
@@ -17,7 +18,7 @@ from importlib import metadata as _metadata
 from jaxreg import preconditioners
 from jaxreg._masking import kernels
 from jaxreg._proximal import proximal
-from jaxreg._states import PenaltyState, ProximalState
+from jaxreg._states import HeldState, PenaltyState, ProximalState, SteeredState
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.measures import Sparsity, critical_strength, kkt_residual, penalty_value, sparsity
@@ -34,6 +35,8 @@ from jaxreg.optimizers import (
     prox_yogi,
 )
 from jaxreg.penalties import L1, ElasticNet, GroupL2, Penalty, SquaredL2
+from jaxreg.pruning import hold_zeros, keep_largest
+from jaxreg.steering import steer_strength
 from jaxreg.sweeps import Runs, sweep
 from jaxreg.transforms import add_l1, add_l2, add_penalty, prox_l1, proximal_step
 
@@ -68,6 +71,11 @@ __all__ = (  # noqa: RUF022
     "proximal_step",
     "prox_l1",
     "PenaltyState",
+    "hold_zeros",
+    "HeldState",
+    "steer_strength",
+    "SteeredState",
+    "keep_largest",
     "kernels",
     "sparsity",
     "Sparsity",

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 NEWTON_STEPS = 16
 
 
-def check_axis(axis: Any) -> int | tuple[int, ...]:
+def check_axis(axis: Any, owner: str = "GroupL2") -> int | tuple[int, ...]:
     """Converts an axis or axes to plain, hashable ints.
 
     Raises:
@@ -37,18 +37,18 @@ def check_axis(axis: Any) -> int | tuple[int, ...]:
     try:
         axes = tuple(operator.index(a) for a in axis) if isinstance(axis, tuple | list) else operator.index(axis)
     except TypeError:
-        raise TypeError(f"GroupL2: axis must be an int or a tuple of ints, got {axis!r}; pass axis=1, say") from None
+        raise TypeError(f"{owner}: axis must be an int or a tuple of ints, got {axis!r}; pass axis=1, say") from None
     if isinstance(axes, tuple) and (not axes or len(set(axes)) < len(axes)):
-        raise ValueError(f"GroupL2: axis must name at least one axis and none twice, got {axis!r}")
+        raise ValueError(f"{owner}: axis must name at least one axis and none twice, got {axis!r}")
     return axes
 
 
-def check_range(x: jax.Array, axis: int | tuple[int, ...]) -> None:
+def check_range(x: jax.Array, axis: int | tuple[int, ...], owner: str = "GroupL2") -> None:
     """Raises a ValueError if the array does not have the axis."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
         raise ValueError(
-            f"GroupL2: axis={axis!r} does not fit an array of shape {x.shape}; choose axes below {x.ndim}, or leave the "
+            f"{owner}: axis={axis!r} does not fit an array of shape {x.shape}; choose axes below {x.ndim}, or leave the "
             "array out with a mask such as jaxreg.kernels"
         )
 

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from jaxreg._typing import PyTree
+
 
 class PenaltyState(NamedTuple):
     """State of a link with a schedule.
@@ -28,6 +30,32 @@ class ProximalState(NamedTuple):
     direction: Any
 
 
+class HeldState(NamedTuple):
+    """State of `hold_zeros`.
+
+    Attributes:
+        support: a tree of bools like the parameters, False at the weights that are held at 0.
+        inner: the state of the wrapped optimizer.
+    """
+
+    support: PyTree
+    inner: Any
+
+
+class SteeredState(NamedTuple):
+    """State of `steer_strength`.
+
+    Attributes:
+        count: steps taken so far, an int32 scalar.
+        strength: the strength λ of the next step, a float32 scalar.
+        inner: the state of the optimizer that uses it.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
+    strength: jax.Array
+    inner: Any
+
+
 def next_state(state: Any) -> Any:
     """Increments the step count, if the state has one."""
     return PenaltyState(optax.safe_increment(state.count)) if isinstance(state, PenaltyState) else state
@@ -38,7 +66,8 @@ def require_state(owner: str, state: Any, kind: Any) -> None:
 
     It compares fields rather than the class, since a checkpoint may restore a state as another class with the same fields.
     """
-    if not all(hasattr(state, field) for field in kind._fields) or not hasattr(state.count, "dtype"):
+    counts = "count" in kind._fields
+    if not all(hasattr(state, field) for field in kind._fields) or (counts and not hasattr(state.count, "dtype")):
         raise TypeError(
             f"{owner}: expected the {kind.__name__} that init returned, got {type(state).__name__}; call "
             "update(gradient, state, params) with this optimizer's own state"

@@ -13,23 +13,19 @@ gives NaN out. Use float64 (`jax.config.update("jax_enable_x64", True)`) to veri
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import itertools
-import math
 import operator
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxreg._assigning import assign, map_penalised, penalised_leaves
-from jaxreg._masking import check_shapes, chosen_leaves, is_hole, kernels
+from jaxreg._masking import check_shapes
+from jaxreg._sparsity import LeafSparsity, Sparsity, sparsity
 from jaxreg._typing import Mask, Penalties, PyTree
 from jaxreg.penalties import Penalty
 
-SHOWN = 20
-"""How many runs `print` shows."""
+__all__ = ("LeafSparsity", "Sparsity", "critical_strength", "kkt_residual", "penalty_value", "sparsity")
 
 
 def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.Array:
@@ -136,155 +132,3 @@ def widen(numbers: list[jax.Array]) -> list[jax.Array]:
     """Casts scalars of several dtypes to the widest of them."""
     dtype = jnp.result_type(jnp.float32, *[number.dtype for number in numbers]) if numbers else jnp.float32
     return [number.astype(dtype) for number in numbers]
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["nonzeros", "dead_inputs", "dead_units"], meta_fields=["shape"]
-)
-@dataclasses.dataclass(frozen=True)
-class LeafSparsity:
-    """Exact zeros of one array.
-
-    Attributes:
-        nonzeros: number of weights that are not exactly 0 (NaN is not), an int32 scalar.
-        dead_inputs: number of inputs of a kernel whose weights are all 0, an int32 scalar; None if the array is not a
-            kernel.
-        dead_units: number of units of a kernel whose weights are all 0, likewise.
-        shape: of the array.
-    """
-
-    nonzeros: jax.Array
-    dead_inputs: jax.Array | None
-    dead_units: jax.Array | None
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Number of weights."""
-        return functools.reduce(operator.mul, self.shape, 1)
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["leaves"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class Sparsity:
-    """Exact zeros of every leaf and in total; `print` shows a table.
-
-    A result of `jax.vmap` or `sweep` holds the counts of many runs along leading axes: `print` shows a line for each run,
-    and `counts[3]` or `counts[3, 0]` selects one run.
-
-    Attributes:
-        leaves: the counts of each leaf by its name, such as `layer/kernel`.
-    """
-
-    leaves: dict[str, LeafSparsity]
-
-    @property
-    def nonzeros(self) -> jax.Array:
-        """Number of weights that are not exactly 0 in all leaves, an int32 scalar."""
-        return functools.reduce(operator.add, [leaf.nonzeros for leaf in self.leaves.values()], jnp.zeros([], jnp.int32))
-
-    @property
-    def size(self) -> int:
-        """Number of weights in all leaves."""
-        return sum(leaf.size for leaf in self.leaves.values())
-
-    @property
-    def fraction(self) -> jax.Array:
-        """Share of weights that are exactly 0, from 0 to 1, a float32 scalar; NaN if there are no weights."""
-        # From the number of zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
-        return (self.size - self.nonzeros).astype(jnp.float32) / (self.size or jnp.nan)
-
-    def __getitem__(self, run: PyTree) -> Sparsity:
-        """Selects one run or several, by an index for the leading axes."""
-        return jax.tree.map(lambda count: count[run], self)
-
-    def __str__(self) -> str:
-        if isinstance(self.nonzeros, jax.core.Tracer):
-            return f"Sparsity of {len(self.leaves)} parameters, under a JAX transformation"
-        if np.ndim(self.nonzeros):
-            return self.many_runs()
-        rows = [["parameter", "shape", "nonzero", "of", "zeros", "dead inputs", "dead units"]]
-        for name, leaf in self.leaves.items():
-            dead = ["" if count is None else str(int(count)) for count in (leaf.dead_inputs, leaf.dead_units)]
-            rows.append([name, str(leaf.shape), *counts(leaf.nonzeros, leaf.size), *dead])
-        rows.append(["total", "", *counts(self.nonzeros, self.size), "", ""])
-        return aligned(rows, 2)
-
-    def many_runs(self) -> str:
-        """Formats a line for each run, with the zeros of all parameters and of each."""
-        shape = np.shape(self.nonzeros)
-        rows = [["run", "nonzero", "of", "zeros", *(f"zeros in {name}" for name in self.leaves)]]
-        for run in itertools.islice(np.ndindex(shape), SHOWN):
-            shares = [counts(leaf.nonzeros[run], leaf.size)[2] for leaf in self.leaves.values()]
-            rows.append([", ".join(map(str, run)), *counts(self.nonzeros[run], self.size), *shares])
-        left = math.prod(shape) - SHOWN
-        return aligned(rows, 1) + (f"\nand {left} more runs; counts[i] is one of them" if left > 0 else "")
-
-
-def aligned(rows: list[list[str]], left: int) -> str:
-    """Formats rows as a table: the first `left` columns are aligned left, and a line follows the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    text = [
-        "  ".join([*map(str.ljust, row[:left], widths), *map(str.rjust, row[left:], widths[left:])]).rstrip() for row in rows
-    ]
-    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
-
-
-def counts(nonzeros: jax.Array, size: int) -> list[str]:
-    """Formats nonzeros, size and share of zeros as cells of a table."""
-    return [str(int(nonzeros)), str(size), f"{1 - int(nonzeros) / size:.1%}" if size else ""]
-
-
-def sparsity(params: PyTree, mask: Mask = None, input_axis: int = -2, unit_axis: int = -1) -> Sparsity:
-    """Counts exact zeros, and in kernels (see `jaxreg.kernels`) also inputs and units whose weights are all zero.
-
-        >>> import jax.numpy as jnp, jaxreg
-        >>> counts = jaxreg.sparsity({"kernel": jnp.array([[0.0, 2.0], [0.0, 0.0]])})
-        >>> print(counts)
-        parameter  shape   nonzero  of  zeros  dead inputs  dead units
-        --------------------------------------------------------------
-        kernel     (2, 2)        1   4  75.0%            1           1
-        total                    1   4  75.0%
-        >>> float(counts.fraction)
-        0.75
-
-    Args:
-        params: the parameters, a tree of arrays.
-        mask: which leaves to count, as for `optax.masked`; None counts all of them, biases too.
-        input_axis: the axis of a kernel that runs over inputs. The default is for Flax's kernels, (…, in, out). Pass -1 for
-            Equinox's `Linear`, which is (out, in), and 1 for its convolutions, which are (out, in, …).
-        unit_axis: the axis of a kernel that runs over units; -2 for Equinox's `Linear` and 0 for its convolutions.
-
-    Returns:
-        The counts, a pytree of integer scalars that works inside `jit` and `vmap`.
-
-    Raises:
-        TypeError: the mask is not made of bools.
-        ValueError: a kernel has no such axis, both axes are the same, or the mask does not fit the parameters.
-    """
-    holes = jax.tree.map(lambda leaf: None if is_hole(leaf) else leaf, params, is_leaf=is_hole)
-    with_axes = {name for name, _ in chosen_leaves(holes, kernels)}
-    leaves: dict[str, LeafSparsity] = {}
-    for name, leaf in chosen_leaves(holes, mask):
-        # Two leaves may share a name where a key holds a slash.
-        unique = name if name not in leaves else f"{name} ({len(leaves)})"
-        axes = (input_axis, unit_axis) if name in with_axes else None
-        leaves[unique] = count_zeros(leaf, axes)
-    return Sparsity(leaves)
-
-
-def count_zeros(x: jax.Array, axes: tuple[int, int] | None) -> LeafSparsity:
-    """Counts zeros of one array, and dead inputs and units if `axes` gives the axes of inputs and units."""
-    alive = x != 0
-    nonzeros = jnp.sum(alive, dtype=jnp.int32)
-    if axes is None:
-        return LeafSparsity(nonzeros, None, None, x.shape)
-    if any(not -x.ndim <= axis < x.ndim for axis in axes) or axes[0] % x.ndim == axes[1] % x.ndim:
-        raise ValueError(
-            f"sparsity: expected two different axes of a kernel of shape {x.shape}, got input_axis={axes[0]} and "
-            f"unit_axis={axes[1]}; leave that kernel out with a mask, or pass axes that it has"
-        )
-    dead_inputs, dead_units = (
-        jnp.sum(~jnp.any(alive, [a for a in range(x.ndim) if a != axis % x.ndim]), dtype=jnp.int32) for axis in axes
-    )
-    return LeafSparsity(nonzeros, dead_inputs, dead_units, x.shape)

@@ -90,6 +90,12 @@ optimizers.append(
         max_shrink=None,
     )
 )
+optimizers += [
+    jaxreg.hold_zeros(optax.adam(1e-3), mask=jaxreg.kernels),
+    jaxreg.steer_strength(
+        lambda strength: jaxreg.prox_adam(1e-3, jaxreg.ElasticNet(strength, 0.1 * strength)), 0.1, 100, begin=10, axis=(0, 1)
+    ),
+]
 inputs = jnp.ones((4, 2))
 params: Params = {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}
 gradient = jax.grad(loss)(params, inputs)
@@ -102,9 +108,17 @@ if isinstance(state, jaxreg.ProximalState):
 link_state: Any = links[2].init(params)
 if isinstance(link_state, jaxreg.PenaltyState):
     steps_taken = int(link_state.count)
+held_state: Any = optimizers[-2].init(params)
+if isinstance(held_state, jaxreg.HeldState):
+    steps_taken = len(jax.tree.leaves(held_state.support))
+steered_state: Any = optimizers[-1].init({"kernel": params["kernel"]})
+if isinstance(steered_state, jaxreg.SteeredState):
+    strength: jax.Array = steered_state.strength
+largest_weights = jaxreg.keep_largest(params, jnp.asarray(0.5), mask=jaxreg.kernels, axis=1)
 
 counts: jaxreg.Sparsity = jaxreg.sparsity(params, jaxreg.kernels, input_axis=-2, unit_axis=-1)
 share: jax.Array = counts.fraction
+connected: jax.Array = jaxreg.sparsity(params, layers=("kernel",)).connected
 residual: jax.Array = jaxreg.kkt_residual(jaxreg.L1(1e-3), params, gradient, mask=jaxreg.kernels)
 value: jax.Array = jaxreg.penalty_value(by_fan_in, params)
 largest: jax.Array = jaxreg.critical_strength(jaxreg.L1(1.0), gradient)

@@ -16,25 +16,10 @@ import optax
 from flax import nnx
 from jax.typing import ArrayLike
 
+import jaxreg
 from experiments.datasets import Rows
 from experiments.networks import kernels_of
 from experiments.training import accuracy
-
-
-def connected(kernels: Sequence[jax.Array]) -> list[jax.Array]:
-    """Finds the weights that are not 0 and lead to an output through other nonzero weights.
-
-    Args:
-        kernels: of all layers from the first to the last, (in, out) each.
-
-    Returns:
-        A boolean mask for each kernel, of the kernel's shape.
-    """
-    masks: list[jax.Array] = []
-    for kernel in reversed(kernels):
-        nonzero = kernel != 0
-        masks.insert(0, nonzero & jnp.any(masks[0], 1) if masks else nonzero)
-    return masks
 
 
 def count_kept(kernels: Sequence[jax.Array]) -> dict[str, jax.Array]:
@@ -47,12 +32,11 @@ def count_kept(kernels: Sequence[jax.Array]) -> dict[str, jax.Array]:
         `kept`, the share of all weights that are connected, and `live`, for each layer the number of inputs or units with a
         connected outgoing weight, (layers,).
     """
-    masks = connected(kernels)
-    # Counted in integers, because float32 sums of ones are exact only up to 2²⁴.
-    count = sum(jnp.sum(mask, dtype=jnp.int32) for mask in masks)
+    names = [str(layer) for layer in range(len(kernels))]
+    counts = jaxreg.sparsity(list(kernels), layers=names)
     return {
-        "kept": jnp.asarray(count) / sum(mask.size for mask in masks),
-        "live": jnp.stack([jnp.sum(jnp.any(mask, 1), dtype=jnp.int32) for mask in masks]).astype(jnp.float32),
+        "kept": counts.connected / counts.size,
+        "live": jnp.stack([jnp.asarray(counts.leaves[name].live_inputs) for name in names]).astype(jnp.float32),
     }
 
 

@@ -1,0 +1,188 @@
+"""Zeros that last: `keep_largest` cuts all but the largest weights, and `hold_zeros` trains the others further.
+
+    params = jaxreg.keep_largest(params, 0.05, mask=jaxreg.kernels)              # 5 % of the weights stay
+    tx = jaxreg.hold_zeros(optax.adam(1e-4), mask=jaxreg.kernels)                # their zeros stay 0
+    state = tx.init(params)
+
+Training further without a penalty (refitting) undoes the shrinkage of the weights that a penalty has kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxreg._checks import check_number
+from jaxreg._dtypes import at_least_float32
+from jaxreg._groups import check_axis, check_range, norm
+from jaxreg._masking import check_shapes, chosen, is_hole, name_of
+from jaxreg._states import HeldState, require_state
+from jaxreg._typing import ArrayLike, Mask, PyTree
+
+
+def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+    """Wraps an optimizer so that weights that are exactly 0 at `init` stay exactly 0.
+
+    At these weights the optimizer sees a gradient of 0, and the update is 0 whatever the optimizer does (weight decay,
+    momentum, noise). The gradient is replaced before the optimizer sees it, so norms for clipping do not count it, and a
+    NaN in the gradient of a held weight has no effect.
+
+        >>> import jax.numpy as jnp, optax, jaxreg
+        >>> params = {"kernel": jnp.array([[0.0, 2.0]]), "bias": jnp.zeros(2)}
+        >>> tx = jaxreg.hold_zeros(optax.sgd(0.5), mask=jaxreg.kernels)
+        >>> updates, state = tx.update({"kernel": jnp.ones((1, 2)), "bias": jnp.ones(2)}, tx.init(params), params)
+        >>> print(optax.apply_updates(params, updates)["kernel"])
+        [[0.  1.5]]
+
+    Args:
+        optimizer: any optax optimizer, also one of jaxreg's.
+        mask: the leaves whose zeros are held, as for `optax.masked`; None holds those of all leaves, also of biases, which
+            often start at 0. `jaxreg.kernels` is the usual choice.
+
+    Returns:
+        An optax optimizer with the state `HeldState`; its `update` needs `params` if that of `optimizer` does.
+
+    Raises:
+        TypeError: `optimizer` is not an optax optimizer; at `init`, the mask is not made of bools; at `update`, the state is
+            another optimizer's.
+        ValueError: at `init`, the mask selects nothing or does not fit the parameters; at `update`, gradients have other
+            shapes than the parameters, or `params` is missing although the optimizer needs it.
+    """
+    check_optimizer("hold_zeros", optimizer)
+    inner = optax.with_extra_args_support(optimizer)
+
+    def init(params: PyTree) -> HeldState:
+        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
+        selected = select("hold_zeros", params, mask) if jax.tree.leaves(params) else params
+        support = jax.tree.map(
+            lambda leaf, keep: leaf if is_hole(leaf) else (jnp.asarray(leaf) != 0) | (not keep),
+            params,
+            selected,
+            is_leaf=is_hole,
+        )
+        return HeldState(support, inner.init(params))
+
+    def update(updates: PyTree, state: HeldState, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, HeldState]:
+        require_state("hold_zeros", state, HeldState)
+        check_shapes("hold_zeros", updates, state.support)
+
+        def hold(tree: PyTree) -> PyTree:
+            return jax.tree.map(
+                lambda leaf, free: leaf if is_hole(leaf) else jnp.where(free, leaf, 0), tree, state.support, is_leaf=is_hole
+            )
+
+        updates, after = inner.update(hold(updates), state.inner, params, **extra_args)
+        return hold(updates), HeldState(state.support, after)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int | tuple[int, ...] | None = None) -> PyTree:
+    """Sets all but the largest weights, or groups of weights, to 0.
+
+    All selected leaves are compared together, by |w|, or by ‖w_g‖₂ for groups. Exactly round(share·size) weights (groups)
+    are kept, where size is the number in all selected leaves. If fewer are nonzero, nothing changes. Of equally large ones
+    the first are kept, in the order of the leaves. NaN counts as the largest.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> jaxreg.keep_largest({"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]]), "bias": jnp.ones(2)}, 0.5, jaxreg.kernels)
+        {'bias': Array([1., 1.], dtype=float32), 'kernel': Array([[3., 0.],
+               [0., 2.]], dtype=float32)}
+
+    Args:
+        params: the parameters, a tree of arrays.
+        share: the share to keep, in (0, 1]; a number or a traced scalar.
+        mask: which leaves to cut, as for `optax.masked`; None cuts all of them, biases too. `jaxreg.kernels` is the usual
+            choice.
+        axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels (in, out) keeps inputs and
+            drops others whole. None compares single weights.
+
+    Returns:
+        The parameters with zeros, in their own dtypes. It works inside `jit` and `vmap`, at the cost of one sort.
+
+    Raises:
+        TypeError: the share is not a number, the axis is not an int, or the mask is not made of bools.
+        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the parameters, or a leaf does not
+            have the axis.
+    """
+    check_share("keep_largest", share)
+    selected = select("keep_largest", params, mask)
+    leaves, structure = jax.tree.flatten(params)
+    at = [index for index, keep in enumerate(jax.tree.leaves(selected)) if keep]
+    sizes = [magnitudes("keep_largest", leaves[index], axis) for index in at]
+    flat = jnp.concatenate([size.ravel() for size in sizes])
+    wanted = round(share * flat.size) if isinstance(share, int | float) else jnp.round(jnp.asarray(share) * flat.size)
+    kept = jnp.split(largest(flat, jnp.asarray(wanted, jnp.int32)), np.cumsum([size.size for size in sizes])[:-1])
+    for index, size, keep in zip(at, sizes, kept, strict=True):
+        leaves[index] = jnp.where(keep.reshape(size.shape), leaves[index], 0)
+    return jax.tree.unflatten(structure, leaves)
+
+
+def largest(values: jax.Array, count: jax.Array) -> jax.Array:
+    """Marks the `count` largest of `values` (n,), all at least 0; of equal ones the first."""
+    threshold = jnp.sort(values, descending=True)[jnp.clip(count - 1, 0, values.size - 1)]
+    above, equal = values > threshold, values == threshold
+    places = jnp.cumsum(equal, dtype=jnp.int32) <= count - jnp.sum(above, dtype=jnp.int32)
+    return (above | (equal & places)) & (count > 0)
+
+
+def magnitudes(owner: str, x: ArrayLike, axis: int | tuple[int, ...] | None) -> jax.Array:
+    """Computes |w| or, with the axis kept at length 1, ‖w_g‖; infinite where it is NaN."""
+    x = at_least_float32(x)
+    if axis is None:
+        size = jnp.abs(x)
+    else:
+        check_range(x, check_axis(axis, owner), owner)
+        size = norm(x, check_axis(axis, owner))
+    return jnp.where(jnp.isnan(size), jnp.inf, size)
+
+
+def count_nonzeros(owner: str, x: jax.Array, axis: int | tuple[int, ...] | None) -> tuple[jax.Array, int]:
+    """Counts the weights of an array that are not 0, or the groups with such a weight, and all weights or groups."""
+    alive = x != 0
+    if axis is not None:
+        check_range(x, check_axis(axis, owner), owner)
+        alive = jnp.any(alive, axis)
+    return jnp.sum(alive, dtype=jnp.int32), alive.size
+
+
+def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
+    """Expands a mask to a tree of bools.
+
+    Raises:
+        TypeError: the mask holds something other than bools.
+        ValueError: the mask selects nothing, or does not fit the parameters.
+    """
+    selected = chosen(mask, params)
+    if not any(jax.tree.leaves(selected)):
+        shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        raise ValueError(
+            f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects leaves of rank 2 and more. "
+            "Pass another mask"
+        )
+    return selected
+
+
+def check_optimizer(owner: str, optimizer: Any) -> None:
+    """Raises a TypeError for what is not an optax optimizer."""
+    if not isinstance(optimizer, optax.GradientTransformation):
+        hint = "; call its gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else ""
+        raise TypeError(f"{owner}: expected an optax optimizer such as optax.adam(1e-3), got {optimizer!r}{hint}")
+
+
+def check_share(owner: str, share: Any) -> None:
+    """Checks a share of weights to keep.
+
+    Raises:
+        TypeError: it is not a number.
+        ValueError: it is outside (0, 1].
+    """
+    if callable(share):
+        raise TypeError(f"{owner}: share must be a number in (0, 1], got {share!r}; pass the share to end with")
+    check_number(owner, "share", share, scalar=True)
+    if not isinstance(share, jax.core.Tracer) and not 0 < float(share) <= 1:
+        raise ValueError(f"{owner}: share must lie in (0, 1], got {share!r}; it is the share of weights that are kept")
