@@ -27,7 +27,7 @@ import jax.numpy as jnp
 NEWTON_STEPS = 16
 
 
-def check_axis(axis: Any) -> int | tuple[int, ...]:
+def check_axis(owner: str, axis: Any) -> int | tuple[int, ...]:
     """Converts an axis or axes to plain, hashable ints.
 
     Raises:
@@ -37,9 +37,9 @@ def check_axis(axis: Any) -> int | tuple[int, ...]:
     try:
         axes = tuple(operator.index(a) for a in axis) if isinstance(axis, tuple | list) else operator.index(axis)
     except TypeError:
-        raise TypeError(f"GroupL2: axis must be an int or a tuple of ints, got {axis!r}; pass axis=1, say") from None
+        raise TypeError(f"{owner}: axis must be an int or a tuple of ints, got {axis!r}; pass axis=1, say") from None
     if isinstance(axes, tuple) and (not axes or len(set(axes)) < len(axes)):
-        raise ValueError(f"GroupL2: axis must name at least one axis and none twice, got {axis!r}")
+        raise ValueError(f"{owner}: axis must name at least one axis and none twice, got {axis!r}")
     return axes
 
 
@@ -48,7 +48,7 @@ def check_range(x: jax.Array, axis: int | tuple[int, ...]) -> None:
     axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
         raise ValueError(
-            f"GroupL2: axis={axis!r} does not fit an array of shape {x.shape}; choose axes below {x.ndim}, or leave the "
+            f"groups: axis={axis!r} does not fit an array of shape {x.shape}; choose axes below {x.ndim}, or leave the "
             "array out with a mask such as jaxreg.kernels"
         )
 
@@ -78,12 +78,22 @@ def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     return x / jnp.where(length == 0, 1, length)
 
 
+def root_mean_square(d: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
+    """Pools a metric over each group, with `axis` kept at length 1; a scalar stays as it is."""
+    return d if d.ndim == 0 else jnp.sqrt(jnp.sum(jnp.square(d), axis, keepdims=True) / max(count(d, axis), 1))
+
+
+def is_shared(step: jax.Array, x: jax.Array, axis: int | tuple[int, ...]) -> bool:
+    """Whether all weights of a group have the same step, by the shape of the step."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return step.ndim == 0 or (step.ndim == x.ndim and all(step.shape[a] == 1 for a in axes))
+
+
 def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     """Computes argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
     check_range(x, axis)
-    axes = axis if isinstance(axis, tuple) else (axis,)
     length = norm(x, axis)
-    if step.ndim == 0 or (step.ndim == x.ndim and all(step.shape[a] == 1 for a in axes)):
+    if is_shared(step, x, axis):
         keep = jnp.logical_not(length <= step * strength)
         shrunk = length - step * strength
     else:
