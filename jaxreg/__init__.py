@@ -5,7 +5,8 @@
     tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)   # exact zeros, exactly this λ
     print(jaxreg.sparsity(params))
 
-- Penalties: `L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, and `Penalty` to write your own.
+- Penalties: `L1`, `SquaredL2`, `ElasticNet`, of groups `GroupL2`, `Group`, `SparseGroupL2`, concave ones `LogSum`, `MCP`,
+  `SCAD`, `Bridge`, `L0`, and `Penalty` to write your own.
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
@@ -34,7 +35,7 @@ from jaxreg.optimizers import (
     prox_sgd,
     prox_yogi,
 )
-from jaxreg.penalties import L1, ElasticNet, GroupL2, Penalty, SquaredL2
+from jaxreg.penalties import L0, L1, MCP, SCAD, Bridge, ElasticNet, Group, GroupL2, LogSum, Penalty, SparseGroupL2, SquaredL2
 from jaxreg.pruning import hold_zeros, keep_largest
 from jaxreg.steering import steer_strength
 from jaxreg.sweeps import Runs, sweep
@@ -51,6 +52,13 @@ __all__ = (  # noqa: RUF022
     "SquaredL2",
     "ElasticNet",
     "GroupL2",
+    "Group",
+    "SparseGroupL2",
+    "LogSum",
+    "MCP",
+    "SCAD",
+    "Bridge",
+    "L0",
     "Penalty",
     "prox_adam",
     "prox_sgd",

@@ -62,6 +62,40 @@ def check_number(owner: str, name: str, value: Any, *, positive: bool = False, s
         )
 
 
+def check_above(owner: str, name: str, value: Any, least: float, example: str) -> None:
+    """Checks a number that must be greater than `least`, such as the shape of a concave penalty; `example` is one that fits.
+
+    Raises:
+        TypeError: the value is not a real number.
+        ValueError: it is not greater than `least`, NaN or infinite.
+    """
+    concrete = isinstance(value, int | float | np.generic | np.ndarray) and not isinstance(value, bool)
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        concrete = value.is_fully_addressable
+    if concrete and not np.all((np.asarray(value) > least) & np.isfinite(np.asarray(value))):
+        raise ValueError(f"{owner}: {name} must be finite and greater than {least}, got {value!r}; pass {name}={example}")
+    check_number(owner, name, value)
+
+
+def check_power(owner: str, power: Any) -> float:
+    """Returns a power between 0 and 1 as a float.
+
+    Raises:
+        TypeError: it is not a Python or NumPy number.
+        ValueError: it is not between 0 and 1.
+    """
+    if isinstance(power, bool) or not isinstance(power, int | float | np.integer | np.floating):
+        raise TypeError(
+            f"{owner}: power must be a Python number, since it decides which program is compiled, got {power!r} of type "
+            f"{type(power).__name__}; pass power=0.5, and use one penalty per power to compare several"
+        )
+    if not 0 < power < 1:
+        raise ValueError(
+            f"{owner}: power must lie between 0 and 1, got {power!r}; pass power=0.5, or use L0 for 0 and L1 for 1"
+        )
+    return float(power)
+
+
 def check_schedule(owner: str, name: str, schedule: Callable[[Any], Any]) -> None:
     """Checks what a schedule returns at some of the first million steps.
 

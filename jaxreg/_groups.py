@@ -27,7 +27,7 @@ import jax.numpy as jnp
 NEWTON_STEPS = 16
 
 
-def check_axis(axis: Any, owner: str = "GroupL2") -> int | tuple[int, ...]:
+def check_axis(owner: str, axis: Any) -> int | tuple[int, ...]:
     """Converts an axis or axes to plain, hashable ints.
 
     Raises:
@@ -43,7 +43,7 @@ def check_axis(axis: Any, owner: str = "GroupL2") -> int | tuple[int, ...]:
     return axes
 
 
-def check_range(x: jax.Array, axis: int | tuple[int, ...], owner: str = "GroupL2") -> None:
+def check_range(x: jax.Array, axis: int | tuple[int, ...], owner: str = "groups") -> None:
     """Raises a ValueError if the array does not have the axis."""
     axes = axis if isinstance(axis, tuple) else (axis,)
     if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
@@ -78,12 +78,22 @@ def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     return x / jnp.where(length == 0, 1, length)
 
 
+def root_mean_square(d: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
+    """Pools a metric over each group, with `axis` kept at length 1; a scalar stays as it is."""
+    return d if d.ndim == 0 else jnp.sqrt(jnp.sum(jnp.square(d), axis, keepdims=True) / max(count(d, axis), 1))
+
+
+def is_shared(step: jax.Array, x: jax.Array, axis: int | tuple[int, ...]) -> bool:
+    """Whether all weights of a group have the same step, by the shape of the step."""
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    return step.ndim == 0 or (step.ndim == x.ndim and all(step.shape[a] == 1 for a in axes))
+
+
 def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     """Computes argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
     check_range(x, axis)
-    axes = axis if isinstance(axis, tuple) else (axis,)
     length = norm(x, axis)
-    if step.ndim == 0 or (step.ndim == x.ndim and all(step.shape[a] == 1 for a in axes)):
+    if is_shared(step, x, axis):
         keep = jnp.logical_not(length <= step * strength)
         shrunk = length - step * strength
     else:

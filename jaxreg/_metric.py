@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,6 +28,14 @@ PROBED_WEIGHT = 1e-9
 """The weight of a probe: too small for weight decay to matter, but not 0, where trust ratios (LAMB, LARS) are off."""
 NESTEROV = 1.6
 """A bound on D·direction/g at the first step: Nesterov's Adam starts at 1 + b1/(1 + b1) < 1.5."""
+
+
+def pooled(move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Replaces D by the metric that the penalty wants (`Penalty.pool`) and scales the move −lr·direction to match."""
+    wanted = pool(d)
+    if wanted is d:
+        return move, d
+    return move * (d / jnp.where(wanted == 0, 1, wanted)), wanted
 
 
 def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:

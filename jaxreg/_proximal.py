@@ -12,7 +12,7 @@ from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
-from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared
+from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared, pooled
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -114,6 +114,8 @@ def proximal(
                 # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
                 return prox_update(now, weight, move, like(rate, move))
             d = like(d, move)
+            if not shared:
+                move, d = pooled(move, d, now.pool)
             if max_shrink is not None and not shared:
                 move, d = floored(move, d, like(now.slope(weight), move) / like(max_shrink, move))
             return prox_update(now, weight, move, like(rate, move) / d)

@@ -136,8 +136,8 @@ def magnitudes(owner: str, x: ArrayLike, axis: int | tuple[int, ...] | None) -> 
     if axis is None:
         size = jnp.abs(x)
     else:
-        check_range(x, check_axis(axis, owner), owner)
-        size = norm(x, check_axis(axis, owner))
+        check_range(x, check_axis(owner, axis), owner)
+        size = norm(x, check_axis(owner, axis))
     return jnp.where(jnp.isnan(size), jnp.inf, size)
 
 
@@ -145,7 +145,7 @@ def count_nonzeros(owner: str, x: jax.Array, axis: int | tuple[int, ...] | None)
     """Counts the weights of an array that are not 0, or the groups with such a weight, and all weights or groups."""
     alive = x != 0
     if axis is not None:
-        check_range(x, check_axis(axis, owner), owner)
+        check_range(x, check_axis(owner, axis), owner)
         alive = jnp.any(alive, axis)
     return jnp.sum(alive, dtype=jnp.int32), alive.size
 

@@ -20,7 +20,22 @@ or wider and cast once at the end, since shrinking a bfloat16 weight of 1.0 by 1
 """
 
 from jaxreg.penalties.base import Penalty
+from jaxreg.penalties.bridge import L0, Bridge
+from jaxreg.penalties.concave import MCP, SCAD, LogSum
 from jaxreg.penalties.elementwise import L1, ElasticNet, SquaredL2
-from jaxreg.penalties.group import GroupL2
+from jaxreg.penalties.group import Group, GroupL2, SparseGroupL2
 
-__all__ = ("L1", "ElasticNet", "GroupL2", "Penalty", "SquaredL2")
+__all__ = (
+    "L0",
+    "L1",
+    "MCP",
+    "SCAD",
+    "Bridge",
+    "ElasticNet",
+    "Group",
+    "GroupL2",
+    "LogSum",
+    "Penalty",
+    "SparseGroupL2",
+    "SquaredL2",
+)

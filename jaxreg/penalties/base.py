@@ -16,7 +16,7 @@ from jaxreg._typing import ArrayLike
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 class Penalty(abc.ABC):
-    """A convex function R of one array.
+    """A function R of one array, convex or not.
 
     To write a penalty of your own, subclass it, declare the strengths as annotated fields, and define `value` and `prox`.
     The subclass becomes a frozen dataclass and a pytree whose fields are leaves. Declare a field that is not a number, such
@@ -37,6 +37,10 @@ class Penalty(abc.ABC):
         [1.  0.5]
 
     `subgradient`, `violation` and `slope` have defaults made from these two; override them where a formula is known.
+
+    For a convex R (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, `SparseGroupL2`) the prox is firmly nonexpansive, and a
+    stationary point of a convex loss + R is its minimum. For a concave penalty such as `LogSum` the prox may jump, and a
+    stationary point is a local minimum at best.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -56,7 +60,7 @@ class Penalty(abc.ABC):
 
     @abc.abstractmethod
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
-        """Computes the proximal operator, argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u).
+        """Computes the proximal operator, argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u), the global minimum.
 
         Args:
             x: weights, an array of any shape.
@@ -69,6 +73,8 @@ class Penalty(abc.ABC):
     def subgradient(self, x: ArrayLike) -> jax.Array:
         """Computes the element of the subdifferential ∂R(x) with the least norm; by default the gradient of `value`.
 
+        For a concave penalty it is the derivative where that exists, and 0 at x = 0.
+
         Args:
             x: weights, an array of any shape.
 
@@ -80,8 +86,8 @@ class Penalty(abc.ABC):
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         """Measures how far −gradient is from ∂R(x), which is 0 exactly where x is a stationary point of loss + R.
 
-        The default is |x − prox(x − gradient, 1)|, the length of a step of proximal gradient descent. It is 0 at the same
-        points, but elsewhere it differs from the distance that jaxreg's own penalties compute.
+        The default is |x − prox(x − gradient, 1)|, the length of a step of proximal gradient descent. For a convex R it is 0
+        at the same points, but elsewhere it differs from the distance that jaxreg's own penalties compute.
 
         Args:
             x: weights, an array of any shape.
@@ -94,7 +100,7 @@ class Penalty(abc.ABC):
         return jnp.abs(x - self.prox(x - like(gradient, x), 1.0))
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
-        """Computes the smallest strength at which x = 0 is optimal.
+        """Computes the smallest strength at which x = 0 is optimal; for a concave penalty, at which it is stationary.
 
         Args:
             gradient: of the loss at x = 0, an array of any shape.
@@ -122,6 +128,21 @@ class Penalty(abc.ABC):
             A scalar or one number per weight, in float32 or wider.
         """
         return jnp.max(jnp.abs(self.subgradient(x)), initial=0)
+
+    def pool(self, d: jax.Array) -> jax.Array:
+        """Returns the metric D that the prox is cheap in; by default D itself.
+
+        Fixed points do not depend on D as long as direction and prox share it, so a penalty may choose: `proximal` scales
+        the direction by D/pool(D) and takes the prox with the step lr/pool(D). Penalties of groups return one number per
+        group.
+
+        Args:
+            d: the diagonal of D, an array like the weights.
+
+        Returns:
+            An array that broadcasts against the weights.
+        """
+        return d
 
     def at(self, count: ArrayLike) -> Self:
         """Evaluates every scheduled strength.

@@ -1,4 +1,12 @@
-"""The group lasso: all weights of a group become zero together."""
+"""Penalties of groups: all weights of a group become zero together.
+
+    tx = jaxreg.prox_adam(1e-3, jaxreg.GroupL2(1e-3, axis=1), mask=jaxreg.kernels)                  # the group lasso
+    tx = jaxreg.prox_adam(1e-3, jaxreg.Group(jaxreg.LogSum(1e-3, 0.1), axis=1), mask=jaxreg.kernels)
+    tx = jaxreg.prox_adam(1e-3, jaxreg.SparseGroupL2(1e-4, 1e-3, axis=1), mask=jaxreg.kernels)      # zeros in groups too
+
+The prox of a group has a closed form if all weights of the group have the same step. `pool` therefore returns one D per
+group, the root mean square of D over its weights, and jaxreg's optimizers scale the direction to match.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +20,10 @@ from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
+from jaxreg.penalties.elementwise import L1, soft_threshold
+
+HALVINGS = 64
+"""Enough to find a number between 0 and a bound up to the rounding of float64."""
 
 
 class GroupL2(Penalty):
@@ -40,7 +52,7 @@ class GroupL2(Penalty):
 
     def __post_init__(self) -> None:
         check_number("GroupL2", "strength", self.strength)
-        object.__setattr__(self, "axis", _groups.check_axis(self.axis))
+        object.__setattr__(self, "axis", _groups.check_axis("GroupL2", self.axis))
 
     def value(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
@@ -67,5 +79,165 @@ class GroupL2(Penalty):
         x = wide(x)
         return like(self.strength, x) / _groups.count(x, self.axis) ** 0.5
 
+    def pool(self, d: jax.Array) -> jax.Array:
+        return _groups.root_mean_square(d, self.axis)
+
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         return jnp.max(_groups.norm(wide(gradient), self.axis), initial=0)
+
+
+class Group(Penalty):
+    """R(x) = Σ_g φ(‖x_g‖₂), the function φ of another penalty applied to the norms of groups.
+
+    prox(x, step) = argmin_u ½‖u − x‖²/step + Σ_g φ(‖u_g‖) = x_g/‖x_g‖ · prox_φ(‖x_g‖, step) for a step that all weights of a
+    group share. `Group(L1(λ))` is `GroupL2(λ)`, which accepts a step per weight as well.
+
+        >>> import jax.numpy as jnp
+        >>> print(Group(L1(1.0), axis=1).prox(jnp.array([[3.0, 4.0], [0.3, 0.4]]), step=1.0))
+        [[2.4 3.2]
+         [0.  0. ]]
+
+    Args:
+        penalty: a penalty of single weights, such as `LogSum(1e-3)`, which sees one number per group, its norm.
+        axis: the axis, or axes, that a group runs along, as for `GroupL2`.
+
+    Raises:
+        TypeError: the penalty is not a penalty of single weights, or the axis is not a number.
+        ValueError: an axis is named twice; once the penalty sees an array, the array has no such axis; or the step of a prox
+            differs between the weights of a group.
+
+    Source: Huang, Breheny and Ma, A selective review of group selection in high-dimensional models (2012).
+    """
+
+    penalty: Penalty
+    axis: int | tuple[int, ...] = dataclasses.field(default=0, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.penalty, Penalty) or isinstance(self.penalty, Group | GroupL2 | SparseGroupL2):
+            raise TypeError(
+                f"Group: expected a penalty of single weights, got {self.penalty!r}; pass jaxreg.LogSum(1e-3), say"
+            )
+        object.__setattr__(self, "axis", _groups.check_axis("Group", self.axis))
+
+    def value(self, x: ArrayLike) -> jax.Array:
+        return self.penalty.value(_groups.norm(wide(x), self.axis))
+
+    def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
+        w = wide(x)
+        step = like(step, w)
+        _groups.check_range(w, self.axis)
+        if not _groups.is_shared(step, w, self.axis):
+            raise ValueError(
+                f"Group: expected one step per group, a scalar or an array of length 1 along axis={self.axis!r}, got a step "
+                f"of shape {step.shape}; jaxreg's optimizers pool the step over each group, so in your own code pass a "
+                "pooled step (see Penalty.pool), or use GroupL2 for the group lasso"
+            )
+        length = _groups.norm(w, self.axis)
+        shrunk = like(self.penalty.prox(length, step), w)
+        # Equal lengths stand for 1 so that the group is kept to the bit, and infinities are.
+        kept = jnp.where(shrunk == length, 1, shrunk / jnp.where(length == 0, 1, length))
+        return jnp.where(shrunk == 0, 0, w * kept).astype(jnp.asarray(x).dtype)
+
+    def subgradient(self, x: ArrayLike) -> jax.Array:
+        x = wide(x)
+        return like(self.penalty.subgradient(_groups.norm(x, self.axis)), x) * _groups.unit_vectors(x, self.axis)
+
+    def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
+        x = wide(x)
+        gradient = like(gradient, x)
+        length = _groups.norm(x, self.axis)
+        at_zero = like(self.penalty.violation(jnp.zeros_like(length), _groups.norm(gradient, self.axis)), x)
+        elsewhere = _groups.norm(gradient + self.subgradient(x), self.axis)
+        return jnp.squeeze(jnp.where(length == 0, at_zero, elsewhere), self.axis)
+
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """The slope of φ at the norms of the groups, divided by √n for groups of n weights."""
+        x = wide(x)
+        return like(self.penalty.slope(_groups.norm(x, self.axis)), x) / max(_groups.count(x, self.axis), 1) ** 0.5
+
+    def pool(self, d: jax.Array) -> jax.Array:
+        return _groups.root_mean_square(d, self.axis)
+
+    def critical_strength(self, gradient: ArrayLike) -> jax.Array:
+        """The critical strength of φ for the norms of the gradient's groups."""
+        return self.penalty.critical_strength(_groups.norm(wide(gradient), self.axis))
+
+
+class SparseGroupL2(Penalty):
+    """R(x) = λ₁ Σ|xᵢ| + λ₂ Σ_g ‖x_g‖₂, the sparse group lasso: whole groups become zero, and single weights of the others.
+
+    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ₁‖u‖₁ + λ₂ Σ_g ‖u_g‖: soft-threshold by step·λ₁, then apply the prox of
+    `GroupL2(λ₂)`. This holds for a step per weight too, since the second prox keeps the sign of every weight that it does
+    not set to 0.
+
+    Args:
+        l1_strength: λ₁ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
+        group_strength: λ₂ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
+        axis: the axis, or axes, that a group runs along, as for `GroupL2`.
+
+    Raises:
+        TypeError: a strength or the axis is not a number.
+        ValueError: a strength is negative, NaN or infinite, an axis is named twice, or (once the penalty sees an array) the
+            array has no such axis.
+
+    Source: Simon, Friedman, Hastie and Tibshirani, A sparse-group lasso (2013).
+    """
+
+    l1_strength: ScalarOrSchedule
+    group_strength: ScalarOrSchedule
+    axis: int | tuple[int, ...] = dataclasses.field(default=0, metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        check_number("SparseGroupL2", "l1_strength", self.l1_strength)
+        check_number("SparseGroupL2", "group_strength", self.group_strength)
+        object.__setattr__(self, "axis", _groups.check_axis("SparseGroupL2", self.axis))
+
+    @property
+    def parts(self) -> tuple[L1, GroupL2]:
+        """The two penalties whose sum this is."""
+        return L1(self.l1_strength), GroupL2(self.group_strength, self.axis)
+
+    def value(self, x: ArrayLike) -> jax.Array:
+        l1, group = self.parts
+        return l1.value(x) + group.value(x)
+
+    def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
+        l1, group = self.parts
+        return group.prox(l1.prox(wide(x), step), step).astype(jnp.asarray(x).dtype)
+
+    def subgradient(self, x: ArrayLike) -> jax.Array:
+        l1, group = self.parts
+        return l1.subgradient(x) + group.subgradient(x)
+
+    def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
+        l1, group = self.parts
+        x = wide(x)
+        slope = like(gradient, x) + group.subgradient(x)
+        # In a group that is not 0, R is the sum of functions of single weights as far as its zeros are concerned.
+        elsewhere = _groups.norm(l1.violation(x, slope), self.axis)
+        left = soft_threshold(like(gradient, x), like(self.l1_strength, x))
+        at_zero = jnp.maximum(_groups.norm(left, self.axis) - like(self.group_strength, x), 0)
+        return jnp.squeeze(jnp.where(_groups.norm(x, self.axis) == 0, at_zero, elsewhere), self.axis)
+
+    def slope(self, x: ArrayLike) -> jax.Array:
+        """λ₁ + λ₂/√n for groups of n weights, the sum of the slopes of its parts."""
+        l1, group = self.parts
+        return l1.slope(x) + group.slope(x)
+
+    def pool(self, d: jax.Array) -> jax.Array:
+        return _groups.root_mean_square(d, self.axis)
+
+    def critical_strength(self, gradient: ArrayLike) -> jax.Array:
+        """The smallest `l1_strength` at which x = 0 is optimal for this `group_strength`: there ‖soft(g, λ₁)‖ ≤ λ₂."""
+        slope = jnp.abs(wide(gradient))
+        strength = like(self.group_strength, slope)
+        largest = jnp.max(slope, self.axis, keepdims=True, initial=0)
+
+        def halve(bounds: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
+            low, high = bounds
+            middle = (low + high) / 2
+            enough = _groups.norm(jnp.maximum(slope - middle, 0), self.axis) <= strength
+            return (jnp.where(enough, low, middle), jnp.where(enough, middle, high)), None
+
+        (_, high), _ = jax.lax.scan(halve, (jnp.zeros_like(largest), largest), length=HALVINGS)
+        return jnp.max(jnp.where(_groups.norm(slope, self.axis) <= strength, 0, high), initial=0)
