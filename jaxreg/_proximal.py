@@ -12,7 +12,7 @@ from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
-from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared, pooled
+from jaxreg._metric import check_direction, check_preconditioner, floor_of, floored, is_shared, pooled
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -63,7 +63,8 @@ def proximal(
             always right. |w| falls by at
             most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less than |w|/(1 + max_shrink·lr)
             under squared L2. Larger values reach zero faster where gradients are 0; smaller ones slow the direction down
-            wherever D < slope/max_shrink. None sets no bound. A scalar D (SGD, momentum) has no floor.
+            wherever D < slope/max_shrink. Under a concave penalty D is raised to at most a tenth of a typical D of the same
+            array, since there weights reach 0 by a jump. None sets no bound. A scalar D (SGD, momentum) has no floor.
 
     Returns:
         An optax optimizer.
@@ -117,7 +118,7 @@ def proximal(
             if not shared:
                 move, d = pooled(move, d, now.pool)
             if max_shrink is not None and not shared:
-                move, d = floored(move, d, like(now.slope(weight), move) / like(max_shrink, move))
+                move, d = floored(move, d, floor_of(now, weight, d, max_shrink))
             return prox_update(now, weight, move, like(rate, move) / d)
 
         def follow(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
