@@ -44,6 +44,14 @@ def test_jit_and_vmap_over_traced_shares():
     np.testing.assert_array_equal(pruned["a"]["bias"][1], jaxreg.keep_largest(tree(1), 0.2)["a"]["bias"])
 
 
+@pytest.mark.parametrize("count", [0, 1, 5, 11, 12])
+def test_very_different_magnitudes(float64, count):
+    weights = jnp.array([0.0, 1e-300, 1e-200, 1e300, -1e300, 1e308, -3, 3 + 1e-15, jnp.inf, 1e-5, -0.0, 1])
+    rest = np.asarray(jaxreg.keep_largest(weights, max(count, 0.1) / 12))
+    order = np.argsort(-np.abs(weights), kind="stable")
+    np.testing.assert_array_equal(np.flatnonzero(rest), sorted(at for at in order[:count] if weights[at] != 0))
+
+
 def test_ties_zeros_and_nan():
     np.testing.assert_array_equal(jaxreg.keep_largest(jnp.array([1.0, -2, 2, 1, 2]), 0.4), [0, -2, 2, 0, 0])
     np.testing.assert_array_equal(jaxreg.keep_largest([jnp.ones(3), jnp.ones(3)], 0.5), [np.ones(3), np.zeros(3)])
