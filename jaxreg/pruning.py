@@ -122,6 +122,7 @@ def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int 
     return jax.tree.unflatten(structure, leaves)
 
 
+@jax.jit
 def largest(values: jax.Array, count: jax.Array) -> jax.Array:
     """Marks the `count` largest of `values` (n,), floats of at least 0; of equal ones the first.
 

@@ -20,7 +20,7 @@ def kernels(params):
     return np.concatenate([np.ravel(np.asarray(params[name]["kernel"], np.float32)) for name in ("a", "b")])
 
 
-@pytest.mark.parametrize("share", [0.005, 0.01, 0.1, 0.3, 0.5, 0.99, 1, 1.0])
+@pytest.mark.parametrize("share", [0.005, 0.1, 0.5, 1])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_exactly_the_largest_are_kept(share, dtype):
     params = tree(dtype=dtype)

@@ -30,11 +30,11 @@ def logits(params, inputs):
     return inputs @ last["kernel"] + last["bias"]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_weights_lead_to_an_output_where_they_change_one(seed):
     params = network(seed)
     inputs = jax.random.normal(jax.random.key(seed), (7, 6))
-    jacobian = jax.jacobian(logits)(params, inputs)
+    jacobian = jax.jit(jax.jacobian(logits))(params, inputs)
     counts = jaxreg.sparsity(params, layers=LAYERS)
     connected = 0
     for name, layer, slopes in zip(LAYERS, params["layers"], jacobian["layers"], strict=True):
@@ -76,7 +76,7 @@ def test_a_dense_layer_after_a_flattened_convolution():
     model.last.kernel[...] = dense.reshape(100, 2)
     model.second.kernel[...] = model.second.kernel[...].at[:, :, 0, :].set(0).at[1, 1, 0, 1].set(2.0)
     graph, params = nnx.split(model, nnx.Param)
-    jacobian = jax.jacobian(lambda params: nnx.merge(graph, params)(inputs))(params)
+    jacobian = jax.jit(jax.jacobian(lambda params: nnx.merge(graph, params)(inputs)))(params)
     counts = jaxreg.sparsity(params, layers=["first/kernel", "second/kernel", "last/kernel"])
     for name in ("first", "second", "last"):
         slopes, kernel = jacobian[name]["kernel"][...], params[name]["kernel"][...]

@@ -101,8 +101,7 @@ def make_l1(strength):
 
 
 @pytest.mark.parametrize(
-    ("name", "decay"),
-    [("L1", True), ("L1", False), ("elastic net", True), ("groups", True), ("log-sum", True), ("log-sum", False)],
+    ("name", "decay"), [("L1", True), ("elastic net", False), ("groups", True), ("log-sum", True), ("log-sum", False)]
 )
 def test_every_share_is_reached(name, decay):
     axis = 1 if name == "groups" else None
@@ -158,8 +157,8 @@ def test_lambda_stays_finite_where_it_has_no_effect():
     assert 1e19 < float(state.strength) < 1.01e20
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
-def test_dtypes_holes_and_wrappers(dtype):
+def test_dtypes_holes_and_wrappers():
+    dtype = jnp.bfloat16
     params = {"layers": network(widths=(3, 4, 2), dtype=dtype), "static": None}
     gradient = jax.tree.map(jnp.ones_like, params)
     tx = jaxreg.steer_strength(make_l1, 0.2, 10, mask=jaxreg.kernels)
@@ -173,8 +172,9 @@ def test_dtypes_holes_and_wrappers(dtype):
     assert updates["layers"][0]["kernel"] is None
     several = optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), tx), 2)
     state = several.init(params)
+    step = jax.jit(several.update)
     for _ in range(4):
-        _, state = several.update(gradient, state, params)
+        _, state = step(gradient, state, params)
     assert int(state.inner_opt_state[1].count) == 2
     doubled = optax.tree_map_params(tx, lambda x: x, tx.init(params))
     assert jax.tree.structure(doubled) == jax.tree.structure(tx.init(params))
