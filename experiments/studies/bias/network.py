@@ -84,8 +84,8 @@ def train_networks(settings: Settings, session: Session) -> xr.Dataset:
     """Trains and refits every network, in one compiled program for each method.
 
     Returns:
-        `share`, at which the methods are compared; `kept`, `shrinkage`, `growth`, and accuracy and loss on test rows before and after refitting, along (method, level,
-        seed), with the coordinate `strength` (method, level).
+        `kept`, `shrinkage`, `growth`, and accuracy and loss on test rows before and after refitting, along (method, level,
+        seed), with the coordinate `strength` (method, level); and `share`, at which the methods are compared.
     """
     config = settings.network
     rows = datasets.digits()
@@ -98,9 +98,8 @@ def train_networks(settings: Settings, session: Session) -> xr.Dataset:
             outputs.setdefault(metric, []).append(values)
     variables = {metric: (("method", "level", "seed"), np.stack(values)) for metric, values in outputs.items()}
     strengths = (("method", "level"), [method.strengths for method in methods(config).values()])
-    variables |= {"share": ((), config.share)}
     coords = {"method": list(methods(config)), "strength": strengths, "seed": range(config.seeds)}
-    return described(xr.Dataset(variables, coords), TEXTS)
+    return described(xr.Dataset(variables, coords).assign(share=config.share), TEXTS)
 
 
 def train_network(key: jax.Array, run: Run, rows: datasets.Rows, method: Method, config: Network) -> dict[str, jax.Array]:
@@ -128,7 +127,10 @@ def train_network(key: jax.Array, run: Run, rows: datasets.Rows, method: Method,
         "growth": 1 - sums[1] / sums[2],
     }
     for name, stage in (("test", penalised), ("refitted_test", refitted)):
-        metrics |= {f"{name}_accuracy": accuracy(structure, stage, test), f"{name}_loss": cross_entropy(structure, stage, test)}
+        metrics |= {
+            f"{name}_accuracy": accuracy(structure, stage, test),
+            f"{name}_loss": cross_entropy(structure, stage, test),
+        }
     finite = jnp.isfinite(metrics["test_loss"])
     return {name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()}
 

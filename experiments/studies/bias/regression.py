@@ -1,4 +1,4 @@
-"""Linear models with known coefficients: how much a penalty shrinks the coefficients that it keeps, before and after refitting.
+"""Linear models with known coefficients: how much penalties shrink those that they keep, before and after refitting.
 
 The loss is (1/2n)‖y − Xw‖², without an intercept. Each penalty has a path of strengths, solved in float64 by proximal
 gradient steps that start at w = 0. A refit minimises the loss alone while the zeros are held, so it is the least-squares
@@ -82,14 +82,25 @@ def fit_data_sets(settings: Settings, session: Session) -> xr.Dataset:
     with jax.enable_x64(True):
         runs = session.sweep(functools.partial(fit_data_set, config=config), jaxreg.grid(seed=range(config.seeds)))
     axes = ("seed", "method", "fit", "column")
-    variables = {name: (axes[: values.ndim], values) for name, values in runs.outputs.items() if name != "true"}
-    variables |= {"true": (("seed", "column"), runs.outputs["true"]), "diverged": ("seed", runs.diverged)}
+    true = runs.outputs.pop("true")
+    dataset = xr.Dataset({name: (axes[: values.ndim], values) for name, values in runs.outputs.items()})
+    dataset = dataset.assign(true=(("seed", "column"), true), diverged=("seed", runs.diverged))
     coords = {"method": list(methods(config)), "fit": list(FITS), "seed": range(config.seeds)}
-    return described(xr.Dataset(variables, coords), TEXTS)
+    return described(dataset.assign_coords(coords), TEXTS)
 
 
 def fit_data_set(key: jax.Array, _: Run, __: None, config: Regression) -> dict[str, jax.Array]:
-    """Draws one data set and fits every path: arrays of shape (methods, fits), and (methods, fits, columns) for `estimate`."""
+    """Draws one data set and fits every path.
+
+    Args:
+        key: random key of the run.
+        _: the seed, which the key follows from.
+        __: no shared data.
+        config: sizes and grids.
+
+    Returns:
+        Arrays of shape (methods, fits), but (methods, fits, columns) for `estimate` and (columns,) for `true`.
+    """
     drawn = draw(key, config)
     (inputs, validation_inputs), (targets, validation_targets) = drawn["inputs"], drawn["targets"]
     strengths = grid_of(inputs, targets, "L1", config.strengths)
@@ -99,9 +110,7 @@ def fit_data_set(key: jax.Array, _: Run, __: None, config: Regression) -> dict[s
 
     metrics: dict[str, list[dict[str, jax.Array]]] = {}
     for name, method in methods(config).items():
-        penalised, residuals = solve_path(
-            inputs, targets, method.penalty(strengths), config.steps, momentum=method.momentum
-        )
+        penalised, residuals = solve_path(inputs, targets, method.penalty(strengths), config.steps, momentum=method.momentum)
         refitted, slopes = refit_path(inputs, targets, penalised, config.steps)
         best, own = chosen(penalised), chosen(refitted)
         fits = [
@@ -110,7 +119,8 @@ def fit_data_set(key: jax.Array, _: Run, __: None, config: Regression) -> dict[s
             (refitted[own], slopes[own] / strengths[own], strengths[own]),
         ]
         metrics[name] = [
-            {**measure(weights, drawn), "kkt": kkt, "chosen": strength, "estimate": weights} for weights, kkt, strength in fits
+            {**measure(weights, drawn), "kkt": kkt, "chosen": strength, "estimate": weights}
+            for weights, kkt, strength in fits
         ]
     stacked = [jax.tree.map(lambda *values: jnp.stack(values), *fits) for fits in metrics.values()]
     return {**jax.tree.map(lambda *values: jnp.stack(values), *stacked), "true": drawn["true"]}

@@ -9,7 +9,7 @@ from experiments.settings import Training, require, same_length, strengths
 class Regression:
     """Linear models with known coefficients and correlated columns."""
 
-    seeds: int = 24
+    seeds: int = 50
     """Number of data sets."""
     rows: int = 150
     """Number of training rows; there are as many validation rows."""
@@ -27,7 +27,7 @@ class Regression:
     """γ of MCP."""
     scale: float = 0.1
     """ε of log-sum; the signal has variance 1."""
-    steps: int = 8000
+    steps: int = 4000
     """Full-batch steps for each path, and for each refit."""
 
     def __post_init__(self) -> None:
