@@ -220,7 +220,7 @@ CLAIMS = (
         "Left: estimate minus true size of the coefficient (vertical) against its true size (horizontal) in linear models, "
         "for the relevant columns kept at the λ chosen on validation data: L1 (red-orange dots), L1 refitted with the zeros "
         "held (dashed, hollow dots), MCP (light orange triangles) and log-sum (blue squares). On the black line there is no "
-        "bias. Small coefficients are kept only where noise makes them large, so their estimates are too large. Middle: "
+        "bias. Small coefficients are kept only where noise makes them large, which makes their bias larger. Middle: "
         "shrinkage of the weights that a network on the digits keeps (vertical; how far Σ|w| is below its value after "
         "refitting, minus the same for a second refit, in percentage points) against the share of weights kept (horizontal, "
         "logarithmic). Dotted red-orange: L1 with a growing λ, the schedule of MCP and log-sum. Right: test accuracy "

@@ -20,6 +20,8 @@ def bias(results: Results) -> Figure:
     estimates(left, results["regression"])
     networks = results["network"]
     networks = networks.assign(excess=networks["shrinkage"] - networks["growth"])
+    share_axis(middle, networks)
+    share_axis(right, networks)
     for method in networks["method"].values.tolist():
         against_share(middle, networks, method, "excess", method)
         if method in MARKERS:
@@ -29,10 +31,10 @@ def bias(results: Results) -> Figure:
     middle.set(ylabel="shrinkage, percentage points", title="network on digits: shrinkage of the weights kept")
     right.set(ylabel="test accuracy, %", title="before (solid) and after refitting (dashed)")
     right.set_ylim(*accuracy_limits(networks))
-    for axes in (left, middle, right):
+    for axes, place in ((left, "upper right"), (middle, "upper right"), (right, "lower right")):
         axes.title.set_fontsize(10)
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=8.5)
+        axes.legend(frameon=False, fontsize=8.5, loc=place)
     return figure
 
 
@@ -82,12 +84,17 @@ def against_share(axes: Axes, networks: xr.Dataset, method: str, metric: str, la
     places = 100 * selected["kept"].values.mean(1)
     style = {"color": COLOURS[penalty], "marker": MARKERS[penalty], "ls": "-" if penalty == method else ":", **style}
     curve(axes, places, 100 * selected[metric].values, label, **style)
-    axes.axvline(100 * float(networks["share"]), color="#999999", lw=0.8, zorder=0)
+
+
+def share_axis(axes: Axes, networks: xr.Dataset) -> None:
+    """Makes the horizontal axis the share of weights kept, with a line at the share at which methods are compared."""
+    kept = 100 * networks["kept"].mean("seed").values
+    limits = 0.8 * np.nanmin(kept[kept > 0], initial=50), 1.2 * np.nanmax(kept, initial=60)
     axes.set(xscale="log", xlabel="weights kept, %")
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
     axes.minorticks_off()
-    shown = 100 * networks["kept"].mean("seed").values
-    axes.set_xlim(0.8 * np.nanmin(shown[shown > 0], initial=50), 1.2 * np.nanmax(shown, initial=60))
+    axes.set_xlim(*limits)
+    axes.axvline(100 * float(networks["share"]), color="#999999", lw=0.8, zorder=0)
 
 
 def accuracy_limits(networks: xr.Dataset) -> tuple[float, float]:

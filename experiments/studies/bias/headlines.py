@@ -13,8 +13,8 @@ def bias(results: Results, findings: Sequence[Finding]) -> list[str]:
         results: the results of the study.
         findings: of the linear model six on shrinkage (L1, refitted, MCP and MCP minus L1, log-sum and log-sum minus L1),
             four on the signal explained (refitted, refitted at its own λ, MCP, log-sum) and two on irrelevant columns (MCP,
-            log-sum); of the network two on L1 (shrinkage, refitting), then three on MCP (shrinkage, and shrinkage and accuracy
-            minus L1) and three on log-sum.
+            log-sum); of the network two on L1 (shrinkage, refitting), then three on MCP (shrinkage, and shrinkage and
+            accuracy minus L1) and three on log-sum.
 
     Returns:
         The lines.
