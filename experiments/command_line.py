@@ -26,7 +26,7 @@ from experiments.study import Study
 from experiments.terminal import command_of, import_tyro, keep_compiled, progress, use_devices
 
 PROGRAM = "python -m experiments"
-SUITES = {"claims": "Test all claims about L1 and L2: runs the studies strength, relevance and stability"}
+SUITES = {"claims": "Test all claims about L1 and L2: runs the studies strength, relevance, stability and bias"}
 REPORT = "Make one HTML page with the player, figures and verdicts from the results on disk"
 README = "Write the tables in README.md and experiments/README.md from the results on disk"
 OVERVIEW = """Experiments on what L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job

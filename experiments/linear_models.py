@@ -16,7 +16,12 @@ MOMENTUM = 0.9
 
 
 def solve_path(
-    inputs: jax.Array, targets: jax.Array, penalty: jaxreg.Penalty, steps: int, shape: tuple[int, ...] = (-1,)
+    inputs: jax.Array,
+    targets: jax.Array,
+    penalty: jaxreg.Penalty,
+    steps: int,
+    shape: tuple[int, ...] = (-1,),
+    momentum: float = MOMENTUM,
 ) -> tuple[jax.Array, jax.Array]:
     """Solves a linear model for every strength.
 
@@ -26,18 +31,20 @@ def solve_path(
         penalty: the penalty, with strengths (count,).
         steps: number of proximal gradient steps, static under `jax.jit`.
         shape: shape of the weights as the penalty sees them; for `GroupL2(axis=1)` each row is a group.
+        momentum: in [0, 1), static. Pass 0 for a concave penalty: only without momentum does every step lower the
+            objective, and with momentum some weights may never come to rest.
 
     Returns:
         The weights (count, features), and the KKT residuals divided by the strengths (count,).
     """
     gram, moment = inputs.T @ inputs / len(targets), inputs.T @ targets / len(targets)
-    rate = (1 - MOMENTUM) / largest_eigenvalue(gram)
+    rate = (1 - momentum) / largest_eigenvalue(gram)
 
     def gradient(w: jax.Array) -> jax.Array:
         return (gram @ w.ravel() - moment).reshape(w.shape)
 
     def solve(penalty: jaxreg.Penalty) -> tuple[jax.Array, jax.Array]:
-        tx = jaxreg.prox_sgd(rate, penalty, momentum=MOMENTUM, nesterov=True)
+        tx = jaxreg.prox_sgd(rate, penalty, momentum=momentum or None, nesterov=momentum > 0)
 
         def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
             w, state = carry

@@ -13,6 +13,7 @@ STUDIES = (
     "strength",
     "relevance",
     "stability",
+    "bias",
     "baselines",
     "images",
 )  # fmt: skip

@@ -72,7 +72,7 @@ def test_an_interrupted_suite_resumes(tmp_path):
     said = "".join(process.communicate())
     assert process.returncode == 0, said
     assert seen == kept
-    assert {path.name for path in out.iterdir()} == {"strength", "relevance", "stability"}
+    assert {path.name for path in out.iterdir()} == {"strength", "relevance", "stability", "bias"}
 
 
 @pytest.mark.parametrize(

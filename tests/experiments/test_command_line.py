@@ -46,7 +46,7 @@ def test_the_main_job_writes_everything(place, first_start):
 
 
 COMMANDS = (
-    *("l1-l2", "strength", "relevance", "stability", "baselines", "images"),
+    *("l1-l2", "strength", "relevance", "stability", "bias", "baselines", "images"),
     *("claims", "report", "readme", "help", "version", "bench"),
 )
 
@@ -113,10 +113,7 @@ MISTAKES = {
         ["images", "--data", "nowhere"],
         "error: data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nowhere",
     ),
-    "unknown command": (
-        ["plot"],
-        "error: unknown command 'plot'; expected l1-l2, strength, relevance, stability, baselines, ",
-    ),
+    "unknown command": (["plot"], "error: unknown command 'plot'; expected l1-l2, strength, relevance, stability, bias, "),
     "unknown benchmark": (["bench", "plot"], "error: unknown benchmark 'plot'; expected update, lasso or sweep"),
     "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
     "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
