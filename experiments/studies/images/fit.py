@@ -1,8 +1,8 @@
 """Training of one network in two phases, and its evaluation.
 
-In the first phase the learning rate is constant and the method makes the network sparse. In the second phase the learning rate
-falls to 0 along a cosine, without a penalty, while all zeros are held. The dense network has the same two phases, so all
-methods have the same number of epochs and the same schedule.
+In the first phase the learning rate is constant and the method makes the network sparse. In the second phase the learning
+rate falls to 0 along a cosine, without a penalty, while all zeros are held. The dense network has the same two phases, so
+all methods have the same number of epochs and the same schedule.
 """
 
 from typing import Any

@@ -1,7 +1,6 @@
 """The methods that the study compares: what trains a network in the first phase, before it is refitted with its zeros held.
 
-    method = METHODS["log-sum, steered"]
-    tx = method.optimizer(run, rate=2e-3, steps=3000, config=config)
+The penalties are those of jaxreg; what others use instead is in `rivals`.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,13 +13,22 @@ from jax.typing import ArrayLike
 import jaxreg
 from experiments.studies.images import rivals
 from experiments.studies.images.settings import Settings
+from experiments.studies.images.tradeoff import (
+    ADAMW,
+    BRIDGE,
+    CUT,
+    ELASTIC,
+    GRADUAL,
+    GRADUAL_ADAM,
+    GROUP,
+    L0,
+    L1,
+    LOG_SUM,
+    MCP,
+    SPRED,
+    STEERED,
+)
 
-ADAMW, CUT = "AdamW", "AdamW, cut to its largest weights"
-GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D"
-SPRED = "factorised weights (spred)"
-L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
-STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
-"""What follows the name of a penalty in that of a method: how its strength is set."""
 SPRED_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
 
@@ -65,7 +73,7 @@ class Method(NamedTuple):
     zero: float = 0.0
 
 
-def penalty_of(name: str, strength: ArrayLike, config: Settings) -> jaxreg.Penalty:
+def penalty_of(name: str, strength: ArrayLike | optax.Schedule, config: Settings) -> jaxreg.Penalty:
     """The penalty with a strength, a number or a schedule."""
     made: Mapping[str, Callable[[], jaxreg.Penalty]] = {
         L1: lambda: jaxreg.L1(strength),

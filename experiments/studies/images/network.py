@@ -1,7 +1,7 @@
 """The networks of the study, and which of their weights count as kept.
 
-A weight counts if it is not 0 and leads to an output. A weight into a unit whose outgoing weights are all 0 changes no logit,
-so it can be removed.
+A weight counts if it is not 0 and leads to an output. A weight into a unit whose outgoing weights are all 0 changes no
+logit, so it can be removed.
 """
 
 from collections.abc import Sequence

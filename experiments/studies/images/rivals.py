@@ -1,7 +1,6 @@
 """What others use to train sparse networks, as optax transformations: gradual pruning, and L1 by factorised weights.
 
-    prune_gradually(optax.adam(1e-3), share=0.05, steps=3000)
-    factorise(optax.adam, 1e-3, strength=1e-4)
+Each is a wrapper: `prune_gradually(optax.adam(1e-3), share=0.05, steps=3000)`, `factorise(optax.adam(1e-3), strength=1e-4)`.
 """
 
 from collections.abc import Callable
@@ -127,7 +126,8 @@ def factorise(optimizer: optax.GradientTransformation, strength: ArrayLike) -> o
             return gradient * v + strength * u, gradient * u + strength * v
 
         kernels = jaxreg.kernels(params)
-        moves, inner = optimizer.update(jax.tree.map(chain_rule, updates, kernels, state.factors), state.inner, state.factors)
+        gradient = jax.tree.map(chain_rule, updates, kernels, state.factors)
+        moves, inner = optimizer.update(gradient, state.inner, state.factors)
         factors = optax.apply_updates(state.factors, moves)
         products = jax.tree.map(lambda _, one, own: own[0] * own[1] if one else own, params, kernels, factors)
         return jax.tree.map(jnp.subtract, products, params), FactorState(factors, inner)

@@ -20,24 +20,13 @@ from experiments.datasets import Rows
 from experiments.layout import described
 from experiments.settings import SettingError, require
 from experiments.studies.images.fit import train_network
-from experiments.studies.images.methods import (
-    ADAMW,
-    CONSTANT,
-    DENSE,
-    GROWN,
-    L1,
-    RIVALS,
-    SPRED,
-    Method,
-    Run,
-    scheduled_method,
-    steered_method,
-)
+from experiments.studies.images.methods import DENSE, RIVALS, Method, Run, scheduled_method, steered_method
 from experiments.studies.images.settings import FASHION, MNIST, Settings
+from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L1, MAIN, SPRED
 from experiments.study import Session
 
-RATE, MAIN = "rate", "main"
-"""What a setting is for: choosing a learning rate with the first seed, or the comparison of methods."""
+RATE = "rate"
+"""The role of a setting that chooses a learning rate with the first seed."""
 GROWTH = 3.0
 """A growing strength is proportional to this power of time."""
 TEXTS = {
@@ -199,7 +188,7 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     seeds = config.seeds
     dense = [Setting(ADAMW, rate, decay, 0, 0, 1, MAIN, seeds) for rate in config.learning_rates for decay in config.decay]
     decay = dense[int(np.argmax(table.train(DENSE, dense, "adamw")))].decay
-    chosen = {}
+    chosen: dict[str, float] = {}
     for penalty in config.penalties:
         method = steered_method(penalty)
         chosen[penalty] = table.choose_rate(method, 0.0)
