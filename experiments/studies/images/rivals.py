@@ -112,8 +112,8 @@ def factorise(optimizer: optax.GradientTransformation, strength: ArrayLike) -> o
 
     def init(params: optax.Params) -> FactorState:
         def split(leaf: jax.Array, factorised: bool) -> Any:
-            root = jnp.sqrt(jnp.abs(leaf))
-            return (root, root * jnp.sign(leaf)) if factorised else leaf
+            # With |u| = |v|, gradients could not change the sign of a weight.
+            return (leaf, jnp.ones_like(leaf)) if factorised else leaf
 
         factors = jax.tree.map(split, params, jaxreg.kernels(params))
         return FactorState(factors, optimizer.init(factors))
