@@ -17,8 +17,7 @@ import jaxreg
 from experiments import datasets, idx, selection
 from experiments.networks import kernels_of
 from experiments.settings import SettingError
-from experiments.studies.images import STUDY, claims, figures, fit, methods, network, rivals, tradeoff
-from experiments.studies.images import sweep as images
+from experiments.studies.images import STUDY, claims, figures, fit, methods, network, results, rivals, tradeoff
 from experiments.studies.images.settings import Settings
 from experiments.study import Session
 
@@ -220,14 +219,14 @@ def test_the_excerpt_compares_the_best_of_both_sides():
 
 def test_rows_are_split_by_the_seed(tmp_path):
     write_folder(tmp_path)
-    source = images.Source("x", *idx.load(tmp_path))
+    source = results.Source("x", *idx.load(tmp_path))
     config = Settings(data=str(tmp_path), validation_size=30, batch_size=20)
     parts = fit.split_rows(jax.random.key(0), jax.tree.map(jnp.asarray, source[1:]), config)
     assert {name: len(rows.labels) for name, rows in parts.items()} == {"validation": 30, "train": 90, "test": 40}
     together = np.concatenate([parts["validation"].inputs, parts["train"].inputs])
     np.testing.assert_array_equal(np.sort(together.sum(1)), np.sort(source.rows.inputs.sum(1)))
     with pytest.raises(SettingError, match="expected at most the 90 rows that are left"):
-        images.load_source(dataclasses.replace(config, batch_size=91))
+        results.load_source(dataclasses.replace(config, batch_size=91))
 
 
 def test_mnist_has_500_of_each_digit():
@@ -267,9 +266,9 @@ def test_fashion_mnist_runs(tmp_path):
     if not idx.FASHION.is_dir():
         pytest.skip(f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not installed")
     config = Settings(hidden=(16,), epochs=2, refit_epochs=1, learning_rates=(4e-3,))
-    source = images.load_source(config)
-    table = images.Table(config, source, Session(folder=tmp_path))
-    setting = images.Setting("L0, steered", 4e-3, 0, 0, 0, 0.3, "main", 2)
+    source = results.load_source(config)
+    table = results.Table(config, source, Session(folder=tmp_path))
+    setting = results.Setting("L0, steered", 4e-3, 0, 0, 0, 0.3, "main", 2)
     assert table.train(methods.steered_method("L0"), [setting], "l0")[0] > 0.7
     assert float(table.dataset()["test_accuracy"].min()) > 0.7
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.studies.images import excerpts, sweep
+from experiments.studies.images import excerpts, results, sweep
 from experiments.studies.images.claims import CLAIMS
 from experiments.studies.images.settings import FASHION, MNIST, Settings, defaults
 from experiments.studies.images.table import tabulate
@@ -23,11 +23,14 @@ STUDY = Study(
     "sparsest network within one standard error of AdamW's best.",
     settings=defaults(FASHION, quick=False),
     quick=defaults(FASHION, quick=True),
-    sweeps=(Sweep("images", sweep.count_networks, sweep.train_networks),),
+    sweeps=(
+        Sweep("images", sweep.count_networks, sweep.train_networks),
+        Sweep("units", sweep.count_units, sweep.train_units),
+    ),
     claims=CLAIMS,
     tabulate=tabulate,
     excerpts={"tradeoff": excerpts.tradeoff},
     variant=folder_name,
-    check=sweep.load_source,
+    check=results.load_source,
     adapt=lambda typed, quick: defaults(typed.data, quick),
 )

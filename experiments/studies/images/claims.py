@@ -19,9 +19,13 @@ from experiments.studies.images.tradeoff import (
     CONSTANT,
     GRADUAL,
     GRADUAL_ADAM,
+    GROUP,
+    GROUP_L0,
+    GROUP_LOG_SUM,
     L1,
     RIVALS,
     STEERED,
+    UNIT_PRUNING,
     Point,
     at_share,
     curves_of,
@@ -34,6 +38,10 @@ MARGIN = 0.5
 """Points of test accuracy within which two networks count as equally accurate."""
 SHARES = (0.05, 0.02, 0.01)
 """Shares of the weights at which penalties are compared with pruning."""
+
+GROUPS = (GROUP_LOG_SUM, GROUP_L0)
+UNIT_SHARES = (0.2, 0.1)
+"""Shares of the inputs and units at which penalties of groups are compared."""
 
 Curves = Mapping[str, Sequence[Point]]
 
@@ -110,6 +118,18 @@ def against_pruning(results: Results) -> list[Finding]:
     return findings or [no_reference()]
 
 
+def units(results: Results) -> list[Finding]:
+    """Concave penalties of groups against the group lasso and against pruning, at equal shares of inputs and units."""
+    if "method" not in results["units"]:
+        tested = "Test accuracy against inputs and units kept"
+        return [
+            Finding("Inputs and units were removed.", tested, "only multilayer perceptrons are trained so", NOT_MEASURED)
+        ]
+    curves = curves_of(results["units"], units=True)
+    pairs = [(name + STEERED, rival) for name in GROUPS for rival in (GROUP + STEERED, UNIT_PRUNING)]
+    return [compared(curves, *pair, share, "inputs and units") for share in UNIT_SHARES for pair in pairs]
+
+
 def most_accurate(curves: Curves, names: Sequence[str], share: float) -> str | None:
     """The method with the highest validation accuracy at a share, among those with several seeds."""
     measured = {}
@@ -121,12 +141,12 @@ def most_accurate(curves: Curves, names: Sequence[str], share: float) -> str | N
     return max(measured, key=lambda name: measured[name], default=None)
 
 
-def compared(curves: Curves, method: str, rival: str, share: float) -> Finding:
-    """Compares the test accuracies of a method and a rival at a share of the weights, seed by seed."""
+def compared(curves: Curves, method: str, rival: str, share: float, what: str = "weights") -> Finding:
+    """Compares the test accuracies of a method and a rival at a share of the weights or units, seed by seed."""
     ours, other = (100 * at_share(curves.get(name, []), share) for name in (method, rival))
     means = [f"{one.mean():.1f} %" if np.isfinite(one).all() else "outside its settings" for one in (ours, other)]
     return above(
-        f"At {100 * share:g} % of the weights, {method} is more accurate than {rival}.",
+        f"At {100 * share:g} % of the {what}, {method} is more accurate than {rival}.",
         f"Test accuracy of {method}, interpolated between its settings ({means[0]}), minus test accuracy of {rival} "
         f"({means[1]}), seed by seed",
         ours - other,
@@ -199,5 +219,15 @@ CLAIMS = (
         figures.duel,
         "Test accuracy in percent against the share of weights kept, mean ± standard error: the best of our methods and the "
         "best rival by validation accuracy over all shares, gradual magnitude pruning, and L1 with a steered strength.",
+    ),
+    Claim(
+        "units",
+        "Inputs and units",
+        "A concave penalty of groups removes more inputs and units than group L2 and pruning by norm, at the same accuracy.",
+        units,
+        figures.units,
+        "Test accuracy in percent against the share of inputs and hidden units that are used, mean ± standard error. A group is "
+        "all weights that leave an input or a unit. Strengths are steered; the rival prunes inputs and units by the norm of "
+        "their outgoing weights, more and more of them.",
     ),
 )

@@ -17,6 +17,9 @@ from experiments.studies.images.tradeoff import (
     CUT,
     GRADUAL,
     GRADUAL_ADAM,
+    GROUP,
+    GROUP_L0,
+    GROUP_LOG_SUM,
     L0,
     L1,
     LOG_SUM,
@@ -24,6 +27,7 @@ from experiments.studies.images.tradeoff import (
     RIVALS,
     SPRED,
     STEERED,
+    UNIT_PRUNING,
     Point,
     curves_of,
 )
@@ -42,6 +46,13 @@ STYLES: Mapping[str, tuple[str, str, str]] = {
     SPRED: ("#999999", "*", "-."),
 }
 """Colour, marker and line of each method."""
+UNIT_STYLES: Mapping[str, tuple[str, str, str]] = {
+    GROUP + STEERED: (COLOURS[L1], "o", "-"),
+    GROUP_LOG_SUM + STEERED: (COLOURS[LOG_SUM], "s", "-"),
+    GROUP_L0 + STEERED: (COLOURS[L0], "P", "-"),
+    UNIT_PRUNING: ("#555555", "x", "--"),
+}
+"""The same for methods that remove inputs and units."""
 DEPTH = 14.0
 """Points of accuracy below AdamW's best that the figures show."""
 TICKS = (100, 30, 10, 3, 1, 0.3)
@@ -72,6 +83,20 @@ def duel(results: Results) -> Figure:
     return figure
 
 
+def units(results: Results) -> Figure:
+    """Test accuracy against the share of inputs and hidden units that are used."""
+    figure = new_figure(6.4, 4.6)
+    axes = figure.subplots()
+    curves = curves_of(results["units"], units=True) if "method" in results["units"] else {}
+    for method in UNIT_STYLES:
+        draw_curve(axes, curves.get(method, []), method)
+    dense = repeated(results).get(ADAMW, [])
+    title = f"{results['images'].attrs['data']}: accuracy against inputs and units"
+    finish(figure, axes, {ADAMW: dense}, title, columns=2)
+    axes.set(xlim=(110, 3), xlabel="inputs and hidden units used, % (fewer to the right)")
+    return figure
+
+
 def repeated(results: Results) -> dict[str, list[Point]]:
     """The curves, without settings of a single seed."""
     curves = curves_of(results["images"])
@@ -97,7 +122,7 @@ def draw_curve(axes: Axes, points: Sequence[Point], method: str) -> None:
         return
     kept = [100 * point.kept.mean() for point in ordered]
     mean, error = np.array([mean_and_error(100 * point.test) for point in ordered]).T
-    colour, marker, line = STYLES[method]
+    colour, marker, line = {**STYLES, **UNIT_STYLES}[method]
     # Only vertical errors: those of the share kept are smaller than the markers.
     axes.errorbar(
         kept,

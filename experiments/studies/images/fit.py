@@ -76,7 +76,7 @@ def phases(config: Settings) -> tuple[Training, Training]:
 def cut(params: Any, method: Method, run: Run) -> Any:
     """Sets weights to 0 that the first phase left too many of, or that it left too small."""
     if method.target:
-        return jaxreg.keep_largest(params, run.share, mask=jaxreg.kernels)
+        return jaxreg.keep_largest(params, run.share, mask=jaxreg.kernels, axis=method.axis)
     if method.zero:
         small = method.zero
         return jax.tree.map(lambda leaf: jnp.where(jnp.abs(leaf) > small, leaf, 0) if leaf.ndim > 1 else leaf, params)

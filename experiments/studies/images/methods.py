@@ -21,14 +21,19 @@ from experiments.studies.images.tradeoff import (
     GRADUAL,
     GRADUAL_ADAM,
     GROUP,
+    GROUP_L0,
+    GROUP_LOG_SUM,
     L0,
     L1,
     LOG_SUM,
     MCP,
     SPRED,
     STEERED,
+    UNIT_PRUNING,
 )
 
+OUTGOING = 1
+"""The axis of a kernel (in, out) along which all weights run that leave an input or a unit."""
 SPRED_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
 
@@ -64,12 +69,14 @@ class Method(NamedTuple):
         name: of the method.
         optimizer: of the first phase.
         target: whether the share of weights to keep is an input of the method.
+        axis: the axis of a group, if the share counts groups; None if it counts weights.
         zero: weights up to this size become 0 after the first phase.
     """
 
     name: str
     optimizer: Make
     target: bool
+    axis: int | None = None
     zero: float = 0.0
 
 
@@ -78,11 +85,13 @@ def penalty_of(name: str, strength: ArrayLike | optax.Schedule, config: Settings
     made: Mapping[str, Callable[[], jaxreg.Penalty]] = {
         L1: lambda: jaxreg.L1(strength),
         ELASTIC: lambda: jaxreg.ElasticNet(strength, times(config.l2_ratio, strength)),
-        GROUP: lambda: jaxreg.GroupL2(strength, axis=1),
+        GROUP: lambda: jaxreg.GroupL2(strength, axis=OUTGOING),
         LOG_SUM: lambda: jaxreg.LogSum(strength, config.scale),
         BRIDGE: lambda: jaxreg.Bridge(strength, 0.5),
         MCP: lambda: jaxreg.MCP(strength, config.gamma),
         L0: lambda: jaxreg.L0(strength),
+        GROUP_LOG_SUM: lambda: jaxreg.Group(jaxreg.LogSum(strength, config.group_scale), axis=OUTGOING),
+        GROUP_L0: lambda: jaxreg.Group(jaxreg.L0(strength), axis=OUTGOING),
     }
     return made[name]()
 
@@ -102,14 +111,14 @@ def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array]) -> Make:
     return lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, importance)
 
 
-def steered(penalty: str) -> Make:
-    """A penalty whose strength is steered so that the wanted share of weights is kept after all steps."""
+def steered(penalty: str, axis: int | None = None) -> Make:
+    """A penalty whose strength is steered so that the wanted share of weights, or groups, is kept after all steps."""
 
     def make(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
         def with_strength(strength: jax.Array) -> optax.GradientTransformation:
             return jaxreg.prox_adam(run.learning_rate, penalty_of(penalty, strength, config), mask=jaxreg.kernels)
 
-        return jaxreg.steer_strength(with_strength, run.share, steps, mask=jaxreg.kernels)
+        return jaxreg.steer_strength(with_strength, run.share, steps, axis=axis, mask=jaxreg.kernels)
 
     return make
 
@@ -144,6 +153,18 @@ RIVALS = (
 def steered_method(penalty: str) -> Method:
     """A penalty with a steered strength."""
     return Method(penalty + STEERED, steered(penalty), target=True)
+
+
+UNIT_METHODS = (
+    *(Method(name + STEERED, steered(name, OUTGOING), True, OUTGOING) for name in (GROUP, GROUP_LOG_SUM, GROUP_L0)),
+    Method(
+        UNIT_PRUNING,
+        lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, rivals.mean_magnitude, OUTGOING),
+        target=True,
+        axis=OUTGOING,
+    ),
+)
+"""Methods that remove inputs and units."""
 
 
 def scheduled_method(penalty: str) -> Method:

@@ -36,10 +36,10 @@ def adam_magnitude(kernel: jax.Array, d: jax.Array) -> jax.Array:
     return jnp.abs(kernel) * jnp.sqrt(d)
 
 
-def input_norm(kernel: jax.Array, d: jax.Array) -> jax.Array:
-    """The norm of the weights that leave an input or a unit, divided by the root of their number."""
+def mean_magnitude(kernel: jax.Array, d: jax.Array) -> jax.Array:
+    """|w| divided by the root of the number of outgoing weights, so that norms of inputs of several layers compare."""
     del d
-    return jnp.sqrt(jnp.mean(jnp.square(kernel), -1, keepdims=True)) * jnp.ones_like(kernel)
+    return jnp.abs(kernel) / kernel.shape[-1] ** 0.5
 
 
 def prune_gradually(
@@ -47,6 +47,7 @@ def prune_gradually(
     share: ArrayLike,
     steps: int,
     importance: Callable[[jax.Array, jax.Array], jax.Array] = magnitude,
+    axis: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gradual pruning: the least important weights of all kernels are cut, more and more of them up to `steps`.
 
@@ -58,6 +59,8 @@ def prune_gradually(
         share: of the kernels' weights to keep at the end.
         steps: the step at which the share is reached.
         importance: function from a kernel and Adam's D to the importance of each weight.
+        axis: the axis of a group; groups are pruned by the norm of their importance, and `share` counts groups. None prunes
+            single weights.
 
     Returns:
         An optax optimizer.
@@ -78,7 +81,7 @@ def prune_gradually(
             new = jax.tree.map(jnp.add, params, updates)
             scores = jax.tree.map(lambda leaf, d: importance(leaf, d) if leaf.ndim > 1 else leaf, new, diagonal(inner))
             left = 1 - (1 - share) * (1 - (1 - count / steps) ** 3)
-            cut = jaxreg.keep_largest(scores, left, mask=jaxreg.kernels)
+            cut = jaxreg.keep_largest(scores, left, mask=jaxreg.kernels, axis=axis)
             return jax.tree.map(lambda leaf, kept: (leaf != 0) & kept if leaf.ndim > 1 else kept, cut, state.support)
 
         due = (count <= steps) & ((count % every == 0) | (count == steps))

@@ -71,6 +71,10 @@ class Settings:
     """Values of λ of MCP."""
     gamma: float = 100.0
     """γ of MCP."""
+    unit_shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05)
+    """Shares of the inputs and hidden units to keep, for methods that remove these; only for mlp."""
+    group_scale: float = 0.1
+    """ε of log-sum of the norms of groups."""
     l0: tuple[float, ...] = strengths(3e-5, 3e-2, 4)
     """Values of λ for each weight that is not 0."""
 
@@ -90,8 +94,9 @@ class Settings:
         require(good, "decay", "numbers of at least 0, none twice", decays)
         require(0 <= self.l2_ratio < np.inf, "l2-ratio", "a number of at least 0", self.l2_ratio)
         require(0 < self.scale < np.inf, "scale", "a number above 0", self.scale)
+        require(0 < self.group_scale < np.inf, "group-scale", "a number above 0", self.group_scale)
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
-        for name in ("shares", "rate_shares", "few_shares"):
+        for name in ("shares", "rate_shares", "few_shares", "unit_shares"):
             values = getattr(self, name)
             good = all(0 < share <= 1 for share in values) and 0 < len(values) == len(set(values))
             require(good, name.replace("_", "-"), "shares above 0 up to 1, none twice", values)
@@ -133,6 +138,7 @@ def defaults(data: str, quick: bool) -> Settings:
         shares=(0.2, 0.05, 0.01),
         rate_shares=(0.05,),
         few_shares=(0.05,),
+        unit_shares=(0.2,),
         penalties=("L1", "L0"),
         repeated=("L1", "L0"),
         l1=strengths(1e-4, 3e-3, 3),

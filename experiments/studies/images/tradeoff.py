@@ -18,6 +18,7 @@ GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D
 SPRED = "factorised weights (spred)"
 RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
 L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
+GROUP_LOG_SUM, GROUP_L0, UNIT_PRUNING = "group log-sum", "group L0", "gradual pruning of units"
 CONCAVE = (LOG_SUM, BRIDGE, MCP, L0)
 STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
 """What follows the name of a penalty in that of a method: how its strength is set."""
@@ -57,11 +58,19 @@ class Point(NamedTuple):
         return len(self.kept) > 1
 
 
-def curves_of(dataset: xr.Dataset) -> dict[str, list[Point]]:
-    """The compared settings of every method as points."""
+def curves_of(dataset: xr.Dataset, units: bool = False) -> dict[str, list[Point]]:
+    """The compared settings of every method as points.
+
+    Args:
+        dataset: of the study.
+        units: whether the share kept counts inputs and hidden units that are used, rather than weights.
+    """
     curves: dict[str, list[Point]] = {}
     for at in np.flatnonzero(dataset["role"].values == MAIN).tolist():
-        curves.setdefault(str(dataset["method"].values[at]), []).append(point_of(dataset, at))
+        point = point_of(dataset, at)
+        if units:
+            point = point._replace(kept=point.live.sum(1) / sum(dataset.attrs["widths"]))
+        curves.setdefault(point.method, []).append(point)
     return curves
 
 
