@@ -60,12 +60,12 @@ TICKS = (100, 30, 10, 3, 1, 0.3)
 
 def pareto(results: Results) -> Figure:
     """Test accuracy against the share of weights kept, for every method with several seeds."""
-    figure = new_figure(7.6, 5.9)
+    figure = new_figure(7.6, 6.4)
     axes = figure.subplots()
     curves = repeated(results)
     for method in STYLES:
         draw_curve(axes, curves.get(method, []), method)
-    finish(figure, axes, curves, f"{results['images'].attrs['data']}: accuracy against weights kept", columns=3)
+    finish(figure, axes, curves, f"{results['images'].attrs['data']}: accuracy against weights kept", columns=2)
     return figure
 
 

@@ -115,8 +115,9 @@ def factorise(optimizer: optax.GradientTransformation, strength: ArrayLike) -> o
 
     def init(params: optax.Params) -> FactorState:
         def split(leaf: jax.Array, factorised: bool) -> Any:
-            # With |u| = |v|, gradients could not change the sign of a weight.
-            return (leaf, jnp.ones_like(leaf)) if factorised else leaf
+            # Factors of about the same size, but not |u| = |v|, where gradients could not change the sign of a weight.
+            root = jnp.sqrt(jnp.mean(jnp.abs(leaf)))
+            return (leaf / root, jnp.full_like(leaf, root)) if factorised else leaf
 
         factors = jax.tree.map(split, params, jaxreg.kernels(params))
         return FactorState(factors, optimizer.init(factors))
