@@ -226,8 +226,8 @@ CLAIMS = (
         "A concave penalty of groups removes more inputs and units than group L2 and pruning by norm, at the same accuracy.",
         units,
         figures.units,
-        "Test accuracy in percent against the share of inputs and hidden units that are used, mean ± standard error. A group "
-        "is all weights that leave an input or a unit. Strengths are steered; the rival prunes inputs and units by the norm of "
-        "their outgoing weights, more and more of them.",
+        "Test accuracy in percent against the share of inputs and hidden units that are used, mean ± standard error. A "
+        "group is all weights that leave an input or a unit. Strengths are steered; the rival prunes inputs and units by "
+        "the norm of their outgoing weights, more and more of them.",
     ),
 )
