@@ -63,9 +63,9 @@ def accuracy(structure: Any, params: Any, rows: Rows) -> jax.Array:
     return jnp.where(jnp.all(jnp.isfinite(logits)), jnp.mean(correct), jnp.nan)
 
 
-def train_params(
+def train_state(
     structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training
-) -> Any:
+) -> tuple[Any, Any]:
     """Trains a network for `settings.epochs` epochs in one scan.
 
     Args:
@@ -77,7 +77,7 @@ def train_params(
         settings: how the network is trained; static under `jax.jit`.
 
     Returns:
-        The trained parameters.
+        The trained parameters, and the last state of the optimizer.
     """
     count = rows.labels.shape[0]
     batch = min(settings.batch_size, count)
@@ -95,8 +95,15 @@ def train_params(
         order = jax.random.permutation(key, count)[: count // batch * batch]
         return jax.lax.scan(step, carry, order.reshape(-1, batch))
 
-    (params, _), _ = jax.lax.scan(epoch, (params, tx.init(params)), jax.random.split(key, settings.epochs))
-    return params
+    trained, _ = jax.lax.scan(epoch, (params, tx.init(params)), jax.random.split(key, settings.epochs))
+    return trained
+
+
+def train_params(
+    structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training
+) -> Any:
+    """The trained parameters, as `train_state` returns them."""
+    return train_state(structure, params, optimizer_of, key, rows, settings)[0]
 
 
 def evaluate(structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[str, Rows]) -> dict[str, jax.Array]:

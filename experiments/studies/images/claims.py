@@ -1,9 +1,11 @@
-"""The claim that sparse training keeps AdamW's accuracy with few weights, on images.
+"""The claims that sparse training keeps AdamW's accuracy with few weights, and that concave penalties beat pruning.
 
 Settings are chosen on validation data and compared on test data. AdamW's best setting has the highest mean validation
 accuracy. A setting is within one standard error if its mean validation accuracy is at most one standard error of AdamW's
 best setting below the mean of that setting.
 """
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -11,33 +13,63 @@ import xarray as xr
 from experiments.claims import NOT_MEASURED, NOT_SUPPORTED, Finding, above, below, mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.studies.images import figures
-from experiments.studies.images.tradeoff import ADAMW, CUT, REFITTED, SPARSE, Point, at_share, curves_of
+from experiments.studies.images.tradeoff import (
+    ADAMW,
+    CONCAVE,
+    CONSTANT,
+    GRADUAL,
+    GRADUAL_ADAM,
+    GROUP,
+    GROUP_L0,
+    GROUP_LOG_SUM,
+    L1,
+    RIVALS,
+    STEERED,
+    UNIT_PRUNING,
+    Point,
+    at_share,
+    curves_of,
+)
 from experiments.study import Claim, Results
 
-FEW = 10.0
+FEW = 15.0
 """Percent of the weights that a sparse network may keep."""
 MARGIN = 0.5
 """Points of test accuracy within which two networks count as equally accurate."""
-SHARES = (0.05, 0.01)
-"""Shares of the weights at which sparse training is compared with cutting."""
+SHARES = (0.05, 0.02, 0.01)
+"""Shares of the weights at which penalties are compared with pruning."""
+
+GROUPS = (GROUP_LOG_SUM, GROUP_L0)
+UNIT_SHARES = (0.2, 0.1)
+"""Shares of the inputs and units at which penalties of groups are compared."""
+
+Curves = Mapping[str, Sequence[Point]]
+
+
+def repeated_methods(curves: Curves, names: Sequence[str]) -> list[str]:
+    """The methods among `names` that were trained with several seeds."""
+    return [name for name in names if name in curves and all(point.repeated for point in curves[name])]
 
 
 def sparse(results: Results) -> list[Finding]:
-    """For each sparse method: the weights needed for AdamW's accuracy, the test accuracy, and a comparison with cutting."""
+    """For each penalty: the weights needed for AdamW's accuracy, and the test accuracy with them."""
     curves = curves_of(results["images"])
     reference = best(curves[ADAMW])
     if reference is None:
-        tested = "Validation accuracy of every AdamW setting"
-        return [Finding("AdamW has a best setting.", tested, "every AdamW setting diverged", NOT_MEASURED)]
+        return [no_reference()]
     findings = []
-    for method, refitted in REFITTED.items():
-        findings += within_one_error(curves[method], method, reference)[:1]
-        findings += within_one_error(curves[refitted], refitted, reference)
-        findings += [against_cutting(curves, refitted, share) for share in SHARES]
+    for method in repeated_methods(curves, (L1 + CONSTANT, L1 + STEERED, *(name + STEERED for name in CONCAVE))):
+        findings += within_one_error(curves[method], method, reference)
     return findings
 
 
-def within_one_error(points: list[Point], method: str, reference: Point) -> list[Finding]:
+def no_reference() -> Finding:
+    """The finding where every AdamW network diverged."""
+    tested = "Validation accuracy of every AdamW setting"
+    return Finding("AdamW has a best setting.", tested, "every AdamW setting diverged", NOT_MEASURED)
+
+
+def within_one_error(points: Sequence[Point], method: str, reference: Point) -> list[Finding]:
     """Tests the sparsest network of a method within one standard error of AdamW's best: its weights and its test accuracy.
 
     Args:
@@ -46,11 +78,10 @@ def within_one_error(points: list[Point], method: str, reference: Point) -> list
         reference: AdamW's best setting.
     """
     mean, error = (100 * value for value in mean_and_error(reference.validation))
-    name = in_words(method)
-    few = f"{capitalized(name)} keeps AdamW's accuracy with less than {FEW:.0f} % of the weights."
-    accurate = f"The sparsest network of {name} that keeps AdamW's validation accuracy also keeps its test accuracy."
+    few = f"{capitalized(method)} keeps AdamW's accuracy with less than {FEW:.0f} % of the weights."
+    accurate = f"The sparsest network of {method} that keeps AdamW's validation accuracy also keeps its test accuracy."
     rule = (
-        f"sparsest {name} setting whose mean validation accuracy is within one standard error ({error:.2f} points) of "
+        f"sparsest setting of {method} whose mean validation accuracy is within one standard error ({error:.2f} points) of "
         f"AdamW's best ({mean:.2f} %; {reference.label})"
     )
     found = sparsest(points, one_standard_error_below(reference))
@@ -73,30 +104,56 @@ def within_one_error(points: list[Point], method: str, reference: Point) -> list
     ]
 
 
-def against_cutting(curves: dict[str, list[Point]], method: str, share: float) -> Finding:
-    """Compares test accuracy at a share of the weights: a method, and AdamW networks cut to that share.
+def against_pruning(results: Results) -> list[Finding]:
+    """Each penalty against gradual magnitude pruning at each share, and the best penalty against the best rival."""
+    curves = curves_of(results["images"])
+    findings = []
+    for share in SHARES:
+        methods = repeated_methods(curves, (L1 + STEERED, *(name + STEERED for name in CONCAVE)))
+        findings += [compared(curves, method, GRADUAL, share) for method in methods]
+        ours = most_accurate(curves, [name + STEERED for name in CONCAVE], share)
+        rival = most_accurate(curves, RIVALS, share)
+        if ours and rival and rival != GRADUAL:
+            findings.append(compared(curves, ours, rival, share))
+    return findings or [no_reference()]
 
-    Args:
-        curves: points of every method.
-        method: name of the method.
-        share: of weights kept.
-    """
-    sparse, cut = (100 * at_share(curves[name], share) for name in (method, CUT))
-    means = [f"{one.mean():.1f} %" if np.isfinite(one).all() else "outside its settings" for one in (sparse, cut)]
-    name = in_words(method)
+
+def units(results: Results) -> list[Finding]:
+    """Concave penalties of groups against the group lasso and against pruning, at equal shares of inputs and units."""
+    if "method" not in results["units"]:
+        tested = "Test accuracy against inputs and units kept"
+        return [
+            Finding("Inputs and units were removed.", tested, "only multilayer perceptrons are trained so", NOT_MEASURED)
+        ]
+    curves = curves_of(results["units"], units=True)
+    pairs = [(name + STEERED, rival) for name in GROUPS for rival in (GROUP + STEERED, UNIT_PRUNING)]
+    return [compared(curves, *pair, share, "inputs and units") for share in UNIT_SHARES for pair in pairs]
+
+
+def most_accurate(curves: Curves, names: Sequence[str], share: float) -> str | None:
+    """The method with the highest validation accuracy at a share, among those with several seeds."""
+    measured = {}
+    for name in repeated_methods(curves, names):
+        by_validation = [point._replace(test=point.validation) for point in curves[name]]
+        accuracy = at_share(by_validation, share).mean()
+        if np.isfinite(accuracy):
+            measured[name] = accuracy
+    return max(measured, key=lambda name: measured[name], default=None)
+
+
+def compared(curves: Curves, method: str, rival: str, share: float, what: str = "weights") -> Finding:
+    """Compares the test accuracies of a method and a rival at a share of the weights or units, seed by seed."""
+    ours, other = (100 * at_share(curves.get(name, []), share) for name in (method, rival))
+    means = [f"{one.mean():.1f} %" if np.isfinite(one).all() else "outside its settings" for one in (ours, other)]
     return above(
-        f"At {100 * share:g} % of the weights, {name} is more accurate than AdamW cut to its largest weights.",
-        f"Test accuracy of {name}, interpolated between its settings ({means[0]}), minus test accuracy of the AdamW setting "
-        f"that is best on validation data after this cut, without further training ({means[1]})",
-        sparse - cut,
+        f"At {100 * share:g} % of the {what}, {method} is more accurate than {rival}.",
+        f"Test accuracy of {method}, interpolated between its settings ({means[0]}), minus test accuracy of {rival} "
+        f"({means[1]}), seed by seed",
+        ours - other,
         unit="points",
+        digits=2,
         sign=True,
     )
-
-
-def in_words(method: str) -> str:
-    """A method's name within a sentence: "refitted L1" for "L1, refitted"."""
-    return f"refitted {method.removesuffix(', refitted')}" if method.endswith(", refitted") else method
 
 
 def capitalized(text: str) -> str:
@@ -110,22 +167,26 @@ def answer(dataset: xr.Dataset) -> str:
     reference = best(curves[ADAMW])
     if reference is None:
         return "Every AdamW setting diverged, so there is nothing to compare with."
-    points = [point for method in (*SPARSE, *REFITTED.values()) for point in curves[method]]
-    near = sparsest(points, one_standard_error_below(reference))
-    within_a_point = sparsest(points, float(reference.validation.mean()) - 0.01)
+    points = [point for method, own in curves.items() if method != ADAMW for point in own if point.repeated]
+    penalties = [point for point in points if point.method not in RIVALS]
+    near = sparsest(penalties, one_standard_error_below(reference))
+    within_a_point = sparsest(penalties, float(reference.validation.mean()) - 0.01)
+    pruned = [point for point in points if point.method in (GRADUAL, GRADUAL_ADAM)]
+    rival = sparsest(pruned, float(reference.validation.mean()) - 0.01)
     return (
         f"The best AdamW setting ({reference.label}) has a test accuracy of {percent(reference.test)}. By validation "
-        f"accuracy, the sparsest network within one standard error of it is {described(near)}, and the sparsest within one "
-        f"point of it is {described(within_a_point)}."
+        f"accuracy, the sparsest network of a penalty within one standard error of it is {in_words(near)}, and the "
+        f"sparsest within one point of it is {in_words(within_a_point)}. Of gradual pruning, the sparsest network within "
+        f"one point is {in_words(rival)}."
     )
 
 
-def described(point: Point | None) -> str:
+def in_words(point: Point | None) -> str:
     """A setting with its weights and its test accuracy, in words."""
     if point is None:
         return "none"
     kept, test = percent(point.kept), percent(point.test)
-    return f"{in_words(point.method)}, {point.label}, with {kept} of the weights and a test accuracy of {test}"
+    return f"{point.method}, {point.label}, with {kept} of the weights and a test accuracy of {test}"
 
 
 def percent(values: np.ndarray) -> str:
@@ -142,12 +203,31 @@ CLAIMS = (
         sparse,
         figures.pareto,
         "Test accuracy in percent (vertical) against the share of weights kept (horizontal, logarithmic, fewer to the "
-        "right); a weight counts if it is not 0 and leads to an output. Each marker is one setting, mean ± standard error "
-        "over the seeds: L1 (red-orange dots), elastic net (pink squares), group L2 (green diamonds), and AdamW cut to its "
-        "largest weights (grey triangles). Open markers on dashed lines: refitted, that is, trained on without the penalty "
-        "while the zeros are held. The black steps are the Pareto front of all methods; the grey band is AdamW's best "
-        "setting ± one standard error; a ring marks each method's sparsest setting within one standard error of it by "
-        "validation accuracy. A method keeps AdamW's accuracy with few weights if its curve stays in the band far to the "
-        "right.",
+        "right); a weight counts if it is not 0 and leads to an output. Markers are settings with several seeds, mean ± "
+        "standard error: L1 with a constant and a steered strength, steered concave penalties, and rivals (grey): AdamW cut "
+        "to its largest weights and trained on, gradual pruning by magnitude and in Adam's metric, and factorised weights. "
+        "All have the same number of epochs, of which the last are refitting with the zeros held. The grey band is AdamW's "
+        "best setting ± one standard error. A method keeps AdamW's accuracy with few weights if its curve stays in the band "
+        "far to the right.",
+    ),
+    Claim(
+        "pruning",
+        "Penalties against pruning",
+        "A concave penalty whose strength is steered is more accurate than gradual magnitude pruning at the same number of "
+        "weights.",
+        against_pruning,
+        figures.duel,
+        "Test accuracy in percent against the share of weights kept, mean ± standard error: the best of our methods and the "
+        "best rival by validation accuracy over all shares, gradual magnitude pruning, and L1 with a steered strength.",
+    ),
+    Claim(
+        "units",
+        "Inputs and units",
+        "A concave penalty of groups removes more inputs and units than group L2 and pruning by norm, at the same accuracy.",
+        units,
+        figures.units,
+        "Test accuracy in percent against the share of inputs and hidden units that are used, mean ± standard error. A "
+        "group is all weights that leave an input or a unit. Strengths are steered; the rival prunes inputs and units by "
+        "the norm of their outgoing weights, more and more of them.",
     ),
 )

@@ -1,55 +1,56 @@
 """The small table of accuracy against weights kept, for the documents."""
 
-import numpy as np
 import xarray as xr
 
 from experiments.claims import mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.sheet import Sheet
-from experiments.studies.images.tradeoff import ADAMW, CUT, L1, REFITTED, SPARSE, Point, curves_of
+from experiments.studies.images.claims import most_accurate, repeated_methods
+from experiments.studies.images.tradeoff import ADAMW, CONCAVE, GRADUAL, L1, RIVALS, STEERED, Point, at_share, curves_of
 from experiments.study import Results, Summary
 
-SHARES = (0.05, 0.015)
-"""Shares of the weights near which the table shows L1; at the first also AdamW's networks cut to it."""
+SHARES = (0.1, 0.05, 0.02, 0.01, 0.003)
+"""Shares of the weights at which the table compares methods."""
 HEADINGS = ("network", "setting", "weights kept %", "test accuracy %")
 
 
 def tradeoff(results: Results) -> Summary:
-    """The best AdamW network, the sparsest networks that are nearly as accurate, and some sparser ones."""
+    """The best AdamW network, the sparsest networks that are nearly as accurate, and methods compared at some shares."""
     dataset: xr.Dataset = results["images"]
     curves = curves_of(dataset)
     title = f"{dataset.attrs['data']}, mean ± standard error over {dataset.sizes['seed']} seeds on test rows"
     base = best(curves[ADAMW])
     if base is None:
         return Summary(Sheet(HEADINGS, [], title), "Every AdamW setting diverged, so nothing can be compared with it.")
-    every = [point for method in (*SPARSE, *REFITTED.values()) for point in curves[method]]
     error = 100 * mean_and_error(base.validation)[1]
-    rows = [
-        row_of("AdamW at its best", base),
-        row_of("the sparsest within one standard error of it", sparsest(every, one_standard_error_below(base)), named=True),
-        row_of("the sparsest within one point of it", sparsest(every, float(base.validation.mean()) - 0.01), named=True),
-    ]
+    rows = [row_of("AdamW at its best", base)]
+    ours = [name + STEERED for name in CONCAVE]
+    for name, methods in (("concave penalties", ours), ("L1", [L1 + STEERED]), ("rivals", list(RIVALS))):
+        points = [point for method in repeated_methods(curves, methods) for point in curves[method]]
+        rows.append(
+            row_of(f"{name}: the sparsest within one standard error", sparsest(points, one_standard_error_below(base)))
+        )
+        rows.append(row_of(f"{name}: the sparsest within one point", sparsest(points, float(base.validation.mean()) - 0.01)))
     for share in SHARES:
-        pair = [row_of(method, nearest(curves[method], share)) for method in (L1, REFITTED[L1])]
-        rows += pair if pair[0] not in rows else []
-    rows.append(row_of(CUT, nearest(curves.get(CUT, []), SHARES[0])))
+        best_of = [most_accurate(curves, ours, share), most_accurate(curves, RIVALS, share), GRADUAL, L1 + STEERED]
+        rows += [at(curves[method], method, share) for method in dict.fromkeys(best_of) if method in curves]
     text = (
         "“Within one standard error” and “within one point” are decided on validation rows, where AdamW's standard error is "
-        f"{error:.2f} points."
+        f"{error:.2f} points. Accuracies at a share are interpolated between a method's settings."
     )
     return Summary(Sheet(HEADINGS, rows, title), text)
 
 
-def nearest(points: list[Point], share: float) -> Point | None:
-    """The measured point whose share of weights kept is nearest, on a logarithmic scale."""
-    measured = [point for point in points if point.measured and point.kept.mean() > 0]
-    return min(measured, key=lambda point: abs(np.log(point.kept.mean() / share)), default=None)
+def at(points: list[Point], method: str, share: float) -> list[str]:
+    """A method's row at a share of the weights."""
+    mean, error = mean_and_error(100 * at_share(points, share))
+    return [method, "interpolated", f"{100 * share:g}", f"{mean:.2f} ± {error:.2f}"]
 
 
-def row_of(name: str, point: Point | None, named: bool = False) -> list[str]:
-    """A network's row; `named` puts the method before the setting."""
+def row_of(name: str, point: Point | None) -> list[str]:
+    """A network's row."""
     if point is None:
         return [name, "no network", "–", "–"]
     cells = (mean_and_error(100 * values) for values in (point.kept, point.test))
-    setting = f"{point.method}, {point.label}" if named else point.label
+    setting = point.label if point.method == ADAMW else f"{point.method}, {point.label}"
     return [name, setting, *(f"{mean:.2f} ± {error:.2f}" for mean, error in cells)]

@@ -1,6 +1,6 @@
-"""The figure of accuracy against weights kept."""
+"""Figures of accuracy against weights kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,49 +8,109 @@ from matplotlib.figure import Figure
 
 from experiments.claims import mean_and_error
 from experiments.figures.style import COLOURS, new_figure
-from experiments.selection import best, one_standard_error_below, sparsest
+from experiments.selection import best
 from experiments.studies.images.tradeoff import (
     ADAMW,
+    BRIDGE,
+    CONCAVE,
+    CONSTANT,
     CUT,
-    ELASTIC,
+    GRADUAL,
+    GRADUAL_ADAM,
     GROUP,
+    GROUP_L0,
+    GROUP_LOG_SUM,
+    L0,
     L1,
-    REFITTED,
-    SPARSE,
+    LOG_SUM,
+    MCP,
+    RIVALS,
+    SPRED,
+    STEERED,
+    UNIT_PRUNING,
     Point,
     curves_of,
-    pareto_front,
 )
 from experiments.study import Results
 
-MARKERS = {L1: "o", ELASTIC: "s", GROUP: "D", CUT: "v"}
-METHODS = (CUT, *SPARSE, *REFITTED.values())
+STYLES: Mapping[str, tuple[str, str, str]] = {
+    L1 + CONSTANT: (COLOURS[L1], "o", ":"),
+    L1 + STEERED: (COLOURS[L1], "o", "-"),
+    LOG_SUM + STEERED: (COLOURS[LOG_SUM], "s", "-"),
+    BRIDGE + STEERED: (COLOURS[BRIDGE], "D", "-"),
+    MCP + STEERED: (COLOURS[MCP], "^", "-"),
+    L0 + STEERED: (COLOURS[L0], "P", "-"),
+    CUT: ("#999999", "v", ":"),
+    GRADUAL: ("#555555", "x", "--"),
+    GRADUAL_ADAM: ("#999999", "+", "--"),
+    SPRED: ("#999999", "*", "-."),
+}
+"""Colour, marker and line of each method."""
+UNIT_STYLES: Mapping[str, tuple[str, str, str]] = {
+    GROUP + STEERED: (COLOURS[L1], "o", "-"),
+    GROUP_LOG_SUM + STEERED: (COLOURS[LOG_SUM], "s", "-"),
+    GROUP_L0 + STEERED: (COLOURS[L0], "P", "-"),
+    UNIT_PRUNING: ("#555555", "x", "--"),
+}
+"""The same for methods that remove inputs and units."""
 DEPTH = 14.0
-"""Points of accuracy below the best that the figure shows."""
+"""Points of accuracy below AdamW's best that the figures show."""
+TICKS = (100, 30, 10, 3, 1, 0.3)
 
 
 def pareto(results: Results) -> Figure:
-    """Test accuracy against the share of weights kept, for every method, with the Pareto front."""
-    figure = new_figure(7.6, 5.9)
+    """Test accuracy against the share of weights kept, for every method with several seeds."""
+    figure = new_figure(7.6, 6.4)
     axes = figure.subplots()
-    curves = curves_of(results["images"])
-    for method in METHODS:
+    curves = repeated(results)
+    for method in STYLES:
         draw_curve(axes, curves.get(method, []), method)
-    draw_front(axes, [point for method in (ADAMW, *METHODS) for point in curves.get(method, [])])
-    reference = best(curves[ADAMW])
-    if reference is not None:
-        mean, error = (100 * value for value in mean_and_error(reference.test))
-        label = f"best AdamW ({reference.label}) ± standard error"
-        axes.axhspan(mean - error, mean + error, color=COLOURS["none"], alpha=0.25, lw=0, label=label)
-        least = one_standard_error_below(reference)
-        draw_rings(axes, [sparsest(curves[method], least) for method in (*SPARSE, *REFITTED.values())])
-    axes.set(xscale="log", xlim=(110, 0.4), xlabel="weights kept, % (fewer to the right)", ylabel="test accuracy, %")
-    axes.set_xticks([100, 30, 10, 3, 1, 0.5], ["100", "30", "10", "3", "1", "0.5"])
-    axes.minorticks_off()
-    axes.grid(alpha=0.25)
-    figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=3)
-    axes.set_title(f"{results['images'].attrs['data']}: accuracy against weights kept", fontsize=11)
+    finish(figure, axes, curves, f"{results['images'].attrs['data']}: accuracy against weights kept", columns=2)
     return figure
+
+
+def duel(results: Results) -> Figure:
+    """The same for our best method, the best rival, gradual magnitude pruning and L1."""
+    figure = new_figure(6.4, 4.6)
+    axes = figure.subplots()
+    curves = repeated(results)
+    ours = strongest(curves, [name + STEERED for name in CONCAVE])
+    rival = strongest(curves, RIVALS)
+    for method in dict.fromkeys([ours, rival, GRADUAL, L1 + STEERED]):
+        if method is not None:
+            draw_curve(axes, curves.get(method, []), method)
+    finish(figure, axes, curves, f"{results['images'].attrs['data']}: penalties against pruning", columns=2)
+    return figure
+
+
+def units(results: Results) -> Figure:
+    """Test accuracy against the share of inputs and hidden units that are used."""
+    figure = new_figure(6.4, 4.6)
+    axes = figure.subplots()
+    curves = curves_of(results["units"], units=True) if "method" in results["units"] else {}
+    for method in UNIT_STYLES:
+        draw_curve(axes, curves.get(method, []), method)
+    dense = repeated(results).get(ADAMW, [])
+    title = f"{results['images'].attrs['data']}: accuracy against inputs and units"
+    finish(figure, axes, {ADAMW: dense}, title, columns=2)
+    axes.set(xlim=(110, 3), xlabel="inputs and hidden units used, % (fewer to the right)")
+    return figure
+
+
+def repeated(results: Results) -> dict[str, list[Point]]:
+    """The curves, without settings of a single seed."""
+    curves = curves_of(results["images"])
+    return {method: [point for point in points if point.repeated] for method, points in curves.items()}
+
+
+def strongest(curves: Mapping[str, Sequence[Point]], names: Sequence[str]) -> str | None:
+    """The method with the highest validation accuracy, averaged over its settings with at most a fifth of the weights."""
+    averages = {}
+    for name in names:
+        sparse = [point for point in curves.get(name, []) if point.measured and 0 < point.kept.mean() <= 0.2]
+        if sparse:
+            averages[name] = float(np.mean([point.validation.mean() for point in sparse]))
+    return max(averages, key=lambda name: averages[name], default=None)
 
 
 def draw_curve(axes: Axes, points: Sequence[Point], method: str) -> None:
@@ -62,8 +122,7 @@ def draw_curve(axes: Axes, points: Sequence[Point], method: str) -> None:
         return
     kept = [100 * point.kept.mean() for point in ordered]
     mean, error = np.array([mean_and_error(100 * point.test) for point in ordered]).T
-    plain, refitted = method.removesuffix(", refitted"), method in REFITTED.values()
-    colour = COLOURS.get(plain, "#666666")
+    colour, marker, line = {**STYLES, **UNIT_STYLES}[method]
     # Only vertical errors: those of the share kept are smaller than the markers.
     axes.errorbar(
         kept,
@@ -71,31 +130,26 @@ def draw_curve(axes: Axes, points: Sequence[Point], method: str) -> None:
         np.nan_to_num(error),
         label=method,
         color=colour,
-        ls="--" if refitted else ":" if method == CUT else "-",
+        ls=line,
         lw=1.3,
-        marker=MARKERS[plain],
+        marker=marker,
         ms=5,
-        mfc="w" if refitted else colour,
         capsize=2,
-        alpha=0.85,
+        alpha=0.9,
     )
 
 
-def draw_front(axes: Axes, points: Sequence[Point]) -> None:
-    """The Pareto front as steps, and the range of accuracies to show."""
-    front = pareto_front(points)
-    if not front:
-        return
-    kept, test = ([100 * getattr(point, name).mean() for point in front] for name in ("kept", "test"))
-    # The front is constant beyond its densest point, since more weights need not be used.
-    axes.step([*kept, 100], [*test, test[-1]], where="post", color="k", lw=1, alpha=0.6, label="Pareto front", zorder=1)
-    axes.set_ylim(test[-1] - DEPTH, test[-1] + 1.5)
-
-
-def draw_rings(axes: Axes, points: Sequence[Point | None]) -> None:
-    """Rings around the chosen settings."""
-    chosen = [point for point in points if point is not None]
-    if chosen:
-        kept, test = ([100 * getattr(point, name).mean() for point in chosen] for name in ("kept", "test"))
-        label = "sparsest within one standard error"
-        axes.plot(kept, test, "o", ms=13, mfc="none", mec="k", mew=1.3, ls="none", label=label)
+def finish(figure: Figure, axes: Axes, curves: Mapping[str, Sequence[Point]], title: str, columns: int) -> None:
+    """AdamW's best setting as a band, the axes and the legend."""
+    reference = best(curves.get(ADAMW, []))
+    if reference is not None:
+        mean, error = (100 * value for value in mean_and_error(reference.test))
+        label = f"best AdamW ({reference.label}) ± standard error"
+        axes.axhspan(mean - error, mean + error, color=COLOURS["none"], alpha=0.25, lw=0, label=label)
+        axes.set_ylim(mean - DEPTH, mean + 1.5)
+    axes.set(xscale="log", xlim=(110, 0.25), xlabel="weights kept, % (fewer to the right)", ylabel="test accuracy, %")
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.set_title(title, fontsize=11)
+    figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=columns)

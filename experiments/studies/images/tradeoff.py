@@ -1,7 +1,7 @@
 """Accuracy against the share of weights kept: the settings of a dataset as points.
 
     curves = curves_of(dataset)                       # a list of points for each method
-    at_share(curves["L1"], 0.05)                      # test accuracy of each seed where 5 % of the weights are kept
+    at_share(curves[GRADUAL], 0.05)                   # test accuracy of each seed where 5 % of the weights are kept
 
 Settings are chosen by validation accuracy and shown by test accuracy. A setting is never chosen if one of its runs diverged.
 """
@@ -13,12 +13,19 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from experiments.selection import best
-
-ADAMW, L1, ELASTIC, GROUP = "AdamW", "L1", "elastic net", "group L2"
-CUT = "AdamW, cut to its largest weights"
-SPARSE = (L1, ELASTIC, GROUP)
-REFITTED = {method: f"{method}, refitted" for method in SPARSE}
+ADAMW, CUT = "AdamW", "AdamW, cut to its largest weights"
+GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D"
+SPRED = "factorised weights (spred)"
+RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
+L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
+GROUP_LOG_SUM, GROUP_L0, UNIT_PRUNING = "group log-sum", "group L0", "gradual pruning of units"
+CONCAVE = (LOG_SUM, BRIDGE, MCP, L0)
+STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
+"""What follows the name of a penalty in that of a method: how its strength is set."""
+MAIN = "main"
+"""The role of settings that are compared; others only choose a learning rate."""
+NEAR = 1.05
+"""The factor by which a share may lie beyond the last point of a curve."""
 
 
 class Point(NamedTuple):
@@ -30,7 +37,7 @@ class Point(NamedTuple):
         kept: share of weights kept, (seeds,).
         validation: validation accuracy as a share, (seeds,).
         test: test accuracy as a share, (seeds,).
-        live: number of inputs or units of each layer that are used, (seeds, layers); NaN where it was not counted.
+        live: number of inputs or units of each layer that are used, (seeds, layers).
     """
 
     method: str
@@ -45,57 +52,44 @@ class Point(NamedTuple):
         """Whether every seed has its numbers."""
         return bool(np.isfinite([self.kept, self.validation, self.test]).all())
 
+    @property
+    def repeated(self) -> bool:
+        """Whether there is more than one seed, so that there is a standard error."""
+        return len(self.kept) > 1
 
-def curves_of(dataset: xr.Dataset) -> dict[str, list[Point]]:
-    """The settings of every method as points, for sparse methods also refitted, and AdamW cut to its largest weights.
 
-    The points of cut AdamW networks are the best AdamW setting and, for each share, the setting with the best validation
-    accuracy after cutting to it. This is the best that cutting achieves here.
+def curves_of(dataset: xr.Dataset, units: bool = False) -> dict[str, list[Point]]:
+    """The compared settings of every method as points.
+
+    Args:
+        dataset: of the study.
+        units: whether the share kept counts inputs and hidden units that are used, rather than weights.
     """
     curves: dict[str, list[Point]] = {}
-    for at, method in enumerate(dataset["method"].values):
-        curves.setdefault(str(method), []).append(trained_point(dataset, at))
-        if method in REFITTED:
-            curves.setdefault(REFITTED[str(method)], []).append(refitted_point(dataset, at))
-    whole = best(curves[ADAMW])
-    if whole is not None:
-        settings = np.flatnonzero(dataset["method"].values == ADAMW).tolist()
-        cuts = ([cut_point(dataset, at, share) for at in settings] for share in range(dataset.sizes["share"]))
-        chosen = [point for points in cuts if (point := best(points)) is not None]
-        curves[CUT] = [whole._replace(method=CUT), *chosen]
+    for at in np.flatnonzero(dataset["role"].values == MAIN).tolist():
+        point = point_of(dataset, at)
+        if units:
+            point = point._replace(kept=point.live.sum(1) / sum(dataset.attrs["widths"]))
+        curves.setdefault(point.method, []).append(point)
     return curves
 
 
-def trained_point(dataset: xr.Dataset, at: int) -> Point:
-    """A setting as it was trained."""
+def point_of(dataset: xr.Dataset, at: int) -> Point:
+    """A setting as a point, with the seeds that it was trained with."""
     names = ("kept", "validation_accuracy", "test_accuracy", "live")
-    kept, validation, test, live = (dataset[name].values[at].astype(float) for name in names)
+    repeats = int(dataset["repeats"].values[at])
+    kept, validation, test, live = (dataset[name].values[at, :repeats].astype(float) for name in names)
     return Point(str(dataset["method"].values[at]), setting_label(dataset, at), kept, validation, test, live)
-
-
-def refitted_point(dataset: xr.Dataset, at: int) -> Point:
-    """A sparse setting after refitting: the same number of weights, other accuracies."""
-    names = ("refitted_validation_accuracy", "refitted_test_accuracy")
-    validation, test = (dataset[name].values[at].astype(float) for name in names)
-    point = trained_point(dataset, at)
-    return point._replace(method=REFITTED[point.method], validation=validation, test=test)
-
-
-def cut_point(dataset: xr.Dataset, at: int, share: int) -> Point:
-    """An AdamW setting after cutting to a share of its weights, given by its index."""
-    names = ("pruned_kept", "pruned_validation_accuracy", "pruned_test_accuracy")
-    kept, validation, test = (dataset[name].values[at, :, share].astype(float) for name in names)
-    label = f"{setting_label(dataset, at)}, cut to {100 * float(dataset['share'].values[share]):g} %"
-    uncounted = np.full((len(kept), dataset.sizes["layer"]), np.nan)
-    return Point(CUT, label, kept, validation, test, uncounted)
 
 
 def setting_label(dataset: xr.Dataset, at: int) -> str:
     """A setting in a few words."""
-    strength = f"{dataset['strength'].values[at]:.3g}"
+    rate, decay, strength, share = (
+        float(dataset[name].values[at]) for name in ("learning_rate", "decay", "strength", "share")
+    )
     if dataset["method"].values[at] == ADAMW:
-        return f"decay {strength}, rate {dataset['learning_rate'].values[at]:.3g}"
-    return f"λ = {strength}"
+        return f"decay {decay:.3g}, rate {rate:.3g}"
+    return f"λ = {strength:.3g}" if strength > 0 else f"target {100 * share:g} %"
 
 
 def at_share(points: Sequence[Point], share: float) -> np.ndarray:
@@ -106,8 +100,8 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
         share: of weights kept.
 
     Returns:
-        Test accuracy, (seeds,): linear in the logarithm of the share between the seed's own points, NaN beyond the last of
-        them, and NaN for every seed if no point was measured.
+        Test accuracy, (seeds,): linear in the logarithm of the share between the seed's own points, that of the last point
+        up to 5 % beyond it, NaN farther away, and NaN for every seed if no point was measured.
     """
     measured = [point for point in points if point.measured]
     if not measured:
@@ -117,7 +111,8 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
     accuracies = []
     for x, y in zip(kept.T, test.T, strict=True):
         order = np.argsort(x)[(x == 0).sum() :]
-        accuracies.append(np.interp(np.log(share), np.log(x[order]), y[order], np.nan, np.nan) if order.size else np.nan)
+        inside = order.size > 0 and x[order[0]] / NEAR <= share <= x[order[-1]] * NEAR
+        accuracies.append(np.interp(np.log(share), np.log(x[order]), y[order]) if inside else np.nan)
     return np.array(accuracies)
 
 

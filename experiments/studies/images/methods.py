@@ -1,0 +1,172 @@
+"""The methods that the study compares: what trains a network in the first phase, before it is refitted with its zeros held.
+
+The penalties are those of jaxreg; what others use instead is in `rivals`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import optax
+from jax.typing import ArrayLike
+
+import jaxreg
+from experiments.studies.images import rivals
+from experiments.studies.images.settings import Settings
+from experiments.studies.images.tradeoff import (
+    ADAMW,
+    BRIDGE,
+    CUT,
+    ELASTIC,
+    GRADUAL,
+    GRADUAL_ADAM,
+    GROUP,
+    GROUP_L0,
+    GROUP_LOG_SUM,
+    L0,
+    L1,
+    LOG_SUM,
+    MCP,
+    SPRED,
+    STEERED,
+    UNIT_PRUNING,
+)
+
+OUTGOING = 1
+"""The axis of a kernel (in, out) along which all weights run that leave an input or a unit."""
+SPRED_ZERO = 1e-4
+"""Products of factors below this count as 0; the factors approach 0 but do not reach it."""
+
+
+class Run(NamedTuple):
+    """The hyperparameters of one network: scalars in one fit, arrays with one entry for each run in a sweep.
+
+    Attributes:
+        seed: number of the repetition.
+        learning_rate: of the first phase, and at the first step of the second.
+        decay: optax's weight_decay.
+        strength: λ, or the λ that a growing strength ends with.
+        growth: power of time along which λ grows to `strength`; 0 for a constant λ.
+        share: of the weights to keep; 1 where the method has no such target.
+    """
+
+    seed: ArrayLike
+    learning_rate: ArrayLike
+    decay: ArrayLike
+    strength: ArrayLike
+    growth: ArrayLike
+    share: ArrayLike
+
+
+Make = Callable[[Run, int, Settings], optax.GradientTransformation]
+"""From the hyperparameters, the number of steps of the first phase and the settings to the optimizer of that phase."""
+
+
+class Method(NamedTuple):
+    """A method.
+
+    Attributes:
+        name: of the method.
+        optimizer: of the first phase.
+        target: whether the share of weights to keep is an input of the method.
+        axis: the axis of a group, if the share counts groups; None if it counts weights.
+        zero: weights up to this size become 0 after the first phase.
+    """
+
+    name: str
+    optimizer: Make
+    target: bool
+    axis: int | None = None
+    zero: float = 0.0
+
+
+def penalty_of(name: str, strength: ArrayLike | optax.Schedule, config: Settings) -> jaxreg.Penalty:
+    """The penalty with a strength, a number or a schedule."""
+    made: Mapping[str, Callable[[], jaxreg.Penalty]] = {
+        L1: lambda: jaxreg.L1(strength),
+        ELASTIC: lambda: jaxreg.ElasticNet(strength, times(config.l2_ratio, strength)),
+        GROUP: lambda: jaxreg.GroupL2(strength, axis=OUTGOING),
+        LOG_SUM: lambda: jaxreg.LogSum(strength, config.scale),
+        BRIDGE: lambda: jaxreg.Bridge(strength, 0.5),
+        MCP: lambda: jaxreg.MCP(strength, config.gamma),
+        L0: lambda: jaxreg.L0(strength),
+        GROUP_LOG_SUM: lambda: jaxreg.Group(jaxreg.LogSum(strength, config.group_scale), axis=OUTGOING),
+        GROUP_L0: lambda: jaxreg.Group(jaxreg.L0(strength), axis=OUTGOING),
+    }
+    return made[name]()
+
+
+def times(factor: float, strength: ArrayLike | optax.Schedule) -> ArrayLike | optax.Schedule:
+    """A multiple of a strength, a number or a schedule."""
+    return (lambda count: factor * strength(count)) if callable(strength) else factor * strength
+
+
+def adamw(run: Run) -> optax.GradientTransformation:
+    """AdamW with weight decay on the kernels."""
+    return optax.adamw(run.learning_rate, weight_decay=run.decay, mask=jaxreg.kernels)
+
+
+def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array]) -> Make:
+    """Gradual pruning of AdamW's network."""
+    return lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, importance)
+
+
+def steered(penalty: str, axis: int | None = None) -> Make:
+    """A penalty whose strength is steered so that the wanted share of weights, or groups, is kept after all steps."""
+
+    def make(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
+        def with_strength(strength: jax.Array) -> optax.GradientTransformation:
+            return jaxreg.prox_adam(run.learning_rate, penalty_of(penalty, strength, config), mask=jaxreg.kernels)
+
+        return jaxreg.steer_strength(with_strength, run.share, steps, axis=axis, mask=jaxreg.kernels)
+
+    return make
+
+
+def scheduled(penalty: str) -> Make:
+    """A penalty whose strength is constant or grows along a power of time."""
+
+    def make(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
+        def strength(count: ArrayLike) -> ArrayLike:
+            return run.strength * ((count + 1) / steps) ** run.growth
+
+        return jaxreg.prox_adam(run.learning_rate, penalty_of(penalty, strength, config), mask=jaxreg.kernels)
+
+    return make
+
+
+def spred(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
+    """L1 by factorised weights."""
+    del steps, config
+    return rivals.factorise(optax.adam(run.learning_rate), run.strength)
+
+
+DENSE = Method(ADAMW, lambda run, *_: adamw(run), target=False)
+RIVALS = (
+    Method(CUT, lambda run, *_: adamw(run), target=True),
+    Method(GRADUAL, gradual(rivals.magnitude), target=True),
+    Method(GRADUAL_ADAM, gradual(rivals.adam_magnitude), target=True),
+    Method(SPRED, spred, target=False, zero=SPRED_ZERO),
+)
+
+
+def steered_method(penalty: str) -> Method:
+    """A penalty with a steered strength."""
+    return Method(penalty + STEERED, steered(penalty), target=True)
+
+
+UNIT_METHODS = (
+    *(Method(name + STEERED, steered(name, OUTGOING), True, OUTGOING) for name in (GROUP, GROUP_LOG_SUM, GROUP_L0)),
+    Method(
+        UNIT_PRUNING,
+        lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, rivals.mean_magnitude, OUTGOING),
+        target=True,
+        axis=OUTGOING,
+    ),
+)
+"""Methods that remove inputs and units."""
+
+
+def scheduled_method(penalty: str) -> Method:
+    """A penalty with a constant or a growing strength, which one compiled program serves."""
+    return Method(penalty, scheduled(penalty), target=False)
