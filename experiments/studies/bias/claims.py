@@ -59,25 +59,29 @@ def coefficients(dataset: xr.Dataset) -> list[Finding]:
         ),
     ]
     for method in CONCAVE:
-        shrunk = values_of(dataset, "shrinkage", method, factor=100)
-        findings += [
-            below(
-                f"{method} hardly shrinks the coefficients that it keeps (linear model).",
-                f"{method}: {tested}; below {HARDLY:.0f} %",
-                shrunk,
-                HARDLY,
-                "%",
-                sign=True,
-            ),
-            below(
-                f"{method} shrinks the coefficients that it keeps less than L1 (linear model).",
-                f"{method} minus L1: {tested}",
-                shrunk - l1,
-                unit="points",
-                sign=True,
-            ),
-        ]
+        findings += concave_coefficients(method, values_of(dataset, "shrinkage", method, factor=100), l1, tested)
     return findings
+
+
+def concave_coefficients(method: str, own: np.ndarray, l1: np.ndarray, tested: str) -> list[Finding]:
+    """Two tests of one concave penalty: its shrinkage in percent (seeds,), alone and minus that of L1."""
+    return [
+        below(
+            f"{method} hardly shrinks the coefficients that it keeps (linear model).",
+            f"{method}: {tested}; below {HARDLY:.0f} %",
+            own,
+            HARDLY,
+            "%",
+            sign=True,
+        ),
+        below(
+            f"{method} shrinks the coefficients that it keeps less than L1 (linear model).",
+            f"{method} minus L1: {tested}",
+            own - l1,
+            unit="points",
+            sign=True,
+        ),
+    ]
 
 
 def predictions(dataset: xr.Dataset) -> list[Finding]:

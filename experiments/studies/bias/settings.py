@@ -66,9 +66,9 @@ class Network:
     growth: float = 0.75
     """Share of the steps during which a growing λ grows, as the cube of the step; it is constant after them."""
     scale: float = 0.001
-    """ε of log-sum; chosen on other seeds, among 0.001, 0.01 and 0.03, for the accuracy at few weights."""
+    """ε of log-sum; chosen among 0.001, 0.01 and 0.03 for the accuracy at few weights, partly on the same seeds."""
     gamma: float = 10.0
-    """γ of MCP; chosen on other seeds, among 10, 30 and 100, for the accuracy at few weights."""
+    """γ of MCP; chosen among 10, 30 and 100 for the accuracy at few weights, partly on the same seeds."""
     refit: float = 0.25
     """Epochs of a refit, as a share of the epochs of training."""
     training: Training = Training(epochs=150, batch_size=50)
