@@ -113,9 +113,10 @@ def proximal(
             d = like(d, move)
             if not shared:
                 move, d = pooled(move, d, now.pool)
+            inverse = 1 / d
             if max_shrink is not None and not shared:
-                move, d = floored(move, d, like(now.slope(weight), move) / like(max_shrink, move))
-            return prox_update(now, weight, move, like(rate, move) / d)
+                move, inverse = floored(move, d, like(now.slope(weight), move) / like(max_shrink, move))
+            return prox_update(now, weight, move, like(rate, move) * inverse)
 
         def follow(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
             del weight, d

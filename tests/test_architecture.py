@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
     {"_typing"},
-    {"_checks", "_dtypes", "_groups", "_pytrees", "_states"},
+    {"_checks", "_dtypes", "_fusion", "_groups", "_pytrees", "_states"},
     {"penalties", "_masking", "preconditioners"},
     {"transforms", "measures", "_metric"},
     {"_proximal"},
