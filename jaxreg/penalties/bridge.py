@@ -85,7 +85,7 @@ class Bridge(Steep):
         # Without strength the prox is the identity, even where `size` underflows.
         zero = (size * root.largest <= strength) & ((strength > 0) | (u == 0))
         c = jnp.where(zero, 0, fusible(strength / jnp.where(zero, 1, size + float(jnp.finfo(u.dtype).tiny))))
-        return zero, u - u * root.shrinkage(c)
+        return zero, u * (1 - root.shrinkage(c))
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """(q/c)·λ|x|^(q−1), for q = ½ 1.84·λ/√|x|, below which a step could set the weight to 0; 0 for a weight at 0."""

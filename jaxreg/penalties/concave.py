@@ -139,7 +139,8 @@ class LogSum(Concave):
         Tangents of the logarithm at |x|/ε = 4 and 100 bound φ, to a third of its value up to |x| = 300·ε.
         """
         x = wide(x)
-        inverse = fusible(like(self.scale, x) / jnp.abs(x))
+        # At 0 the inverse is a large number instead of infinity, so that derivatives are finite.
+        inverse = fusible(like(self.scale, x) / (jnp.abs(x) + smallest(x)))
         near, far = (2 * ((math.log1p(z) - z / (1 + z)) * inverse + 1 / (1 + z)) for z in (4, 100))
         bound = jnp.where(near < far, near, far)
         return like(self.strength, x) * jnp.where(bound < 1, bound, 1)
