@@ -35,6 +35,7 @@ def proximal(
     Before the step, a D given per weight is raised to at least slope/max_shrink, and the direction is scaled down to match
     (`Penalty.slope`: λ for L1, 2λ for squared L2, λ/√n for groups of n). Fixed points do not change, since direction and
     prox share D. Without this floor, a weight without a gradient so far, whose D is just eps, would be set to 0 in one step.
+    For the same reason penalties of groups can share one D in each group (`Penalty.pool`), for which the prox is cheap.
 
         >>> import optax, jaxreg
         >>> tx = jaxreg.proximal(  # prox_adam with clipped gradients
@@ -57,10 +58,10 @@ def proximal(
             `jaxreg.preconditioners`); None means D = 1, which is right for plain SGD only.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all. The others follow the direction alone.
         max_shrink: limits how far the penalty alone moves a weight in one step, in units of the learning rate; 1 is nearly
-            always right. |w| falls by at
-            most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less than |w|/(1 + max_shrink·lr)
-            under squared L2. Larger values reach zero faster where gradients are 0; smaller ones slow the direction down
-            wherever D < slope/max_shrink. None sets no bound. A scalar D (SGD, momentum) has no floor.
+            always right. |w| falls by at most max_shrink·lr under L1 and concave penalties, ‖w_g‖/√n by as much under
+            penalties of groups, and |w| to no less than |w|/(1 + max_shrink·lr) under squared L2. Larger values reach zero
+            faster where gradients are 0; smaller ones slow the direction down wherever D < slope/max_shrink. None sets no
+            bound. A scalar D (SGD, momentum) has no floor.
 
     Returns:
         An optax optimizer.

@@ -104,9 +104,10 @@ def test_what_is_shown_comes_from_disk_alone():
 
 
 def test_public_names():
-    promised = """L1 SquaredL2 ElasticNet GroupL2 add_penalty add_l1 add_l2 proximal_step prox_l1 proximal prox_sgd prox_adam
-    prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax prox_rmsprop prox_adagrad penalty_value
-    kkt_residual critical_strength sparsity kernels preconditioners sweep grid Grid Runs"""
+    promised = """L1 SquaredL2 ElasticNet GroupL2 Group SparseGroupL2 LogSum MCP SCAD Bridge L0 add_penalty add_l1 add_l2
+    proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief
+    prox_adamax prox_rmsprop prox_adagrad penalty_value kkt_residual critical_strength sparsity kernels preconditioners
+    sweep grid Grid Runs"""
     for name in promised.split():
         assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name

@@ -27,6 +27,9 @@ from jaxreg.penalties.concave import Concave, smallest
 DEGREE = 4
 """Of the polynomial that starts Newton's method: one step is then enough for the power ½ in float32, and two in float64."""
 
+ROUNDING = 4e-15
+"""What float64 leaves of the error of s."""
+
 
 class Steep(Concave):
     """A penalty that is infinitely steep at 0, where every gradient is stationary."""
@@ -218,11 +221,11 @@ def roots(root: BridgeRoot) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def count_newton_steps(root: BridgeRoot, eps: float) -> int:
-    """Number of Newton steps from the polynomial, at least 1, until s has a relative error below 2·eps."""
+    """Number of Newton steps from the polynomial, at least 1, until s has a relative error below 2·eps, or rounding."""
     c, solution = roots(root)
     s = np.maximum(np.polynomial.Polynomial(root.start)(c), root.end)
     steps = 0
-    while steps == 0 or (np.max(np.abs(s / solution - 1)) > 2 * eps and steps < 20):
+    while steps == 0 or (np.max(np.abs(s / solution - 1)) > max(2 * eps, ROUNDING) and steps < 20):
         s = (root.m * s ** (root.m + 1) - c) / ((root.m + 1) * s**root.m - 1)
         steps += 1
     return steps
