@@ -90,7 +90,7 @@ class LogSum(Concave):
     δ = 2κε/(|x| + ε + √((|x| − ε)² + 4ε(|x| − κ))) and κ = step·λ; it is not 0 where |x| > κ, and else where the
     second point exists and has the smaller objective.
 
-    With `scale` → ∞ it becomes L1. For `scale` → 0 with λ·scale fixed it approaches a penalty of the number of nonzeros.
+    With `scale` → ∞ it becomes L1. With `scale` → 0 and λ·scale·log(1/scale) fixed, it approaches L0.
 
     Args:
         strength: λ ≥ 0, the slope at 0: a number, an array (for `jax.vmap`) or an optax schedule.
@@ -131,7 +131,8 @@ class LogSum(Concave):
         moved = fusible(2 * k / (y + 1 + root))
         z = y - moved
         lower = (y > 1) & (discriminant > 0) & (2 * k * log(1 + z) < z * (y + moved))
-        return (y <= k) & ~lower, u - scale * moved
+        # Rounding must not carry a weight past 0.
+        return (y <= k) & ~lower | (z <= 0), u - scale * moved
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """At most λ, and at least 2φ(|x|)/|x|, twice the slope of the chord from 0, where that is below λ.
