@@ -79,8 +79,12 @@ def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
 
 
 def root_mean_square(d: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """Pools a metric over each group, with `axis` kept at length 1; a scalar stays as it is."""
-    return d if d.ndim == 0 else jnp.sqrt(jnp.sum(jnp.square(d), axis, keepdims=True) / max(count(d, axis), 1))
+    """Computes √(mean dᵢ²) over each group, with `axis` kept at length 1; a scalar stays as it is."""
+    if d.ndim == 0:
+        return d
+    mean = jnp.sum(jnp.square(d), axis, keepdims=True) / max(count(d, axis), 1)
+    zero = mean == 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, mean)))
 
 
 def is_shared(step: jax.Array, x: jax.Array, axis: int | tuple[int, ...]) -> bool:

@@ -23,6 +23,7 @@ import numpy as np
 import optax
 
 from jaxreg._dtypes import like
+from jaxreg._fusion import fusible
 from jaxreg._masking import is_function
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 from jaxreg.penalties import Penalty
@@ -61,11 +62,14 @@ def floor_of(penalty: Penalty, weight: jax.Array, d: jax.Array, max_shrink: Arra
 
 
 def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Raises D to at least `floor` and scales the move −lr·direction to match; where D is larger, both keep every bit."""
-    raised = jnp.where(d < floor, floor, d)
-    # The inner `where` keeps the derivative finite where both are 0.
-    share = jnp.where(d < floor, d / jnp.where(d < floor, floor, 1), 1)
-    return move * share, raised
+    """Raises D to at least `floor` and scales the move −lr·direction to match; where D is larger, both keep every bit.
+
+    Returns:
+        The move, and 1/D.
+    """
+    low = d < floor
+    inverse = fusible(1 / jnp.where(low, floor, d))
+    return jnp.where(low, move * (d * inverse), move), inverse
 
 
 def is_shared(metric: PyTree, params: PyTree) -> bool:

@@ -36,6 +36,7 @@ def proximal(
     Before the step, a D given per weight is raised to at least slope/max_shrink, and the direction is scaled down to match
     (`Penalty.slope`: λ for L1, 2λ for squared L2, λ/√n for groups of n). Fixed points do not change, since direction and
     prox share D. Without this floor, a weight without a gradient so far, whose D is just eps, would be set to 0 in one step.
+    For the same reason penalties of groups can share one D in each group (`Penalty.pool`), for which the prox is cheap.
 
         >>> import optax, jaxreg
         >>> tx = jaxreg.proximal(  # prox_adam with clipped gradients
@@ -60,11 +61,11 @@ def proximal(
             `jaxreg.preconditioners`); None means D = 1, which is right for plain SGD only.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all. The others follow the direction alone.
         max_shrink: limits how far the penalty alone moves a weight in one step, in units of the learning rate; 1 is nearly
-            always right. |w| falls by at
-            most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less than |w|/(1 + max_shrink·lr)
-            under squared L2. Larger values reach zero faster where gradients are 0; smaller ones slow the direction down
-            wherever D < slope/max_shrink. Under a concave penalty D is raised to at most a tenth of a typical D of the same
-            array, since there weights reach 0 by a jump. None sets no bound. A scalar D (SGD, momentum) has no floor.
+            always right. |w| falls by at most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less
+            than |w|/(1 + max_shrink·lr) under squared L2. Larger values reach zero faster where gradients are 0; smaller
+            ones slow the direction down wherever D < slope/max_shrink. Under a concave penalty D is raised to at most a
+            tenth of a typical D of the same array, since there weights reach 0 by a jump. None sets no bound. A scalar D
+            (SGD, momentum) has no floor.
 
     Returns:
         An optax optimizer.
@@ -117,9 +118,10 @@ def proximal(
             d = like(d, move)
             if not shared:
                 move, d = pooled(move, d, now.pool)
+            inverse = 1 / d
             if max_shrink is not None and not shared:
-                move, d = floored(move, d, floor_of(now, weight, d, max_shrink))
-            return prox_update(now, weight, move, like(rate, move) / d)
+                move, inverse = floored(move, d, floor_of(now, weight, d, max_shrink))
+            return prox_update(now, weight, move, like(rate, move) * inverse)
 
         def follow(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
             del weight, d

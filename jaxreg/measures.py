@@ -3,7 +3,7 @@
 They do not depend on transformations or optimizers, so they apply to parameters from any training loop:
 
     gradient = jax.grad(loss)(params)                       # of the loss alone, without the penalty, on the full data
-    jaxreg.kkt_residual(jaxreg.L1(1e-4), params, gradient)  # 0 at a solution; compare it with λ
+    jaxreg.kkt_residual(jaxreg.L1(1e-4), params, gradient)  # 0 at a stationary point; compare it with λ
     print(jaxreg.sparsity(params))                          # a table, leaf by leaf
     jaxreg.critical_strength(jaxreg.L1(1.0), gradient_at_zero)
 
@@ -59,7 +59,9 @@ def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.
 def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mask = None) -> jax.Array:
     """Computes the largest distance of −∇L(w) from ∂R(w) over all weights or groups; 0 at stationary points of L + R.
 
-    For a convex problem a residual of 0 certifies the solution. Leaves that are not penalised contribute |∇L(w)|.
+    For a convex loss and a convex penalty, a residual of 0 certifies the solution. Under a concave penalty (`LogSum`, `MCP`,
+    …) or for a network, it certifies a stationary point, which is a local minimum at best and one of many. Leaves that are
+    not penalised contribute |∇L(w)|.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> params, gradient = jnp.array([2.0, 0.0]), jnp.array([-0.5, 0.25])     # of ½(w₀ − 2.5)² + ½(w₁ + 0.25)²
@@ -102,8 +104,9 @@ def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -
     """Computes the smallest strength whose solution is w = 0; a grid of strengths need not go beyond it.
 
     It is max|∇L(0)| for L1 and for the L1 part of an elastic net, max‖∇L(0)_g‖ for groups, and infinity for squared L2. For
-    a loss that is convex in w, such as that of a linear model, it is exact. It does not help for an MLP, whose gradient at w
-    = 0 is 0.
+    a loss that is convex in w, such as that of a linear model, it is exact. Under `LogSum`, `MCP` and `SCAD`, w = 0 is
+    stationary from L1's critical strength on, but another point may have a smaller objective; under `Bridge` and `L0`, w = 0
+    is always stationary, and 0 is returned. It does not help for an MLP, whose gradient at w = 0 is 0.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> print(jaxreg.critical_strength(jaxreg.L1(1.0), jnp.array([0.5, -2.0])))

@@ -15,7 +15,7 @@ class UpdateBenchmark:
     """The cost of one update of the weights, compared with `optax.adamw`: bytes as XLA counts them, and time."""
 
     parameters: int = 4_000_000
-    """Number of weights in the float32 array that is updated."""
+    """Number of weights in the float32 matrix that is updated."""
     rounds: int = 200
     """Number of rounds; each round times every optimizer once, in random order."""
     seed: int = 0

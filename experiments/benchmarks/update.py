@@ -1,6 +1,6 @@
 """The cost of a regularized update of the weights, compared with `optax.adamw`.
 
-Each optimizer's update and `optax.apply_updates` are compiled into one program for one float32 array; weights and state are
+Each optimizer's update and `optax.apply_updates` are compiled into one program for one float32 matrix; weights and state are
 donated. Bytes are XLA's own count (`cost_analysis`) for the compiled program, per weight. Every round times every optimizer
 once, in random order, and the ratio to AdamW is computed within each round before the median over all rounds is taken.
 
@@ -8,8 +8,13 @@ On CPU cores XLA computes Adam's two moments and the new weights in three loops.
 per weight in them, 40 bytes. The proximal step uses only values that the third loop has already loaded. A coupled penalty
 changes the gradient that both moment loops read, so both must read the weights as well: 48 bytes. Barriers, one variadic
 reduction for all three results, and XLA's experimental multi-output fusion did not avoid this.
+
+The proximal steps of concave penalties are computed in the third loop too, with two or three more divisions and roots per
+weight. Penalties of groups need sums over groups, which XLA computes from arrays in memory: it writes √ν, D and the weights
+before the prox, and reads them once for D, twice for the norm and once for the result.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -34,6 +39,11 @@ def optimizers() -> dict[str, optax.GradientTransformation]:
     return {
         BASELINE: optax.adamw(1e-3, weight_decay=1e-4),
         "prox_adam(L1)": jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4)),
+        "prox_adam(LogSum)": jaxreg.prox_adam(1e-3, jaxreg.LogSum(1e-4)),
+        "prox_adam(MCP)": jaxreg.prox_adam(1e-3, jaxreg.MCP(1e-4)),
+        "prox_adam(Bridge ½)": jaxreg.prox_adam(1e-3, jaxreg.Bridge(1e-5)),
+        "prox_adam(GroupL2)": jaxreg.prox_adam(1e-3, jaxreg.GroupL2(1e-4, axis=1)),
+        "prox_adam(Group(LogSum))": jaxreg.prox_adam(1e-3, jaxreg.Group(jaxreg.LogSum(1e-4), axis=1)),
         "add_l1 → adam": optax.chain(jaxreg.add_l1(1e-4), optax.adam(1e-3)),
         "add_l2 → adam": optax.chain(jaxreg.add_l2(5e-5), optax.adam(1e-3)),
         "scale_by_adam → add_l2": optax.chain(
@@ -52,6 +62,12 @@ def compile_update(tx: optax.GradientTransformation, weights: jax.Array) -> Any:
     return jax.jit(update, donate_argnums=(0, 1)).lower(weights, tx.init(weights), weights).compile()
 
 
+def nearly_square(size: int) -> tuple[int, int]:
+    """The shape of a matrix with `size` weights and about as many rows as columns; a row is a group."""
+    rows = next(rows for rows in range(math.isqrt(size), 0, -1) if size % rows == 0)
+    return rows, size // rows
+
+
 def count_rounds(config: UpdateBenchmark) -> int:
     """Number of rounds, including the warm-up."""
     return config.rounds + WARM_UP
@@ -61,7 +77,7 @@ def measure_updates(config: UpdateBenchmark, advance: Callable[[int], None]) -> 
     """Times every optimizer.
 
     Args:
-        config: the size of the array and the number of rounds.
+        config: the size of the matrix and the number of rounds.
         advance: called with 1 after each round.
 
     Returns:
@@ -69,8 +85,9 @@ def measure_updates(config: UpdateBenchmark, advance: Callable[[int], None]) -> 
         the time divided by AdamW's.
     """
     weights_key, gradient_key = jax.random.split(jax.random.key(config.seed))
-    weights = jax.random.normal(weights_key, (config.parameters,))
-    gradient = 0.1 * jax.random.normal(gradient_key, (config.parameters,))
+    shape = nearly_square(config.parameters)
+    weights = jax.random.normal(weights_key, shape)
+    gradient = 0.1 * jax.random.normal(gradient_key, shape)
     compared = optimizers()
     programs = {name: compile_update(tx, weights) for name, tx in compared.items()}
     states = {name: (jnp.copy(weights), tx.init(weights)) for name, tx in compared.items()}

@@ -12,14 +12,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._checks import check_number, check_power
 from jaxreg._dtypes import like, wide
+from jaxreg._fusion import fusible
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
-from jaxreg.penalties.concave import Concave
+from jaxreg.penalties.concave import Concave, smallest
+
+DEGREE = 4
+"""Of the polynomial that starts Newton's method: one step is then enough for the power ½ in float32, and two in float64."""
+
+ROUNDING = 4e-15
+"""What float64 leaves of the error of s."""
 
 
 class Steep(Concave):
@@ -73,24 +82,19 @@ class Bridge(Steep):
         return like(self.strength, u) * self.power * jnp.where(zero, 0, rising)
 
     def shrink(self, u: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        exponent, _, largest = newton_constants(self.power)
+        root = bridge_root(self.power)
         size = raised(u, 2 - self.power)
         strength = step * (like(self.strength, u) * self.power)
         # Without strength the prox is the identity, even where `size` underflows.
-        zero = (u == 0) | ((size * largest <= strength) & (strength > 0))
-        # The unknown is s = (v/u)^(1−q), with s^(m+1) − s + c = 0, where Newton's method falls from 1 to the root.
-        c = jnp.where(zero, 0, strength) / jnp.where(zero | (size == 0), 1, size)
-        s = 1 - c / exponent
-        for _ in range(count_newton_steps(self.power, float(jnp.finfo(u.dtype).eps))):
-            power = raised(s, exponent)
-            s = (exponent * s * power - c) / ((exponent + 1) * power - 1)
-        return zero, u * raised(s, exponent)
+        zero = (size * root.largest <= strength) & ((strength > 0) | (u == 0))
+        c = jnp.where(zero, 0, fusible(strength / jnp.where(zero, 1, size + float(jnp.finfo(u.dtype).tiny))))
+        return zero, u * (1 - root.shrinkage(c))
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """(q/c)·λ|x|^(q−1), for q = ½ 1.84·λ/√|x|, below which a step could set the weight to 0; 0 for a weight at 0."""
         u = jnp.abs(wide(x))
-        _, _, largest = newton_constants(self.power)
-        return self.steepness(jnp.where(u == 0, 0, jnp.maximum(u, smallest(u)))) / largest
+        rising = raised(jnp.where(u < smallest(u), jnp.inf, u), self.power - 1)
+        return like(self.strength, u) * (self.power / bridge_root(self.power).largest) * rising
 
 
 class L0(Steep):
@@ -125,17 +129,14 @@ class L0(Steep):
         return jnp.minimum(u, 0)
 
     def shrink(self, u: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return u <= jnp.sqrt(step * (2 * like(self.strength, u))), u
+        threshold = step * (2 * like(self.strength, u))
+        # Without strength the prox is the identity, even where u² underflows.
+        return (u == 0) | ((jnp.square(u) <= threshold) & (threshold > 0)), u
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """2λ/|x|, below which a step could set the weight to 0; 0 for a weight at 0."""
         u = jnp.abs(wide(x))
-        return 2 * like(self.strength, u) * jnp.where(u == 0, 0, 1 / jnp.maximum(u, smallest(u)))
-
-
-def smallest(u: jax.Array) -> float:
-    """A magnitude whose inverse is far from overflow."""
-    return float(jnp.finfo(u.dtype).tiny) ** 0.5
+        return 2 * like(self.strength, u) / jnp.where(u < smallest(u), jnp.inf, u)
 
 
 def raised(u: jax.Array, power: float) -> jax.Array:
@@ -148,7 +149,8 @@ def raised(u: jax.Array, power: float) -> jax.Array:
         case -0.5:
             return jax.lax.rsqrt(u)
         case 1.5:
-            return u * root(u)
+            # The smallest number makes the derivative finite at 0.
+            return u * jnp.sqrt(u + float(jnp.finfo(u.dtype).tiny))
         case _:
             return jnp.where(u == 0, 0, jnp.power(jnp.where(u == 0, 1, u), power))
 
@@ -158,25 +160,72 @@ def root(u: jax.Array) -> jax.Array:
     return jnp.where(u == 0, 0, jnp.sqrt(jnp.where(u == 0, 1, u)))
 
 
-@functools.cache
-def newton_constants(power: float) -> tuple[float, float, float]:
-    """The bridge's prox in the unknown s = (v/u)^(1−q), which solves s^(m+1) − s + c = 0.
+class BridgeRoot(NamedTuple):
+    """The larger root of the bridge's stationarity condition, in units of the weight.
 
-    Returns:
-        m = 1/(1 − q), and s and c at the threshold of the prox, where v/u = 2/(m + 1).
+    The unknown is s = (v/u)^(1−q), which solves s^(m+1) − s + c = 0 with m = 1/(1 − q) and c = step·λq/u^(2−q). It falls
+    from 1 at c = 0 to `end` at the threshold of the prox, where v/u = 2/(m + 1).
+
+    Attributes:
+        m: 1/(1 − q).
+        end: s at the threshold.
+        largest: c at the threshold.
+        start: coefficients of a polynomial in c that is near s, the constant first.
     """
+
+    m: float
+    end: float
+    largest: float
+    start: tuple[float, ...]
+
+    def newton(self, s: Any, c: Any) -> tuple[Any, Any]:
+        """Numerator and denominator of Newton's next s. The denominator is at least 1 from `end` on."""
+        power = raised(s, self.m)
+        return self.m * s * power - c, (self.m + 1) * power - 1
+
+    def shrinkage(self, c: jax.Array) -> jax.Array:
+        """Computes 1 − v/u = c/s."""
+        s = jnp.full_like(c, self.start[-1])
+        for coefficient in self.start[-2::-1]:
+            s = s * c + coefficient
+        s = jnp.where(s < self.end, self.end, s)
+        for _ in range(count_newton_steps(self, float(jnp.finfo(c.dtype).eps)) - 1):
+            over, under = self.newton(s, c)
+            s = fusible(over / under)
+        # The last step is not divided out, as its inverse is what is needed.
+        over, under = self.newton(s, c)
+        return c * under / over
+
+
+@functools.cache
+def bridge_root(power: float) -> BridgeRoot:
+    """The constants of a power, with a polynomial fitted to the root."""
     m = 1 / (1 - power)
     m = float(round(m)) if math.isclose(m, round(m), rel_tol=1e-12) else m
-    s = (2 / (m + 1)) ** (1 / m)
-    return m, s, s * (m - 1) / (m + 1)
+    end = (2 / (m + 1)) ** (1 / m)
+    largest = end * (m - 1) / (m + 1)
+    exact = BridgeRoot(m, end, largest, ())
+    c, s = roots(exact)
+    fit = np.polynomial.Chebyshev.fit(c, s, DEGREE, domain=[0, largest])
+    return exact._replace(start=tuple(float(number) for number in fit.convert(kind=np.polynomial.Polynomial).coef))
+
+
+def roots(root: BridgeRoot) -> tuple[np.ndarray, np.ndarray]:
+    """Values of c from 0 to the threshold, dense at the ends, and s there."""
+    c = root.largest * (1 - np.cos(np.linspace(0, np.pi, 201))) / 2
+    s = np.ones_like(c)
+    for _ in range(100):
+        s = (root.m * s ** (root.m + 1) - c) / ((root.m + 1) * s**root.m - 1)
+    return c, s
 
 
 @functools.cache
-def count_newton_steps(power: float, eps: float) -> int:
-    """Number of Newton steps at the threshold, where they are slowest, until the relative error is below 2·eps."""
-    m, solution, c = newton_constants(power)
-    s, steps = 1 - c / m, 0
-    while s > solution * (1 + 2 * eps) and steps < 100:
-        s = (m * s ** (m + 1) - c) / ((m + 1) * s**m - 1)
+def count_newton_steps(root: BridgeRoot, eps: float) -> int:
+    """Number of Newton steps from the polynomial, at least 1, until s has a relative error below 2·eps, or rounding."""
+    c, solution = roots(root)
+    s = np.maximum(np.polynomial.Polynomial(root.start)(c), root.end)
+    steps = 0
+    while steps == 0 or (np.max(np.abs(s / solution - 1)) > max(2 * eps, ROUNDING) and steps < 20):
+        s = (root.m * s ** (root.m + 1) - c) / ((root.m + 1) * s**root.m - 1)
         steps += 1
     return steps

@@ -18,14 +18,19 @@ another point have the same value, the prox is 0.
 from __future__ import annotations
 
 import abc
+import math
 
 import jax
 import jax.numpy as jnp
 
 from jaxreg._checks import check_above, check_number
 from jaxreg._dtypes import like, wide
+from jaxreg._fusion import fusible
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
+
+LOG1P = (0.999999811, -0.499974505, 0.332761874, -0.244996566, 0.177571175, -0.107854691, 0.0442147247, -0.00857478033)
+"""A polynomial close to log(1 + f)/f for f from 0 to 1, fitted at Chebyshev points; the constant comes first."""
 
 
 class Concave(Penalty):
@@ -64,8 +69,8 @@ class Concave(Penalty):
 
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
         w = wide(x)
-        zero, shrunk = self.shrink(jnp.abs(w), like(step, w))
-        return jnp.where(zero, 0, shrunk * jnp.sign(w)).astype(jnp.asarray(x).dtype)
+        zero, shrunk = self.shrink(jnp.abs(w), fusible(like(step, w)))
+        return jnp.where(zero, 0, jnp.where(w < 0, -shrunk, shrunk)).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
@@ -89,7 +94,7 @@ class LogSum(Concave):
     δ = 2κε/(|x| + ε + √((|x| − ε)² + 4ε(|x| − κ))) and κ = step·λ; it is not 0 where |x| > κ, and else where the
     second point exists and has the smaller objective.
 
-    With `scale` → ∞ it becomes L1. For `scale` → 0 with λ·scale fixed it approaches a penalty of the number of nonzeros.
+    With `scale` → ∞ it becomes L1. With `scale` → 0 and λ·scale·log(1/scale) fixed, it approaches L0.
 
     Args:
         strength: λ ≥ 0, the slope at 0: a number, an array (for `jax.vmap`) or an optax schedule.
@@ -124,18 +129,26 @@ class LogSum(Concave):
         y, k = u * inverse, step * (like(self.strength, u) * inverse)
         # This form of (y + 1)² − 4k does not cancel where y > k. There the point is the minimum without a comparison.
         discriminant = jnp.square(y - 1) + 4 * (y - k)
-        real = discriminant > 0
-        root = jnp.where(real, jnp.sqrt(jnp.where(real, discriminant, 1)), 0)
+        # Where the root is not real, it is not used; the smallest number makes its derivative finite at 0.
+        root = jnp.sqrt(jnp.abs(discriminant) + float(jnp.finfo(u.dtype).tiny))
         # v = u − δ has an error of a few roundings of u, as for soft thresholding, and is u itself without strength or step.
-        moved = 2 * k / (y + 1 + root)
+        moved = fusible(2 * k / (y + 1 + root))
         z = y - moved
-        lower = (y > 1) & real & (2 * k * jnp.log1p(jnp.maximum(z, 0)) < z * (y + moved))
-        return (y <= k) & ~lower, u - scale * moved
+        lower = (y > 1) & (discriminant > 0) & (2 * k * log(1 + z) < z * (y + moved))
+        # Rounding must not carry a weight past 0.
+        return (y <= k) & ~lower | (z <= 0), u - scale * moved
 
     def slope(self, x: ArrayLike) -> jax.Array:
-        """λ·min(1, 2/√(1 + |x|/ε)), at least the slope of the chord from 0 that a jump to 0 has to overcome."""
+        """At most λ, and at least 2φ(|x|)/|x|, twice the slope of the chord from 0, where that is below λ.
+
+        Tangents of the logarithm at |x|/ε = 4 and 100 bound φ, to a third of its value up to |x| = 300·ε.
+        """
         x = wide(x)
-        return like(self.strength, x) * jnp.minimum(1, 2 * jax.lax.rsqrt(1 + jnp.abs(x) / like(self.scale, x)))
+        # At 0 the inverse is a large number instead of infinity, so that derivatives are finite.
+        inverse = fusible(like(self.scale, x) / (jnp.abs(x) + smallest(x)))
+        near, far = (2 * ((math.log1p(z) - z / (1 + z)) * inverse + 1 / (1 + z)) for z in (4, 100))
+        bound = jnp.where(near < far, near, far)
+        return like(self.strength, x) * jnp.where(bound < 1, bound, 1)
 
 
 class MCP(Concave):
@@ -175,13 +188,15 @@ class MCP(Concave):
 
     def shrink(self, u: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
         strength, gamma = like(self.strength, u), like(self.gamma, u)
-        # √(step·γ) is above step where step < γ, and below it elsewhere.
-        zero = u <= strength * jnp.minimum(step, jnp.sqrt(step * gamma))
-        firm = (step < gamma) & (u < gamma * strength)
+        gentle = step < gamma
+        # Without strength the prox is the identity, even where u² underflows.
+        jump = (jnp.square(u) <= jnp.square(strength) * gamma * step) & (strength > 0)
+        zero = (u <= step * strength) & gentle | (jump | (u == 0)) & ~gentle
+        firm = gentle & (u < gamma * strength)
         soft = u - step * strength
         # Just below step = γ the factor is so large that rounding could carry the weight beyond u.
-        between = jnp.minimum(soft + soft * (step / jnp.where(firm, gamma - step, 1)), u)
-        return zero, jnp.where(firm, between, u)
+        between = soft + soft * (step / jnp.where(firm, gamma - step, 1))
+        return zero, jnp.where(firm & (between < u), between, u)
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ·min(1, γλ/|x|), at least the slope of the chord from 0 that a jump to 0 has to overcome."""
@@ -230,8 +245,10 @@ class SCAD(Concave):
     def shrink(self, u: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
         strength, a = like(self.strength, u), like(self.a, u)
         short = step < a - 1
-        jump = jnp.where(step < a + 1, (a + 1 + step) / 2, jnp.sqrt(step * (a + 1)))
-        below = u <= strength * jnp.where(short, 1 + step, jump)
+        edge = strength * jnp.where(short, 1 + step, (a + 1 + step) / 2)
+        # Beyond step = a + 1 the jump starts at 0. Without strength the prox is the identity, even where u² underflows.
+        jump = (jnp.square(u) <= jnp.square(strength) * (a + 1) * step) & (strength > 0)
+        below = (u <= edge) & (step < a + 1) | (jump | (u == 0)) & (step >= a + 1)
         soft = u - step * strength
         falling = short & (u < a * strength)
         middle = jnp.maximum(u - step * ((a * strength - u) / jnp.where(short, a - 1 - step, 1)), strength)
@@ -244,7 +261,25 @@ class SCAD(Concave):
         return strength * share_above(u, (like(self.a, u) + 1) * strength)
 
 
+def log(x: jax.Array) -> jax.Array:
+    """Computes log x for x ≥ 1; in float32 to 1e-7, which on CPUs takes a third of the time of `jnp.log` and its cases."""
+    if x.dtype != jnp.float32:
+        return jnp.log(x)
+    bits = jax.lax.bitcast_convert_type(x, jnp.int32)
+    exponent = ((bits >> 23) - 127).astype(jnp.float32)
+    fraction = jax.lax.bitcast_convert_type((bits & 0x7FFFFF) | 0x3F800000, jnp.float32) - 1
+    ratio = jnp.full_like(x, LOG1P[-1])
+    for coefficient in LOG1P[-2::-1]:
+        ratio = ratio * fraction + coefficient
+    return exponent * math.log(2) + fraction * ratio
+
+
 def share_above(u: jax.Array, edge: jax.Array) -> jax.Array:
-    """Computes min(1, edge/u), also where u is 0."""
-    above = u > edge
-    return jnp.where(above, edge / jnp.where(above, u, 1), 1)
+    """Computes min(1, edge/u), also where both are 0."""
+    edge = jnp.maximum(edge, smallest(u))
+    return edge / jnp.where(u > edge, u, edge)
+
+
+def smallest(u: jax.Array) -> float:
+    """A magnitude whose inverse is far from overflow."""
+    return float(jnp.finfo(u.dtype).tiny) ** 0.5

@@ -31,6 +31,16 @@ PENALTIES = {
     "groups of a row": jaxreg.GroupL2(1e-4, axis=1),
     "groups of a column": jaxreg.GroupL2(1e-4, axis=0),
     "a strong L1": jaxreg.L1(10.0),
+    "log-sum": jaxreg.LogSum(1e-4),
+    "a strong log-sum": jaxreg.LogSum(10.0, 0.03),
+    "MCP": jaxreg.MCP(1e-2),
+    "SCAD": jaxreg.SCAD(1e-2),
+    "bridge": jaxreg.Bridge(1e-3),
+    "a strong bridge": jaxreg.Bridge(10.0, 0.9),
+    "L0": jaxreg.L0(1e-3),
+    "groups of a row, sparse": jaxreg.SparseGroupL2(1e-4, 1e-4, axis=1),
+    "groups of a row, log-sum": jaxreg.Group(jaxreg.LogSum(1e-2), axis=1),
+    "groups of a row, bridge": jaxreg.Group(jaxreg.Bridge(1e-2), axis=1),
 }
 # How much faster than lr a step along a constant gradient is.
 PACE = {"rmsprop, momentum": 10.0}
@@ -63,6 +73,7 @@ def test_rows_that_no_batch_has_met_survive(name, penalty):
     if "groups" in penalty:
         # A group moves along itself: as a whole by at most lr·√n a step, and a column's group has met some gradients.
         axis = charged.axis
+        assert (after != 0).any(axis).all()
         moved = np.linalg.norm(after - before, axis=axis) / np.sqrt(embedding().shape[axis])
     elif penalty == "squared L2":
         # Yogi's moments start at 1e-6 rather than 0, which moves the smallest weights a little by itself.
@@ -86,6 +97,57 @@ def test_a_weight_without_a_gradient_still_reaches_zero(name):
     charged = OPTIMIZERS[name](0.1, jaxreg.L1(1.0))
     after = tuned(charged, 40)[10:]
     np.testing.assert_array_equal(after, 0)
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        jaxreg.LogSum(1.0, 0.05),
+        jaxreg.MCP(1.0),
+        jaxreg.SCAD(1.0),
+        jaxreg.Bridge(1.0),
+        jaxreg.Group(jaxreg.LogSum(1.0, 0.05), axis=1),
+        jaxreg.Group(jaxreg.MCP(1.0, 10.0), axis=1),
+    ],
+    ids=repr,
+)
+def test_concave_penalties_move_such_a_weight_to_zero_bit_by_bit(penalty):
+    tx = jaxreg.prox_adam(0.1, penalty)
+    assert np.mean(tuned(tx, 1)[10:] == 0) < 0.17
+    np.testing.assert_array_equal(tuned(tx, 400)[10:], 0)
+    assert np.mean(tuned(jaxreg.prox_adam(0.1, penalty, max_shrink=None), 1)[10:] == 0) > 0.99
+
+
+def test_weights_beyond_the_reach_of_a_bounded_penalty_stay():
+    before = embedding()[10:]
+    for penalty, reach in ((jaxreg.MCP(0.1), 0.3), (jaxreg.SCAD(0.1), 0.37), (jaxreg.L0(0.1), 0.01)):
+        after = tuned(jaxreg.prox_adam(0.01, penalty), 100)[10:]
+        np.testing.assert_array_equal(after[np.abs(before) > 1.01 * reach], before[np.abs(before) > 1.01 * reach])
+        np.testing.assert_array_equal(after[np.abs(before) < 0.009], 0)
+
+
+# Weak and strong: below and above the gradient of 1, or what the first step can overcome.
+REVIVALS = {
+    "L1": (jaxreg.L1, 0.9, 1.1),
+    "log-sum": (jaxreg.LogSum, 0.9, 1.1),
+    "MCP": (jaxreg.MCP, 0.9, 1.1),
+    "SCAD": (jaxreg.SCAD, 0.9, 1.1),
+    # lr > 1.5·(lr·λ)^(2/3), so λ < √lr·(2/3)^1.5
+    "bridge": (jaxreg.Bridge, 0.053, 0.056),
+    # lr² > 2·lr·λ
+    "L0": (jaxreg.L0, 0.0049, 0.0051),
+    "groups of log-sum": (lambda strength: jaxreg.Group(jaxreg.LogSum(strength)), 0.9 * 2, 1.1 * 2),
+}
+
+
+@pytest.mark.parametrize("name", REVIVALS)
+@pytest.mark.parametrize("optimizer", [jaxreg.prox_adam, jaxreg.prox_sgd])
+def test_a_weight_at_zero_with_a_gradient_revives_where_the_penalty_is_weak_enough(optimizer, name):
+    make, weak, strong = REVIVALS[name]
+    for strength, revived in ((weak, True), (strong, False)):
+        w, tx = jnp.zeros(4), optimizer(0.01, make(strength))
+        updates, _ = tx.update(jnp.full(4, -1.0), tx.init(w), w)
+        assert np.all((updates > 0) == revived), strength
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

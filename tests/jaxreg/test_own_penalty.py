@@ -87,7 +87,7 @@ def test_its_fields_are_leaves_and_static_ones_structure():
         Huber(0.5).strength = 1.0
 
 
-@pytest.mark.parametrize("make", [jaxreg.L1, jaxreg.SquaredL2, jaxreg.GroupL2, Huber])
+@pytest.mark.parametrize("make", [jaxreg.L1, jaxreg.SquaredL2, jaxreg.GroupL2, jaxreg.LogSum, jaxreg.L0, Huber])
 def test_array_strengths_compare_and_hash(make):
     one, other = make(jnp.arange(3.0)), make(jnp.arange(3.0))
     assert one == one

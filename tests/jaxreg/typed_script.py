@@ -54,6 +54,12 @@ penalties: list[jaxreg.Penalty] = [
     jaxreg.SquaredL2(strength=optax.constant_schedule(1e-3)),
     jaxreg.ElasticNet(l1_strength=1e-3, l2_strength=np.float32(1e-3)),
     jaxreg.GroupL2(1e-3, axis=(0, 1)),
+    jaxreg.Group(jaxreg.LogSum(1e-3, scale=0.1), axis=1),
+    jaxreg.SparseGroupL2(1e-4, group_strength=optax.constant_schedule(1e-3), axis=0),
+    jaxreg.MCP(1e-3, gamma=jnp.array([2.0, 3.0])),
+    jaxreg.SCAD(1e-3, a=3.7),
+    jaxreg.Bridge(1e-3, power=2 / 3),
+    jaxreg.L0(1e-3),
     Huber(1e-3),
     Huber(strength=1e-3, axis=1).at(0),
 ]
