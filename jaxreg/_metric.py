@@ -51,14 +51,15 @@ def pooled(move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]
 def floor_of(penalty: Penalty, weight: jax.Array, d: jax.Array, max_shrink: ArrayLike) -> jax.Array:
     """Computes the smallest D of a proximal step, for each weight or one for all.
 
-    A typical D is Σd²/Σd, a mean in which weights without a gradient count nothing, however many there are.
+    A typical D is Σd²/Σd, a mean in which weights without a gradient count nothing, however many there are. Where all D are
+    the same, no weight of the array has had a gradient yet.
     """
     floor = like(penalty.slope(weight), d) / like(max_shrink, d)
-    if penalty.convex:
+    if penalty.convex or not d.size:
         return floor
     total = jnp.sum(d)
     typical = jnp.sum(jnp.square(d)) / jnp.where(total == 0, 1, total)
-    return jnp.minimum(floor, UNSEEN * typical)
+    return jnp.where(jnp.all(d == d.ravel()[0]), floor, jnp.minimum(floor, UNSEEN * typical))
 
 
 def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:
