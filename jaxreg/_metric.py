@@ -4,10 +4,6 @@ Along a constant gradient g, a direction settles at g/D, so the threshold of an 
 without a gradient so far (in a row of an embedding that was not in the first batch, for example) √ν̂ is 0 and D is just eps,
 so that this threshold would set the weight to 0 in one step. Fixed points do not depend on D as long as direction and prox
 share it. So D is kept at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled down to match.
-
-Under a concave penalty, a weight reaches 0 by a jump, from far more than one learning rate away, and a floor that forbids
-jumps would forbid zeros. There the floor is at most a tenth of a typical D in the same array: a weight without a gradient
-counts as one with a tenth of the others' gradients.
 """
 
 from __future__ import annotations
@@ -22,18 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._dtypes import like
 from jaxreg._fusion import fusible
 from jaxreg._masking import is_function
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
-from jaxreg.penalties import Penalty
 from jaxreg.preconditioners import suited
 
-UNSEEN = 0.1
-"""The largest floor under a concave penalty, as a share of a typical D; 0.1 and 0.3 cost the networks of the experiments no
-accuracy."""
-SAMPLE = 4096
-"""The number of weights of an array, evenly spaced, from which a typical D is computed."""
 PROBE = 1e-6
 """The constant gradient of a probe: so small that gradient clipping does not change it."""
 PROBED_WEIGHT = 1e-9
@@ -48,23 +37,6 @@ def pooled(move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]
     if wanted is d:
         return move, d
     return move * (d / jnp.where(wanted == 0, 1, wanted)), wanted
-
-
-def floor_of(penalty: Penalty, weight: jax.Array, d: jax.Array, max_shrink: ArrayLike) -> jax.Array:
-    """Computes the smallest D of a proximal step, for each weight or one for all.
-
-    A typical D is Σd²/Σd over a sample of the array, a mean in which weights without a gradient count nothing, however many
-    there are. Where all D of the sample are the same, none of its weights has had a gradient yet.
-    """
-    floor = like(penalty.slope(weight), d) / like(max_shrink, d)
-    if penalty.convex or not d.size:
-        return floor
-    # A sum over the whole array would need a second pass over memory. With an odd stride, the sample meets every column of a
-    # kernel whose width is a power of 2.
-    some = d.ravel()[:: d.size // SAMPLE | 1]
-    total = jnp.sum(some)
-    typical = jnp.sum(jnp.square(some)) / jnp.where(total == 0, 1, total)
-    return jnp.where(jnp.all(some == some[0]), floor, jnp.minimum(floor, UNSEEN * typical))
 
 
 def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:

@@ -12,7 +12,7 @@ from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
-from jaxreg._metric import check_direction, check_preconditioner, floor_of, floored, is_shared, pooled
+from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared, pooled
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -63,9 +63,10 @@ def proximal(
         max_shrink: limits how far the penalty alone moves a weight in one step, in units of the learning rate; 1 is nearly
             always right. |w| falls by at most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less
             than |w|/(1 + max_shrink·lr) under squared L2. Larger values reach zero faster where gradients are 0; smaller
-            ones slow the direction down wherever D < slope/max_shrink. Under a concave penalty D is raised to at most a
-            tenth of a typical D of the same array, since there weights reach 0 by a jump. None sets no bound. A scalar D
-            (SGD, momentum) has no floor.
+            ones slow the direction down wherever D < slope/max_shrink. Under a concave penalty weights reach 0 by a jump,
+            and only those up to max_shrink·lr may jump: to prune a network with minibatches, pass None there, which sets no
+            bound. On full batches do not, since D falls to 0 as gradients vanish, and then every weight may jump. A scalar
+            D (SGD, momentum) has no floor.
 
     Returns:
         An optax optimizer.
@@ -120,7 +121,7 @@ def proximal(
                 move, d = pooled(move, d, now.pool)
             inverse = 1 / d
             if max_shrink is not None and not shared:
-                move, inverse = floored(move, d, floor_of(now, weight, d, max_shrink))
+                move, inverse = floored(move, d, like(now.slope(weight), move) / like(max_shrink, move))
             return prox_update(now, weight, move, like(rate, move) * inverse)
 
         def follow(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:

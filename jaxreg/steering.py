@@ -69,7 +69,8 @@ def steer_strength(
 
     Train for about a tenth longer than `steps`. Weights can follow λ only as fast as the learning rate lets them: with
     `max_shrink=1` no weight moves by more than the learning rate per step because of the penalty. If the learning rates of
-    the remaining steps sum to less than the size of a weight, no λ makes it 0. Then λ grows to large values, and all weights
+    the remaining steps sum to less than the size of a weight, no λ makes it 0 (for concave penalties and minibatches, pass
+    `max_shrink=None`). Then λ grows to large values, and all weights
     shrink alike; use more steps or a larger learning rate. If the learning rate decays to 0, the share freezes with it.
 
     λ is in the state (`state.strength`), which works inside `jit`, `vmap` and `scan`. Outside of them `make_optimizer` is

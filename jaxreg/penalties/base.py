@@ -144,11 +144,6 @@ class Penalty(abc.ABC):
         """
         return d
 
-    @property
-    def convex(self) -> bool:
-        """Whether R is convex: True by default. Under one that is not, weights may jump to 0 (see `proximal`)."""
-        return True
-
     def at(self, count: ArrayLike) -> Self:
         """Evaluates every scheduled strength.
 

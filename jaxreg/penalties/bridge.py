@@ -105,6 +105,9 @@ class L0(Steep):
     The derivative of R is 0 wherever it exists: 0 is a local minimum for every positive λ, and so is every minimum of the
     loss over a set of weights. A weight reaches 0 only in one step, from below the threshold of the prox.
 
+    With an adaptive optimizer and minibatches, pass `max_shrink=None`: by default only weights up to the learning rate may
+    jump to 0. The prox then removes weights with |w|√D below √(2·lr·λ), those that are small in the metric of D.
+
     Args:
         strength: λ ≥ 0, the loss that a nonzero weight must save: a number, an array (for `jax.vmap`) or a schedule.
 

@@ -38,10 +38,6 @@ class Concave(Penalty):
 
     strength: ScalarOrSchedule
 
-    @property
-    def convex(self) -> bool:
-        return False
-
     @abc.abstractmethod
     def charge(self, u: jax.Array) -> jax.Array:
         """Computes φ(u), differentiable with derivative φ'(u) wherever u > 0."""

@@ -119,10 +119,6 @@ class Group(Penalty):
             )
         object.__setattr__(self, "axis", _groups.check_axis("Group", self.axis))
 
-    @property
-    def convex(self) -> bool:
-        return self.penalty.convex
-
     def value(self, x: ArrayLike) -> jax.Array:
         return self.penalty.value(_groups.norm(wide(x), self.axis))
 

@@ -16,6 +16,7 @@ from experiments.studies.images.settings import Settings
 from experiments.studies.images.tradeoff import (
     ADAMW,
     BRIDGE,
+    CONCAVE,
     CUT,
     ELASTIC,
     GRADUAL,
@@ -111,12 +112,19 @@ def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array]) -> Make:
     return lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, importance)
 
 
+def proximal(run: Run, penalty: str, strength: ArrayLike | optax.Schedule, config: Settings) -> optax.GradientTransformation:
+    """Adam with the proximal step of a penalty; under a concave penalty, weights of any size may jump to 0."""
+    max_shrink = None if penalty in (*CONCAVE, GROUP_LOG_SUM, GROUP_L0) else 1.0
+    made = penalty_of(penalty, strength, config)
+    return jaxreg.prox_adam(run.learning_rate, made, mask=jaxreg.kernels, max_shrink=max_shrink)
+
+
 def steered(penalty: str, axis: int | None = None) -> Make:
     """A penalty whose strength is steered so that the wanted share of weights, or groups, is kept after all steps."""
 
     def make(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
         def with_strength(strength: jax.Array) -> optax.GradientTransformation:
-            return jaxreg.prox_adam(run.learning_rate, penalty_of(penalty, strength, config), mask=jaxreg.kernels)
+            return proximal(run, penalty, strength, config)
 
         return jaxreg.steer_strength(with_strength, run.share, steps, axis=axis, mask=jaxreg.kernels)
 
@@ -130,7 +138,7 @@ def scheduled(penalty: str) -> Make:
         def strength(count: ArrayLike) -> ArrayLike:
             return run.strength * ((count + 1) / steps) ** run.growth
 
-        return jaxreg.prox_adam(run.learning_rate, penalty_of(penalty, strength, config), mask=jaxreg.kernels)
+        return proximal(run, penalty, strength, config)
 
     return make
 
