@@ -63,10 +63,10 @@ def proximal(
         max_shrink: limits how far the penalty alone moves a weight in one step, in units of the learning rate; 1 is nearly
             always right. |w| falls by at most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less
             than |w|/(1 + max_shrink·lr) under squared L2. Larger values reach zero faster where gradients are 0; smaller
-            ones slow the direction down wherever D < slope/max_shrink. Under a concave penalty weights reach 0 by a jump,
-            and only those up to max_shrink·lr may jump: to prune a network with minibatches, pass None there, which sets no
-            bound. On full batches do not, since D falls to 0 as gradients vanish, and then every weight may jump. A scalar
-            D (SGD, momentum) has no floor.
+            ones slow the direction down wherever D < slope/max_shrink. Under a concave penalty weights may reach 0 by a
+            jump, but only those up to max_shrink·lr: to prune a network with minibatches, pass None, which sets no bound.
+            Then weights without a gradient are not protected, and where all gradients vanish, as on full batches, D falls
+            to 0 and every weight may jump. A scalar D (SGD, momentum) has no floor.
 
     Returns:
         An optax optimizer.

@@ -41,7 +41,7 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
     Args:
         optimizer: any optax optimizer, also one of jaxreg's.
         mask: the leaves whose zeros are held, as for `optax.masked`; None holds those of all leaves, also of biases, which
-            often start at 0. `jaxreg.kernels` is the usual choice.
+            often start at 0. `jaxreg.kernels` is the usual choice; leave out kernels that start at 0 by design.
 
     Returns:
         An optax optimizer with the state `HeldState`; its `update` needs `params` if that of `optimizer` does.
@@ -84,9 +84,9 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
 def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int | tuple[int, ...] | None = None) -> PyTree:
     """Sets all but the largest weights, or groups of weights, to 0.
 
-    All selected leaves are compared together, by |w|, or by ‖w_g‖₂ for groups. Exactly round(share·size) weights (groups)
-    are kept, where size is the number in all selected leaves. If fewer are nonzero, nothing changes. Of equally large ones
-    the first are kept, in the order of the leaves. NaN counts as the largest.
+    All selected leaves are compared together, by |w|, or by ‖w_g‖₂ for groups. Exactly round(share·size) weights (groups),
+    and at least one, are kept, where size is the number in all selected leaves. If fewer are nonzero, nothing changes. Of
+    equally large ones the first are kept, in the order of the leaves. NaN counts as the largest.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> jaxreg.keep_largest({"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]]), "bias": jnp.ones(2)}, 0.5, jaxreg.kernels)
@@ -115,7 +115,10 @@ def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int 
     at = [index for index, keep in enumerate(jax.tree.leaves(selected)) if keep]
     sizes = [magnitudes("keep_largest", leaves[index], axis) for index in at]
     flat = jnp.concatenate([size.ravel() for size in sizes])
-    wanted = round(share * flat.size) if isinstance(share, int | float) else jnp.round(jnp.asarray(share) * flat.size)
+    if isinstance(share, int | float):
+        wanted = jnp.asarray(max(1, round(share * flat.size)))
+    else:
+        wanted = jnp.maximum(1, jnp.round(jnp.asarray(share) * flat.size))
     kept = jnp.split(largest(flat, jnp.asarray(wanted, jnp.int32)), np.cumsum([size.size for size in sizes])[:-1])
     for index, size, keep in zip(at, sizes, kept, strict=True):
         leaves[index] = jnp.where(keep.reshape(size.shape), leaves[index], 0)

@@ -49,6 +49,8 @@ MOST_ABOVE, MOST_BELOW = 0.3, 1.0
 """Bounds on |log kept − log target|: λ falls faster than it grows, as it may grow too far while weights still shrink."""
 LARGEST = 1e20
 """A bound on λ, for optimizers that make no weight 0 whatever λ is."""
+SMALLEST = 1e-20
+"""Another, for weights that stay 0 whatever λ is; λ = 0 means that it has not started."""
 
 
 def steer_strength(
@@ -69,9 +71,12 @@ def steer_strength(
 
     Train for about a tenth longer than `steps`. Weights can follow λ only as fast as the learning rate lets them: with
     `max_shrink=1` no weight moves by more than the learning rate per step because of the penalty. If the learning rates of
-    the remaining steps sum to less than the size of a weight, no λ makes it 0 (for concave penalties and minibatches, pass
-    `max_shrink=None`). Then λ grows to large values, and all weights
+    the remaining steps sum to less than the size of a weight, no λ makes it 0. Then λ grows to large values, and all weights
     shrink alike; use more steps or a larger learning rate. If the learning rate decays to 0, the share freezes with it.
+
+    Under a concave penalty only weights up to max_shrink·lr may jump to 0, so pass `max_shrink=None` there if the gradients
+    are those of minibatches. An optimizer that sets no weight to exactly 0, such as one with `add_l1`, cannot be steered: λ
+    grows until it destroys the weights. Start from dense weights, as the target starts at 1.
 
     λ is in the state (`state.strength`), which works inside `jit`, `vmap` and `scan`. Outside of them `make_optimizer` is
     called at every step, which is slow.
@@ -144,7 +149,7 @@ def steer_strength(
         after = jnp.log(kept_share(moved(params, updates), mask, groups) / target(count))
         gain = min(GAIN / (steps - begin), FASTEST)
         change = gain * jnp.clip(after, -MOST_BELOW, MOST_ABOVE) + PROPORTIONAL * (after - before)
-        grown = jnp.minimum(state.strength * jnp.exp(change), LARGEST)
+        grown = jnp.clip(state.strength * jnp.exp(change), SMALLEST, LARGEST)
         # Without a gradient so far λ stays 0, and starts with the first one.
         strength = jnp.where(state.count < begin, 0, jnp.where(state.strength == 0, first, grown))
         return updates, SteeredState(count, strength.astype(jnp.float32), inner)

@@ -97,7 +97,7 @@ class LogSum(Concave):
         scale: ε > 0, the size of a weight at which the slope is half of λ: a number, an array or a schedule.
 
     Raises:
-        TypeError: a number is not a number.
+        TypeError: an argument is not numeric.
         ValueError: the strength is negative, NaN or infinite, or the scale is not positive.
 
     Source: Candès, Wakin and Boyd, Enhancing Sparsity by Reweighted ℓ1 Minimization (2008); prox as in Prater-Bennette, Shen
@@ -161,7 +161,7 @@ class MCP(Concave):
         gamma: γ > 1; the penalty is constant above γλ. A number, an array or a schedule.
 
     Raises:
-        TypeError: a number is not a number.
+        TypeError: an argument is not numeric.
         ValueError: the strength is negative, NaN or infinite, or gamma is not above 1.
 
     Source: Zhang, Nearly unbiased variable selection under minimax concave penalty (2010).
@@ -216,7 +216,7 @@ class SCAD(Concave):
         a: above 2; the penalty is constant above aλ. A number, an array or a schedule.
 
     Raises:
-        TypeError: a number is not a number.
+        TypeError: an argument is not numeric.
         ValueError: the strength is negative, NaN or infinite, or a is not above 2.
 
     Source: Fan and Li, Variable selection via nonconcave penalized likelihood and its oracle properties (2001).

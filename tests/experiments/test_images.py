@@ -18,13 +18,16 @@ from experiments import datasets, idx, selection
 from experiments.networks import kernels_of
 from experiments.settings import SettingError
 from experiments.studies.images import STUDY, claims, figures, fit, methods, network, results, rivals, tradeoff
+from experiments.studies.images import sweep as images
 from experiments.studies.images.settings import Settings
 from experiments.study import Session
 
 TINY = ["--seeds", "2", "--l1", "1e-3", "1e-1", "--penalties", "L1", "L0", "--repeated", "L1", "L0", "--l0", "1e-2"]
 TINY += ["--decay", "0", "--hidden", "8", "--batch-size", "20", "--epochs", "60", "--refit-epochs", "20"]
 TINY += ["--validation-size", "30", "--learning-rates", "0.02", "--shares", "0.5", "0.05", "--few-shares", "0.1"]
-TINY += ["--cache", "None"]
+TINY += ["--unit-shares", "0.5", "0.25", "--cache", "None"]
+SMALL = {"seeds": 2, "l1": (1e-3, 1e-1), "penalties": ("L1", "L0"), "repeated": ("L1", "L0"), "l0": (1e-2,), "decay": (0,)}
+SMALL |= {"learning_rates": (0.02,), "shares": (0.5, 0.05)}
 
 
 def test_a_weight_counts_if_it_leads_to_an_output():
@@ -153,13 +156,13 @@ def test_validation_chooses_and_the_sparsest_within_one_error_is_found():
     chosen = "L1, constant, λ = 0.001, with 8.00 ± 0.00 % of the weights and a test accuracy of 90.20 ± 0.09 %"
     assert f"within one standard error of it is {chosen}, and the sparsest within one point" in said
     assert "L0, steered, target 5 %, with 5.00 ± 0.00 % of the weights" in said
-    assert said.endswith("Of gradual pruning, the sparsest network within one point is none.")
+    assert said.endswith("The sparsest network from gradual pruning within one point is none.")
 
 
 def test_findings_follow_the_dataset():
     found = {one.statement: one for one in claims.sparse({"images": dataset_of(SETTINGS)})}
-    assert found["L1, constant keeps AdamW's accuracy with less than 15 % of the weights."].verdict == "supported"
-    assert found["L1, steered keeps AdamW's accuracy with less than 15 % of the weights."].verdict == "not supported"
+    assert found["L1, constant keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "supported"
+    assert found["L1, steered keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "not supported"
     same = found["The sparsest network of L1, constant that keeps AdamW's validation accuracy also keeps its test accuracy."]
     assert (same.verdict, same.mean) == ("supported", pytest.approx(0.2))
 
@@ -217,6 +220,25 @@ def test_the_excerpt_compares_the_best_of_both_sides():
     assert "nothing can be compared" in text
 
 
+def test_inputs_and_units_are_compared_by_what_is_used():
+    names = ("group L2, steered", "group log-sum, steered", "group L0, steered", "gradual pruning of units")
+    rows = [(name, 0, 0.3, 0.5, 0.5 + 0.1 * better) for better, name in enumerate(names)] * 2
+    dataset = dataset_of(rows).assign_attrs(data="made by hand", widths=(10, 6, 4))
+    # The first four settings use 2 + 1 + 1 of 20 inputs and units, the others 1 + 1 + 0.
+    live = np.repeat([[2.0, 1, 1], [1, 1, 0]], 4, 0)[:, None] + np.zeros((8, 4, 1))
+    dataset = dataset.assign(live=(("setting", "seed", "layer"), live))
+    curves = tradeoff.curves_of(dataset, units=True)
+    np.testing.assert_allclose([point.kept.mean() for point in curves["group L2, steered"]], [0.2, 0.1])
+    found = {one.statement: one for one in claims.units({"units": dataset})}
+    better = found["At 20 % of the inputs and units, group L0, steered is more accurate than group L2, steered."]
+    worse = found["At 10 % of the inputs and units, group L0, steered is more accurate than gradual pruning of units."]
+    assert (better.verdict, better.mean) == ("supported", pytest.approx(20))
+    assert (worse.verdict, worse.mean) == ("contradicted", pytest.approx(-10))
+    figures.units({"units": dataset, "images": dataset_of(SETTINGS).assign_attrs(data="x")}).canvas.draw()
+    assert [one.verdict for one in claims.units({"units": xr.Dataset()})] == ["not measured"]
+    figures.units({"units": xr.Dataset(), "images": dataset_of(SETTINGS).assign_attrs(data="x")}).canvas.draw()
+
+
 def test_rows_are_split_by_the_seed(tmp_path):
     write_folder(tmp_path)
     source = results.Source("x", *idx.load(tmp_path))
@@ -244,11 +266,12 @@ def test_the_command_from_end_to_end(tmp_path):
     assert status == 0, said
     assert "within one standard error of" in said
     out = tmp_path / "results"
-    written = {"images.nc", "images.png", "images.svg", "pruning.png", "pruning.svg", "summary.md", "study.json"}
+    pictures = {f"{name}.{kind}" for name in ("images", "pruning", "units") for kind in ("png", "svg")}
+    written = {"images.nc", "units.nc", "summary.md", "study.json", *pictures}
     assert {path.name for path in out.iterdir()} == written
     with xr.open_dataset(out / "images.nc", engine="netcdf4") as dataset:
         means, names = dataset.mean("seed"), dataset["method"].values
-        assert f"images: {int(dataset['repeats'].sum())} runs on" in said
+        assert int(dataset["repeats"].sum()) == images.count_networks(Settings(**SMALL))
         assert float(means["test_accuracy"].values[names == "AdamW"].max()) > 0.9
         for method in ("L1, steered", "L0, steered", "gradual magnitude pruning", "AdamW, cut to its largest weights"):
             np.testing.assert_allclose(means["nonzero"].values[names == method], [0.5, 0.05], rtol=0.15)

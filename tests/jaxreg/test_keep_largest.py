@@ -26,7 +26,7 @@ def test_exactly_the_largest_are_kept(share, dtype):
     params = tree(dtype=dtype)
     rest = jaxreg.keep_largest(params, share, mask=jaxreg.kernels)
     before, after = kernels(params), kernels(rest)
-    count = round(share * before.size)
+    count = max(1, round(share * before.size))
     assert np.count_nonzero(after) == count
     np.testing.assert_array_equal(np.sort(np.abs(after[after != 0])), np.sort(np.abs(before))[before.size - count :])
     np.testing.assert_array_equal(rest["a"]["bias"], params["a"]["bias"])
@@ -44,10 +44,10 @@ def test_jit_and_vmap_over_traced_shares():
     np.testing.assert_array_equal(pruned["a"]["bias"][1], jaxreg.keep_largest(tree(1), 0.2)["a"]["bias"])
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 11, 12])
+@pytest.mark.parametrize("count", [1, 5, 11, 12])
 def test_very_different_magnitudes(float64, count):
     weights = jnp.array([0.0, 1e-300, 1e-200, 1e300, -1e300, 1e308, -3, 3 + 1e-15, jnp.inf, 1e-5, -0.0, 1])
-    rest = np.asarray(jaxreg.keep_largest(weights, max(count, 0.1) / 12))
+    rest = np.asarray(jaxreg.keep_largest(weights, count / 12))
     order = np.argsort(-np.abs(weights), kind="stable")
     np.testing.assert_array_equal(np.flatnonzero(rest), sorted(at for at in order[:count] if weights[at] != 0))
 
@@ -88,3 +88,9 @@ def test_mistakes_are_explained():
         jaxreg.keep_largest(tree(), 0.5, axis=1)
     with pytest.raises(TypeError, match="keep_largest: axis must be an int"):
         jaxreg.keep_largest(tree(), 0.5, axis="in")
+
+
+@pytest.mark.parametrize("share", [0.01, jnp.float32(0.01)], ids=["number", "array"])
+def test_one_weight_is_kept_however_small_the_share(share):
+    rest = jaxreg.keep_largest(jnp.array([1.0, 3.0, -2.0]), share)
+    np.testing.assert_array_equal(rest, [0, 3, 0])

@@ -1,8 +1,8 @@
 """Training of one network in two phases, and its evaluation.
 
 In the first phase the learning rate is constant and the method makes the network sparse. In the second phase the learning
-rate falls to 0 along a cosine, without a penalty, while all zeros are held. The dense network has the same two phases, so
-all methods have the same number of epochs and the same schedule.
+rate falls to 0 along a cosine, without jaxreg's penalties, while all zeros are held; AdamW keeps its decay. The dense
+network has the same two phases, so all methods have the same number of epochs and the same schedule.
 """
 
 from typing import Any
@@ -74,7 +74,7 @@ def phases(config: Settings) -> tuple[Training, Training]:
 
 
 def cut(params: Any, method: Method, run: Run) -> Any:
-    """Sets weights to 0 that the first phase left too many of, or that it left too small."""
+    """Cuts to the wanted share, or sets tiny weights to 0, if the method asks for it."""
     if method.target:
         return jaxreg.keep_largest(params, run.share, mask=jaxreg.kernels, axis=method.axis)
     if method.zero:

@@ -1,4 +1,4 @@
-"""What others use to train sparse networks, as optax transformations: gradual pruning, and L1 by factorised weights.
+"""Baselines as optax transformations: gradual pruning, and L1 by factorised weights.
 
 Each is a wrapper: `prune_gradually(optax.adam(1e-3), share=0.05, steps=3000)`, `factorise(optax.adam(1e-3), strength=1e-4)`.
 """
@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 import jaxreg
 
 UPDATES = 64
-"""How many times the set of pruned weights changes; more make no difference, and each needs a sort."""
+"""How many times the set of pruned weights changes; each needs many passes over all weights."""
 
 
 class PruningState(NamedTuple):

@@ -3,7 +3,8 @@
 For each method that takes a share of the weights as its target, a learning rate is chosen first: with the first seed, at
 `rate_shares`, by the mean validation accuracy. Then the method is trained to every share with every seed. AdamW's learning
 rate and weight decay are chosen with all seeds, and pruning uses the same decay. A penalty with a constant or a growing
-strength uses the learning rate that was chosen for its steered strength, and factorised weights that of L1.
+strength uses the learning rate that was chosen for its steered strength, and factorised weights that of L1. Methods that
+remove inputs and units use no decay.
 
 A seed determines the validation rows, the initial weights and the order of batches, so methods are compared seed by seed.
 """
