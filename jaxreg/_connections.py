@@ -44,9 +44,11 @@ def units_of(
     units = kernel.shape[unit_axis]
     if live.size == units:
         return live
-    # A convolution, flattened with its channels last: input i is channel i mod channels at one of the positions.
+    # A flattened convolution has one input for each channel and position: with the channels last as in Flax, where kernels
+    # end with the axis of units, input i is channel i mod channels; with the channels first, as in Equinox, i // positions.
     if kernel.ndim > 2 and next_kernel.ndim == 2 and units and live.size % units == 0:
-        return jnp.any(live.reshape(-1, units), 0)
+        channels_last = unit_axis % kernel.ndim == kernel.ndim - 1
+        return jnp.any(live.reshape(-1, units), 0) if channels_last else jnp.any(live.reshape(units, -1), 1)
     raise ValueError(
         f"sparsity: layer {next_name} of shape {next_kernel.shape} has {live.size} inputs, which do not fit the {units} "
         f"units of layer {name} of shape {kernel.shape} before it; name the layers in the order of the data flow. Only a "

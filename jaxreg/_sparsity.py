@@ -184,7 +184,7 @@ def sparsity(
         unit_axis: the axis of a kernel that runs over units; -2 for Equinox's `Linear` and 0 for its convolutions.
         layers: names of kernels from the first layer to the last, as they stand in `leaves`, such as
             ("layers/0/kernel", "layers/1/kernel"), for a network where each layer feeds the next alone. A dense layer may
-            follow a convolution whose output is flattened with channels last: its input i belongs to channel i mod channels.
+            follow a convolution whose output is flattened, with channels last if `unit_axis` is the last one, else first.
 
     Returns:
         The counts, a pytree of integer scalars that works inside `jit` and `vmap`.

@@ -88,6 +88,22 @@ def test_a_dense_layer_after_a_flattened_convolution():
     assert int(counts.leaves["first/kernel"].disconnected) == 9
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_a_flattened_convolution_with_its_channels_first_or_last(channels_first):
+    # Three channels at four positions; the dense layer uses channel 1 alone.
+    conv = np.ones((2, 2, 1, 3))
+    used = np.zeros((4, 3))
+    used[2, 1] = 1
+    dense = (used.T if channels_first else used).reshape(12, 1)
+    if channels_first:
+        params, axes = {"a": conv.transpose(3, 2, 0, 1), "b": dense.T}, {"input_axis": 1, "unit_axis": 0}
+    else:
+        params, axes = {"a": conv, "b": dense}, {}
+    counts = jaxreg.sparsity(params, layers=("a", "b"), **axes)
+    assert int(counts.leaves["a"].disconnected) == 8
+    assert int(counts.connected) == 4 + 1
+
+
 def test_other_axes_and_transformations():
     params = network(1)
     transposed = jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
