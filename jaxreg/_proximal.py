@@ -116,19 +116,29 @@ def proximal(
             if isinstance(d, optax.MaskedNode):
                 # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
                 return prox_update(now, weight, move, like(rate, move))
-            d = like(d, move)
+            inverse = 1 / like(d, move)
             if not shared:
-                move, d = pooled(move, d, now.pool)
-            inverse = 1 / d
-            if max_shrink is not None and not shared:
-                move, inverse = floored(move, d, like(now.slope(weight), move) / like(max_shrink, move))
+                move, inverse = in_metric(now, weight, move, like(d, move), max_shrink)
             return prox_update(now, weight, move, like(rate, move) * inverse)
 
-        def follow(towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
-            del weight, d
+        def follow(towards: jax.Array, *_: Any) -> jax.Array:
             return -like(rate, towards) * towards
 
         updates = map_penalised(step, follow, assigned, directions, params, diagonal)
         return updates, ProximalState(optax.safe_increment(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def in_metric(
+    penalty: Penalty, weight: jax.Array, move: jax.Array, d: jax.Array, max_shrink: float | None
+) -> tuple[jax.Array, jax.Array]:
+    """Pools D as the penalty wants it, raises it to its floor, and scales the move −lr·direction to match.
+
+    Returns:
+        The move, and 1/D.
+    """
+    move, d = pooled(move, d, penalty.pool)
+    if max_shrink is None:
+        return move, 1 / d
+    return floored(move, d, like(penalty.slope(weight), move) / like(max_shrink, move))
