@@ -4,7 +4,7 @@ The penalties are those of jaxreg; what others use instead is in `rivals`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 import jaxreg
 from experiments.studies.images import rivals
-from experiments.studies.images.settings import Settings
+from experiments.studies.images.settings import Rival, Settings
 from experiments.studies.images.tradeoff import (
     ADAMW,
     BRIDGE,
@@ -25,6 +25,7 @@ from experiments.studies.images.tradeoff import (
     GROUP_L0,
     GROUP_LOG_SUM,
     L0,
+    L0_BY_WIDTH,
     L1,
     LOG_SUM,
     MCP,
@@ -114,9 +115,20 @@ def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array]) -> Make:
 
 def proximal(run: Run, penalty: str, strength: ArrayLike | optax.Schedule, config: Settings) -> optax.GradientTransformation:
     """Adam with the proximal step of a penalty; under a concave penalty, weights of any size may jump to 0."""
+    if penalty == L0_BY_WIDTH:
+        return jaxreg.prox_adam(run.learning_rate, by_width(strength), mask=jaxreg.kernels, max_shrink=None)
     max_shrink = None if penalty in (*CONCAVE, GROUP_LOG_SUM, GROUP_L0) else 1.0
     made = penalty_of(penalty, strength, config)
     return jaxreg.prox_adam(run.learning_rate, made, mask=jaxreg.kernels, max_shrink=max_shrink)
+
+
+def by_width(strength: ArrayLike | optax.Schedule) -> Callable[[Any], Any]:
+    """L0 whose λ is divided by the number of inputs of a layer, as is the variance of initial weights."""
+
+    def penalties(params: Any) -> Any:
+        return jax.tree.map(lambda leaf: jaxreg.L0(times(1 / max(1, leaf.size // leaf.shape[-1]), strength)), params)
+
+    return penalties
 
 
 def steered(penalty: str, axis: int | None = None) -> Make:
@@ -150,12 +162,12 @@ def spred(run: Run, steps: int, config: Settings) -> optax.GradientTransformatio
 
 
 DENSE = Method(ADAMW, lambda run, *_: adamw(run), target=False)
-RIVALS = (
-    Method(CUT, lambda run, *_: adamw(run), target=True),
-    Method(GRADUAL, gradual(rivals.magnitude), target=True),
-    Method(GRADUAL_ADAM, gradual(rivals.adam_magnitude), target=True),
-    Method(SPRED, spred, target=False, zero=SPRED_ZERO),
-)
+RIVALS: Mapping[Rival, Method] = {
+    "cut": Method(CUT, lambda run, *_: adamw(run), target=True),
+    "magnitude": Method(GRADUAL, gradual(rivals.magnitude), target=True),
+    "adam-magnitude": Method(GRADUAL_ADAM, gradual(rivals.adam_magnitude), target=True),
+    "spred": Method(SPRED, spred, target=False, zero=SPRED_ZERO),
+}
 
 
 def steered_method(penalty: str) -> Method:

@@ -1,8 +1,10 @@
 """Trains settings of several methods and collects their results in one dataset."""
 
 import functools
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,6 +16,7 @@ from experiments.settings import SettingError, require
 from experiments.studies.images.fit import train_network
 from experiments.studies.images.methods import Method, Run
 from experiments.studies.images.settings import FASHION, MNIST, Settings
+from experiments.studies.images.tradeoff import interpolate
 from experiments.study import Session
 
 RATE = "rate"
@@ -99,41 +102,71 @@ class Table:
         self.config, self.source, self.session = config, source, session
         self.settings: list[Setting] = []
         self.outputs: list[dict[str, np.ndarray]] = []
+        self.networks: dict[tuple[Any, ...], dict[str, np.ndarray]] = {}
 
     def train(self, method: Method, settings: list[Setting], part: str) -> np.ndarray:
         """Trains settings of one method, and returns their validation accuracies (settings,), means over the seeds.
 
-        A setting in which a network diverged has the accuracy −1.
+        A network that is already in the table is not trained again. A setting in which a network diverged has the accuracy
+        −1.
         """
         pairs = [(setting, seed) for setting in settings for seed in range(setting.repeats)]
-        columns = {name: [getattr(setting, name) for setting, _ in pairs] for name in Run._fields if name != "seed"}
-        numbers = {name: np.array(column, np.float32) for name, column in columns.items()}
-        runs = Run(seed=np.array([seed for _, seed in pairs], np.uint32), **numbers)
-        fit = functools.partial(train_network, method=method, config=self.config)
-        # One network takes long enough to be a chunk of its own.
-        trained = self.session.sweep(fit, runs, self.source[1:], part=part, chunk=1)
-        outputs = {**trained.outputs, "diverged": trained.diverged.astype(float)}
-        means, start = [], 0
+        missing = list(dict.fromkeys(pair for pair in map(network_of, pairs) if pair not in self.networks))
+        if missing:
+            # The name of the method comes first.
+            columns = [np.array(column, np.float32) for column in list(zip(*missing, strict=True))[1:-1]]
+            runs = Run(np.array([network[-1] for network in missing], np.uint32), *columns)
+            fit = functools.partial(train_network, method=method, config=self.config)
+            # One network takes long enough to be a chunk of its own.
+            trained = self.session.sweep(fit, runs, self.source[1:], part=part, chunk=1)
+            outputs = {**trained.outputs, "diverged": trained.diverged.astype(float)}
+            for at, network in enumerate(missing):
+                self.networks[network] = {name: np.asarray(values[at], float) for name, values in outputs.items()}
+        means = []
         for setting in settings:
-            rows = slice(start, start + setting.repeats)
-            start += setting.repeats
+            own = [self.networks[network_of((setting, seed))] for seed in range(setting.repeats)]
             self.settings.append(setting)
-            self.outputs.append({name: np.asarray(values[rows], float) for name, values in outputs.items()})
+            self.outputs.append({name: np.stack([network[name] for network in own]) for name in own[0]})
             accuracy = self.outputs[-1]["validation_accuracy"]
             means.append(float(accuracy.mean()) if np.isfinite(accuracy).all() else -1.0)
         return np.array(means)
 
-    def choose_rate(self, method: Method, decay: float) -> float:
-        """Chooses the learning rate of a method with a target."""
+    def choose(self, method: Method, share: float, decays: Sequence[float]) -> tuple[float, float]:
+        """Chooses the learning rate and the decay of a method with a target, with the first seed.
+
+        Args:
+            method: with a target.
+            share: the target.
+            decays: values to choose from.
+
+        Returns:
+            Learning rate and decay with the highest validation accuracy.
+        """
+        pairs = list(itertools.product(self.config.learning_rates, decays))
+        if len(pairs) == 1:
+            return pairs[0]
+        settings = [Setting(method.name, rate, decay, 0, 0, share, RATE, 1) for rate, decay in pairs]
+        return pairs[int(np.argmax(self.train(method, settings, f"{part_of(method.name)}-rate")))]
+
+    def choose_without_target(self, method: Method, strengths: Sequence[float]) -> float:
+        """Chooses the learning rate of a method without a target, with the first seed.
+
+        Args:
+            method: without a target.
+            strengths: values of λ.
+
+        Returns:
+            The learning rate with the highest validation accuracy at `rate_share`, interpolated between values of λ; where
+            no λ comes near that share, the highest mean accuracy.
+        """
         rates = self.config.learning_rates
-        shares = (
-            self.config.rate_shares if method.axis is None else (self.config.unit_shares[len(self.config.unit_shares) // 2],)
-        )
         if len(rates) == 1:
             return rates[0]
-        settings = [Setting(method.name, rate, decay, 0, 0, share, RATE, 1) for rate in rates for share in shares]
-        accuracies = self.train(method, settings, f"{part_of(method.name)}-rate")
-        return rates[int(np.argmax(accuracies.reshape(len(rates), -1).mean(1)))]
+        settings = [Setting(method.name, rate, 0, value, 0, 1, RATE, 1) for rate in rates for value in strengths]
+        means = self.train(method, settings, f"{part_of(method.name)}-rate").reshape(len(rates), -1)
+        kept = np.array([outputs["kept"][0] for outputs in self.outputs[-len(settings) :]]).reshape(means.shape)
+        found = [interpolate(*pair, self.config.rate_share) for pair in zip(kept, means, strict=True)]
+        return rates[int(np.argmax(found if np.isfinite(found).all() else means.mean(1)))]
 
     def dataset(self) -> xr.Dataset:
         """All settings with their results; empty if nothing was trained."""
@@ -151,6 +184,12 @@ class Table:
         dataset["diverged"] = dataset["diverged"] == 1
         widths = (self.source.rows.inputs.shape[1], *self.config.hidden)
         return described(dataset.assign_attrs(data=self.source.name, widths=widths), TEXTS)
+
+
+def network_of(pair: tuple[Setting, int]) -> tuple[Any, ...]:
+    """What makes a network: the method, the hyperparameters of `Run` and, last, the seed."""
+    setting, seed = pair
+    return (setting.method, *(getattr(setting, name) for name in Run._fields if name != "seed"), seed)
 
 
 def part_of(name: str) -> str:

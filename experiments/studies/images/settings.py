@@ -11,8 +11,12 @@ FASHION, MNIST = "fashion-mnist", "mnist-5000"
 """Names of the data sets that need no folder."""
 
 
-Penalty = Literal["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"]
+Scheduled = Literal["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"]
+"""Names of penalties that have values of λ."""
+Penalty = Literal["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0", "L0 by width"]
 """Names of the penalties."""
+Rival = Literal["cut", "magnitude", "adam-magnitude", "spred"]
+"""Names of the methods that others use."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,44 +42,51 @@ class Settings:
     that is, trained without a penalty while their zeros are held. In the first phase the learning rate is constant."""
     batch_size: int = 256
     """Rows per step."""
-    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
-    """Learning rates to choose from, for every method."""
+    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3)
+    """Learning rates to choose from, for every method, with the first seed."""
     decay: tuple[float, ...] = (0.0, 0.03, 0.1)
     """Values of optax's weight_decay to choose from for AdamW, on the kernels; 0 is plain Adam."""
-    shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
+    finalists: int = 3
+    """How many of AdamW's settings are trained with every seed: those with the highest validation accuracy for the first."""
+    shares: tuple[float, ...] = (0.5, 0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
     """Shares of the weights to keep, for methods that take such a target."""
-    rate_shares: tuple[float, ...] = (0.05, 0.01)
-    """Shares at which learning rates are chosen, with the first seed: by the mean validation accuracy."""
-    penalties: tuple[Penalty, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0")
-    """Penalties to train with."""
-    repeated: tuple[Penalty, ...] = ("L1", "log-sum", "bridge", "L0")
-    """Penalties that are steered to every share with every seed; the others only to `few_shares`, with the first seed."""
+    rate_share: float = 0.02
+    """The share at which learning rates are chosen."""
+    penalties: tuple[Penalty, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0", "L0 by width")
+    """Penalties to train with, with a steered strength. In "L0 by width", λ is divided by a layer's number of inputs."""
+    repeated: tuple[Penalty, ...] = ("L1", "log-sum", "L0")
+    """Those of `penalties` that are steered to every share with every seed; others to `few_shares` with the first seed."""
+    scheduled: tuple[Scheduled, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0")
+    """Those of `penalties` that are trained with constant and with growing strengths too."""
+    rivals: tuple[Rival, ...] = ("cut", "magnitude", "adam-magnitude", "spred")
+    """What others use: AdamW's network cut to its largest weights and trained on, gradual pruning by |w| or by |w|√D with
+    Adam's D, and L1 by factorised weights."""
     few_shares: tuple[float, ...] = (0.2, 0.05, 0.02, 0.01, 0.003)
-    """Shares for the other penalties."""
-    l1: tuple[float, ...] = strengths(1e-5, 6e-3, 7)
+    """Shares for the other penalties, and for AdamW's networks that are cut."""
+    l1: tuple[float, ...] = strengths(2e-5, 5e-3, 5)
     """Values of λ in λΣ|w|, for a constant strength with every seed, for growing strength with the first, and for factorised
     weights with every seed."""
-    elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 4)
+    elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
     """Values of λ₁ in λ₁Σ|w| + λ₂Σw², constant and growing, with the first seed, as all that follow."""
     l2_ratio: float = 1.0
     """λ₂ / λ₁ of the elastic net."""
-    group_l2: tuple[float, ...] = strengths(3e-4, 1e-2, 4)
+    group_l2: tuple[float, ...] = strengths(3e-4, 1e-2, 3)
     """Values of λ in λΣ‖w_g‖; a group is all weights that leave an input or unit."""
-    log_sum: tuple[float, ...] = strengths(1e-4, 1e-2, 4)
+    log_sum: tuple[float, ...] = strengths(1e-4, 1e-2, 3)
     """Values of λ in λεΣlog(1 + |w|/ε)."""
     scale: float = 0.01
     """ε of log-sum."""
-    bridge: tuple[float, ...] = strengths(3e-6, 1e-4, 4)
+    bridge: tuple[float, ...] = strengths(3e-6, 1e-4, 3)
     """Values of λ in λΣ√|w|."""
-    mcp: tuple[float, ...] = strengths(3e-5, 3e-3, 4)
+    mcp: tuple[float, ...] = strengths(3e-5, 3e-3, 3)
     """Values of λ of MCP."""
     gamma: float = 100.0
     """γ of MCP."""
-    unit_shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.05)
+    unit_shares: tuple[float, ...] = (0.3, 0.1, 0.05)
     """Shares of the inputs and hidden units to keep, for methods that remove these; only for mlp."""
     group_scale: float = 0.1
     """ε of log-sum of the norms of groups."""
-    l0: tuple[float, ...] = strengths(3e-5, 3e-2, 4)
+    l0: tuple[float, ...] = strengths(3e-5, 3e-2, 3)
     """Values of λ for each weight that is not 0."""
 
     def __post_init__(self) -> None:
@@ -96,15 +107,20 @@ class Settings:
         require(0 < self.scale < np.inf, "scale", "a number above 0", self.scale)
         require(0 < self.group_scale < np.inf, "group-scale", "a number above 0", self.group_scale)
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
-        for name in ("shares", "rate_shares", "few_shares", "unit_shares"):
+        for name in ("shares", "few_shares", "unit_shares"):
             values = getattr(self, name)
             good = all(0 < share <= 1 for share in values) and 0 < len(values) == len(set(values))
             require(good, name.replace("_", "-"), "shares above 0 up to 1, none twice", values)
+        require(0 < self.rate_share <= 1, "rate-share", "a share above 0 up to 1", self.rate_share)
+        require(self.finalists >= 1, "finalists", "at least 1 setting", self.finalists)
         good = len(self.penalties) == len(set(self.penalties)) > 0
         require(good, "penalties", "at least one penalty, none twice", self.penalties)
+        for name in ("repeated", "scheduled", "rivals"):
+            values = getattr(self, name)
+            require(len(values) == len(set(values)), name, "no name twice", values)
 
     def grid(self, penalty: str) -> tuple[float, ...]:
-        """The strengths of a penalty."""
+        """The values of λ of a penalty."""
         values: tuple[float, ...] = getattr(self, penalty.lower().replace(" ", "_").replace("-", "_"))
         return values
 
@@ -121,8 +137,7 @@ def defaults(data: str, quick: bool) -> Settings:
         config = dataclasses.replace(
             config,
             validation_size=1000,
-            seeds=5,
-            learning_rates=(4e-3, 8e-3, 1.6e-2),
+            learning_rates=(4e-3, 8e-3, 1.6e-2, 3.2e-2),
             decay=(0.0, 0.1, 0.3),
             epochs=60,
             refit_epochs=15,
@@ -136,12 +151,12 @@ def defaults(data: str, quick: bool) -> Settings:
         learning_rates=config.learning_rates[1:2],
         decay=(0.0,),
         shares=(0.2, 0.05, 0.01),
-        rate_shares=(0.05,),
         few_shares=(0.05,),
         unit_shares=(0.2,),
         penalties=("L1", "L0"),
         repeated=("L1", "L0"),
-        l1=strengths(1e-4, 3e-3, 3),
+        scheduled=(),
+        rivals=("magnitude",),
         l0=(1e-2,),
         epochs=max(2, config.epochs // 10),
         refit_epochs=max(1, config.refit_epochs // 10),

@@ -1,21 +1,22 @@
 """Every method on images: which networks are trained, and the dataset that they make.
 
-For each method that takes a share of the weights as its target, a learning rate is chosen first: with the first seed, at
-`rate_shares`, by the mean validation accuracy. Then the method is trained to every share with every seed. AdamW's learning
-rate and weight decay are chosen with all seeds, and pruning uses the same decay. A penalty with a constant or a growing
-strength uses the learning rate that was chosen for its steered strength, and factorised weights that of L1. Methods that
-remove inputs and units use no decay.
+Learning rates are chosen with the first seed by validation accuracy, for methods that take a share of the weights as their
+target at `rate_share`. Then the method is trained to every share with every seed. AdamW's learning rate and weight decay are
+chosen in two rounds, the second with every seed, and pruning uses the same decay. A penalty with a constant or a growing
+strength uses the learning rate of its steered strength. Pruning of units chooses its decay together with its learning rate.
 
 A seed determines the validation rows, the initial weights and the order of batches, so methods are compared seed by seed.
 """
+
+import itertools
 
 import numpy as np
 import xarray as xr
 
 from experiments.studies.images.methods import DENSE, RIVALS, UNIT_METHODS, scheduled_method, steered_method
-from experiments.studies.images.results import Setting, Table, load_source, part_of
+from experiments.studies.images.results import RATE, Setting, Table, load_source, part_of
 from experiments.studies.images.settings import Settings
-from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L1, MAIN, SPRED
+from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L1, MAIN, SPRED, UNIT_PRUNING
 from experiments.study import Session
 
 GROWTH = 3.0
@@ -24,15 +25,35 @@ GROWTH = 3.0
 
 def count_networks(config: Settings) -> int:
     """Number of networks."""
-    rates = len(config.learning_rates) * len(config.rate_shares) if len(config.learning_rates) > 1 else 0
-    total = len(config.learning_rates) * len(config.decay) * config.seeds
-    targets = sum(method.target for method in RIVALS)
-    total += targets * (rates + len(config.shares) * config.seeds) + len(config.l1) * config.seeds
-    for penalty in config.penalties:
-        shares = len(config.shares) * config.seeds if penalty in config.repeated else len(config.few_shares)
-        constant = len(config.grid(penalty)) * (config.seeds if penalty == L1 else 1)
-        total += rates + shares + constant + len(config.grid(penalty))
+    rates, seeds = len(config.learning_rates), config.seeds
+    pairs = rates * len(config.decay)
+    finalists = min(config.finalists, pairs)
+    total = finalists * seeds + (pairs - finalists)
+    plans = [target_plan(config, penalty in config.repeated) for penalty in config.penalties]
+    plans += [(few_or_all(config, rival == "cut"), seeds) for rival in config.rivals if rival != "spred"]
+    total += sum(count_targets(rates, shares, repeats, config.rate_share) for shares, repeats in plans)
+    if "spred" in config.rivals:
+        total += len(config.l1) * (seeds + rates - 1)
+    for penalty in set(config.scheduled) & set(config.penalties):
+        total += len(config.grid(penalty)) * (1 + (seeds if penalty == L1 else 1))
     return total
+
+
+def count_targets(rates: int, shares: tuple[float, ...], repeats: int, rate_share: float) -> int:
+    """Number of networks of a method with a target: one for each choice of a rate, one of which is among the others."""
+    if rates == 1:
+        return len(shares) * repeats
+    return rates + len(shares) * repeats - (rate_share in shares)
+
+
+def few_or_all(config: Settings, few: bool) -> tuple[float, ...]:
+    """`few_shares` or all shares."""
+    return config.few_shares if few else config.shares
+
+
+def target_plan(config: Settings, repeated: bool) -> tuple[tuple[float, ...], int]:
+    """Shares and number of seeds of a penalty."""
+    return few_or_all(config, not repeated), config.seeds if repeated else 1
 
 
 def train_networks(config: Settings, session: Session) -> xr.Dataset:
@@ -44,40 +65,62 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
         `repeats`, and for networks that diverged.
     """
     table = Table(config, load_source(config), session)
-    seeds = config.seeds
-    dense = [Setting(ADAMW, rate, decay, 0, 0, 1, MAIN, seeds) for rate in config.learning_rates for decay in config.decay]
-    decay = dense[int(np.argmax(table.train(DENSE, dense, "adamw")))].decay
-    chosen: dict[str, float] = {}
+    decay = train_dense(table)
     for penalty in config.penalties:
         method = steered_method(penalty)
-        chosen[penalty] = table.choose_rate(method, 0.0)
-        repeated = penalty in config.repeated
-        shares, repeats = (config.shares, seeds) if repeated else (config.few_shares, 1)
-        settings = [Setting(method.name, chosen[penalty], 0, 0, 0, share, MAIN, repeats) for share in shares]
+        rate, _ = table.choose(method, config.rate_share, (0.0,))
+        shares, repeats = target_plan(config, penalty in config.repeated)
+        settings = [Setting(method.name, rate, 0, 0, 0, share, MAIN, repeats) for share in shares]
         table.train(method, settings, part_of(method.name))
-        scheduled = scheduled_method(penalty)
-        for name, growth in ((CONSTANT, 0.0), (GROWN, GROWTH)):
-            repeats = seeds if (penalty, name) == (L1, CONSTANT) else 1
-            values = config.grid(penalty)
-            settings = [Setting(penalty + name, chosen[penalty], 0, value, growth, 1, MAIN, repeats) for value in values]
-            table.train(scheduled, settings, part_of(penalty + name))
-    for method in RIVALS:
+        if penalty in config.scheduled:
+            train_scheduled(table, penalty, rate)
+    for name in config.rivals:
+        method = RIVALS[name]
         if method.target:
-            rate = table.choose_rate(method, decay)
-            settings = [Setting(method.name, rate, decay, 0, 0, share, MAIN, seeds) for share in config.shares]
+            rate, _ = table.choose(method, config.rate_share, (decay,))
+            shares = few_or_all(config, name == "cut")
+            settings = [Setting(method.name, rate, decay, 0, 0, share, MAIN, config.seeds) for share in shares]
         else:
-            rate = chosen.get(L1, config.learning_rates[0])
-            settings = [Setting(SPRED, rate, 0, value, 0, 1, MAIN, seeds) for value in config.l1]
+            rate = table.choose_without_target(method, config.l1)
+            settings = [Setting(SPRED, rate, 0, value, 0, 1, MAIN, config.seeds) for value in config.l1]
         table.train(method, settings, part_of(method.name))
     return table.dataset()
+
+
+def train_dense(table: Table) -> float:
+    """Trains AdamW, and returns the decay of its best setting."""
+    config = table.config
+    pairs = list(itertools.product(config.learning_rates, config.decay))
+    if len(pairs) > config.finalists:
+        first = [Setting(ADAMW, rate, decay, 0, 0, 1, RATE, 1) for rate, decay in pairs]
+        order = np.argsort(-table.train(DENSE, first, "adamw-first"), kind="stable")
+        pairs = [pairs[at] for at in order[: config.finalists]]
+    settings = [Setting(ADAMW, rate, decay, 0, 0, 1, MAIN, config.seeds) for rate, decay in pairs]
+    return settings[int(np.argmax(table.train(DENSE, settings, "adamw")))].decay
+
+
+def train_scheduled(table: Table, penalty: str, rate: float) -> None:
+    """Trains a penalty with constant and with growing strengths."""
+    config = table.config
+    for name, growth in ((CONSTANT, 0.0), (GROWN, GROWTH)):
+        repeats = config.seeds if (penalty, name) == (L1, CONSTANT) else 1
+        values = config.grid(penalty)
+        settings = [Setting(penalty + name, rate, 0, value, growth, 1, MAIN, repeats) for value in values]
+        table.train(scheduled_method(penalty), settings, part_of(penalty + name))
 
 
 def count_units(config: Settings) -> int:
     """Number of networks that methods for inputs and units are trained for."""
     if config.network != "mlp":
         return 0
-    rates = len(config.learning_rates) if len(config.learning_rates) > 1 else 0
-    return len(UNIT_METHODS) * (rates + len(config.unit_shares) * config.seeds)
+    shares, rates = config.unit_shares, len(config.learning_rates)
+    counts = [rates * (len(config.decay) if method.name == UNIT_PRUNING else 1) for method in UNIT_METHODS]
+    return sum(count_targets(count, shares, config.seeds, middle(shares)) for count in counts)
+
+
+def middle(shares: tuple[float, ...]) -> float:
+    """The share at which the learning rates of methods for units are chosen."""
+    return shares[len(shares) // 2]
 
 
 def train_units(config: Settings, session: Session) -> xr.Dataset:
@@ -88,7 +131,8 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
     """
     table = Table(config, load_source(config), session)
     for method in UNIT_METHODS if config.network == "mlp" else ():
-        rate = table.choose_rate(method, 0.0)
-        settings = [Setting(method.name, rate, 0, 0, 0, share, MAIN, config.seeds) for share in config.unit_shares]
+        decays = config.decay if method.name == UNIT_PRUNING else (0.0,)
+        rate, decay = table.choose(method, middle(config.unit_shares), decays)
+        settings = [Setting(method.name, rate, decay, 0, 0, share, MAIN, config.seeds) for share in config.unit_shares]
         table.train(method, settings, part_of(method.name))
     return table.dataset()

@@ -17,6 +17,7 @@ ADAMW, CUT = "AdamW", "AdamW, cut to its largest weights"
 GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D"
 SPRED = "factorised weights (spred)"
 RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
+L0_BY_WIDTH = "L0 by width"
 L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
 GROUP_LOG_SUM, GROUP_L0, UNIT_PRUNING = "group log-sum", "group L0", "gradual pruning of units"
 CONCAVE = (LOG_SUM, BRIDGE, MCP, L0)
@@ -108,12 +109,15 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
         return np.full(len(points[0].test) if points else 1, np.nan)
     kept = np.array([point.kept for point in measured])
     test = np.array([point.test for point in measured])
-    accuracies = []
-    for x, y in zip(kept.T, test.T, strict=True):
-        order = np.argsort(x)[(x == 0).sum() :]
-        inside = order.size > 0 and x[order[0]] / NEAR <= share <= x[order[-1]] * NEAR
-        accuracies.append(np.interp(np.log(share), np.log(x[order]), y[order]) if inside else np.nan)
-    return np.array(accuracies)
+    return np.array([interpolate(x, y, share) for x, y in zip(kept.T, test.T, strict=True)])
+
+
+def interpolate(kept: np.ndarray, accuracy: np.ndarray, share: float) -> float:
+    """The accuracy at a share of weights kept, as `at_share` for one seed."""
+    order = np.argsort(kept)[(kept == 0).sum() :]
+    if order.size == 0 or not kept[order[0]] / NEAR <= share <= kept[order[-1]] * NEAR:
+        return np.nan
+    return float(np.interp(np.log(share), np.log(kept[order]), accuracy[order]))
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
