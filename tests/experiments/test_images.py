@@ -13,17 +13,17 @@ from processes import run, start
 
 from experiments import datasets, idx, selection
 from experiments.settings import SettingError
-from experiments.studies.images import STUDY, claims, figures, fit, methods, results, tradeoff
+from experiments.studies.images import STUDY, claims, figures, fit, methods, results, strengths, tradeoff
 from experiments.studies.images import sweep as images
 from experiments.studies.images.settings import Settings
 from experiments.study import Session
 
 TINY = ["--seeds", "2", "--l1", "1e-3", "1e-1", "--penalties", "L1", "L0", "--repeated", "L1", "L0", "--l0", "1e-2"]
 TINY += ["--decay", "0", "--hidden", "8", "--batch-size", "20", "--epochs", "60", "--refit-epochs", "20"]
-TINY += ["--validation-size", "30", "--learning-rates", "0.02", "--shares", "0.5", "0.05", "--few-shares", "0.1"]
+TINY += ["--validation-size", "30", "--learning-rates", "0.02", "--shares", "0.5", "0.05", "--few-shares", "0.5", "0.05"]
 TINY += ["--unit-shares", "0.5", "0.25", "--cache", "None"]
 SMALL = {"seeds": 2, "l1": (1e-3, 1e-1), "penalties": ("L1", "L0"), "repeated": ("L1", "L0"), "l0": (1e-2,), "decay": (0,)}
-SMALL |= {"learning_rates": (0.02,), "shares": (0.5, 0.05)}
+SMALL |= {"learning_rates": (0.02,), "shares": (0.5, 0.05), "few_shares": (0.5, 0.05)}
 
 
 def dataset_of(settings, seeds=4):
@@ -101,11 +101,66 @@ def test_penalties_are_compared_with_pruning_at_equal_shares():
     assert between.mean == pytest.approx(100 * (0.88 + 0.02 * np.log(2) / np.log(5) - 0.89))
 
 
+def test_ways_to_set_the_strength_are_compared_over_the_penalties():
+    rows = []
+    for penalty, gain in (("L1", 0.01), ("log-sum", 0.02), ("MCP", 0.03)):
+        for way, test in (("constant", 0.8), ("grown", 0.8 + gain), ("steered", 0.8 - gain)):
+            rows += [(f"{penalty}, {way}", 0, share, test, test) for share in (0.1, 0.01)]
+    rows += [("L0, steered", 0, 0.1, 0.9, 0.9), ("L0, steered", 0, 0.01, 0.9, 0.9)]
+    rows += [("L0 by width, steered", 0, 0.1, 0.88, 0.88), ("L0 by width, steered", 0, 0.01, 0.87, 0.87)]
+    dataset = dataset_of(rows).assign_attrs(data="made by hand")
+    found = {one.statement: one for one in strengths.strengths({"images": dataset})}
+    grown = found["At 5 % of the weights, a strength that is grown is more accurate than a constant one."]
+    assert (grown.verdict, grown.mean) == ("not supported", pytest.approx(2))
+    assert grown.tested.endswith("reach this share: L1, log-sum, MCP")
+    steered = found["At 5 % of the weights, a strength that is steered is more accurate than a constant one."]
+    assert steered.mean == pytest.approx(-2)
+    layers = found["L0 with one λ for all layers is more accurate than with λ divided by the number of inputs of a layer."]
+    assert layers.mean == pytest.approx(2.5)
+    empty = strengths.strengths({"images": dataset_of(SETTINGS)})
+    assert empty[-1].verdict == "not measured"
+    strengths.draw_strengths({"images": dataset}).canvas.draw()
+
+
+def test_every_network_is_trained_once(tmp_path):
+    write_folder(tmp_path)
+    config = Settings(data=str(tmp_path), hidden=(4,), epochs=2, refit_epochs=1, validation_size=30, batch_size=20)
+    table = results.Table(config, results.load_source(config), Session())
+    method = methods.steered_method("L0")
+    rate, decay = table.choose(method, 0.1, (0.0,))
+    assert rate in config.learning_rates
+    assert len(table.networks) == len(config.learning_rates)
+    found = table.train(method, [results.Setting(method.name, rate, decay, 0, 0, 0.1, "main", 2)], "main")
+    assert len(table.networks) == len(config.learning_rates) + 1
+    dataset = table.dataset()
+    chosen = dataset["validation_accuracy"].values[:-1, 0].max()
+    assert chosen == dataset["validation_accuracy"].values[-1, 0]
+    assert found[0] == pytest.approx(dataset["validation_accuracy"].values[-1].mean())
+
+
+def test_a_rate_without_a_target_is_the_best_at_the_share(tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    config = Settings(data=str(tmp_path), validation_size=30, batch_size=20, learning_rates=(1e-3, 1e-2), rate_share=0.1)
+    table = results.Table(config, results.load_source(config), Session())
+    # The second rate is better at 10 % of the weights, though worse on average.
+    kept, accuracy = np.array([0.5, 0.05, 0.5, 0.05]), np.array([0.9, 0.1, 0.6, 0.5])
+
+    def train(method, settings, part):
+        table.outputs = [{"kept": np.array([one])} for one in kept]
+        return accuracy
+
+    monkeypatch.setattr(table, "train", train)
+    assert table.choose_without_target(methods.RIVALS["spred"], (1e-4, 1e-3)) == 1e-2
+    kept = np.array([0.5, 0.2, 0.5, 0.2])
+    accuracy = np.array([0.9, 0.3, 0.6, 0.5])
+    assert table.choose_without_target(methods.RIVALS["spred"], (1e-4, 1e-3)) == 1e-3
+
+
 def test_methods_with_one_seed_are_shown_but_not_compared():
     dataset = dataset_of([*SETTINGS, ("MCP, steered", 0, 0.05, 0.99, 0.99)])
     dataset["repeats"][-1] = 1
     assert not any("MCP" in one.statement for one in claims.against_pruning({"images": dataset}))
-    rows = STUDY.tabulate({"images": dataset.assign_attrs(data="x")}).table.rows
+    rows = STUDY.tabulate({"images": dataset.assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}).table.rows
     assert ["target 5 %", "5.00 (1 seed)", "98.80 (1 seed)", "98.80 (1 seed)", "1", "1 + 1"] in rows
 
 
@@ -119,7 +174,7 @@ def test_between_settings_accuracy_is_a_line_over_the_logarithm():
 
 
 def test_a_diverged_setting_is_never_chosen():
-    dataset = dataset_of(SETTINGS).assign_attrs(data="broken")
+    dataset = dataset_of(SETTINGS).assign_attrs(data="broken", network="mlp", widths=(784, 300, 100))
     dataset["validation_accuracy"][1, 0] = np.nan
     base = selection.best(tradeoff.curves_of(dataset)["AdamW"])
     assert base.label.startswith("decay 0,")
@@ -131,13 +186,22 @@ def test_a_diverged_setting_is_never_chosen():
 
 
 def test_the_excerpt_compares_the_best_of_both_sides():
-    dataset = dataset_of(SETTINGS).assign_attrs(data="made by hand")
+    dataset = dataset_of(SETTINGS).assign_attrs(data="made by hand", network="mlp", widths=(784, 300, 100))
     table, text = STUDY.excerpts["tradeoff"]({"images": dataset})
     rows = [row[:2] for row in table.rows]
     assert rows[0] == ["AdamW at its best", "decay 0.1, rate 0.001"]
     assert ["concave penalties: the sparsest within one point", "L0, steered, target 5 %"] in rows
     assert ["L0, steered", "interpolated", "5", "90.00 ± 0.09"] in table.rows
     assert "AdamW's standard error is 0.09 points" in text
+    published = [
+        "sparse variational dropout, Molchanov et al. (2017)",
+        "full MNIST, as published; not run here",
+        "1.5",
+        "98.08",
+    ]
+    assert table.rows[-1] == published
+    other, _ = STUDY.excerpts["tradeoff"]({"images": dataset.assign_attrs(widths=(784, 16))})
+    assert other.rows == table.rows[:-3]
     dataset["validation_accuracy"][:2, 0] = np.nan
     table, text = STUDY.excerpts["tradeoff"]({"images": dataset})
     assert not table.rows
@@ -158,9 +222,13 @@ def test_inputs_and_units_are_compared_by_what_is_used():
     worse = found["At 10 % of the inputs and units, group L0, steered is more accurate than gradual pruning of units."]
     assert (better.verdict, better.mean) == ("supported", pytest.approx(20))
     assert (worse.verdict, worse.mean) == ("contradicted", pytest.approx(-10))
-    figures.units({"units": dataset, "images": dataset_of(SETTINGS).assign_attrs(data="x")}).canvas.draw()
+    figures.units(
+        {"units": dataset, "images": dataset_of(SETTINGS).assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}
+    ).canvas.draw()
     assert [one.verdict for one in claims.units({"units": xr.Dataset()})] == ["not measured"]
-    figures.units({"units": xr.Dataset(), "images": dataset_of(SETTINGS).assign_attrs(data="x")}).canvas.draw()
+    figures.units(
+        {"units": xr.Dataset(), "images": dataset_of(SETTINGS).assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}
+    ).canvas.draw()
 
 
 def test_rows_are_split_by_the_seed(tmp_path):

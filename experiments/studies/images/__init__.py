@@ -10,8 +10,10 @@ from experiments.study import Study, Sweep
 
 
 def folder_name(settings: Settings) -> str:
-    """The name of the data set, or of the folder that holds it."""
-    return settings.data if settings.data in (FASHION, MNIST) else Path(settings.data).expanduser().resolve().name
+    """The name of the data set, or of the folder that holds it, and of the network if it is not the usual one."""
+    known = settings.data in (FASHION, MNIST)
+    name = settings.data if known else Path(settings.data).expanduser().resolve().name
+    return name if settings.network == "mlp" else f"{name}-{settings.network}"
 
 
 STUDY = Study(
@@ -32,5 +34,5 @@ STUDY = Study(
     excerpts={"tradeoff": excerpts.tradeoff},
     variant=folder_name,
     check=results.load_source,
-    adapt=lambda typed, quick: defaults(typed.data, quick),
+    adapt=lambda typed, quick: defaults(typed.data, quick, typed.network),
 )

