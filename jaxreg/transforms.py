@@ -19,7 +19,8 @@ For a λ by layer, pass a tree of penalties to any of these, or a function from 
     jaxreg.add_penalty({"first": jaxreg.L1(1e-3), "rest": {"kernel": jaxreg.SquaredL2(1e-4), "bias": None}})
 
 An entry holds for every parameter at its path or below. A plain dict fits the parameters of linen, nnx and Equinox alike, as
-only paths are compared. Write None for parameters that are not penalised.
+only paths are compared. Write None for parameters that are not penalised. A function is called with the current parameters
+at every update, so it should use their shapes rather than their values.
 
 With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask` or a `penalty` that is a
 function must be named in `static_args`. Averages of iterates (EMA, lookahead, schedule-free) have no exact zeros.
