@@ -122,20 +122,23 @@ def test_ways_to_set_the_strength_are_compared_over_the_penalties():
     strengths.draw_strengths({"images": dataset}).canvas.draw()
 
 
-def test_every_network_is_trained_once(tmp_path):
+def test_rate_and_decay_are_chosen_and_no_network_is_trained_twice(tmp_path):
     write_folder(tmp_path)
     config = Settings(data=str(tmp_path), hidden=(4,), epochs=2, refit_epochs=1, validation_size=30, batch_size=20)
     table = results.Table(config, results.load_source(config), Session())
     method = methods.steered_method("L0")
-    rate, decay = table.choose(method, 0.1, (0.0,))
-    assert rate in config.learning_rates
-    assert len(table.networks) == len(config.learning_rates)
-    found = table.train(method, [results.Setting(method.name, rate, decay, 0, 0, 0.1, "main", 2)], "main")
-    assert len(table.networks) == len(config.learning_rates) + 1
-    dataset = table.dataset()
-    chosen = dataset["validation_accuracy"].values[:-1, 0].max()
-    assert chosen == dataset["validation_accuracy"].values[-1, 0]
-    assert found[0] == pytest.approx(dataset["validation_accuracy"].values[-1].mean())
+    own = table.choose(method, 0.1, 0.1)
+    tried = table.dataset()
+    assert list(tried["decay"].values) == [0.1] * 4 + [0, 0.3]
+    assert list(tried["learning_rate"].values[4:]) == [own[0]] * 2
+    accuracies = tried["validation_accuracy"].values[:, 0]
+    pairs = list(zip(tried["learning_rate"].values, tried["decay"].values, strict=True))
+    assert accuracies[pairs.index(own)] == accuracies.max()
+    found = table.train(method, [results.Setting(method.name, *own, 0, 0, 0.1, "main", 2)], "main")
+    assert len(table.networks) == len(pairs) + 1
+    both = table.dataset()["validation_accuracy"].values[-1]
+    assert both[0] == accuracies.max()
+    assert found[0] == pytest.approx(both.mean())
 
 
 def test_a_rate_without_a_target_is_the_best_at_the_share(tmp_path, monkeypatch):
@@ -258,7 +261,7 @@ def test_the_command_from_end_to_end(tmp_path):
     assert status == 0, said
     assert "within one standard error of" in said
     out = tmp_path / "results"
-    pictures = {f"{name}.{kind}" for name in ("images", "pruning", "units") for kind in ("png", "svg")}
+    pictures = {f"{name}.{kind}" for name in ("images", "pruning", "growth", "units") for kind in ("png", "svg")}
     written = {"images.nc", "units.nc", "summary.md", "study.json", *pictures}
     assert {path.name for path in out.iterdir()} == written
     with xr.open_dataset(out / "images.nc", engine="netcdf4") as dataset:

@@ -1,7 +1,7 @@
 """Training of one network in two phases, and its evaluation.
 
 In the first phase the learning rate is constant and the method makes the network sparse. In the second phase the learning
-rate falls to 0 along a cosine, without jaxreg's penalties, while all zeros are held; AdamW keeps its decay. The dense
+rate falls to 0 along a cosine, without jaxreg's penalties but with the same decay, while all zeros are held. The dense
 network has the same two phases, so all methods have the same number of epochs and the same schedule.
 """
 

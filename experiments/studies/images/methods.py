@@ -114,12 +114,16 @@ def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array]) -> Make:
 
 
 def proximal(run: Run, penalty: str, strength: ArrayLike | optax.Schedule, config: Settings) -> optax.GradientTransformation:
-    """Adam with the proximal step of a penalty; under a concave penalty, weights of any size may jump to 0."""
-    if penalty == L0_BY_WIDTH:
-        return jaxreg.prox_adam(run.learning_rate, by_width(strength), mask=jaxreg.kernels, max_shrink=None)
-    max_shrink = None if penalty in (*CONCAVE, GROUP_LOG_SUM, GROUP_L0) else 1.0
-    made = penalty_of(penalty, strength, config)
-    return jaxreg.prox_adam(run.learning_rate, made, mask=jaxreg.kernels, max_shrink=max_shrink)
+    """AdamW with the proximal step of a penalty; under a concave penalty, weights of any size may jump to 0."""
+    concave = penalty in (*CONCAVE, L0_BY_WIDTH, GROUP_LOG_SUM, GROUP_L0)
+    return jaxreg.prox_adamw(
+        run.learning_rate,
+        by_width(strength) if penalty == L0_BY_WIDTH else penalty_of(penalty, strength, config),
+        weight_decay=run.decay,
+        weight_decay_mask=jaxreg.kernels,
+        mask=jaxreg.kernels,
+        max_shrink=None if concave else 1.0,
+    )
 
 
 def by_width(strength: ArrayLike | optax.Schedule) -> Callable[[Any], Any]:

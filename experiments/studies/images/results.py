@@ -1,7 +1,6 @@
 """Trains settings of several methods and collects their results in one dataset."""
 
 import functools
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,22 +130,29 @@ class Table:
             means.append(float(accuracy.mean()) if np.isfinite(accuracy).all() else -1.0)
         return np.array(means)
 
-    def choose(self, method: Method, share: float, decays: Sequence[float]) -> tuple[float, float]:
-        """Chooses the learning rate and the decay of a method with a target, with the first seed.
+    def choose(self, method: Method, share: float, decay: float) -> tuple[float, float]:
+        """Chooses the learning rate and the decay of a method with a target, by validation accuracy with the first seed.
 
         Args:
             method: with a target.
             share: the target.
-            decays: values to choose from.
+            decay: the one with which the learning rate is chosen; other decays are tried at that rate only.
 
         Returns:
-            Learning rate and decay with the highest validation accuracy.
+            Learning rate and decay.
         """
-        pairs = list(itertools.product(self.config.learning_rates, decays))
-        if len(pairs) == 1:
-            return pairs[0]
-        settings = [Setting(method.name, rate, decay, 0, 0, share, RATE, 1) for rate, decay in pairs]
-        return pairs[int(np.argmax(self.train(method, settings, f"{part_of(method.name)}-rate")))]
+        rates, others = self.config.learning_rates, [other for other in self.config.decay if other != decay]
+        if len(rates) == 1 and not others:
+            return rates[0], decay
+        part = f"{part_of(method.name)}-rate"
+        settings = [Setting(method.name, rate, decay, 0, 0, share, RATE, 1) for rate in rates]
+        accuracies = self.train(method, settings, part)
+        rate = rates[int(np.argmax(accuracies))]
+        if not others:
+            return rate, decay
+        settings = [Setting(method.name, rate, other, 0, 0, share, RATE, 1) for other in others]
+        decays = self.train(method, settings, part)
+        return rate, others[int(np.argmax(decays))] if decays.max() > accuracies.max() else decay
 
     def choose_without_target(self, method: Method, strengths: Sequence[float]) -> float:
         """Chooses the learning rate of a method without a target, with the first seed.

@@ -44,10 +44,10 @@ class Settings:
     that is, trained without a penalty while their zeros are held. In the first phase the learning rate is constant."""
     batch_size: int = 256
     """Rows per step."""
-    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3)
+    learning_rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3, 1.6e-2)
     """Learning rates to choose from, for every method, with the first seed."""
-    decay: tuple[float, ...] = (0.0, 0.03, 0.1)
-    """Values of optax's weight_decay to choose from for AdamW, on the kernels; 0 is plain Adam."""
+    decay: tuple[float, ...] = (0.0, 0.1, 0.3)
+    """Values of optax's weight_decay to choose from, for every method, on the kernels; 0 is plain Adam."""
     finalists: int = 3
     """How many of AdamW's settings are trained with every seed: those with the highest validation accuracy for the first."""
     shares: tuple[float, ...] = (0.5, 0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
@@ -140,8 +140,8 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
         config = dataclasses.replace(
             config,
             validation_size=1000,
-            learning_rates=(4e-3, 8e-3, 1.6e-2, 3.2e-2),
-            decay=(0.0, 0.1, 0.3),
+            learning_rates=(4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2),
+            decay=(0.0, 0.3, 1.0),
             epochs=60,
             refit_epochs=15,
             batch_size=100,
@@ -153,7 +153,7 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
             epochs=max(10, config.epochs // 2),
             refit_epochs=max(3, config.refit_epochs // 2),
             learning_rates=config.learning_rates[1:3],
-            decay=(0.0, 0.03),
+            decay=(0.0, 0.1),
             finalists=1,
             shares=(0.3, 0.1, 0.05, 0.02, 0.01),
             penalties=("L1", "L0"),

@@ -1,9 +1,9 @@
 """Every method on images: which networks are trained, and the dataset that they make.
 
-Learning rates are chosen with the first seed by validation accuracy, for methods that take a share of the weights as their
-target at `rate_share`. Then the method is trained to every share with every seed. AdamW's learning rate and weight decay are
-chosen in two rounds, the second with every seed, and pruning uses the same decay. A penalty with a constant or a growing
-strength uses the learning rate of its steered strength. Pruning of units chooses its decay together with its learning rate.
+AdamW's learning rate and weight decay are chosen by validation accuracy in two rounds, the second with every seed. Every
+method that takes a share of the weights as its target has a learning rate and a decay of its own, chosen with the first seed
+at `rate_share`: first the rate, with AdamW's decay, then the decay. Then the method is trained to every share with every
+seed. A penalty with a constant or a growing strength uses the learning rate and the decay of its steered strength.
 
 A seed determines the validation rows, the initial weights and the order of batches, so methods are compared seed by seed.
 """
@@ -16,7 +16,7 @@ import xarray as xr
 from experiments.studies.images.methods import DENSE, RIVALS, UNIT_METHODS, scheduled_method, steered_method
 from experiments.studies.images.results import RATE, Setting, Table, load_source, part_of
 from experiments.studies.images.settings import Settings
-from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L1, MAIN, SPRED, UNIT_PRUNING
+from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L1, MAIN, SPRED
 from experiments.study import Session
 
 GROWTH = 3.0
@@ -27,11 +27,12 @@ def count_networks(config: Settings) -> int:
     """Number of networks."""
     rates, seeds = len(config.learning_rates), config.seeds
     pairs = rates * len(config.decay)
+    choices = rates + len(config.decay) - 1
     finalists = min(config.finalists, pairs)
     total = finalists * seeds + (pairs - finalists)
     plans = [target_plan(config, penalty in config.repeated) for penalty in config.penalties]
     plans += [(few_or_all(config, rival == "cut"), seeds) for rival in config.rivals if rival != "spred"]
-    total += sum(count_targets(rates, shares, repeats, config.rate_share) for shares, repeats in plans)
+    total += sum(count_targets(choices, shares, repeats, config.rate_share) for shares, repeats in plans)
     if "spred" in config.rivals:
         total += len(config.l1) * (seeds + rates - 1)
     for penalty in set(config.scheduled) & set(config.penalties):
@@ -39,11 +40,11 @@ def count_networks(config: Settings) -> int:
     return total
 
 
-def count_targets(rates: int, shares: tuple[float, ...], repeats: int, rate_share: float) -> int:
-    """Number of networks of a method with a target: one for each choice of a rate, one of which is among the others."""
-    if rates == 1:
+def count_targets(choices: int, shares: tuple[float, ...], repeats: int, rate_share: float) -> int:
+    """Number of networks of a method with a target: `choices` to choose from, and all shares, in which the chosen one is."""
+    if choices == 1:
         return len(shares) * repeats
-    return rates + len(shares) * repeats - (rate_share in shares)
+    return choices + len(shares) * repeats - (rate_share in shares)
 
 
 def few_or_all(config: Settings, few: bool) -> tuple[float, ...]:
@@ -68,18 +69,18 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     decay = train_dense(table)
     for penalty in config.penalties:
         method = steered_method(penalty)
-        rate, _ = table.choose(method, config.rate_share, (0.0,))
+        own = table.choose(method, config.rate_share, decay)
         shares, repeats = target_plan(config, penalty in config.repeated)
-        settings = [Setting(method.name, rate, 0, 0, 0, share, MAIN, repeats) for share in shares]
+        settings = [Setting(method.name, *own, 0, 0, share, MAIN, repeats) for share in shares]
         table.train(method, settings, part_of(method.name))
         if penalty in config.scheduled:
-            train_scheduled(table, penalty, rate)
+            train_scheduled(table, penalty, *own)
     for name in config.rivals:
         method = RIVALS[name]
         if method.target:
-            rate, _ = table.choose(method, config.rate_share, (decay,))
+            own = table.choose(method, config.rate_share, decay)
             shares = few_or_all(config, name == "cut")
-            settings = [Setting(method.name, rate, decay, 0, 0, share, MAIN, config.seeds) for share in shares]
+            settings = [Setting(method.name, *own, 0, 0, share, MAIN, config.seeds) for share in shares]
         else:
             rate = table.choose_without_target(method, config.l1)
             settings = [Setting(SPRED, rate, 0, value, 0, 1, MAIN, config.seeds) for value in config.l1]
@@ -99,13 +100,13 @@ def train_dense(table: Table) -> float:
     return settings[int(np.argmax(table.train(DENSE, settings, "adamw")))].decay
 
 
-def train_scheduled(table: Table, penalty: str, rate: float) -> None:
+def train_scheduled(table: Table, penalty: str, rate: float, decay: float) -> None:
     """Trains a penalty with constant and with growing strengths."""
     config = table.config
     for name, growth in ((CONSTANT, 0.0), (GROWN, GROWTH)):
         repeats = config.seeds if (penalty, name) == (L1, CONSTANT) else 1
         values = config.grid(penalty)
-        settings = [Setting(penalty + name, rate, 0, value, growth, 1, MAIN, repeats) for value in values]
+        settings = [Setting(penalty + name, rate, decay, value, growth, 1, MAIN, repeats) for value in values]
         table.train(scheduled_method(penalty), settings, part_of(penalty + name))
 
 
@@ -113,14 +114,13 @@ def count_units(config: Settings) -> int:
     """Number of networks that methods for inputs and units are trained for."""
     if config.network != "mlp":
         return 0
-    shares, rates = config.unit_shares, len(config.learning_rates)
-    counts = [rates * (len(config.decay) if method.name == UNIT_PRUNING else 1) for method in UNIT_METHODS]
-    return sum(count_targets(count, shares, config.seeds, middle(shares)) for count in counts)
+    shares, choices = config.unit_shares, len(config.learning_rates) + len(config.decay) - 1
+    return len(UNIT_METHODS) * count_targets(choices, shares, config.seeds, middle(shares))
 
 
-def middle(shares: tuple[float, ...]) -> float:
-    """The share at which the learning rates of methods for units are chosen."""
-    return shares[len(shares) // 2]
+def middle(values: tuple[float, ...]) -> float:
+    """The middle one of some values: at this share, and first with this decay, the rates of methods for units are chosen."""
+    return values[len(values) // 2]
 
 
 def train_units(config: Settings, session: Session) -> xr.Dataset:
@@ -131,8 +131,7 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
     """
     table = Table(config, load_source(config), session)
     for method in UNIT_METHODS if config.network == "mlp" else ():
-        decays = config.decay if method.name == UNIT_PRUNING else (0.0,)
-        rate, decay = table.choose(method, middle(config.unit_shares), decays)
-        settings = [Setting(method.name, rate, decay, 0, 0, share, MAIN, config.seeds) for share in config.unit_shares]
+        own = table.choose(method, middle(config.unit_shares), middle(config.decay))
+        settings = [Setting(method.name, *own, 0, 0, share, MAIN, config.seeds) for share in config.unit_shares]
         table.train(method, settings, part_of(method.name))
     return table.dataset()
