@@ -31,7 +31,7 @@ STUDY = Study(
     ),
     claims=CLAIMS,
     tabulate=tabulate,
-    excerpts={"tradeoff": excerpts.tradeoff},
+    excerpts={"tradeoff": excerpts.tradeoff, "published": excerpts.published},
     variant=folder_name,
     check=results.load_source,
     adapt=lambda typed, quick: defaults(typed.data, quick, typed.network),

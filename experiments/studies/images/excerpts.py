@@ -2,13 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import xarray as xr
 
 from experiments.claims import mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.sheet import Sheet
-from experiments.studies.images.claims import most_accurate, repeated_methods
-from experiments.studies.images.tradeoff import ADAMW, CONCAVE, GRADUAL, L1, RIVALS, STEERED, Point, at_share, curves_of
+from experiments.studies.images.claims import most_accurate
+from experiments.studies.images.tradeoff import (
+    ADAMW,
+    CONCAVE,
+    GRADUAL,
+    L1,
+    RIVALS,
+    STEERED,
+    Point,
+    at_share,
+    curves_of,
+    repeated_methods,
+)
 from experiments.study import Results, Summary
 
 SHARES = (0.1, 0.05, 0.02, 0.01, 0.003)
@@ -28,10 +40,7 @@ PUBLISHED: Mapping[str, Sequence[tuple[str, float, float]]] = {
 """Published weights kept and test accuracies in percent on full MNIST, for LeNet-300-100, and for Caffe's LeNet-5 with
 430,500 weights. Source: the table of Molchanov, Ashukha and Vetrov, Variational Dropout Sparsifies Deep Neural Networks
 (2017)."""
-ELSEWHERE = {
-    "mlp": "full MNIST, as published; not run here",
-    "lenet-5": "full MNIST, Caffe's LeNet-5, as published; not run here",
-}
+NAMES = {"mlp": "LeNet-300-100", "lenet-5": "Caffe's LeNet-5"}
 LENET_300_100 = [784, 300, 100]
 HEADINGS = ("network", "setting", "weights kept %", "test accuracy %")
 
@@ -55,22 +64,34 @@ def tradeoff(results: Results) -> Summary:
         rows.append(row_of(f"{name}: the sparsest within one point", sparsest(points, float(base.validation.mean()) - 0.01)))
     for share in SHARES:
         best_of = [most_accurate(curves, ours, share), most_accurate(curves, RIVALS, share), GRADUAL, L1 + STEERED]
-        rows += [at(curves[method], method, share) for method in dict.fromkeys(best_of) if method in curves]
-    network = dataset.attrs["network"]
-    if network != "mlp" or list(dataset.attrs["widths"]) == LENET_300_100:
-        rows += [[name, ELSEWHERE[network], f"{kept:g}", f"{test:.2f}"] for name, kept, test in PUBLISHED[network]]
+        several = repeated_methods(curves, [method for method in dict.fromkeys(best_of) if method])
+        found = [(method, at_share(curves[method], share)) for method in several]
+        rows += [at(method, share, accuracy) for method, accuracy in found if np.isfinite(accuracy).all()]
     text = (
         "“Within one standard error” and “within one point” are decided on validation rows, where AdamW's standard error is "
-        f"{error:.2f} points. Accuracies at a share are interpolated between a method's settings. Learning rates are chosen "
-        "with the first seed. Published rows are for orientation: the data are others, and the epochs more."
+        f"{error:.2f} points. Accuracies at a share are interpolated between a method's settings. Learning rates and decays "
+        "are chosen with the first seed."
     )
     return Summary(Sheet(HEADINGS, rows, title), text)
 
 
-def at(points: list[Point], method: str, share: float) -> list[str]:
+def at(method: str, share: float, accuracy: np.ndarray) -> list[str]:
     """A method's row at a share of the weights."""
-    mean, error = mean_and_error(100 * at_share(points, share))
+    mean, error = mean_and_error(100 * accuracy)
     return [method, "interpolated", f"{100 * share:g}", f"{mean:.2f} ± {error:.2f}"]
+
+
+def published(results: Results) -> Summary:
+    """Published results of the same kind of network on full MNIST."""
+    attributes = results["images"].attrs
+    network = attributes["network"]
+    usual = network != "mlp" or list(attributes["widths"]) == LENET_300_100
+    rows = [[name, f"{kept:g}", f"{test:.2f}"] for name, kept, test in PUBLISHED[network]] if usual else []
+    title = f"Published results of {NAMES[network]} on full MNIST, which was not run here"
+    text = (
+        "For orientation only: these are other data, and longer training. `--data FOLDER` runs the study on MNIST's files."
+    )
+    return Summary(Sheet(("method", "weights kept %", "test accuracy %"), rows, title), text)
 
 
 def row_of(name: str, point: Point | None) -> list[str]:

@@ -28,7 +28,9 @@ from experiments.studies.images.tradeoff import (
     SPRED,
     STEERED,
     UNIT_PRUNING,
+    UNIT_PRUNING_ADAM,
     Point,
+    at_share,
     curves_of,
 )
 from experiments.study import Results
@@ -51,10 +53,15 @@ UNIT_STYLES: Mapping[str, tuple[str, str, str]] = {
     GROUP_LOG_SUM + STEERED: (COLOURS[LOG_SUM], "s", "-"),
     GROUP_L0 + STEERED: (COLOURS[L0], "P", "-"),
     UNIT_PRUNING: ("#555555", "x", "--"),
+    UNIT_PRUNING_ADAM: ("#999999", "+", "--"),
 }
 """The same for methods that remove inputs and units."""
+OTHERS = ("#aa8866", "d", "-")
+"""The same for methods that are trained with several seeds only if a user asks for it."""
 DEPTH = 14.0
 """Points of accuracy below AdamW's best that the figures show."""
+COMMON = (0.1, 0.05, 0.02, 0.01)
+"""Shares of the weights at which methods are compared to find the strongest one."""
 TICKS = (100, 30, 10, 3, 1, 0.3)
 
 
@@ -63,9 +70,9 @@ def pareto(results: Results) -> Figure:
     figure = new_figure(7.6, 6.4)
     axes = figure.subplots()
     curves = repeated(results)
-    for method in STYLES:
+    for method in [*STYLES, *(name for name in curves if name not in STYLES and name.endswith(STEERED))]:
         draw_curve(axes, curves.get(method, []), method)
-    finish(figure, axes, curves, f"{results['images'].attrs['data']}: accuracy against weights kept", columns=2)
+    finish(figure, axes, curves, f"{title_of(results)}: accuracy against weights kept", columns=2)
     return figure
 
 
@@ -79,7 +86,7 @@ def duel(results: Results) -> Figure:
     for method in dict.fromkeys([ours, rival, GRADUAL, L1 + STEERED]):
         if method is not None:
             draw_curve(axes, curves.get(method, []), method)
-    finish(figure, axes, curves, f"{results['images'].attrs['data']}: penalties against pruning", columns=2)
+    finish(figure, axes, curves, f"{title_of(results)}: penalties against pruning", columns=2)
     return figure
 
 
@@ -91,10 +98,17 @@ def units(results: Results) -> Figure:
     for method in UNIT_STYLES:
         draw_curve(axes, curves.get(method, []), method)
     dense = repeated(results).get(ADAMW, [])
-    title = f"{results['images'].attrs['data']}: accuracy against inputs and units"
+    title = f"{title_of(results)}: accuracy against inputs and units"
     finish(figure, axes, {ADAMW: dense}, title, columns=2)
     axes.set(xlim=(110, 3), xlabel="inputs and hidden units used, % (fewer to the right)")
     return figure
+
+
+def title_of(results: Results) -> str:
+    """The data set, and the network if it is not the usual one."""
+    attributes = results["images"].attrs
+    network = "" if attributes["network"] == "mlp" else f", {attributes['network']}"
+    return f"{attributes['data']}{network}"
 
 
 def repeated(results: Results) -> dict[str, list[Point]]:
@@ -104,16 +118,17 @@ def repeated(results: Results) -> dict[str, list[Point]]:
 
 
 def strongest(curves: Mapping[str, Sequence[Point]], names: Sequence[str]) -> str | None:
-    """The method with the highest validation accuracy, averaged over its settings with at most a fifth of the weights."""
+    """The method with the highest validation accuracy, averaged over `COMMON` shares; one that misses a share comes last."""
     averages = {}
     for name in names:
-        sparse = [point for point in curves.get(name, []) if point.measured and 0 < point.kept.mean() <= 0.2]
-        if sparse:
-            averages[name] = float(np.mean([point.validation.mean() for point in sparse]))
+        by_validation = [point._replace(test=point.validation) for point in curves.get(name, [])]
+        if by_validation:
+            average = float(np.mean([at_share(by_validation, share) for share in COMMON]))
+            averages[name] = average if np.isfinite(average) else -1.0
     return max(averages, key=lambda name: averages[name], default=None)
 
 
-def draw_curve(axes: Axes, points: Sequence[Point], method: str) -> None:
+def draw_curve(axes: Axes, points: Sequence[Point], method: str, style: tuple[str, str, str] | None = None) -> None:
     """A method's settings: means over the seeds with standard errors."""
     # A network without weights has no place on a logarithmic axis.
     shown = (point for point in points if point.measured and point.kept.mean() > 0)
@@ -122,7 +137,7 @@ def draw_curve(axes: Axes, points: Sequence[Point], method: str) -> None:
         return
     kept = [100 * point.kept.mean() for point in ordered]
     mean, error = np.array([mean_and_error(100 * point.test) for point in ordered]).T
-    colour, marker, line = {**STYLES, **UNIT_STYLES}[method]
+    colour, marker, line = style or {**STYLES, **UNIT_STYLES}.get(method, OTHERS)
     # Only vertical errors: those of the share kept are smaller than the markers.
     axes.errorbar(
         kept,
@@ -152,4 +167,5 @@ def finish(figure: Figure, axes: Axes, curves: Mapping[str, Sequence[Point]], ti
     axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.set_title(title, fontsize=11)
-    figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=columns)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=columns)

@@ -21,6 +21,8 @@ from experiments.studies.images.network import count_kept, initial
 from experiments.studies.images.settings import Settings
 from experiments.training import accuracy, cross_entropy, split, train_state
 
+TEST_SEED = 0
+"""Draws the test rows of a data set that has none of its own."""
 RATE = 1.0
 """The learning rate of the schedules that `train_state` makes; each run multiplies them by its own."""
 
@@ -87,6 +89,6 @@ def split_rows(key: jax.Array, rows: tuple[Rows, Rows | None], config: Settings)
     """Training, validation and test rows; test rows are drawn only if the data set has none of its own."""
     pool, test = rows
     if test is None:
-        names, sizes = ("validation", "test", "train"), [config.validation_size, config.test_size]
-        return dict(zip(names, split(key, pool, sizes), strict=True))
+        # The same test rows for all seeds, so that no row that chooses a setting is a test row of another seed.
+        test, pool = split(jax.random.key(TEST_SEED), pool, [config.test_size])
     return {**dict(zip(("validation", "train"), split(key, pool, [config.validation_size]), strict=True)), "test": test}

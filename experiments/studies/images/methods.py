@@ -32,10 +32,13 @@ from experiments.studies.images.tradeoff import (
     SPRED,
     STEERED,
     UNIT_PRUNING,
+    UNIT_PRUNING_ADAM,
 )
 
 OUTGOING = 1
 """The axis of a kernel (in, out) along which all weights run that leave an input or a unit."""
+REACHED = 0.75
+"""The part of the first phase after which pruning has reached its share, as `jaxreg.steer_strength` has."""
 SPRED_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
 
@@ -108,9 +111,9 @@ def adamw(run: Run) -> optax.GradientTransformation:
     return optax.adamw(run.learning_rate, weight_decay=run.decay, mask=jaxreg.kernels)
 
 
-def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array]) -> Make:
+def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array], axis: int | None = None) -> Make:
     """Gradual pruning of AdamW's network."""
-    return lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, importance)
+    return lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, round(REACHED * steps), importance, axis)
 
 
 def proximal(run: Run, penalty: str, strength: ArrayLike | optax.Schedule, config: Settings) -> optax.GradientTransformation:
@@ -181,12 +184,8 @@ def steered_method(penalty: str) -> Method:
 
 UNIT_METHODS = (
     *(Method(name + STEERED, steered(name, OUTGOING), True, OUTGOING) for name in (GROUP, GROUP_LOG_SUM, GROUP_L0)),
-    Method(
-        UNIT_PRUNING,
-        lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, steps, rivals.mean_magnitude, OUTGOING),
-        target=True,
-        axis=OUTGOING,
-    ),
+    Method(UNIT_PRUNING, gradual(rivals.mean_magnitude, OUTGOING), True, OUTGOING),
+    Method(UNIT_PRUNING_ADAM, gradual(rivals.mean_adam_magnitude, OUTGOING), True, OUTGOING),
 )
 """Methods that remove inputs and units."""
 

@@ -16,6 +16,9 @@ from experiments import networks
 from experiments.datasets import Rows
 from experiments.studies.images.settings import Settings
 
+CLASSES = 10
+"""Number of classes of all data sets."""
+
 
 class LeNet5(nnx.Module):
     """LeNet-5 for images of 28 × 28 pixels, given as rows: two convolutions with max pooling, and three dense layers."""
@@ -44,7 +47,7 @@ class LeNet5(nnx.Module):
 
 def initial(config: Settings, rows: Rows, key: jax.Array) -> tuple[Any, Any]:
     """The graph definition and the random initial parameters of the network that the settings name."""
-    inputs, outputs = rows.inputs.shape[1], 10
+    inputs, outputs = rows.inputs.shape[1], CLASSES
     if config.network == "lenet-5":
         return nnx.split(LeNet5(outputs, rngs=nnx.Rngs(key)), nnx.Param)
     return networks.initial((inputs, *config.hidden, outputs), key)

@@ -14,6 +14,7 @@ from experiments.layout import described
 from experiments.settings import SettingError, require
 from experiments.studies.images.fit import train_network
 from experiments.studies.images.methods import Method, Run
+from experiments.studies.images.network import CLASSES
 from experiments.studies.images.settings import FASHION, MNIST, Settings
 from experiments.studies.images.tradeoff import interpolate
 from experiments.study import Session
@@ -28,7 +29,7 @@ TEXTS = {
     "decay": ("optax's weight_decay", "1"),
     "strength": ("strength λ, or the λ that a growing strength ends with", "nats per unit of the penalty"),
     "reached": ("strength λ at the end of the first phase", "nats per unit of the penalty"),
-    "share": ("share of the weights that the method had to keep", "1"),
+    "share": ("share of the weights, or of inputs and units, that the method had to keep", "1"),
     "role": ("what the setting is for", "1"),
     "repeats": ("number of seeds with which the setting was trained", "count"),
     "train_loss": ("mean cross-entropy of the training rows", "nats"),
@@ -80,6 +81,9 @@ def load_source(config: Settings) -> Source:
         known = config.data == FASHION or folder.is_dir()
         require(known, "data", f"{FASHION}, {MNIST} or a folder of four IDX files", config.data)
         source = Source(config.data if config.data == FASHION else folder.resolve().name, *idx.load(folder))
+    inputs, largest = source.rows.inputs.shape[1], int(np.max(source.rows.labels))
+    require(largest < CLASSES, "data", f"labels below {CLASSES}", largest)
+    require(config.network == "mlp" or inputs == 784, "data", "images of 28 × 28 pixels for lenet-5", f"{inputs} pixels")
     drawn = config.validation_size + (config.test_size if source.test is None else 0)
     left = len(source.rows.labels) - drawn
     if left < config.batch_size:
@@ -163,7 +167,7 @@ class Table:
 
         Returns:
             The learning rate with the highest validation accuracy at `rate_share`, interpolated between values of λ; where
-            no λ comes near that share, the highest mean accuracy.
+            no rate comes near that share, the highest mean accuracy.
         """
         rates = self.config.learning_rates
         if len(rates) == 1:
@@ -171,8 +175,10 @@ class Table:
         settings = [Setting(method.name, rate, 0, value, 0, 1, RATE, 1) for rate in rates for value in strengths]
         means = self.train(method, settings, f"{part_of(method.name)}-rate").reshape(len(rates), -1)
         kept = np.array([outputs["kept"][0] for outputs in self.outputs[-len(settings) :]]).reshape(means.shape)
-        found = [interpolate(*pair, self.config.rate_share) for pair in zip(kept, means, strict=True)]
-        return rates[int(np.argmax(found if np.isfinite(found).all() else means.mean(1)))]
+        # A network that diverged has a mean of −1.
+        measured = np.where(means < 0, np.nan, means)
+        found = np.array([interpolate(*pair, self.config.rate_share) for pair in zip(kept, measured, strict=True)])
+        return rates[int(np.argmax(means.mean(1)) if np.isnan(found).all() else np.nanargmax(found))]
 
     def dataset(self) -> xr.Dataset:
         """All settings with their results; empty if nothing was trained."""

@@ -42,6 +42,11 @@ def mean_magnitude(kernel: jax.Array, d: jax.Array) -> jax.Array:
     return jnp.abs(kernel) / kernel.shape[-1] ** 0.5
 
 
+def mean_adam_magnitude(kernel: jax.Array, d: jax.Array) -> jax.Array:
+    """|w| √D, divided likewise."""
+    return adam_magnitude(kernel, d) / kernel.shape[-1] ** 0.5
+
+
 def prune_gradually(
     optimizer: optax.GradientTransformation,
     share: ArrayLike,

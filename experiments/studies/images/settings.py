@@ -44,37 +44,38 @@ class Settings:
     that is, trained without a penalty while their zeros are held. In the first phase the learning rate is constant."""
     batch_size: int = 256
     """Rows per step."""
-    learning_rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3, 1.6e-2)
+    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
     """Learning rates to choose from, for every method, with the first seed."""
     decay: tuple[float, ...] = (0.0, 0.1, 0.3)
-    """Values of optax's weight_decay to choose from, for every method, on the kernels; 0 is plain Adam."""
+    """Values of optax's weight_decay to choose from, on the kernels, for every method except factorised weights, which are
+    weight decay already; 0 is plain Adam."""
     finalists: int = 3
     """How many of AdamW's settings are trained with every seed: those with the highest validation accuracy for the first."""
-    shares: tuple[float, ...] = (0.5, 0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
+    shares: tuple[float, ...] = (0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
     """Shares of the weights to keep, for methods that take such a target."""
     rate_share: float = 0.02
-    """The share at which learning rates are chosen."""
+    """The share at which learning rates and decays are chosen."""
     penalties: tuple[Penalty, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0", "L0 by width")
     """Penalties to train with, with a steered strength. In "L0 by width", λ is divided by a layer's number of inputs."""
     repeated: tuple[Penalty, ...] = ("L1", "log-sum", "L0")
-    """Those of `penalties` that are steered to every share with every seed; others to `few_shares` with the first seed."""
+    """Those of `penalties` that are trained with every seed and steered to every share. Others are trained with the first
+    seed and steered to `few_shares`."""
     scheduled: tuple[Scheduled, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0")
     """Those of `penalties` that are trained with constant and with growing strengths too."""
     rivals: tuple[Rival, ...] = ("cut", "magnitude", "adam-magnitude", "spred")
     """What others use: AdamW's network cut to its largest weights and trained on, gradual pruning by |w| or by |w|√D with
     Adam's D, and L1 by factorised weights."""
-    few_shares: tuple[float, ...] = (0.2, 0.05, 0.02, 0.01, 0.003)
-    """Shares for the other penalties, and for AdamW's networks that are cut."""
-    l1: tuple[float, ...] = strengths(2e-5, 5e-3, 5)
-    """Values of λ in λΣ|w|, for a constant strength with every seed, for growing strength with the first, and for factorised
-    weights with every seed."""
+    few_shares: tuple[float, ...] = (0.1, 0.02, 0.01, 0.003)
+    """Shares for the other penalties, for "L0 by width", and for AdamW's networks that are cut."""
+    l1: tuple[float, ...] = strengths(5e-5, 4e-3, 4)
+    """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow, and for factorised weights."""
     elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
-    """Values of λ₁ in λ₁Σ|w| + λ₂Σw², constant and growing, with the first seed, as all that follow."""
+    """Values of λ₁ in λ₁Σ|w| + λ₂Σw²."""
     l2_ratio: float = 1.0
     """λ₂ / λ₁ of the elastic net."""
     group_l2: tuple[float, ...] = strengths(3e-4, 1e-2, 3)
     """Values of λ in λΣ‖w_g‖; a group is all weights that leave an input or unit."""
-    log_sum: tuple[float, ...] = strengths(1e-4, 1e-2, 3)
+    log_sum: tuple[float, ...] = strengths(1e-4, 5e-3, 4)
     """Values of λ in λεΣlog(1 + |w|/ε)."""
     scale: float = 0.01
     """ε of log-sum."""
@@ -84,12 +85,12 @@ class Settings:
     """Values of λ of MCP."""
     gamma: float = 100.0
     """γ of MCP."""
+    l0: tuple[float, ...] = strengths(2e-4, 3e-2, 4)
+    """Values of λ for each weight that is not 0."""
     unit_shares: tuple[float, ...] = (0.3, 0.1, 0.05)
     """Shares of the inputs and hidden units to keep, for methods that remove these; only for mlp."""
     group_scale: float = 0.1
     """ε of log-sum of the norms of groups."""
-    l0: tuple[float, ...] = strengths(3e-5, 3e-2, 3)
-    """Values of λ for each weight that is not 0."""
 
     def __post_init__(self) -> None:
         require(len(self.hidden) > 0 and all(w >= 1 for w in self.hidden), "hidden", "widths of at least 1", self.hidden)
@@ -140,7 +141,7 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
         config = dataclasses.replace(
             config,
             validation_size=1000,
-            learning_rates=(4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2),
+            learning_rates=(2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2),
             decay=(0.0, 0.3, 1.0),
             epochs=60,
             refit_epochs=15,
@@ -152,7 +153,7 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
             seeds=2,
             epochs=max(10, config.epochs // 2),
             refit_epochs=max(3, config.refit_epochs // 2),
-            learning_rates=config.learning_rates[1:3],
+            learning_rates=config.learning_rates[2:4],
             decay=(0.0, 0.1),
             finalists=1,
             shares=(0.3, 0.1, 0.05, 0.02, 0.01),
@@ -166,7 +167,7 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
     return dataclasses.replace(
         config,
         seeds=2,
-        learning_rates=config.learning_rates[1:2],
+        learning_rates=config.learning_rates[2:3],
         decay=(0.0,),
         shares=(0.2, 0.05, 0.01),
         few_shares=(0.05,),

@@ -2,8 +2,9 @@
 
 AdamW's learning rate and weight decay are chosen by validation accuracy in two rounds, the second with every seed. Every
 method that takes a share of the weights as its target has a learning rate and a decay of its own, chosen with the first seed
-at `rate_share`: first the rate, with AdamW's decay, then the decay. Then the method is trained to every share with every
-seed. A penalty with a constant or a growing strength uses the learning rate and the decay of its steered strength.
+at `rate_share`: first the rate, with AdamW's decay, then the decay. Then the method is trained to its shares. A
+penalty with a constant or a growing strength uses the learning rate and the decay of its steered strength. Factorised
+weights have no decay besides their own.
 
 A seed determines the validation rows, the initial weights and the order of batches, so methods are compared seed by seed.
 """
@@ -16,7 +17,7 @@ import xarray as xr
 from experiments.studies.images.methods import DENSE, RIVALS, UNIT_METHODS, scheduled_method, steered_method
 from experiments.studies.images.results import RATE, Setting, Table, load_source, part_of
 from experiments.studies.images.settings import Settings
-from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L1, MAIN, SPRED
+from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L0_BY_WIDTH, MAIN, SPRED
 from experiments.study import Session
 
 GROWTH = 3.0
@@ -30,13 +31,13 @@ def count_networks(config: Settings) -> int:
     choices = rates + len(config.decay) - 1
     finalists = min(config.finalists, pairs)
     total = finalists * seeds + (pairs - finalists)
-    plans = [target_plan(config, penalty in config.repeated) for penalty in config.penalties]
+    plans = [target_plan(config, penalty) for penalty in config.penalties]
     plans += [(few_or_all(config, rival == "cut"), seeds) for rival in config.rivals if rival != "spred"]
     total += sum(count_targets(choices, shares, repeats, config.rate_share) for shares, repeats in plans)
     if "spred" in config.rivals:
         total += len(config.l1) * (seeds + rates - 1)
     for penalty in set(config.scheduled) & set(config.penalties):
-        total += len(config.grid(penalty)) * (1 + (seeds if penalty == L1 else 1))
+        total += 2 * len(config.grid(penalty)) * (seeds if penalty in config.repeated else 1)
     return total
 
 
@@ -52,9 +53,10 @@ def few_or_all(config: Settings, few: bool) -> tuple[float, ...]:
     return config.few_shares if few else config.shares
 
 
-def target_plan(config: Settings, repeated: bool) -> tuple[tuple[float, ...], int]:
-    """Shares and number of seeds of a penalty."""
-    return few_or_all(config, not repeated), config.seeds if repeated else 1
+def target_plan(config: Settings, penalty: str) -> tuple[tuple[float, ...], int]:
+    """Shares and number of seeds of a penalty with a steered strength."""
+    repeated = penalty in config.repeated
+    return few_or_all(config, not repeated), config.seeds if repeated or penalty == L0_BY_WIDTH else 1
 
 
 def train_networks(config: Settings, session: Session) -> xr.Dataset:
@@ -70,7 +72,7 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     for penalty in config.penalties:
         method = steered_method(penalty)
         own = table.choose(method, config.rate_share, decay)
-        shares, repeats = target_plan(config, penalty in config.repeated)
+        shares, repeats = target_plan(config, penalty)
         settings = [Setting(method.name, *own, 0, 0, share, MAIN, repeats) for share in shares]
         table.train(method, settings, part_of(method.name))
         if penalty in config.scheduled:
@@ -104,7 +106,7 @@ def train_scheduled(table: Table, penalty: str, rate: float, decay: float) -> No
     """Trains a penalty with constant and with growing strengths."""
     config = table.config
     for name, growth in ((CONSTANT, 0.0), (GROWN, GROWTH)):
-        repeats = config.seeds if (penalty, name) == (L1, CONSTANT) else 1
+        repeats = config.seeds if penalty in config.repeated else 1
         values = config.grid(penalty)
         settings = [Setting(penalty + name, rate, decay, value, growth, 1, MAIN, repeats) for value in values]
         table.train(scheduled_method(penalty), settings, part_of(penalty + name))
@@ -119,8 +121,8 @@ def count_units(config: Settings) -> int:
 
 
 def middle(values: tuple[float, ...]) -> float:
-    """The middle one of some values: at this share, and first with this decay, the rates of methods for units are chosen."""
-    return values[len(values) // 2]
+    """The middle one of some values: at this share, and with this decay, learning rates of methods for units are chosen."""
+    return sorted(values)[len(values) // 2]
 
 
 def train_units(config: Settings, session: Session) -> xr.Dataset:

@@ -6,8 +6,7 @@
 Settings are chosen by validation accuracy and shown by test accuracy. A setting is never chosen if one of its runs diverged.
 """
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,8 @@ SPRED = "factorised weights (spred)"
 RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
 L0_BY_WIDTH = "L0 by width"
 L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
-GROUP_LOG_SUM, GROUP_L0, UNIT_PRUNING = "group log-sum", "group L0", "gradual pruning of units"
+GROUP_LOG_SUM, GROUP_L0 = "group log-sum", "group L0"
+UNIT_PRUNING, UNIT_PRUNING_ADAM = "gradual pruning of units", "gradual pruning of units by |w|√D"
 PENALTIES = (L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0)
 """Penalties that have values of λ."""
 CONCAVE = (LOG_SUM, BRIDGE, MCP, L0)
@@ -79,6 +79,11 @@ def curves_of(dataset: xr.Dataset, units: bool = False) -> dict[str, list[Point]
     return curves
 
 
+def repeated_methods(curves: Mapping[str, Sequence[Point]], names: Sequence[str]) -> list[str]:
+    """The methods among `names` that were trained with several seeds."""
+    return [name for name in names if name in curves and all(point.repeated for point in curves[name])]
+
+
 def point_of(dataset: xr.Dataset, at: int) -> Point:
     """A setting as a point, with the seeds that it was trained with."""
     names = ("kept", "validation_accuracy", "test_accuracy", "live")
@@ -119,14 +124,8 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
 
 def interpolate(kept: np.ndarray, accuracy: np.ndarray, share: float) -> float:
     """The accuracy at a share of weights kept, as `at_share` for one seed."""
-    order = np.argsort(kept)[(kept == 0).sum() :]
+    usable = np.flatnonzero(np.isfinite(accuracy) & (kept > 0))
+    order = usable[np.argsort(kept[usable])]
     if order.size == 0 or not kept[order[0]] / NEAR <= share <= kept[order[-1]] * NEAR:
         return np.nan
     return float(np.interp(np.log(share), np.log(kept[order]), accuracy[order]))
-
-
-def pareto_front(points: Iterable[Point]) -> list[Point]:
-    """The points for which no other is both at least as sparse and at least as accurate on test rows, sparsest first."""
-    ordered = sorted((p for p in points if p.measured), key=lambda point: (point.kept.mean(), -point.test.mean()))
-    best_before = list(itertools.accumulate((point.test.mean() for point in ordered), max, initial=-np.inf))
-    return [point for point, before in zip(ordered, best_before, strict=False) if point.test.mean() > before]
