@@ -1,14 +1,11 @@
 """The study of bias: shrinkage against closed forms, refits against least squares, and findings that follow the datasets."""
 
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 from problems import elastic_net
-from processes import run
 
 import jaxreg
 from experiments import linear_models
@@ -261,25 +258,6 @@ def test_a_figure_of_diverged_runs_is_drawn(expected):
 def test_settings_that_cannot_be_used_are_refused(section, changed, message):
     with pytest.raises(Exception, match=message):
         section(**changed)
-
-
-def test_the_quick_study_runs_from_the_command_line(tmp_path):
-    out = tmp_path / "bias"
-    small = ["--network.training.epochs", "10", "--regression.steps", "500", "--network.seeds", "2"]
-    status, said = run("bias", "--quick", *small, "--out", out, "--cache", "None")
-    assert status == 0, said
-    assert "L1 pays for its zeros with bias: " in said
-    assert {path.name for path in out.iterdir()} == {
-        *("regression.nc", "network.nc", "study.json", "summary.md"),
-        *("bias.png", "bias.svg"),
-    }
-    written = json.loads((out / "study.json").read_text())
-    assert len(written["claims"][0]["findings"]) == 20
-    with xr.open_dataset(out / "network.nc", engine="netcdf4") as dataset:
-        assert dataset["shrinkage"].dims == ("method", "level", "seed")
-        assert all(variable.attrs["units"] for variable in dataset.variables.values())
-    with xr.open_dataset(out / "regression.nc", engine="netcdf4") as dataset:
-        assert dataset["estimate"].dtype == np.float64
 
 
 def test_default_sizes():
