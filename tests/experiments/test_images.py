@@ -98,6 +98,8 @@ def test_penalties_are_compared_with_pruning_at_equal_shares():
     worse = found["At 1 % of the weights, L0, steered is more accurate than gradual magnitude pruning."]
     assert (better.verdict, better.mean) == ("supported", pytest.approx(1.0))
     assert (worse.verdict, worse.mean) == ("contradicted", pytest.approx(-1.0))
+    alone = dataset_of([row for row in SETTINGS if row[0] != "gradual magnitude pruning"])
+    assert "not trained" in claims.against_pruning({"images": alone})[0].tested
     between = found["At 2 % of the weights, L0, steered is more accurate than gradual magnitude pruning."]
     assert between.mean == pytest.approx(100 * (0.88 + 0.02 * np.log(2) / np.log(5) - 0.89))
 

@@ -150,7 +150,10 @@ def most_accurate(curves: Curves, names: Sequence[str], share: float) -> str | N
 def compared(curves: Curves, method: str, rival: str, share: float, what: str = "weights") -> Finding:
     """Compares the test accuracies of a method and a rival at a share of the weights or units, seed by seed."""
     ours, other = (100 * at_share(curves.get(name, []), share) for name in (method, rival))
-    means = [f"{one.mean():.1f} %" if np.isfinite(one).all() else "outside its settings" for one in (ours, other)]
+    means = [
+        f"{one.mean():.1f} %" if np.isfinite(one).all() else "outside its settings" if curves.get(name) else "not trained"
+        for name, one in ((method, ours), (rival, other))
+    ]
     return above(
         f"At {100 * share:g} % of the {what}, {method} is more accurate than {rival}.",
         f"Test accuracy of {method}, interpolated between its settings ({means[0]}), minus test accuracy of {rival} "
