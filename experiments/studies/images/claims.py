@@ -12,7 +12,7 @@ import xarray as xr
 
 from experiments.claims import NOT_MEASURED, NOT_SUPPORTED, Finding, above, below, mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
-from experiments.studies.images import figures, strengths
+from experiments.studies.images import figures
 from experiments.studies.images.tradeoff import (
     ADAMW,
     CONCAVE,
@@ -22,7 +22,11 @@ from experiments.studies.images.tradeoff import (
     GROUP,
     GROUP_L0,
     GROUP_LOG_SUM,
+    GROWN,
+    L0,
+    L0_BY_WIDTH,
     L1,
+    PENALTIES,
     RIVALS,
     STEERED,
     UNIT_PRUNING,
@@ -30,6 +34,7 @@ from experiments.studies.images.tradeoff import (
     Point,
     at_share,
     curves_of,
+    most_accurate,
     repeated_methods,
 )
 from experiments.study import Claim, Results
@@ -40,7 +45,8 @@ MARGIN = 0.5
 """Points of test accuracy within which two networks count as equally accurate."""
 SHARES = (0.05, 0.02, 0.01)
 """Shares of the weights at which penalties are compared with pruning."""
-
+STRENGTH_SHARES, WIDTH_SHARES = (0.05, 0.02), (0.1, 0.02, 0.01)
+"""Shares of the weights at which ways to set the strength are compared, and λ by width with one λ for all layers."""
 GROUPS = (GROUP_LOG_SUM, GROUP_L0)
 UNIT_SHARES = (0.2, 0.1)
 """Shares of the inputs and units at which penalties of groups are compared."""
@@ -110,8 +116,8 @@ def against_pruning(results: Results) -> list[Finding]:
     for share in SHARES:
         methods = repeated_methods(curves, [name + STEERED for name in CONCAVE])
         findings += [compared(curves, method, GRADUAL, share) for method in methods]
-        ours = most_accurate(curves, [name + STEERED for name in CONCAVE], share)
-        rival = most_accurate(curves, RIVALS, share)
+        ours = most_accurate(curves, [name + STEERED for name in CONCAVE], [share])
+        rival = most_accurate(curves, RIVALS, [share])
         if ours and rival and rival != GRADUAL:
             findings.append(compared(curves, ours, rival, share))
     tested = f"Test accuracy at {' and '.join(f'{100 * share:g} %' for share in SHARES)} of the weights"
@@ -136,15 +142,20 @@ def units(results: Results) -> list[Finding]:
     return [compared(curves, *pair, share, "inputs and units") for share in UNIT_SHARES for pair in pairs]
 
 
-def most_accurate(curves: Curves, names: Sequence[str], share: float) -> str | None:
-    """The method with the highest validation accuracy at a share, among those with several seeds."""
-    measured = {}
-    for name in repeated_methods(curves, names):
-        by_validation = [point._replace(test=point.validation) for point in curves[name]]
-        accuracy = at_share(by_validation, share).mean()
-        if np.isfinite(accuracy):
-            measured[name] = accuracy
-    return max(measured, key=lambda name: measured[name], default=None)
+def strengths(results: Results) -> list[Finding]:
+    """Growing and steered strengths against constant ones, and L0 with one λ for all layers against λ by width."""
+    curves = curves_of(results["images"])
+    pairs = [(penalty + way, penalty + CONSTANT) for penalty in PENALTIES for way in (GROWN, STEERED)]
+    compared_at = [(pair, STRENGTH_SHARES) for pair in pairs] + [((L0 + STEERED, L0_BY_WIDTH + STEERED), WIDTH_SHARES)]
+    findings = [
+        compared(curves, *pair, share)
+        for pair, shares in compared_at
+        if len(repeated_methods(curves, pair)) == len(pair)
+        for share in shares
+    ]
+    statement = "A strength that grows or is steered is more accurate than a constant one."
+    missing = "no penalty has several ways to set its strength and several seeds"
+    return findings or [Finding(statement, "Test accuracy at equal shares of the weights", missing, NOT_MEASURED)]
 
 
 def compared(curves: Curves, method: str, rival: str, share: float, what: str = "weights") -> Finding:
@@ -235,8 +246,8 @@ CLAIMS = (
         "Constant, growing and steered strengths",
         "With the same number of weights, a strength that grows during training, or is steered to a share of the weights, "
         "gives more accurate networks than a constant one. One λ for all layers is better than λ divided by their widths.",
-        strengths.strengths,
-        strengths.draw_strengths,
+        strengths,
+        figures.growth,
         "Test accuracy in percent against the share of weights kept: L1, log-sum and L0 with constant "
         "strengths (dotted), strengths that grow with the third power of time (dashed), and strengths that are steered to a "
         "share (solid), mean ± standard error. All have the learning rate and the decay that were chosen for the "

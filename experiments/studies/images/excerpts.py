@@ -8,7 +8,6 @@ import xarray as xr
 from experiments.claims import mean_and_error
 from experiments.selection import best, one_standard_error_below, sparsest
 from experiments.sheet import Sheet
-from experiments.studies.images.claims import most_accurate
 from experiments.studies.images.tradeoff import (
     ADAMW,
     CONCAVE,
@@ -19,6 +18,7 @@ from experiments.studies.images.tradeoff import (
     Point,
     at_share,
     curves_of,
+    most_accurate,
     repeated_methods,
 )
 from experiments.study import Results, Summary
@@ -63,7 +63,7 @@ def tradeoff(results: Results) -> Summary:
         )
         rows.append(row_of(f"{name}: the sparsest within one point", sparsest(points, float(base.validation.mean()) - 0.01)))
     for share in SHARES:
-        best_of = [most_accurate(curves, ours, share), most_accurate(curves, RIVALS, share), GRADUAL, L1 + STEERED]
+        best_of = [most_accurate(curves, ours, [share]), most_accurate(curves, RIVALS, [share]), GRADUAL, L1 + STEERED]
         several = repeated_methods(curves, [method for method in dict.fromkeys(best_of) if method])
         found = [(method, at_share(curves[method], share)) for method in several]
         rows += [at(method, share, accuracy) for method, accuracy in found if np.isfinite(accuracy).all()]

@@ -20,6 +20,7 @@ from experiments.studies.images.tradeoff import (
     GROUP,
     GROUP_L0,
     GROUP_LOG_SUM,
+    GROWN,
     L0,
     L1,
     LOG_SUM,
@@ -30,8 +31,8 @@ from experiments.studies.images.tradeoff import (
     UNIT_PRUNING,
     UNIT_PRUNING_ADAM,
     Point,
-    at_share,
     curves_of,
+    most_accurate,
 )
 from experiments.study import Results
 
@@ -56,6 +57,8 @@ UNIT_STYLES: Mapping[str, tuple[str, str, str]] = {
     UNIT_PRUNING_ADAM: ("#999999", "+", "--"),
 }
 """The same for methods that remove inputs and units."""
+WAYS = {CONSTANT: ("o", ":"), GROWN: ("s", "--"), STEERED: ("P", "-")}
+"""Marker and line for each way to set the strength."""
 OTHERS = ("#aa8866", "d", "-")
 """The same for methods that are trained with several seeds only if a user asks for it."""
 DEPTH = 14.0
@@ -90,6 +93,18 @@ def duel(results: Results) -> Figure:
     return figure
 
 
+def growth(results: Results) -> Figure:
+    """Test accuracy against the share of weights kept for constant, growing and steered strengths."""
+    figure = new_figure(6.4, 5.2)
+    axes = figure.subplots()
+    curves = repeated(results)
+    for penalty in (L1, LOG_SUM, L0):
+        for way, style in WAYS.items():
+            draw_curve(axes, curves.get(penalty + way, []), penalty + way, (COLOURS[penalty], *style))
+    finish(figure, axes, curves, f"{title_of(results)}: constant, growing and steered strengths", columns=2)
+    return figure
+
+
 def units(results: Results) -> Figure:
     """Test accuracy against the share of inputs and hidden units that are used."""
     figure = new_figure(6.4, 4.6)
@@ -118,14 +133,8 @@ def repeated(results: Results) -> dict[str, list[Point]]:
 
 
 def strongest(curves: Mapping[str, Sequence[Point]], names: Sequence[str]) -> str | None:
-    """The method with the highest validation accuracy, averaged over `COMMON` shares; one that misses a share comes last."""
-    averages = {}
-    for name in names:
-        by_validation = [point._replace(test=point.validation) for point in curves.get(name, [])]
-        if by_validation:
-            average = float(np.mean([at_share(by_validation, share) for share in COMMON]))
-            averages[name] = average if np.isfinite(average) else -1.0
-    return max(averages, key=lambda name: averages[name], default=None)
+    """The method with the highest validation accuracy over `COMMON` shares, or the first one that has any networks."""
+    return most_accurate(curves, names, COMMON) or next((name for name in names if curves.get(name)), None)
 
 
 def draw_curve(axes: Axes, points: Sequence[Point], method: str, style: tuple[str, str, str] | None = None) -> None:

@@ -26,7 +26,7 @@ CONCAVE = (LOG_SUM, BRIDGE, MCP, L0)
 STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
 """What follows the name of a penalty in that of a method: how its strength is set."""
 MAIN = "main"
-"""The role of settings that are compared; others only choose a learning rate."""
+"""The role of settings that are compared; others only choose a learning rate and a decay."""
 NEAR = 1.05
 """The factor by which a share may lie beyond the last point of a curve."""
 
@@ -37,7 +37,6 @@ class Point(NamedTuple):
     Attributes:
         method: name of the method.
         label: the setting in a few words.
-        share: of the weights that the method had to keep.
         kept: share of weights kept, (seeds,).
         validation: validation accuracy as a share, (seeds,).
         test: test accuracy as a share, (seeds,).
@@ -46,7 +45,6 @@ class Point(NamedTuple):
 
     method: str
     label: str
-    share: float
     kept: np.ndarray
     validation: np.ndarray
     test: np.ndarray
@@ -89,8 +87,7 @@ def point_of(dataset: xr.Dataset, at: int) -> Point:
     names = ("kept", "validation_accuracy", "test_accuracy", "live")
     repeats = int(dataset["repeats"].values[at])
     kept, validation, test, live = (dataset[name].values[at, :repeats].astype(float) for name in names)
-    method, share = str(dataset["method"].values[at]), float(dataset["share"].values[at])
-    return Point(method, setting_label(dataset, at), share, kept, validation, test, live)
+    return Point(str(dataset["method"].values[at]), setting_label(dataset, at), kept, validation, test, live)
 
 
 def setting_label(dataset: xr.Dataset, at: int) -> str:
@@ -120,6 +117,26 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
     kept = np.array([point.kept for point in measured])
     test = np.array([point.test for point in measured])
     return np.array([interpolate(x, y, share) for x, y in zip(kept.T, test.T, strict=True)])
+
+
+def most_accurate(curves: Mapping[str, Sequence[Point]], names: Sequence[str], shares: Sequence[float]) -> str | None:
+    """Finds the method with the highest validation accuracy, averaged over shares of weights kept.
+
+    Args:
+        curves: points of every method.
+        names: methods to choose from; those with a single seed, or that do not reach all shares, are left out.
+        shares: shares of weights kept.
+
+    Returns:
+        Its name, or None if no method is left.
+    """
+    averages = {}
+    for name in repeated_methods(curves, names):
+        by_validation = [point._replace(test=point.validation) for point in curves[name]]
+        average = float(np.mean([at_share(by_validation, share) for share in shares]))
+        if np.isfinite(average):
+            averages[name] = average
+    return max(averages, key=lambda name: averages[name], default=None)
 
 
 def interpolate(kept: np.ndarray, accuracy: np.ndarray, share: float) -> float:
