@@ -96,7 +96,7 @@ def claims_table(results: Iterable[Mapping[str, Any]]) -> list[str]:
 def made_by(results: Iterable[Mapping[str, Any]]) -> str:
     """The commands that measured the results."""
     commands = dict.fromkeys(f"`{one['made_by']['command']}`{QUICK if one['quick'] else ''}" for one in results)
-    return f"Measured by {' and '.join(commands)}."
+    return f"Made by {' and '.join(commands)}."
 
 
 def commands_table(numbers: Mapping[str, Any], suites: Mapping[str, str]) -> list[str]:

@@ -133,7 +133,7 @@ def test_the_command_writes_blocks_and_nothing_else(root, clone):
     assert "old" not in text
     assert "\nGrowth over seeds:\n\n| \\|growth\\| |\n| --- |\n| 1.0 |\n" in text
     assert "| A toy grows | supported | 1.5 % [0.3, 2.7] |" in text
-    assert text.count("Measured by `python -m experiments toy --seeds 3`.") == 2
+    assert text.count("Made by `python -m experiments toy --seeds 3`.") == 2
     # The second time, and without any results, nothing changes.
     assert "README.md: 0 of 2 tables changed" in run(results=clone / "nowhere", clone=clone)
     assert (clone / "README.md").read_text() == text

@@ -89,7 +89,8 @@ def published(results: Results) -> Summary:
     rows = [[name, f"{kept:g}", f"{test:.2f}"] for name, kept, test in PUBLISHED[network]] if usual else []
     title = f"Published results of {NAMES[network]} on full MNIST, which was not run here"
     text = (
-        "For orientation only: these are other data, and longer training. `--data FOLDER` runs the study on MNIST's files."
+        "For orientation only: these numbers are from the papers, on other data and after longer training. `--data FOLDER` "
+        "runs the study on MNIST's files."
     )
     return Summary(Sheet(("method", "weights kept %", "test accuracy %"), rows, title), text)
 

@@ -34,11 +34,10 @@ from experiments.studies.images.tradeoff import (
     UNIT_PRUNING,
     UNIT_PRUNING_ADAM,
 )
-from jaxreg.steering import LEAD
 
 OUTGOING = 1
 """The axis of a kernel (in, out) along which all weights run that leave an input or a unit."""
-REACHED = 1 - LEAD
+REACHED = 0.75
 """The part of the first phase after which pruning has reached its share, as `jaxreg.steer_strength` has."""
 SPRED_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
