@@ -6,6 +6,7 @@ import xarray as xr
 
 from experiments import selection
 from experiments.studies.images import STUDY, claims, figures, tradeoff
+from experiments.studies.images.settings import defaults
 
 
 def dataset_of(settings, seeds=4):
@@ -178,3 +179,16 @@ def test_inputs_and_units_are_compared_by_what_is_used():
     figures.units(
         {"units": xr.Dataset(), "images": dataset_of(SETTINGS).assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}
     ).canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "name"),
+    [
+        ("fashion-mnist", "mlp", "fashion-mnist"),
+        ("fashion-mnist", "lenet-5", "fashion-mnist-lenet-5"),
+        ("/my/fashion-mnist", "mlp", "folder-fashion-mnist"),
+        ("/my/letters", "mlp", "letters"),
+    ],
+)
+def test_own_files_never_replace_results_on_a_known_data_set(data, network, name):
+    assert STUDY.variant(defaults(data, quick=False, network=network)) == name

@@ -11,8 +11,11 @@ from experiments.study import Study, Sweep
 
 def folder_name(settings: Settings) -> str:
     """The name of the data set, or of the folder that holds it, and of the network if it is not the usual one."""
-    known = settings.data in (FASHION, MNIST)
-    name = settings.data if known else Path(settings.data).expanduser().resolve().name
+    name = settings.data
+    if name not in (FASHION, MNIST):
+        name = Path(name).expanduser().resolve().name
+        # The results of somebody's own files do not replace those of a data set of that name.
+        name = f"folder-{name}" if name in (FASHION, MNIST) else name
     return name if settings.network == "mlp" else f"{name}-{settings.network}"
 
 
