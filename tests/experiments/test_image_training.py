@@ -48,7 +48,8 @@ class Counting:
         {"network": "lenet-5"},
         {"learning_rates": (1e-3,)},
         {"learning_rates": (1e-3,), "decay": (0.0,)},
-        {"rate_share": 0.25, "finalists": 40},
+        {"rate_shares": (0.25,), "finalists": 40},
+        {"rate_shares": (0.1, 0.03, 0.02)},
         {"penalties": ("MCP",), "rivals": ("spred",), "seeds": 2},
         {"penalties": ("L1", "L0 by width"), "repeated": ("L0 by width",), "rivals": (), "scheduled": ()},
     ],
@@ -78,9 +79,9 @@ def test_rate_and_decay_are_chosen_and_no_network_is_trained_twice(tmp_path):
     config = Settings(data=str(tmp_path), hidden=(4,), epochs=2, refit_epochs=1, validation_size=30, batch_size=20)
     table = results.Table(config, results.load_source(config), Session())
     method = methods.steered_method("L0")
-    own = table.choose(method, 0.1, 0.1)
+    own = table.choose(method, 0.1)
     tried = table.dataset()
-    assert list(tried["decay"].values) == [0.1] * 5 + [0, 0.3]
+    assert list(tried["decay"].values) == [0] * 5 + [0.1, 0.3]
     assert list(tried["learning_rate"].values[5:]) == [own[0]] * 2
     accuracies = tried["validation_accuracy"].values[:, 0]
     pairs = list(zip(tried["learning_rate"].values, tried["decay"].values, strict=True))
@@ -94,7 +95,7 @@ def test_rate_and_decay_are_chosen_and_no_network_is_trained_twice(tmp_path):
 
 def test_a_rate_without_a_target_is_the_best_at_the_share(tmp_path, monkeypatch):
     write_folder(tmp_path)
-    config = Settings(data=str(tmp_path), validation_size=30, batch_size=20, learning_rates=(1e-3, 1e-2), rate_share=0.1)
+    config = Settings(data=str(tmp_path), validation_size=30, batch_size=20, learning_rates=(1e-3, 1e-2), rate_shares=(0.1,))
     table = results.Table(config, results.load_source(config), Session())
     # The second rate is better at 10 % of the weights, though worse on average.
     kept, accuracy = np.array([0.5, 0.05, 0.5, 0.05]), np.array([0.9, 0.1, 0.6, 0.5])

@@ -134,18 +134,19 @@ class Table:
             means.append(float(accuracy.mean()) if np.isfinite(accuracy).all() else -1.0)
         return np.array(means)
 
-    def choose(self, method: Method, share: float, decay: float) -> tuple[float, float]:
+    def choose(self, method: Method, share: float) -> tuple[float, float]:
         """Chooses the learning rate and the decay of a method with a target, by validation accuracy with the first seed.
+
+        The learning rate is chosen with the smallest decay, and other decays are tried at that rate.
 
         Args:
             method: with a target.
             share: the target.
-            decay: the one with which the learning rate is chosen; other decays are tried at that rate only.
 
         Returns:
             Learning rate and decay.
         """
-        rates, others = self.config.learning_rates, [other for other in self.config.decay if other != decay]
+        rates, (decay, *others) = self.config.learning_rates, sorted(self.config.decay)
         if len(rates) == 1 and not others:
             return rates[0], decay
         part = f"{part_of(method.name)}-rate"
@@ -166,8 +167,8 @@ class Table:
             strengths: values of λ.
 
         Returns:
-            The learning rate with the highest validation accuracy at `rate_share`, interpolated between values of λ; where
-            no rate comes near that share, the highest mean accuracy.
+            The learning rate with the highest validation accuracy at the smallest of `rate_shares`, interpolated between
+            values of λ; where no rate comes near that share, the highest mean accuracy.
         """
         rates = self.config.learning_rates
         if len(rates) == 1:
@@ -177,7 +178,7 @@ class Table:
         kept = np.array([outputs["kept"][0] for outputs in self.outputs[-len(settings) :]]).reshape(means.shape)
         # A network that diverged has a mean of −1.
         measured = np.where(means < 0, np.nan, means)
-        found = np.array([interpolate(*pair, self.config.rate_share) for pair in zip(kept, measured, strict=True)])
+        found = np.array([interpolate(*pair, min(self.config.rate_shares)) for pair in zip(kept, measured, strict=True)])
         return rates[int(np.argmax(means.mean(1)) if np.isnan(found).all() else np.nanargmax(found))]
 
     def dataset(self) -> xr.Dataset:

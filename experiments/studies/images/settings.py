@@ -53,8 +53,9 @@ class Settings:
     """How many of AdamW's settings are trained with every seed: those with the highest validation accuracy for the first."""
     shares: tuple[float, ...] = (0.2, 0.15, 0.1, 0.05, 0.035, 0.02, 0.01, 0.005, 0.003)
     """Shares of the weights to keep, for methods that take such a target."""
-    rate_share: float = 0.02
-    """The share at which learning rates and decays are chosen."""
+    rate_shares: tuple[float, ...] = (0.1, 0.02)
+    """Shares at which the learning rates and decays of methods that are trained to all `shares` are chosen. Every share uses
+    the choice at the nearest of these; other methods use the choice at the smallest."""
     penalties: tuple[Penalty, ...] = ("L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0", "L0 by width")
     """Penalties to train with, with a steered strength. In "L0 by width", λ is divided by a layer's number of inputs."""
     repeated: tuple[Penalty, ...] = ("L1", "log-sum", "L0")
@@ -110,11 +111,10 @@ class Settings:
         require(0 < self.scale < np.inf, "scale", "a number above 0", self.scale)
         require(0 < self.group_scale < np.inf, "group-scale", "a number above 0", self.group_scale)
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
-        for name in ("shares", "few_shares", "unit_shares"):
+        for name in ("shares", "few_shares", "unit_shares", "rate_shares"):
             values = getattr(self, name)
             good = all(0 < share <= 1 for share in values) and 0 < len(values) == len(set(values))
             require(good, name.replace("_", "-"), "shares above 0 up to 1, none twice", values)
-        require(0 < self.rate_share <= 1, "rate-share", "a share above 0 up to 1", self.rate_share)
         require(self.finalists >= 1, "finalists", "at least 1 setting", self.finalists)
         good = len(self.penalties) == len(set(self.penalties)) > 0
         require(good, "penalties", "at least one penalty, none twice", self.penalties)

@@ -1,20 +1,23 @@
 """Every method on images: which networks are trained, and the dataset that they make.
 
 AdamW's learning rate and weight decay are chosen by validation accuracy in two rounds, the second with every seed. Every
-method that takes a share of the weights as its target has a learning rate and a decay of its own, chosen with the first seed
-at `rate_share`: first the rate, with AdamW's decay, then the decay. Then the method is trained to its shares. A
-penalty with a constant or a growing strength uses the learning rate and the decay of its steered strength. Factorised
-weights have no decay besides their own.
+method that takes a share of the weights as its target has learning rates and decays of its own, chosen with the first seed
+at `rate_shares`: first the rate, with the smallest decay, then the decay. Then the method is trained to its shares, each
+with the choice at the nearest of `rate_shares`; methods that are trained to few shares choose at the smallest. A penalty
+with a constant or a growing strength uses the choice of its steered strength at the smallest. Factorised weights have no
+decay besides their own.
 
 A seed determines the validation rows, the initial weights and the order of batches, so methods are compared seed by seed.
 """
 
+import functools
 import itertools
+import math
 
 import numpy as np
 import xarray as xr
 
-from experiments.studies.images.methods import DENSE, RIVALS, UNIT_METHODS, scheduled_method, steered_method
+from experiments.studies.images.methods import DENSE, RIVALS, UNIT_METHODS, Method, scheduled_method, steered_method
 from experiments.studies.images.results import RATE, Setting, Table, load_source, part_of
 from experiments.studies.images.settings import Settings
 from experiments.studies.images.tradeoff import ADAMW, CONSTANT, GROWN, L0_BY_WIDTH, MAIN, SPRED
@@ -28,12 +31,11 @@ def count_networks(config: Settings) -> int:
     """Number of networks."""
     rates, seeds = len(config.learning_rates), config.seeds
     pairs = rates * len(config.decay)
-    choices = rates + len(config.decay) - 1
     finalists = min(config.finalists, pairs)
     total = finalists * seeds + (pairs - finalists)
     plans = [target_plan(config, penalty) for penalty in config.penalties]
     plans += [(few_or_all(config, rival == "cut"), seeds) for rival in config.rivals if rival != "spred"]
-    total += sum(count_targets(choices, shares, repeats, config.rate_share) for shares, repeats in plans)
+    total += sum(count_targets(config, shares, repeats, choice_shares(config, shares)) for shares, repeats in plans)
     if "spred" in config.rivals:
         total += len(config.l1) * (seeds + rates - 1)
     for penalty in set(config.scheduled) & set(config.penalties):
@@ -41,11 +43,17 @@ def count_networks(config: Settings) -> int:
     return total
 
 
-def count_targets(choices: int, shares: tuple[float, ...], repeats: int, rate_share: float) -> int:
-    """Number of networks of a method with a target: `choices` to choose from, and all shares, in which the chosen one is."""
+def count_targets(config: Settings, shares: tuple[float, ...], repeats: int, chosen_at: tuple[float, ...]) -> int:
+    """Number of networks of a method with a target: those to choose from, and all shares, in which the chosen ones are."""
+    choices = len(config.learning_rates) + len(config.decay) - 1
     if choices == 1:
         return len(shares) * repeats
-    return choices + len(shares) * repeats - (rate_share in shares)
+    return choices * len(chosen_at) + len(shares) * repeats - len(set(chosen_at) & set(shares))
+
+
+def choice_shares(config: Settings, shares: tuple[float, ...]) -> tuple[float, ...]:
+    """The shares at which a method that is trained to some shares chooses its learning rate and decay."""
+    return config.rate_shares if shares == config.shares else (min(config.rate_shares),)
 
 
 def few_or_all(config: Settings, few: bool) -> tuple[float, ...]:
@@ -68,30 +76,40 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
         `repeats`, and for networks that diverged.
     """
     table = Table(config, load_source(config), session)
-    decay = train_dense(table)
+    train_dense(table)
     for penalty in config.penalties:
-        method = steered_method(penalty)
-        own = table.choose(method, config.rate_share, decay)
-        shares, repeats = target_plan(config, penalty)
-        settings = [Setting(method.name, *own, 0, 0, share, MAIN, repeats) for share in shares]
-        table.train(method, settings, part_of(method.name))
+        own = train_targets(table, steered_method(penalty), *target_plan(config, penalty))
         if penalty in config.scheduled:
             train_scheduled(table, penalty, *own)
     for name in config.rivals:
         method = RIVALS[name]
         if method.target:
-            own = table.choose(method, config.rate_share, decay)
-            shares = few_or_all(config, name == "cut")
-            settings = [Setting(method.name, *own, 0, 0, share, MAIN, config.seeds) for share in shares]
+            train_targets(table, method, few_or_all(config, name == "cut"), config.seeds)
         else:
             rate = table.choose_without_target(method, config.l1)
             settings = [Setting(SPRED, rate, 0, value, 0, 1, MAIN, config.seeds) for value in config.l1]
-        table.train(method, settings, part_of(method.name))
+            table.train(method, settings, part_of(method.name))
     return table.dataset()
 
 
-def train_dense(table: Table) -> float:
-    """Trains AdamW, and returns the decay of its best setting."""
+def train_targets(table: Table, method: Method, shares: tuple[float, ...], repeats: int) -> tuple[float, float]:
+    """Trains a method with a target to every share; returns its learning rate and decay at the smallest of `rate_shares`."""
+    chosen = {share: table.choose(method, share) for share in choice_shares(table.config, shares)}
+    settings = []
+    for share in shares:
+        nearest = min(chosen, key=functools.partial(distance, share))
+        settings.append(Setting(method.name, *chosen[nearest], 0, 0, share, MAIN, repeats))
+    table.train(method, settings, part_of(method.name))
+    return chosen[min(chosen)]
+
+
+def distance(share: float, other: float) -> float:
+    """How far a share is from another, as the logarithm of their ratio."""
+    return abs(math.log(share / other))
+
+
+def train_dense(table: Table) -> None:
+    """Trains AdamW."""
     config = table.config
     pairs = list(itertools.product(config.learning_rates, config.decay))
     if len(pairs) > config.finalists:
@@ -99,7 +117,7 @@ def train_dense(table: Table) -> float:
         order = np.argsort(-table.train(DENSE, first, "adamw-first"), kind="stable")
         pairs = [pairs[at] for at in order[: config.finalists]]
     settings = [Setting(ADAMW, rate, decay, 0, 0, 1, MAIN, config.seeds) for rate, decay in pairs]
-    return settings[int(np.argmax(table.train(DENSE, settings, "adamw")))].decay
+    table.train(DENSE, settings, "adamw")
 
 
 def train_scheduled(table: Table, penalty: str, rate: float, decay: float) -> None:
@@ -116,13 +134,13 @@ def count_units(config: Settings) -> int:
     """Number of networks that methods for inputs and units are trained for."""
     if config.network != "mlp":
         return 0
-    shares, choices = config.unit_shares, len(config.learning_rates) + len(config.decay) - 1
-    return len(UNIT_METHODS) * count_targets(choices, shares, config.seeds, middle(shares))
+    shares = config.unit_shares
+    return len(UNIT_METHODS) * count_targets(config, shares, config.seeds, (middle(shares),))
 
 
-def middle(values: tuple[float, ...]) -> float:
-    """The middle one of some values: at this share, and with this decay, learning rates of methods for units are chosen."""
-    return sorted(values)[len(values) // 2]
+def middle(shares: tuple[float, ...]) -> float:
+    """The middle one of some shares, at which learning rates and decays of methods for units are chosen."""
+    return sorted(shares)[len(shares) // 2]
 
 
 def train_units(config: Settings, session: Session) -> xr.Dataset:
@@ -133,7 +151,7 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
     """
     table = Table(config, load_source(config), session)
     for method in UNIT_METHODS if config.network == "mlp" else ():
-        own = table.choose(method, middle(config.unit_shares), middle(config.decay))
+        own = table.choose(method, middle(config.unit_shares))
         settings = [Setting(method.name, *own, 0, 0, share, MAIN, config.seeds) for share in config.unit_shares]
         table.train(method, settings, part_of(method.name))
     return table.dataset()
