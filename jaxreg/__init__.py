@@ -11,17 +11,20 @@
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`.
+- A smaller network: `compact` cuts dead inputs and units out.
+- A grid of λ: `fit_path`, `cross_validate_path`, `strength_grid` and `select_strength`.
 - Many fits at once: `sweep` over a `grid`.
 """
 
 from importlib import metadata as _metadata
 
-from jaxreg import preconditioners
+from jaxreg import plotting, preconditioners
 from jaxreg._masking import kernels
 from jaxreg._proximal import proximal
 from jaxreg._states import HeldState, PenaltyState, ProximalState, SteeredState
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
+from jaxreg.compaction import Compacted, compact
 from jaxreg.measures import Sparsity, critical_strength, kkt_residual, penalty_value, sparsity
 from jaxreg.optimizers import (
     prox_adabelief,
@@ -35,6 +38,7 @@ from jaxreg.optimizers import (
     prox_sgd,
     prox_yogi,
 )
+from jaxreg.paths import CrossValidation, Path, cross_validate_path, fit_path, select_strength, strength_grid
 from jaxreg.penalties import L0, L1, MCP, SCAD, Bridge, ElasticNet, Group, GroupL2, LogSum, Penalty, SparseGroupL2, SquaredL2
 from jaxreg.pruning import hold_zeros, keep_largest
 from jaxreg.steering import steer_strength
@@ -90,10 +94,19 @@ __all__ = (  # noqa: RUF022
     "kkt_residual",
     "penalty_value",
     "critical_strength",
+    "compact",
+    "Compacted",
     "sweep",
     "grid",
     "Grid",
     "Runs",
     "SweepMismatchError",
+    "fit_path",
+    "cross_validate_path",
+    "strength_grid",
+    "select_strength",
+    "Path",
+    "CrossValidation",
+    "plotting",
     "__version__",
 )

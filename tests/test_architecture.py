@@ -19,6 +19,8 @@ JAXREG = (
     {"transforms", "measures", "_metric", "pruning"},
     {"_proximal", "steering"},
     {"optimizers", "_sweep", "sweeps"},
+    {"_paths", "paths", "_chains", "compaction"},
+    {"plotting"},
 )
 EXPERIMENTS = (
     {"settings", "stopping", "output", "datasets", "networks", "idx", "claims", "sheet"},
@@ -28,7 +30,7 @@ EXPERIMENTS = (
     {"command_line"},
     {"__main__"},
 )
-SUBMODULES = {"measures", "optimizers", "penalties", "pruning", "steering", "sweeps", "transforms"}
+SUBMODULES = {"compaction", "measures", "optimizers", "paths", "penalties", "pruning", "steering", "sweeps", "transforms"}
 # What a figure of results on disk must not need.
 TRAINING = {"jax", "optax", "flax", "experiments.training", "experiments.networks"}
 
@@ -72,6 +74,7 @@ def test_imports_point_down(package, layers):
 @pytest.mark.parametrize("module", modules("jaxreg"))
 def test_jaxreg_needs_little_and_knows_no_experiments(module):
     needed = {"jaxreg", "jax", "optax", "numpy", "rich", "xarray", "typing_extensions", *sys.stdlib_module_names}
+    needed |= {"matplotlib"} if module == "plotting" else set()
     for name in imports(modules("jaxreg")[module]):
         assert name.split(".")[0] in needed, name
 
@@ -108,7 +111,8 @@ def test_public_names():
     promised = """L1 SquaredL2 ElasticNet GroupL2 Group SparseGroupL2 LogSum MCP SCAD Bridge L0 add_penalty add_l1 add_l2
     proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
     prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength sparsity
-    kernels preconditioners sweep grid Grid Runs"""
+    kernels preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid select_strength Path
+    CrossValidation compact Compacted plotting"""
     for name in promised.split():
         assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name

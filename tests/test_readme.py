@@ -36,7 +36,9 @@ def python_blocks(document):
     return re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_examples():
+def test_examples(tmp_path, monkeypatch):
+    # The examples save files.
+    monkeypatch.chdir(tmp_path)
     blocks = [block for document in WRITTEN for block in python_blocks(document)]
     assert len(blocks) > 5
     assert all(">>>" in block for block in blocks), "a Python block without a prompt is one that no test runs"

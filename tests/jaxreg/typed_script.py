@@ -144,4 +144,37 @@ try:
     jaxreg.sweep(fit, axes, inputs, progress=lambda finished: None)
 except jaxreg.SweepMismatchError as error:
     print(error)
+
+
+def mean_loss(params: Params, rows: dict[str, jax.Array]) -> jax.Array:
+    """The loss of a path."""
+    return loss(params, rows["inputs"])
+
+
+def make_optimizer(penalty: Any) -> optax.GradientTransformation:
+    """The optimizer at one λ of a path."""
+    return jaxreg.prox_adam(1e-2, penalty)
+
+
+rows = {"inputs": inputs}
+strengths = jaxreg.strength_grid(mean_loss, params, rows, jaxreg.L1, make_optimizer, count=2, mask=jaxreg.kernels, start=1.0)
+path: jaxreg.Path = jaxreg.fit_path(
+    mean_loss,
+    params,
+    rows,
+    jaxreg.L1,
+    make_optimizer,
+    strengths,
+    epochs=1,
+    mask=jaxreg.kernels,
+    metrics=lambda _, __: {"one": 1},
+)
+scores: jaxreg.CrossValidation = jaxreg.cross_validate_path(
+    mean_loss, params, rows, jaxreg.L1, make_optimizer, strengths, epochs=1, mask=jaxreg.kernels, folds=2
+)
+picked: int = jaxreg.select_strength(scores.strengths, scores.scores(), "one_se") + path.select("best", by="loss")
+small: jaxreg.Compacted = jaxreg.compact(path.at(picked % 2), jax.nn.relu, ("kernel",))
+curve = jaxreg.plotting.validation_curve(scores)
+lines = jaxreg.plotting.coefficient_paths(path, "kernel", axis=1, ax=curve)
+print(small.widths, path.dataset().sizes, lines.get_xlabel())
 print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)
