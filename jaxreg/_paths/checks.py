@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxreg._assigning import check_params
 from jaxreg._checks import check_number
+from jaxreg._masking import is_function
 from jaxreg._paths.recipe import DENSE_TO_SPARSE, SPARSE_TO_DENSE, Recipe, row_count
 from jaxreg._typing import PyTree
 
@@ -37,7 +38,7 @@ def check_path(owner: str, recipe: Recipe, params: Any, strengths: Any, data: Py
         raise ValueError(f"{owner}: batch_size must be at most the number of training rows, {rows}, got {recipe.batch_size}")
 
     def probe(key: jax.Array) -> jax.Array:
-        start = params(key) if callable(params) else params
+        start = params(key) if is_function(params) else params
         check_params(owner, recipe.penalty(float(grid[-1])), start, recipe.mask)
         return recipe.loss(start, data)
 

@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxreg._masking import is_function
 from jaxreg._paths.recipe import SPARSE_TO_DENSE, Recipe, Rows, row_count, take_rows
 from jaxreg._typing import PyTree
 from jaxreg.measures import kkt_residual, penalty_value, sparsity
 from jaxreg.pruning import hold_zeros
 
+RECORDED = {"epochs", "params", "objective", "residual", "converged", "nonzeros", "live_inputs", "live_units", "fitted"}
+RECORDED |= {"loss", "validation_loss"}
 REFIT = 2**31 - 1
 """Folded into keys for refitting and for further passes; epochs and strengths have smaller numbers."""
 
@@ -118,13 +121,14 @@ class Trainer:
         The training begins at the better of two points: what was found before, and what was found at the neighbour.
         """
         at, before = entry
-        objective = self.objective(start.params, at.strength)
-        begin = choose(objective < before["objective"], start.params, before["params"])
-        after, found = self.fit(start._replace(params=begin), at)
+        diverged = ~jnp.isfinite(before["objective"])
+        lower = self.objective(start.params, at.strength) < before["objective"]
+        after, found = self.fit(start._replace(params=choose(lower | diverged, start.params, before["params"])), at)
         found = {**found, "fitted": before["fitted"]}
-        kept = choose(found["objective"] < before["objective"], found, before)
+        kept = choose((found["objective"] < before["objective"]) | diverged, found, before)
         kept["epochs"] = before["epochs"] + found["epochs"]
-        return after._replace(params=kept["params"]), kept
+        better = choose(jnp.isfinite(kept["objective"]), kept["params"], after.params)
+        return after._replace(params=better), kept
 
     def fit(self, start: Start, at: At) -> tuple[Start, dict[str, Any]]:
         """Trains at one λ from a neighbour's solution, and measures the result."""
@@ -139,7 +143,10 @@ class Trainer:
             record |= {f"refitted_{name}": value for name, value in self.scores(refitted).items()}
         stop = self.recipe.stop
         stopped = jnp.asarray(False) if stop is None else jnp.asarray(stop(ended.params), bool).reshape(())
-        return Start(ended.params, ended.state, stopped), record
+        # A λ that diverged is left out of the way of the others.
+        finite = jnp.isfinite(record["objective"])
+        params, state = choose(finite, (ended.params, ended.state), (start.params, start.state))
+        return Start(params, state, stopped), record
 
     def train(
         self, optimizer: optax.GradientTransformation, penalties: PyTree, params: PyTree, state: PyTree, at: At
@@ -236,7 +243,7 @@ class Trainer:
             found["validation_loss"] = recipe.loss(params, rows.validation)
         if recipe.metrics is not None:
             own = recipe.metrics(params, rows.train if rows.validation is None else rows.validation)
-            found |= {name: jnp.asarray(value) for name, value in own.items()}
+            found |= {name: jnp.asarray(value) for name, value in check_metrics(own).items()}
         return found
 
 
@@ -255,7 +262,7 @@ def run(recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str,
         The `record`, and the `params` and `refitted` parameters of kept strengths.
     """
     initial_key, order_key = jax.random.split(key)
-    start = params(initial_key) if callable(params) else params
+    start = params(initial_key) if is_function(params) else params
     record = Trainer(recipe, rows).fit_all(start, data["strengths"], data["budgets"], order_key)
     solutions, refitted = record.pop("params"), record.pop("refitted_params", None)
     outputs: dict[str, Any] = {"record": record}
@@ -264,6 +271,23 @@ def run(recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str,
         if refitted is not None:
             outputs["refitted"] = jax.tree.map(lambda leaf: leaf[kept], refitted)
     return outputs
+
+
+def check_metrics(metrics: Any) -> dict[str, Any]:
+    """Checks what the caller's metrics return.
+
+    Raises:
+        TypeError: it is not a dict.
+        ValueError: a value is not a scalar, or a name belongs to a number of the path's own.
+    """
+    if not isinstance(metrics, dict):
+        raise TypeError(f"fit_path: metrics(params, rows) must return a dict of scalars, got {metrics!r}")
+    for name, value in metrics.items():
+        if jnp.shape(value) != ():
+            raise ValueError(f"fit_path: metrics must be scalars, got shape {jnp.shape(value)} for {name!r}")
+        if name in RECORDED or str(name).startswith("refitted_"):
+            raise ValueError(f"fit_path: the path has a number named {name!r} of its own; give the metric another name")
+    return metrics
 
 
 def choose(condition: jax.Array, left: PyTree, right: PyTree) -> PyTree:

@@ -1,5 +1,6 @@
 """Wrong arguments of `fit_path` and `cross_validate_path` get one clear error; what did not converge is said."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,6 +48,9 @@ GOOD = {
         ({"optimizer": jaxreg.prox_sgd(0.1, jaxreg.L1(0.1))}, r"optimizer must be a function"),
         ({"loss": lambda w, rows: rows["x"] @ w}, r"loss\(params, rows\) must return a scalar, got .*shape=\(8,\)"),
         ({"data": {"x": ROWS["x"], "y": jnp.ones(7)}}, r"expected arrays with the same number of rows.*\(8,\), .*\(7,\)"),
+        ({"metrics": lambda w, rows: w}, r"metrics\(params, rows\) must return a dict of scalars"),
+        ({"metrics": lambda w, rows: {"w": w}}, r"metrics must be scalars, got shape \(3,\) for 'w'"),
+        ({"metrics": lambda w, rows: {"loss": 1.0}}, r"the path has a number named 'loss' of its own"),
         ({"keep": "some"}, r'keep must be "all", "none" or a list of indices'),
         ({"keep": [2]}, r"keep must be a list of indices from -2 to 1"),
         ({"data": {**ROWS, "y": jnp.full(8, jnp.nan)}}, r"the loss at the strength that comes first, 0.1, is not finite"),
@@ -78,14 +82,27 @@ def test_it_says_where_the_budget_was_too_small():
     assert not path.record["converged"].any()
 
 
-def test_it_says_where_the_loss_was_lost():
-    def breaking(w, rows):
-        return jnp.where(jnp.abs(w).sum() > 0.2, loss(w, rows), jnp.nan)
+def breaking_penalty(strength):
+    return jaxreg.L1(jnp.where(strength == 2.0, jnp.nan, strength))
 
-    strengths = [0.0, 0.01, 50.0]
-    with pytest.warns(UserWarning, match=r"fit_path: the loss is not finite at strength 50"):
-        path = jaxreg.fit_path(**{**GOOD, "loss": breaking, "params": jnp.ones(3), "strengths": strengths, "epochs": 30})
-    assert np.isfinite(path.record["objective"][:2]).all()
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_strength_that_diverges_does_not_spoil_the_others(passes):
+    options = {**GOOD, "strengths": [0.5, 1.0, 2.0, 4.0], "epochs": 300, "passes": passes}
+    with pytest.warns(UserWarning, match=r"fit_path: the loss is not finite at strength 2$"):
+        path = jaxreg.fit_path(**{**options, "penalty": breaking_penalty})
+    whole = jaxreg.fit_path(**options)
+    np.testing.assert_allclose(path.params[[0, 1, 3]], whole.params[[0, 1, 3]], atol=1e-4)
+
+
+def test_a_module_that_can_be_called_is_a_start():
+    model = eqx.nn.Linear(3, "scalar", key=jax.random.key(0))
+
+    def model_loss(model, rows):
+        return jnp.mean((jax.vmap(model)(rows["x"]) - rows["y"]) ** 2)
+
+    path = jaxreg.fit_path(**{**GOOD, "loss": model_loss, "params": model, "mask": jaxreg.kernels})
+    assert path.at(1).weight.shape == (1, 3)
 
 
 def test_indices_and_seeds_of_a_path():
