@@ -4,8 +4,8 @@ AdamW's learning rate and weight decay are chosen by validation accuracy in two 
 method that takes a share of the weights as its target has learning rates and decays of its own, chosen with the first seed
 at `rate_shares`: first the rate, with the smallest decay, then the decay. Then the method is trained to its shares, each
 with the choice at the nearest of `rate_shares`; methods that are trained to few shares choose at the smallest. A penalty
-with a constant or a growing strength uses the choice of its steered strength at the smallest. Factorised weights have no
-decay besides their own.
+with a constant or a growing strength uses for each λ that choice of its steered strength which is the better one for the
+first seed. Factorised weights have no decay besides their own.
 
 A seed determines the validation rows, the initial weights and the order of batches, so methods are compared seed by seed.
 """
@@ -28,7 +28,7 @@ GROWTH = 3.0
 
 
 def count_networks(config: Settings) -> int:
-    """Number of networks."""
+    """Number of networks; fewer are trained if a penalty's choices at all `rate_shares` are the same."""
     rates, seeds = len(config.learning_rates), config.seeds
     pairs = rates * len(config.decay)
     finalists = min(config.finalists, pairs)
@@ -39,7 +39,9 @@ def count_networks(config: Settings) -> int:
     if "spred" in config.rivals:
         total += len(config.l1) * (seeds + rates - 1)
     for penalty in set(config.scheduled) & set(config.penalties):
-        total += 2 * len(config.grid(penalty)) * (seeds if penalty in config.repeated else 1)
+        shares, repeats = target_plan(config, penalty)
+        choices = len(choice_shares(config, shares)) if rates > 1 or len(config.decay) > 1 else 1
+        total += 2 * len(config.grid(penalty)) * (choices - 1 + repeats)
     return total
 
 
@@ -78,9 +80,9 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     table = Table(config, load_source(config), session)
     train_dense(table)
     for penalty in config.penalties:
-        own = train_targets(table, steered_method(penalty), *target_plan(config, penalty))
+        choices = train_targets(table, steered_method(penalty), *target_plan(config, penalty))
         if penalty in config.scheduled:
-            train_scheduled(table, penalty, *own)
+            train_scheduled(table, penalty, choices)
     for name in config.rivals:
         method = RIVALS[name]
         if method.target:
@@ -92,15 +94,15 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     return table.dataset()
 
 
-def train_targets(table: Table, method: Method, shares: tuple[float, ...], repeats: int) -> tuple[float, float]:
-    """Trains a method with a target to every share; returns its learning rate and decay at the smallest of `rate_shares`."""
+def train_targets(table: Table, method: Method, shares: tuple[float, ...], repeats: int) -> list[tuple[float, float]]:
+    """Trains a method with a target to every share; returns its choices of learning rate and decay, none twice."""
     chosen = {share: table.choose(method, share) for share in choice_shares(table.config, shares)}
     settings = []
     for share in shares:
         nearest = min(chosen, key=functools.partial(distance, share))
         settings.append(Setting(method.name, *chosen[nearest], 0, 0, share, MAIN, repeats))
     table.train(method, settings, part_of(method.name))
-    return chosen[min(chosen)]
+    return list(dict.fromkeys(chosen.values()))
 
 
 def distance(share: float, other: float) -> float:
@@ -120,14 +122,27 @@ def train_dense(table: Table) -> None:
     table.train(DENSE, settings, "adamw")
 
 
-def train_scheduled(table: Table, penalty: str, rate: float, decay: float) -> None:
-    """Trains a penalty with constant and with growing strengths."""
-    config = table.config
+def train_scheduled(table: Table, penalty: str, choices: list[tuple[float, float]]) -> None:
+    """Trains a penalty with constant and with growing strengths, each value of λ with the best of some choices.
+
+    Args:
+        table: collects the results.
+        penalty: name of the penalty.
+        choices: of learning rate and decay.
+    """
+    config, method = table.config, scheduled_method(penalty)
+    repeats = config.seeds if penalty in config.repeated else 1
     for name, growth in ((CONSTANT, 0.0), (GROWN, GROWTH)):
-        repeats = config.seeds if penalty in config.repeated else 1
         values = config.grid(penalty)
-        settings = [Setting(penalty + name, rate, decay, value, growth, 1, MAIN, repeats) for value in values]
-        table.train(scheduled_method(penalty), settings, part_of(penalty + name))
+        best = [choices[0]] * len(values)
+        if len(choices) > 1:
+            pairs = itertools.product(values, choices)
+            tried = [Setting(penalty + name, *choice, value, growth, 1, RATE, 1) for value, choice in pairs]
+            accuracies = table.train(method, tried, f"{part_of(penalty + name)}-rate").reshape(len(values), -1)
+            best = [choices[at] for at in accuracies.argmax(1)]
+        pairs = zip(values, best, strict=True)
+        settings = [Setting(penalty + name, *choice, value, growth, 1, MAIN, repeats) for value, choice in pairs]
+        table.train(method, settings, part_of(penalty + name))
 
 
 def count_units(config: Settings) -> int:
