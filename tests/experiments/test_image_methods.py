@@ -84,3 +84,13 @@ def test_lenet_5_maps_rows_to_logits_and_its_kernels_form_a_chain():
     assert float(found["kept"]) == 1
     np.testing.assert_array_equal(found["live"], [1, 6, 400, 120, 84])
     assert nnx.merge(structure, params)(jnp.zeros((3, 784))).shape == (3, 10)
+
+
+def test_lenet_5_agrees_with_the_convolution_of_xla():
+    net, other = (network.LeNet5(10, rngs=nnx.Rngs(0)) for _ in range(2))
+    for layer in other.layers[:2]:
+        layer.conv_general_dilated = jax.lax.conv_general_dilated
+    # More rows than it takes at once, and not a multiple.
+    rows = jax.random.uniform(jax.random.key(1), (network.BLOCK + 3, 784))
+    np.testing.assert_allclose(net(rows), other(rows), atol=1e-5)
+    assert np.abs(net(rows)).max() > 0.1

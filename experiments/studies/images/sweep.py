@@ -140,8 +140,8 @@ def train_scheduled(table: Table, penalty: str, choices: list[tuple[float, float
             tried = [Setting(penalty + name, *choice, value, growth, 1, RATE, 1) for value, choice in pairs]
             accuracies = table.train(method, tried, f"{part_of(penalty + name)}-rate").reshape(len(values), -1)
             best = [choices[at] for at in accuracies.argmax(1)]
-        pairs = zip(values, best, strict=True)
-        settings = [Setting(penalty + name, *choice, value, growth, 1, MAIN, repeats) for value, choice in pairs]
+        chosen = zip(values, best, strict=True)
+        settings = [Setting(penalty + name, *choice, value, growth, 1, MAIN, repeats) for value, choice in chosen]
         table.train(method, settings, part_of(penalty + name))
 
 
