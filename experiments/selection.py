@@ -65,6 +65,8 @@ class Point(Protocol):
 
 
 P = TypeVar("P", bound=Point)
+NEAR = 1.05
+"""The factor by which a share may lie beyond the last point of a curve."""
 
 
 def best(points: Iterable[P]) -> P | None:
@@ -91,3 +93,22 @@ def sparsest(points: Iterable[P], least: float) -> P | None:
     """
     good = [point for point in points if point.measured and point.validation.mean() >= least]
     return min(good, key=lambda point: (point.kept.mean(), -point.validation.mean()), default=None)
+
+
+def interpolate(kept: np.ndarray, accuracy: np.ndarray, share: float) -> float:
+    """Interpolates accuracy at a share of the weights.
+
+    Args:
+        kept: shares of weights kept of several networks (networks,).
+        accuracy: their accuracies (networks,); NaN for a network that diverged.
+        share: where to interpolate.
+
+    Returns:
+        The accuracy, linear in the logarithm of the share; that of the last network up to 5 % beyond it, and NaN farther
+        away.
+    """
+    usable = np.flatnonzero(np.isfinite(accuracy) & (kept > 0))
+    order = usable[np.argsort(kept[usable])]
+    if order.size == 0 or not kept[order[0]] / NEAR <= share <= kept[order[-1]] * NEAR:
+        return np.nan
+    return float(np.interp(np.log(share), np.log(kept[order]), accuracy[order]))

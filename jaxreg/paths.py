@@ -284,23 +284,25 @@ def strength_grid(
         leaves = [leaf for leaf, keep in zip(jax.tree.leaves(solution), penalised, strict=True) if keep]
         return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in leaves]))
 
-    def first_empty(strengths: np.ndarray, begin: Any, budget: int, options: dict[str, Any]) -> tuple[int, Any]:
+    def path_until_empty(strengths: np.ndarray, begin: Any, budget: int, options: dict[str, Any]) -> tuple[np.ndarray, Path]:
         path = fit_path(loss, begin, data, penalty, optimizer, strengths, epochs=budget, stop=empty, **options)
-        nonzeros = path.record["nonzeros"]
-        reached = np.flatnonzero(nonzeros == 0)
-        if not reached.size:
-            raise ValueError(
-                f"strength_grid: expected the penalised parameters to become 0, got {nonzeros.min()} that do not up to "
-                f"strength {strengths[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a "
-                "larger start or more epochs, or write the grid down yourself"
-            )
-        return int(reached[0]), path
+        return strengths[path.record["nonzeros"] == 0], path
 
     tried = start * 2.0 ** np.arange(DOUBLINGS)
-    found, path = first_empty(tried, params, epochs, options)
+    found, path = path_until_empty(tried, params, epochs, options)
+    if not found.size:
+        left = path.record["nonzeros"].min()
+        raise ValueError(
+            f"strength_grid: expected the penalised parameters to become 0, got {left} that do not up to strength "
+            f"{tried[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or more "
+            "epochs, or write the grid down yourself"
+        )
     # While λ doubles quickly, the weights lag behind it. So the last doublings are repeated with more time for each.
-    again = max(0, found - REPEATED)
+    last = int(np.flatnonzero(tried == found[0])[0])
+    again = max(0, last - REPEATED)
     slower = {**options, "first_epochs": None}
-    place, _ = first_empty(tried[again : found + 1], path.at(again), SLOWER * epochs, slower)
-    largest = tried[again + place]
+    sooner, _ = (
+        path_until_empty(tried[again:last], path.at(again), SLOWER * epochs, slower) if again < last else (found, path)
+    )
+    largest = min([*sooner, found[0]])
     return np.geomspace(largest * ratio, largest, count)

@@ -16,6 +16,7 @@ STUDIES = (
     "bias",
     "baselines",
     "images",
+    "path",
 )  # fmt: skip
 
 

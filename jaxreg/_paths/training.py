@@ -92,13 +92,14 @@ class Trainer:
         first = Start(params, optimizer.init(params), jnp.asarray(False))
         backwards = self.recipe.order == SPARSE_TO_DENSE
 
-        def points(key: jax.Array) -> At:
+        def points(key: jax.Array, budgets: jax.Array) -> At:
             return At(strengths, budgets, jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(strengths.size)))
 
-        last, record = jax.lax.scan(self.visit, first, points(key), reverse=backwards)
+        last, record = jax.lax.scan(self.visit, first, points(key, budgets), reverse=backwards)
         for turn in range(1, self.recipe.passes):
             downwards = (turn % 2 == 1) != backwards
-            again = points(jax.random.fold_in(jax.random.fold_in(key, REFIT), turn))
+            turn_key = jax.random.fold_in(jax.random.fold_in(key, REFIT), turn)
+            again = points(turn_key, jnp.full_like(budgets, self.recipe.epochs))
             last, record = jax.lax.scan(self.improve, last, (again, record), reverse=downwards)
         return record
 

@@ -11,12 +11,12 @@ import xarray as xr
 from experiments import datasets, idx
 from experiments.datasets import Rows
 from experiments.layout import described
+from experiments.selection import interpolate
 from experiments.settings import SettingError, require
 from experiments.studies.images.fit import train_network
 from experiments.studies.images.methods import Method, Run
 from experiments.studies.images.network import CLASSES
 from experiments.studies.images.settings import FASHION, MNIST, Settings
-from experiments.studies.images.tradeoff import interpolate
 from experiments.study import Session
 
 RATE = "rate"

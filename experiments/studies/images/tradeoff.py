@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from experiments.selection import interpolate
+
 ADAMW, CUT = "AdamW", "AdamW, cut to its largest weights"
 GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D"
 SPRED = "factorised weights (spred)"
@@ -27,8 +29,6 @@ STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
 """What follows the name of a penalty in that of a method: how its strength is set."""
 MAIN = "main"
 """The role of settings that are compared; others only choose a learning rate and a decay."""
-NEAR = 1.05
-"""The factor by which a share may lie beyond the last point of a curve."""
 
 
 class Point(NamedTuple):
@@ -137,12 +137,3 @@ def most_accurate(curves: Mapping[str, Sequence[Point]], names: Sequence[str], s
         if np.isfinite(average):
             averages[name] = average
     return max(averages, key=lambda name: averages[name], default=None)
-
-
-def interpolate(kept: np.ndarray, accuracy: np.ndarray, share: float) -> float:
-    """The accuracy at a share of weights kept, as `at_share` for one seed."""
-    usable = np.flatnonzero(np.isfinite(accuracy) & (kept > 0))
-    order = usable[np.argsort(kept[usable])]
-    if order.size == 0 or not kept[order[0]] / NEAR <= share <= kept[order[-1]] * NEAR:
-        return np.nan
-    return float(np.interp(np.log(share), np.log(kept[order]), accuracy[order]))
