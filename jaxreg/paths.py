@@ -104,7 +104,7 @@ def fit_path(
         optimizer: from the penalties at one λ, a tree with None where `mask` leaves out, to an optimizer.
         strengths: λ (strengths,), strictly ascending, from 0 on.
         epochs: the most epochs for each λ. An epoch is a step for each batch, or a single step without `batch_size`.
-        first_epochs: the most epochs for the λ that comes first; None takes `epochs`.
+        first_epochs: the most epochs for the λ that comes first, in the first pass; None takes `epochs`.
         batch_size: rows in a batch; the rows that are left over change from epoch to epoch. None takes all rows in one step.
         mask: which parameters to penalise, as for `optax.masked`.
         order: "dense_to_sparse" begins with the smallest λ, "sparse_to_dense" with the largest.
@@ -294,8 +294,8 @@ def strength_grid(
         left = path.record["nonzeros"].min()
         raise ValueError(
             f"strength_grid: expected the penalised parameters to become 0, got {left} that do not up to strength "
-            f"{tried[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or more "
-            "epochs, or write the grid down yourself"
+            f"{tried[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or "
+            "more epochs, or write the grid down yourself"
         )
     # While λ doubles quickly, the weights lag behind it. So the last doublings are repeated with more time for each.
     last = int(np.flatnonzero(tried == found[0])[0])

@@ -164,7 +164,7 @@ def test_a_second_pass_is_nowhere_worse():
     once, twice = network_path(), network_path(passes=2)
     assert (twice.record["objective"] <= once.record["objective"]).all()
     assert (twice.record["objective"] < once.record["objective"]).any()
-    np.testing.assert_array_equal(twice.record["epochs"], once.record["epochs"] + np.array([60, 10, 10, 10, 10, 10]))
+    np.testing.assert_array_equal(twice.record["epochs"], once.record["epochs"] + 10)
     for at in (0, 3, 5):
         params = twice.at(at)
         charged = jaxreg.penalty_value(jaxreg.L1(twice.strengths[at]), params, mask=jaxreg.kernels)

@@ -10,7 +10,7 @@ from experiments.studies.path.sweep import SCORE
 from experiments.study import Results
 
 SCRATCH = "from scratch"
-INPUTS = "inputs"
+INPUTS = "the network"
 
 
 def cost(results: Results) -> Figure:
@@ -37,7 +37,7 @@ def cost(results: Results) -> Figure:
             label = f"{SCRATCH}: {each * lambdas.size:,} epochs"
             axes[2].plot(lambdas, np.full(lambdas.size, each), color=COLOURS["none"], lw=1.3, label=label)
         axes[0].set(title=name, xscale="log", yscale="log", ylabel="loss + penalty, nats")
-        axes[1].set(ylabel="test accuracy, %")
+        axes[1].set(ylabel="test accuracy, %", ylim=(0, 102))
         axes[2].set(xlabel="λ", ylabel="epochs for each λ", yscale="log")
         for one in axes:
             one.grid(alpha=0.25)
