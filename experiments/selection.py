@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+import jaxreg
 from experiments.claims import mean_and_error
 
 
@@ -26,14 +27,19 @@ def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 
         first: the first level that may be chosen; 1 leaves out λ = 0, if that is level 0.
 
     Returns:
-        Levels, to be used as an index: `dataset["test_accuracy"].isel(level=best_level(...))`. Among equally good levels it
-        is the one with the largest λ, the simplest network. A network that diverged has the metric NaN and is never chosen.
+        Levels, to be used as an index: `dataset["test_accuracy"].isel(level=best_level(...))`, chosen by
+        `jaxreg.select_strength`. Among equally good levels it is the one with the largest λ, the simplest network. A network
+        that diverged has the metric NaN and is never chosen, unless all did.
     """
+
+    def pick(values: np.ndarray) -> int:
+        last = len(values) - 1
+        found = jaxreg.select_strength(range(len(values)), values, "best", largest) if np.isfinite(values).any() else last
+        return first + found
+
     metric = dataset[by].isel(level=slice(first, None))
-    worst = -np.inf if largest else np.inf
-    backwards = metric.fillna(worst).isel(level=slice(None, None, -1))
-    picked = backwards.argmax("level") if largest else backwards.argmin("level")
-    return first + metric.sizes["level"] - 1 - picked
+    picked: xr.DataArray = xr.apply_ufunc(pick, metric, input_core_dims=[["level"]], vectorize=True)
+    return picked
 
 
 def best_index(errors: jax.Array) -> jax.Array:

@@ -24,9 +24,9 @@ SMALL += [
 ]
 
 
-def start(*words, platform="cpu"):
+def start(*words, platform="cpu", program=("-m", "experiments")):
     environment = {**os.environ, "JAX_PLATFORMS": platform, "COLUMNS": "200"}
-    command = [sys.executable, "-m", "experiments", *map(str, words)]
+    command = [sys.executable, *program, *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
