@@ -176,5 +176,7 @@ def finish(figure: Figure, axes: Axes, curves: Mapping[str, Sequence[Point]], ti
     axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.set_title(title, fontsize=11)
+    if len(axes.lines) == 0:
+        axes.text(0.5, 0.5, "not measured with these settings", transform=axes.transAxes, ha="center")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=columns)
