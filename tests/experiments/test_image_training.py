@@ -27,6 +27,9 @@ SMALL = {"seeds": 2, "l1": (1e-3, 1e-1), "penalties": ("L1", "L0"), "repeated": 
 SMALL |= {"learning_rates": (0.02,), "shares": (0.5, 0.05), "few_shares": (0.5, 0.05)}
 
 
+MEASURED = ("validation_accuracy", "test_accuracy", "unrefitted_test_accuracy", "kept", "train_loss")
+
+
 class Counting:
     """A session that counts networks and makes up their results."""
 
@@ -37,7 +40,7 @@ class Counting:
         count = len(runs.seed)
         self.count += count
         rng = np.random.default_rng(self.count)
-        outputs = {name: rng.random(count) for name in ("validation_accuracy", "test_accuracy", "kept", "train_loss")}
+        outputs = {name: rng.random(count) for name in MEASURED}
         return SimpleNamespace(outputs={**outputs, "live": rng.random((count, 3))}, diverged=np.zeros(count, bool))
 
 

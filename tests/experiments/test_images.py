@@ -20,6 +20,7 @@ def dataset_of(settings, seeds=4):
             "kept": (axes, np.array(kept)[:, None] + np.zeros(shape)),
             "validation_accuracy": (axes, np.array(validation)[:, None] + spread),
             "test_accuracy": (axes, np.array(test)[:, None] + spread),
+            "unrefitted_test_accuracy": (axes, np.array(test)[:, None] - 0.01 + spread),
             "live": ((*axes, "layer"), np.ones((*shape, 3))),
         },
         {
@@ -111,7 +112,7 @@ def test_methods_with_one_seed_are_shown_but_not_compared():
     dataset["repeats"][-1] = 1
     assert not any("MCP" in one.statement for one in claims.against_pruning({"images": dataset}))
     rows = STUDY.tabulate({"images": dataset.assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}).table.rows
-    assert ["target 5 %", "5.00 (1 seed)", "98.80 (1 seed)", "98.80 (1 seed)", "1", "1 + 1"] in rows
+    assert ["target 5 %", "5.00 (1 seed)", "98.80 (1 seed)", "97.80 (1 seed)", "98.80 (1 seed)", "1", "1 + 1"] in rows
 
 
 def test_between_settings_accuracy_is_a_line_over_the_logarithm():

@@ -12,7 +12,7 @@ from experiments.studies.images.claims import answer
 from experiments.studies.images.tradeoff import curves_of
 from experiments.study import Results, Summary
 
-HEADINGS = ("setting", "kept %", "test %", "validation %", "inputs", "units")
+HEADINGS = ("setting", "kept %", "test %", "before refitting %", "validation %", "inputs", "units")
 
 
 def tabulate(results: Results) -> Summary:
@@ -30,7 +30,7 @@ def setting_rows(dataset: xr.Dataset) -> list[list[str]]:
     rows = []
     for method, points in curves_of(dataset).items():
         for point in points:
-            cells = [mean_and_error(100 * values) for values in (point.kept, point.test, point.validation)]
+            cells = [mean_and_error(100 * values) for values in (point.kept, point.test, point.unrefitted, point.validation)]
             texts = [with_error(mean, error) if point.measured else "diverged" for mean, error in cells]
             live = point.live.mean(0)
             counted = point.measured and np.isfinite(live).all()

@@ -41,6 +41,7 @@ class Point(NamedTuple):
         validation: validation accuracy as a share, (seeds,).
         test: test accuracy as a share, (seeds,).
         live: number of inputs or units of each layer that are used, (seeds, layers).
+        unrefitted: test accuracy as a share before refitting, (seeds,).
     """
 
     method: str
@@ -49,6 +50,7 @@ class Point(NamedTuple):
     validation: np.ndarray
     test: np.ndarray
     live: np.ndarray
+    unrefitted: np.ndarray
 
     @property
     def measured(self) -> bool:
@@ -84,10 +86,10 @@ def repeated_methods(curves: Mapping[str, Sequence[Point]], names: Sequence[str]
 
 def point_of(dataset: xr.Dataset, at: int) -> Point:
     """A setting as a point, with the seeds that it was trained with."""
-    names = ("kept", "validation_accuracy", "test_accuracy", "live")
+    names = ("kept", "validation_accuracy", "test_accuracy", "live", "unrefitted_test_accuracy")
     repeats = int(dataset["repeats"].values[at])
-    kept, validation, test, live = (dataset[name].values[at, :repeats].astype(float) for name in names)
-    return Point(str(dataset["method"].values[at]), setting_label(dataset, at), kept, validation, test, live)
+    arrays = (dataset[name].values[at, :repeats].astype(float) for name in names)
+    return Point(str(dataset["method"].values[at]), setting_label(dataset, at), *arrays)
 
 
 def setting_label(dataset: xr.Dataset, at: int) -> str:

@@ -56,7 +56,8 @@ def choice(results: Results) -> Figure:
         record = {SCORE: own["score"].transpose("repeat", "place").values[:, None], "live_inputs": live}
         scores = jaxreg.CrossValidation(own["strength"].values, record)
         jaxreg.plotting.validation_curve(scores, SCORE, largest=True, count=INPUTS, ax=one)
-        one.set(ylabel=f"accuracy on held-out rows, mean over {own.sizes['repeat']} {repeats}s")
+        one.set(ylabel=f"held-out accuracy, mean over {own.sizes['repeat']} {repeats}s")
+        one.legend(loc="lower left", fontsize=8.5, edgecolor="none", framealpha=0.9)
         one.set_title(str(name), fontsize=11)
     return figure
 
