@@ -42,6 +42,13 @@ def test_the_command_from_end_to_end(tmp_path):
     assert float(own["deviation"].max()) < 1e-4
     assert np.isfinite(own["scratch_objective"]).all()
     assert (own["speedup"] > 0).all()
+    with xr.open_dataset(out / "path.nc", engine="netcdf4") as dataset:
+        table = STUDY.excerpts["choice"]({"path": dataset.load()}).table
+    assert table.headings[:2] == ("penalty", "network")
+    assert [row[:2] for row in table.rows[:2]] == [
+        ["group log-sum", "best λ"],
+        ["group log-sum", "largest λ within one standard error"],
+    ]
 
 
 def test_a_network_from_scratch_is_that_of_its_penalty():

@@ -4,7 +4,7 @@ from experiments.studies.path import problem, sweep
 from experiments.studies.path.claims import CLAIMS
 from experiments.studies.path.figures import norms
 from experiments.studies.path.settings import DIGITS, Settings, defaults
-from experiments.studies.path.table import tabulate
+from experiments.studies.path.table import choice, tabulate
 from experiments.study import Figure, Study, Sweep
 
 STUDY = Study(
@@ -27,7 +27,7 @@ STUDY = Study(
         ),
     ),
     tabulate=tabulate,
-    excerpts={"choice": tabulate},
+    excerpts={"choice": choice},
     variant=lambda settings: settings.data,
     check=problem.load,
     adapt=lambda typed, quick: defaults(typed.data, quick),

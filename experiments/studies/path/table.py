@@ -36,6 +36,19 @@ def tabulate(results: Results) -> Summary:
     return Summary(Sheet(headings, rows, title, group="penalty"), " ".join([*lines, note]))
 
 
+def choice(results: Results) -> Summary:
+    """The same for the documents, with the penalty in a column of its own."""
+    table, text = tabulate(results)
+    rows: list[list[str] | str] = []
+    penalty = ""
+    for row in table.rows:
+        if isinstance(row, str):
+            penalty = row
+        else:
+            rows.append([penalty, *row])
+    return Summary(Sheet(("penalty", *table.headings), rows, table.title), text)
+
+
 def rule_row(dataset: xr.Dataset, rule: str) -> list[str]:
     """The networks that a rule chooses."""
     own = dataset.isel(place=int(dataset[rule]))
