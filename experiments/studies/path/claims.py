@@ -33,7 +33,7 @@ def cost(results: Results) -> list[Finding]:
             below(
                 f"A path over {count} λ costs at most {TRAININGS:g} trainings ({name}).",
                 f"Epochs of the path, refitting left out, divided by those of one training from scratch ({training})",
-                own["epochs"].sum("place").values / training,
+                own["epochs"].where(np.isfinite(own["objective"])).sum("place", skipna=False).values / training,
                 # A path whose cost is exactly the limit is within it.
                 TRAININGS * (1 + 1e-9),
                 "trainings",

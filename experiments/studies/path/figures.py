@@ -52,13 +52,16 @@ def choice(results: Results) -> Figure:
     repeats = "fold" if dataset.attrs["folds"] else "seed"
     for one, name in zip(axes, dataset["penalty"].values, strict=True):
         own = dataset.sel(penalty=name)
+        one.set_title(str(name), fontsize=11)
+        if not np.isfinite(own["score"]).all("repeat").any():
+            one.text(0.5, 0.5, "not measured, as every path diverged", transform=one.transAxes, ha="center")
+            continue
         live = {INPUTS: own["score_live"].transpose("repeat", "place").values[:, None]}
         record = {SCORE: own["score"].transpose("repeat", "place").values[:, None], "live_inputs": live}
         scores = jaxreg.CrossValidation(own["strength"].values, record)
         jaxreg.plotting.validation_curve(scores, SCORE, largest=True, count=INPUTS, ax=one)
         one.set(ylabel=f"held-out accuracy, mean over {own.sizes['repeat']} {repeats}s")
         one.legend(loc="lower left", fontsize=8.5, edgecolor="none", framealpha=0.9)
-        one.set_title(str(name), fontsize=11)
     return figure
 
 
