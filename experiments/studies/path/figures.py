@@ -53,7 +53,7 @@ def choice(results: Results) -> Figure:
     for one, name in zip(axes, dataset["penalty"].values, strict=True):
         own = dataset.sel(penalty=name)
         one.set_title(str(name), fontsize=11)
-        if not np.isfinite(own["score"]).all("repeat").any():
+        if not own["score"].notnull().all("repeat").any():
             one.text(0.5, 0.5, "not measured, as every path diverged", transform=one.transAxes, ha="center")
             continue
         live = {INPUTS: own["score_live"].transpose("repeat", "place").values[:, None]}
