@@ -44,8 +44,8 @@ __all__ = ("CrossValidation", "Path", "cross_validate_path", "fit_path", "select
 
 DOUBLINGS = 40
 """How many strengths `strength_grid` tries."""
-REPEATED, SLOWER = 5, 8
-"""How many of them it tries again, and with how many times the epochs."""
+BEFORE, AFTER, SLOWER = 1, 4, 8
+"""How many of them around the end it tries again, and with how many times the epochs."""
 RECIPE_OPTIONS = {field.name for field in dataclasses.fields(Recipe)} - {"loss", "penalty", "optimizer", "patience"}
 SWEEP_OPTIONS = {"folder", "devices", "progress"}
 GRID_OPTIONS = {"first_epochs", "batch_size", "mask", "restart", "key", "devices", "progress"}
@@ -251,7 +251,11 @@ def strength_grid(
     epochs: int = 5,
     **options: Any,
 ) -> np.ndarray:
-    """Finds a geometric grid that ends where all penalised parameters are 0, by doubling λ from `start` until they are.
+    """Finds a geometric grid up to where nothing is worth its penalty, by doubling λ from `start`.
+
+    λ doubles until all penalised parameters are 0. The grid ends at the first λ from which on these zeros have the lower
+    objective, among those tried. Under L1 little is left there; under a concave penalty training can keep weights for longer
+    than they are worth it.
 
     Args:
         loss: as for `fit_path`.
@@ -262,12 +266,12 @@ def strength_grid(
         count: number of strengths.
         ratio: of the smallest strength to the largest, in (0, 1).
         start: the first strength that is tried.
-        epochs: the most epochs for each strength that is tried; for the last few, which are tried again, 8 times as many.
+        epochs: the most epochs for each strength that is tried; for those around the end, which are tried again, 8 times as
+            many.
         **options: further arguments of `fit_path`: `first_epochs`, `batch_size`, `mask`, `restart`, `key`, `devices`.
 
     Returns:
-        Strengths (count,), ascending, float64. The largest is the first at which all penalised parameters became
-        0 as λ doubled.
+        Strengths (count,), ascending, float64.
 
     Raises:
         TypeError: as for `fit_path`.
@@ -284,25 +288,30 @@ def strength_grid(
         leaves = [leaf for leaf, keep in zip(jax.tree.leaves(solution), penalised, strict=True) if keep]
         return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in leaves]))
 
-    def path_until_empty(strengths: np.ndarray, begin: Any, budget: int, options: dict[str, Any]) -> tuple[np.ndarray, Path]:
-        path = fit_path(loss, begin, data, penalty, optimizer, strengths, epochs=budget, stop=empty, **options)
-        return strengths[path.record["nonzeros"] == 0], path
-
-    tried = start * 2.0 ** np.arange(DOUBLINGS)
-    found, path = path_until_empty(tried, params, epochs, options)
-    if not found.size:
-        left = path.record["nonzeros"].min()
+    tried = start * 2.0 ** np.arange(DOUBLINGS + 1)
+    path = fit_path(loss, params, data, penalty, optimizer, tried[:-1], epochs=epochs, stop=empty, **options)
+    left = path.record["nonzeros"]
+    if not np.any(left == 0):
         raise ValueError(
-            f"strength_grid: expected the penalised parameters to become 0, got {left} that do not up to strength "
-            f"{tried[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or "
+            f"strength_grid: expected the penalised parameters to become 0, got {left.min()} that do not up to strength "
+            f"{tried[-2]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or "
             "more epochs, or write the grid down yourself"
         )
-    # While λ doubles quickly, the weights lag behind it. So the last doublings are repeated with more time for each.
-    last = int(np.flatnonzero(tried == found[0])[0])
-    again = max(0, last - REPEATED)
-    slower = {**options, "first_epochs": None}
-    sooner, _ = (
-        path_until_empty(tried[again:last], path.at(again), SLOWER * epochs, slower) if again < last else (found, path)
-    )
-    largest = min([*sooner, found[0]])
+    emptied = int(np.argmax(left == 0))
+    objective = float(path.record["objective"][emptied])
+
+    def end(places: np.ndarray, path: Path) -> int:
+        worth = (path.record["nonzeros"] > 0) & (path.record["objective"] < objective)
+        better = places[worth[: places.size]]
+        return int(better[-1]) + 1 if better.size else int(places[0])
+
+    # While λ doubles quickly, the weights lag behind it. So the doublings around the end are repeated with more time for each.
+    found = end(np.arange(emptied + 1), path)
+    again = np.arange(max(0, found - BEFORE), min(emptied, found + AFTER))
+    if again.size:
+        slower = {**options, "first_epochs": None}
+        begin = path.at(int(again[0]))
+        path = fit_path(loss, begin, data, penalty, optimizer, tried[again], epochs=SLOWER * epochs, stop=empty, **slower)
+        found = end(again, path)
+    largest = tried[found]
     return np.geomspace(largest * ratio, largest, count)
