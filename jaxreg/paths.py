@@ -44,8 +44,8 @@ __all__ = ("CrossValidation", "Path", "cross_validate_path", "fit_path", "select
 
 DOUBLINGS = 40
 """How many strengths `strength_grid` tries."""
-BEFORE, AFTER, SLOWER = 1, 4, 8
-"""How many of them around the end it tries again, and with how many times the epochs."""
+FINER, AFTER, SLOWER = 4, 4, 4
+"""In how many steps λ doubles in the second search, after how many doublings it ends, and with how many times the epochs."""
 RECIPE_OPTIONS = {field.name for field in dataclasses.fields(Recipe)} - {"loss", "penalty", "optimizer", "patience"}
 SWEEP_OPTIONS = {"folder", "devices", "progress"}
 GRID_OPTIONS = {"first_epochs", "batch_size", "mask", "restart", "key", "devices", "progress"}
@@ -266,8 +266,8 @@ def strength_grid(
         count: number of strengths.
         ratio: of the smallest strength to the largest, in (0, 1).
         start: the first strength that is tried.
-        epochs: the most epochs for each strength that is tried; for those around the end, which are tried again, 8 times as
-            many.
+        epochs: the most epochs for each strength that is tried as λ doubles, and more around the end, where it
+            grows more slowly.
         **options: further arguments of `fit_path`: `first_epochs`, `batch_size`, `mask`, `restart`, `key`, `devices`.
 
     Returns:
@@ -288,30 +288,27 @@ def strength_grid(
         leaves = [leaf for leaf, keep in zip(jax.tree.leaves(solution), penalised, strict=True) if keep]
         return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in leaves]))
 
-    tried = start * 2.0 ** np.arange(DOUBLINGS + 1)
-    path = fit_path(loss, params, data, penalty, optimizer, tried[:-1], epochs=epochs, stop=empty, **options)
+    def search(tried: np.ndarray, begin: Any, epochs: int, options: dict[str, Any]) -> Path:
+        return fit_path(loss, begin, data, penalty, optimizer, tried, epochs=epochs, stop=empty, **options)
+
+    def worth(path: Path) -> np.ndarray:
+        """The places of the strengths at which what is left is worth its penalty."""
+        return np.flatnonzero((path.record["nonzeros"] > 0) & (path.record["objective"] < objective))
+
+    tried = start * 2.0 ** np.arange(DOUBLINGS)
+    path = search(tried, params, epochs, options)
     left = path.record["nonzeros"]
     if not np.any(left == 0):
         raise ValueError(
             f"strength_grid: expected the penalised parameters to become 0, got {left.min()} that do not up to strength "
-            f"{tried[-2]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or "
+            f"{tried[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or "
             "more epochs, or write the grid down yourself"
         )
     emptied = int(np.argmax(left == 0))
     objective = float(path.record["objective"][emptied])
-
-    def end(places: np.ndarray, path: Path) -> int:
-        worth = (path.record["nonzeros"] > 0) & (path.record["objective"] < objective)
-        better = places[worth[: places.size]]
-        return int(better[-1]) + 1 if better.size else int(places[0])
-
-    # While λ doubles quickly, the weights lag behind it. So the doublings around the end are repeated with more time for each.
-    found = end(np.arange(emptied + 1), path)
-    again = np.arange(max(0, found - BEFORE), min(emptied, found + AFTER))
-    if again.size:
-        slower = {**options, "first_epochs": None}
-        begin = path.at(int(again[0]))
-        path = fit_path(loss, begin, data, penalty, optimizer, tried[again], epochs=SLOWER * epochs, stop=empty, **slower)
-        found = end(again, path)
-    largest = tried[found]
+    last = max(worth(path), default=0)
+    # While λ doubles quickly, the weights lag behind it. So it grows more slowly from the last strength that is worth it.
+    finer = tried[last] * 2 ** (np.arange(FINER * min(AFTER, max(1, emptied - last)) + 1) / FINER)
+    slower = search(finer[:-1], path.at(last), SLOWER * epochs, {**options, "first_epochs": None})
+    largest = finer[max(worth(slower), default=-1) + 1]
     return np.geomspace(largest * ratio, largest, count)

@@ -39,7 +39,7 @@ class Settings:
     group_scale: float = 0.1
     """ε of group log-sum."""
     strengths: int = 100
-    """Number of λ; the largest is found by doubling λ until the network is empty."""
+    """Number of λ; the largest is where nothing that is left is worth its penalty."""
     ratio: float = 1e-3
     """The smallest λ divided by the largest."""
     first_epochs: int = 60
@@ -54,7 +54,7 @@ class Settings:
     """Epochs of each of the networks that are trained from scratch, one for each λ, to compare; 0 trains none."""
     batch_size: int = 64
     """Rows per step."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     """Adam's learning rate on the path, and at the first step of refitting, where it falls to 0 along a cosine."""
     rounds: int = 200
     """How often inference is timed."""
@@ -104,7 +104,6 @@ def defaults(data: str, quick: bool) -> Settings:
             penalties=("log-sum", "group log-sum"),
             scale=0.01,
             strengths=40,
-            ratio=3e-3,
             first_epochs=20,
             passes=1,
             refit_epochs=3,
