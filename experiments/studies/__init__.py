@@ -17,6 +17,7 @@ STUDIES = (
     "baselines",
     "images",
     "path",
+    "published",
 )  # fmt: skip
 
 

@@ -1,0 +1,62 @@
+"""Settings of the study of published results."""
+
+import dataclasses
+
+import numpy as np
+
+from experiments.settings import require
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Published results, computed again on the published data."""
+
+    splits: int = 10
+    """Number of random splits of the 10,000 rows into 4,000 for training and 6,000 for testing."""
+    pixels: int = 50
+    """The most pixels that may be left."""
+    hidden: int = 261
+    """Width of the hidden layer, a third of the number of pixels as in the paper."""
+    scale: float = 0.1
+    """ε of the log-sum of the norms of the pixels' weights."""
+    first_epochs: int = 15
+    """Epochs of the dense network at the first λ."""
+    first_strength: float = 1e-3
+    """The first λ."""
+    growth: float = 1.03
+    """The factor by which λ grows with every epoch, until few enough pixels are left."""
+    refit_epochs: int = 40
+    """Epochs of refitting on the pixels left."""
+    batch_size: int = 128
+    """Rows per step."""
+    learning_rate: float = 3e-3
+    """Learning rate of the path."""
+    weight_decay: float = 0.3
+    """Weight decay on the path."""
+    refit_rate: float = 2e-3
+    """Learning rate at the beginning of refitting; it falls to 0 along a cosine."""
+    refit_decay: float = 0.3
+    """Weight decay of refitting."""
+    trees: int = 50
+    """Number of extra trees that judge the pixels, as in the paper."""
+    peer_splits: int = 1
+    """On how many of the splits the package lassonet runs where it is installed; it takes minutes for each."""
+
+    def __post_init__(self) -> None:
+        require(self.splits >= 2, "splits", "at least 2, as a standard error needs them", self.splits)
+        require(1 <= self.pixels < 784, "pixels", "at least 1, below 784", self.pixels)
+        require(1 < self.growth < np.inf, "growth", "a factor above 1", self.growth)
+        for name in ("scale", "first_strength", "learning_rate", "refit_rate"):
+            value = getattr(self, name)
+            require(0 < value < np.inf, name.replace("_", "-"), "a number above 0", value)
+        for name in ("weight_decay", "refit_decay"):
+            value = getattr(self, name)
+            require(0 <= value < np.inf, name.replace("_", "-"), "a number of at least 0", value)
+        for name in ("hidden", "first_epochs", "refit_epochs", "batch_size", "trees"):
+            require(getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name))
+        require(0 <= self.peer_splits <= self.splits, "peer-splits", "from 0 to the number of splits", self.peer_splits)
+
+
+QUICK = dataclasses.replace(
+    Settings(), splits=2, hidden=40, first_epochs=3, refit_epochs=3, growth=1.4, first_strength=1e-2, peer_splits=0
+)
