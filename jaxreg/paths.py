@@ -31,6 +31,7 @@ import numpy as np
 import optax
 
 from jaxreg._checks import check_number
+from jaxreg._masking import is_function
 from jaxreg._paths.checks import check_options, check_path, check_results, kept_places
 from jaxreg._paths.recipe import DENSE_TO_SPARSE, Recipe, Rows, row_count, take_rows
 from jaxreg._paths.results import CrossValidation, Path
@@ -144,7 +145,10 @@ def fit_path(
     )  # fmt: skip
     strengths = check_path("fit_path", recipe, params, strengths, data, validation)
     kept = kept_places("fit_path", keep, strengths.size)
-    shared = {"train": data, "validation": validation, "strengths": strengths, "budgets": recipe.budgets(strengths.size)}
+    shared = {
+        "train": data, "validation": validation, "start": None if is_function(params) else params,
+        "strengths": strengths, "budgets": recipe.budgets(strengths.size),
+    }  # fmt: skip
 
     def one_path(key: jax.Array, hyperparams: Any, data: Any) -> dict[str, Any]:
         del hyperparams
@@ -223,7 +227,7 @@ def cross_validate_path(
     parts = (take_rows(data, trained[0]), take_rows(data, held_out[0]))
     strengths = check_path("cross_validate_path", recipe, params, strengths, *parts)
     shared = {
-        "rows": data, "trained": trained, "held_out": held_out,
+        "rows": data, "trained": trained, "held_out": held_out, "start": None if is_function(params) else params,
         "strengths": strengths, "budgets": recipe.budgets(strengths.size),
     }  # fmt: skip
     nothing = np.zeros(0, int)

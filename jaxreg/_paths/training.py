@@ -253,17 +253,18 @@ def run(recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str,
 
     Args:
         recipe: how.
-        params: where the first λ begins, or a function from a key to it.
+        params: a function from a key to where the first λ begins; anything else stands for `data["start"]`.
         key: of the initial parameters and of the order of rows.
         rows: on which rows.
-        data: with `strengths` and `budgets`, arrays (strengths,).
+        data: with `strengths` and `budgets`, arrays (strengths,), and `start`, the parameters where the first λ begins. They
+            are an argument and no constant, so that the program is the same for every start.
         kept: indices of the strengths whose parameters are returned.
 
     Returns:
         The `record`, and the `params` and `refitted` parameters of kept strengths.
     """
     initial_key, order_key = jax.random.split(key)
-    start = params(initial_key) if is_function(params) else params
+    start = params(initial_key) if is_function(params) else data["start"]
     record = Trainer(recipe, rows).fit_all(start, data["strengths"], data["budgets"], order_key)
     solutions, refitted = record.pop("params"), record.pop("refitted_params", None)
     outputs: dict[str, Any] = {"record": record}

@@ -136,8 +136,8 @@ def test_a_quick_run_is_marked_wherever_it_is_shown(built, contents, tmp_path):
 def test_a_missing_study_is_one_line_with_its_command(built, contents):
     text = re.sub(r"\s+", " ", words(built))
     assert "How stable L1 is: not measured yet. python -m experiments stability" in text
-    assert text.count("not measured yet") == 4
-    assert [study.name for study in contents.missing] == ["relevance", "stability", "bias", "path"]
+    assert text.count("not measured yet") == 5
+    assert [study.name for study in contents.missing] == ["relevance", "stability", "bias", "path", "published"]
     assert str(contents.missing[1]) == "stability, not measured yet: python -m experiments stability"
 
 
