@@ -1,5 +1,7 @@
 """`fit_path` against scikit-learn's solutions, its schedules and its ends, and `cross_validate_path`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -231,6 +233,23 @@ def test_a_found_grid_ends_where_all_is_zero():
     assert problem.critical <= grid[-1] <= 2 * problem.critical
     with pytest.raises(ValueError, match="expected the penalised parameters to become 0, got 10 that do not"):
         jaxreg.strength_grid(loss, jnp.ones(10), data, jaxreg.SquaredL2, by_gradient, start=1e-9, epochs=1)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_found_grid_ends_where_zero_is_the_better_solution():
+    data = {"x": jnp.eye(2), "y": jnp.array([6.0, 3.0])}
+    scale = 0.1
+    grid = jaxreg.strength_grid(
+        loss, jnp.zeros(2), data, lambda strength: jaxreg.LogSum(strength, scale), functools.partial(jaxreg.prox_sgd, 0.5),
+        start=1e-3, epochs=300,
+    )  # fmt: skip
+    # The larger target by itself, over a fine grid of weights: training keeps it beyond the λ at which zero is the better.
+    w = np.linspace(0, 6, 60_001)[1:]
+    gain = (6**2 - (w - 6) ** 2) / 4
+    worth = np.max(gain / (scale * np.log1p(w / scale)))
+    kept = (6 + scale) ** 2 / 8 / scale
+    assert worth < 0.7 * kept
+    assert worth <= grid[-1] <= worth * 2**0.25 * 1.01
 
 
 def test_cross_validation_scores_rows_that_were_not_trained_on():
