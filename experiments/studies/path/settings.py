@@ -54,7 +54,7 @@ class Settings:
     """Epochs of each of the networks that are trained from scratch, one for each λ, to compare; 0 trains none."""
     batch_size: int = 64
     """Rows per step."""
-    learning_rate: float = 6e-3
+    learning_rate: float = 4e-3
     """Adam's learning rate on the path, and at the first step of refitting, where it falls to 0 along a cosine."""
     rounds: int = 200
     """How often inference is timed."""

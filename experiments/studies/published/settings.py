@@ -23,17 +23,17 @@ class Settings:
     """Epochs of the dense network at the first λ."""
     first_strength: float = 1e-3
     """The first λ."""
-    growth: float = 1.03
+    growth: float = 1.02
     """The factor by which λ grows with every epoch, until few enough pixels are left."""
-    refit_epochs: int = 40
+    refit_epochs: int = 60
     """Epochs of refitting on the pixels left."""
-    batch_size: int = 128
+    batch_size: int = 256
     """Rows per step."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     """Learning rate of the path."""
     weight_decay: float = 0.3
     """Weight decay on the path."""
-    refit_rate: float = 2e-3
+    refit_rate: float = 3e-3
     """Learning rate at the beginning of refitting; it falls to 0 along a cosine."""
     refit_decay: float = 0.3
     """Weight decay of refitting."""
