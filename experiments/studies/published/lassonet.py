@@ -30,7 +30,7 @@ from experiments.studies.published.settings import Settings
 from experiments.study import Session
 
 TEST_SHARE = 0.6
-LARGEST = 1e3
+LARGEST = 50.0
 """The largest λ of the path, divided by the first; all pixels are dropped long before."""
 TEXTS = {
     "split": ("seed of the split", "1"),

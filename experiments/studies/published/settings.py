@@ -21,7 +21,7 @@ class Settings:
     """ε of the log-sum of the norms of the pixels' weights."""
     first_epochs: int = 15
     """Epochs of the dense network at the first λ."""
-    first_strength: float = 1e-3
+    first_strength: float = 2e-3
     """The first λ."""
     growth: float = 1.02
     """The factor by which λ grows with every epoch, until few enough pixels are left."""
