@@ -87,10 +87,10 @@ def test_the_table_gives_differences():
     variables |= {"epochs": ("split", np.full(3, 180)), "seconds": ("split", np.array([10.0, 12.0, 14.0]))}
     del variables["split"]
     summary = STUDY.tabulate({"lassonet": xr.Dataset(variables, attrs={"limit": 50})})
-    rows = {row[0]: row[1:] for row in summary.table.rows if not isinstance(row, str)}
-    assert rows["50 pixels, against LassoNet"] == ["0.794", "0.8200 ± 0.0058", "+0.0260", "–"]
-    assert rows["all pixels"][2] == "-0.0010"
-    assert rows["50 pixels"] == ["–", "0.8200 ± 0.0058", "–", "12"]
+    rows = {row[0]: row[1:] for row in summary.table.rows}
+    assert rows["extra trees, 50 pixels, against LassoNet"] == ["0.794", "0.8200 ± 0.0058", "+0.0260", "–"]
+    assert rows["extra trees, all pixels"][2] == "-0.0010"
+    assert rows["network, 50 pixels"] == ["–", "0.8200 ± 0.0058", "–", "12"]
     assert "48 to 50 pixels, 180 epochs and 12 s" in summary.text
     assert "The package lassonet was not run." in summary.text
 

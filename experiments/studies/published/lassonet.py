@@ -129,7 +129,7 @@ def pixel_selection(config: Settings, pixels: int) -> Callable[..., jaxreg.Path]
     def few_enough(params: Any) -> jax.Array:
         return jnp.sum(live_pixels(params)) <= config.pixels
 
-    steps = int(np.log(LARGEST) / np.log(config.growth))
+    steps = 1 + int(np.ceil(np.log(LARGEST) / np.log(config.growth)))
     return functools.partial(
         jaxreg.fit_path,
         loss,
