@@ -20,6 +20,7 @@ import optax
 
 from jaxreg._fusion import fusible
 from jaxreg._masking import is_function
+from jaxreg._tracing import tracing_number
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 from jaxreg.preconditioners import suited
 
@@ -131,7 +132,8 @@ def probe(
     direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: float
 ) -> tuple[float | None, bool]:
     """Returns D·direction/g after one step along g, None if unknown, and whether the direction accumulates."""
-    with jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
+    # Every sweep would compile these few operations again in its own context.
+    with tracing_number(None), jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
         weight = {"w": jnp.full((1, 1), PROBED_WEIGHT, jnp.float32)}
         start = direction.init(weight)
         moved, state = direction.update({"w": jnp.full((1, 1), gradient, jnp.float32)}, start, weight)

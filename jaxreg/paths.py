@@ -36,7 +36,7 @@ from jaxreg._paths.checks import check_options, check_path, check_results, kept_
 from jaxreg._paths.recipe import DENSE_TO_SPARSE, Recipe, Rows, row_count, take_rows
 from jaxreg._paths.results import CrossValidation, Path
 from jaxreg._paths.selection import select_strength
-from jaxreg._paths.training import run
+from jaxreg._paths.training import initial, run
 from jaxreg._sweep.grids import grid
 from jaxreg._typing import Mask, Penalties, PyTree
 from jaxreg.sweeps import sweep
@@ -299,8 +299,10 @@ def strength_grid(
         """The places of the strengths at which what is left is worth its penalty."""
         return np.flatnonzero((path.record["nonzeros"] > 0) & (path.record["objective"] < objective))
 
+    # Both searches begin at parameters, with equally many strengths, so that they are one compiled program.
+    begin = initial(params, options.get("key")) if is_function(params) else params
     tried = start * 2.0 ** np.arange(DOUBLINGS)
-    path = search(tried, params, epochs, options)
+    path = search(tried, begin, epochs, options)
     left = path.record["nonzeros"]
     if not np.any(left == 0):
         raise ValueError(
@@ -312,7 +314,9 @@ def strength_grid(
     objective = float(path.record["objective"][emptied])
     last = max(worth(path), default=0)
     # While λ doubles quickly, the weights lag behind it. So it grows more slowly from the last strength that is worth it.
-    finer = tried[last] * 2 ** (np.arange(FINER * min(AFTER, max(1, emptied - last)) + 1) / FINER)
+    # After that λ leaps, which empties what is left, and with it ends the search.
+    doublings = np.arange(DOUBLINGS + 1) / FINER
+    finer = tried[last] * 2 ** np.where(doublings <= AFTER, doublings, AFTER + 2 * FINER * (doublings - AFTER))
     slower = search(finer[:-1], path.at(last), SLOWER * epochs, {**options, "first_epochs": None})
     largest = finer[max(worth(slower), default=-1) + 1]
     return np.geomspace(largest * ratio, largest, count)

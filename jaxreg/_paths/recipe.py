@@ -42,9 +42,7 @@ class Recipe:
 
     @property
     def epochs_between_checks(self) -> int:
-        """The epochs between two checks of tolerance and patience; all of them if there is nothing to check."""
-        if self.tolerance is None and self.patience is None:
-            return max(self.epochs, self.first_epochs or 0)
+        """The epochs between two checks of tolerance and patience."""
         return self.check_every or (10 if self.batch_size is None else 1)
 
     def budgets(self, count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -91,17 +92,29 @@ class Trainer:
         optimizer = self.recipe.optimizer(self.recipe.penalties(strengths[0], params))
         first = Start(params, optimizer.init(params), jnp.asarray(False))
         backwards = self.recipe.order == SPARSE_TO_DENSE
+        places = jnp.arange(strengths.size)
 
         def points(key: jax.Array, budgets: jax.Array) -> At:
-            return At(strengths, budgets, jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(strengths.size)))
+            return At(strengths, budgets, jax.vmap(jax.random.fold_in, (None, 0))(key, places))
 
-        last, record = jax.lax.scan(self.visit, first, points(key, budgets), reverse=backwards)
-        for turn in range(1, self.recipe.passes):
-            downwards = (turn % 2 == 1) != backwards
+        if self.recipe.passes == 1:
+            return jax.lax.scan(self.visit, first, points(key, budgets), reverse=backwards)[1]
+
+        def one_pass(carry: tuple[Start, PyTree], turn: jax.Array) -> tuple[tuple[Start, PyTree], None]:
+            start, before = carry
             turn_key = jax.random.fold_in(jax.random.fold_in(key, REFIT), turn)
-            again = points(turn_key, jnp.full_like(budgets, self.recipe.epochs))
-            last, record = jax.lax.scan(self.improve, last, (again, record), reverse=downwards)
-        return record
+            at = choose(turn == 0, points(key, budgets), points(turn_key, jnp.full_like(budgets, self.recipe.epochs)))
+            downwards = (turn % 2 == 1) != backwards
+            order = jnp.where(downwards, places[::-1], places)
+            last, record = jax.lax.scan(self.improve, start, jax.tree.map(lambda leaf: leaf[order], (at, before)))
+            # Reversing is its own inverse.
+            return (last, jax.tree.map(lambda leaf: leaf[order], record)), None
+
+        # All passes are the same loop, which is compiled once: the first improves on results that diverged.
+        shapes = jax.eval_shape(self.visit, first, jax.tree.map(lambda leaf: leaf[0], points(key, budgets)))[1]
+        nothing = jax.tree.map(lambda shape: jnp.broadcast_to(missing(shape), (strengths.size, *shape.shape)), shapes)
+        nothing |= {"epochs": jnp.zeros_like(nothing["epochs"]), "fitted": jnp.ones_like(nothing["fitted"])}
+        return jax.lax.scan(one_pass, (first, nothing), jnp.arange(self.recipe.passes))[0][1]
 
     def visit(self, start: Start, at: At) -> tuple[Start, dict[str, Any]]:
         """Fits one λ unless the path was stopped before."""
@@ -155,29 +168,32 @@ class Trainer:
         """Trains at one λ until the budget of epochs, the tolerance or the patience ends it."""
         recipe = self.recipe
 
-        def unfinished(now: Training) -> jax.Array:
-            return (now.epoch < at.budget) & ~now.done
-
-        def some_epochs(now: Training) -> Training:
+        def some_epochs(now: Training, count: Any) -> Training:
             def epoch(index: Any, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
                 return self.one_epoch(optimizer, *carry, jax.random.fold_in(at.key, now.epoch + index))
 
-            count = jnp.minimum(recipe.epochs_between_checks, at.budget - now.epoch)
             params, state = jax.lax.fori_loop(0, count, epoch, (now.params, now.state))
+            return now._replace(params=params, state=state, epoch=now.epoch + count)
+
+        def until_checked(now: Training) -> Training:
+            count = jnp.minimum(recipe.epochs_between_checks, at.budget - now.epoch)
+            ended = some_epochs(now, count)
             done, best, waited = now.done, now.best, now.waited
             if recipe.tolerance is not None:
-                gradient = jax.grad(recipe.loss)(params, self.rows.train)
-                done = kkt_residual(penalties, params, gradient) <= recipe.tolerance * at.strength
+                gradient = jax.grad(recipe.loss)(ended.params, self.rows.train)
+                done = kkt_residual(penalties, ended.params, gradient) <= recipe.tolerance * at.strength
             if recipe.patience is not None:
-                score = recipe.loss(params, self.rows.validation).astype(best.dtype)
+                score = recipe.loss(ended.params, self.rows.validation).astype(best.dtype)
                 waited = jnp.where(score < best, 0, waited + count)
                 best = jnp.minimum(score, best)
                 done |= waited >= recipe.patience
-            return Training(params, state, now.epoch + count, done, best, waited)
+            return ended._replace(done=done, best=best, waited=waited)
 
         zero = jnp.zeros([], jnp.int32)
         start = Training(params, state, zero, jnp.asarray(False), jnp.asarray(jnp.inf), zero)
-        return jax.lax.while_loop(unfinished, some_epochs, start)
+        if recipe.tolerance is None and recipe.patience is None:
+            return some_epochs(start, at.budget)
+        return jax.lax.while_loop(lambda now: (now.epoch < at.budget) & ~now.done, until_checked, start)
 
     def one_epoch(
         self, optimizer: optax.GradientTransformation, params: PyTree, state: PyTree, key: jax.Array
@@ -273,6 +289,12 @@ def run(recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str,
         if refitted is not None:
             outputs["refitted"] = jax.tree.map(lambda leaf: leaf[kept], refitted)
     return outputs
+
+
+def initial(params: Callable[[jax.Array], PyTree], key: jax.Array | None) -> PyTree:
+    """The initial parameters of the one path that `jaxreg.fit_path` trains with this key, made from `params(key)`."""
+    only = jax.random.fold_in(jax.random.key(0) if key is None else key, 0)
+    return jax.jit(params)(jax.random.split(only)[0])
 
 
 def check_metrics(metrics: Any) -> dict[str, Any]:

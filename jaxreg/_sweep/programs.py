@@ -18,6 +18,7 @@ import jax.extend.core
 import numpy as np
 
 from jaxreg._sweep import keys
+from jaxreg._tracing import tracing_number
 from jaxreg._typing import PyTree
 
 KEPT_PROGRAMS = 16
@@ -26,7 +27,6 @@ EMBEDDED_BYTES = 2**20
 HOISTED_BYTES = 2**16
 """Captured arrays of this size become arguments, so that neither text nor compiled program contains them."""
 
-tracing_number: Any = jax.make_user_context(None)
 numbers = itertools.count(1)
 compiled: OrderedDict[Hashable, Any] = OrderedDict()
 lock = threading.Lock()
