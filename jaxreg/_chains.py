@@ -45,8 +45,8 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
 
     Raises:
         TypeError: `layers` is a single string, or the parameters are traced.
-        ValueError: a name is unknown, a leaf belongs to no layer, a kernel has another rank than 2, or the layers do not
-            fit each other.
+        ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer, a kernel has another rank than 2,
+            or the layers do not fit each other.
     """
     leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
@@ -54,6 +54,11 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
             f"{owner}: expected arrays, got traced values; the sizes of the result depend on them, so call it outside jit"
         )
     arrays = {name: np.asarray(leaf) for name, leaf in leaves.items()}
+    for name, leaf in arrays.items():
+        if not np.all(np.isfinite(leaf.astype(float))):
+            raise ValueError(
+                f"{owner}: expected finite parameters, got NaN or infinity at {name}; did the training diverge?"
+            )
     named = named_layers(owner, arrays, layers)
     chain = [read_layer(owner, arrays, kernel, bias, transposed) for kernel, bias in named]
     used = {name for layer in chain for name in (layer.kernel_name, layer.bias_name)}

@@ -95,8 +95,8 @@ def compact(
 
     Raises:
         TypeError: `layers` is a single string, the activation is not a function, or the parameters are traced.
-        ValueError: the parameters are not a chain of dense layers, a name is unknown, both axes are the same, or the
-            activation does not act on each unit alone.
+        ValueError: the parameters are not a chain of dense layers or not finite, a name is unknown, both axes are the same,
+            or the activation does not act on each unit alone.
     """
     if not callable(activation):
         raise TypeError(f"compact: activation must be a function such as jnp.tanh, got {activation!r}")
@@ -106,6 +106,7 @@ def compact(
         )
     transposed = input_axis % 2 == 1
     chain = read_chain("compact", params, layers, transposed)
+    check_activation(activation)
     folded = fold_constants(chain, activation)
     kept = kept_places(folded)
     smaller: dict[str, np.ndarray] = {}
@@ -131,7 +132,7 @@ def fold_constants(chain: list[Layer], activation: Callable[[jax.Array], jax.Arr
         before = folded[-1]
         constant = ~np.any(before.kernel != 0, axis=0)
         bias = np.zeros(before.kernel.shape[1], before.kernel.dtype) if before.bias is None else before.bias
-        outputs = on_each(activation, bias[constant])
+        outputs = np.asarray(activation(jnp.asarray(bias[constant])))
         if layer.bias is None:
             # There is nothing to add a constant to: only units whose output is 0 can go.
             places = np.flatnonzero(constant)
@@ -153,20 +154,17 @@ def kept_places(chain: list[Layer]) -> list[np.ndarray]:
     return kept
 
 
-def on_each(activation: Callable[[jax.Array], jax.Array], x: np.ndarray) -> np.ndarray:
-    """Computes the activation of each number of `x` (n,).
+def check_activation(activation: Callable[[jax.Array], jax.Array]) -> None:
+    """Checks that an activation acts on each unit alone.
 
     Raises:
-        ValueError: the result has another shape, or depends on the other numbers, as that of softmax does.
+        ValueError: its result has another shape, or depends on the other units, as that of softmax does.
     """
-    if not x.size:
-        return x
-    together = np.asarray(activation(jnp.asarray(x)))
-    alone = np.asarray(activation(jnp.asarray(x[:1])))
-    same = together.shape == x.shape and alone.shape == (1,)
-    if not same or not np.allclose(together[0].astype(float), alone[0].astype(float), rtol=1e-2, equal_nan=True):
+    x = jnp.array([0.5, -1.0, 2.0])
+    together, alone = np.asarray(activation(x)), [np.asarray(activation(x[place : place + 1])) for place in range(x.size)]
+    same = together.shape == x.shape and all(one.shape == (1,) for one in alone)
+    if not same or not np.allclose(together, np.concatenate(alone), rtol=1e-2):
         raise ValueError(
             f"compact: expected an activation that acts on each unit alone, such as jnp.tanh, got {activation!r}, whose "
             "result depends on other units or has another shape"
         )
-    return together

@@ -134,7 +134,8 @@ def fit_path(
     Raises:
         TypeError: a function or a number has the wrong type.
         ValueError: the strengths are empty, negative or not ascending, a number is out of range, the penalties charge
-            nothing, `patience` comes without validation rows, or the loss at the first λ is not finite.
+            nothing or are not used by the optimizer, `patience` comes without validation rows, or the loss at the first λ is
+            not finite.
 
     Warns:
         UserWarning: the budget of epochs ended before the tolerance was met; or the loss was not finite later on.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.extend.core
+import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._assigning import check_params
@@ -25,7 +27,7 @@ def check_path(owner: str, recipe: Recipe, params: Any, strengths: Any, data: Py
     Raises:
         TypeError: a function or a number has the wrong type.
         ValueError: the strengths are empty, negative or not ascending, a number is out of range, the penalties charge
-            nothing, the rows do not fit, or the loss is not a scalar.
+            nothing or are not used by the optimizer, the rows do not fit, or the loss is not a scalar.
     """
     grid = check_strengths(owner, strengths)
     check_recipe(owner, recipe)
@@ -45,7 +47,29 @@ def check_path(owner: str, recipe: Recipe, params: Any, strengths: Any, data: Py
     loss = jax.eval_shape(probe, jax.random.key(0))
     if getattr(loss, "shape", None) != ():
         raise ValueError(f"{owner}: loss(params, rows) must return a scalar, got {loss}; take the mean over rows")
+    # Without a penalty, at strength 0 alone, the optimizer needs none.
+    if grid.any() and not uses_penalties(recipe, params):
+        raise ValueError(
+            f"{owner}: optimizer(penalties) returned an optimizer that does not use the penalties, so its solutions would "
+            "be the same at every strength; return jaxreg.prox_adam(1e-3, penalties), say"
+        )
     return grid
+
+
+def uses_penalties(recipe: Recipe, params: Any) -> bool:
+    """Whether anything in an optimizer's first step depends on the strength of the penalties."""
+
+    def step(strength: jax.Array) -> PyTree:
+        start = params(jax.random.key(0)) if is_function(params) else params
+        optimizer = recipe.optimizer(recipe.penalties(strength, start))
+        return optimizer.update(jax.tree.map(jnp.zeros_like, start), optimizer.init(start), start)
+
+    jaxpr = jax.make_jaxpr(step)(1.0).jaxpr
+    dependent = set(jaxpr.invars)
+    for equation in jaxpr.eqns:
+        if any(atom in dependent for atom in equation.invars if not isinstance(atom, jax.extend.core.Literal)):
+            dependent.update(equation.outvars)
+    return any(atom in dependent for atom in jaxpr.outvars if not isinstance(atom, jax.extend.core.Literal))
 
 
 def check_options(owner: str, options: dict[str, Any], known: set[str]) -> None:

@@ -155,8 +155,7 @@ class Trainer:
             refitted = self.refit(ended.params, jax.random.fold_in(at.key, REFIT))
             record["refitted_params"] = refitted
             record |= {f"refitted_{name}": value for name, value in self.scores(refitted).items()}
-        stop = self.recipe.stop
-        stopped = jnp.asarray(False) if stop is None else jnp.asarray(stop(ended.params), bool).reshape(())
+        stopped = jnp.asarray(False) if self.recipe.stop is None else check_stop(self.recipe.stop(ended.params))
         # A λ that diverged is left out of the way of the others.
         finite = jnp.isfinite(record["objective"])
         params, state = choose(finite, (ended.params, ended.state), (start.params, start.state))
@@ -295,6 +294,15 @@ def initial(params: Callable[[jax.Array], PyTree], key: jax.Array | None) -> PyT
     """The initial parameters of the one path that `jaxreg.fit_path` trains with this key, made from `params(key)`."""
     only = jax.random.fold_in(jax.random.key(0) if key is None else key, 0)
     return jax.jit(params)(jax.random.split(only)[0])
+
+
+def check_stop(stopped: Any) -> jax.Array:
+    """Checks what the caller's `stop` returns; raises a TypeError if it is not a scalar."""
+    if jnp.shape(stopped) != ():
+        raise TypeError(
+            f"fit_path: stop(params) must return a scalar bool, got shape {jnp.shape(stopped)}; use jnp.all, say"
+        )
+    return jnp.asarray(stopped, bool)
 
 
 def check_metrics(metrics: Any) -> dict[str, Any]:

@@ -185,10 +185,11 @@ GOOD = {"kernel": KERNEL, "bias": BIAS}
         (GOOD, {"input_axis": -1}, r"expected input_axis and unit_axis to be the two axes of a matrix, got -1 and -1"),
         (GOOD, {"activation": "tanh"}, r"activation must be a function such as jnp.tanh, got 'tanh'"),
         (
-            [{"kernel": jnp.zeros((2, 2)), "bias": BIAS}, GOOD],
-            {"activation": jax.nn.softmax},
-            r"expected an activation that acts on each unit alone.*softmax",
+            {"kernel": KERNEL, "bias": jnp.array([0, jnp.nan])},
+            {},
+            r"expected finite parameters, got NaN or infinity at bias",
         ),
+        ([GOOD, GOOD], {"activation": jax.nn.softmax}, r"expected an activation that acts on each unit alone.*softmax"),
     ],
 )
 def test_what_cannot_be_read_is_refused(params, options, message):

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxreg
@@ -46,6 +47,9 @@ GOOD = {
         ({"penalty": lambda strength: [None]}, r"expected a tree with at least one penalty, got only None"),
         ({"mask": jaxreg.kernels}, r"the mask selects none of the parameters"),
         ({"optimizer": jaxreg.prox_sgd(0.1, jaxreg.L1(0.1))}, r"optimizer must be a function"),
+        ({"optimizer": lambda _: optax.adamw(0.1)}, r"returned an optimizer that does not use the penalties"),
+        ({"optimizer": lambda _: jaxreg.prox_sgd(0.1, jaxreg.L1(0.1))}, r"an optimizer that does not use the penalties"),
+        ({"stop": lambda w: w == 0}, r"stop\(params\) must return a scalar bool, got shape \(3,\)"),
         ({"loss": lambda w, rows: rows["x"] @ w}, r"loss\(params, rows\) must return a scalar, got .*shape=\(8,\)"),
         ({"data": {"x": ROWS["x"], "y": jnp.ones(7)}}, r"expected arrays with the same number of rows.*\(8,\), .*\(7,\)"),
         ({"metrics": lambda w, rows: w}, r"metrics\(params, rows\) must return a dict of scalars"),
