@@ -12,6 +12,7 @@
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`.
 - A smaller network: `compact` cuts dead inputs and units out.
+- Problems that are solved to a tolerance, with solutions that can be differentiated: `fista`.
 - A grid of λ: `fit_path`, `cross_validate_path`, `strength_grid` and `select_strength`.
 - Many fits at once: `sweep` over a `grid`.
 """
@@ -41,6 +42,7 @@ from jaxreg.optimizers import (
 from jaxreg.paths import CrossValidation, Path, cross_validate_path, fit_path, select_strength, strength_grid
 from jaxreg.penalties import L0, L1, MCP, SCAD, Bridge, ElasticNet, Group, GroupL2, LogSum, Penalty, SparseGroupL2, SquaredL2
 from jaxreg.pruning import hold_zeros, keep_largest
+from jaxreg.solvers import Fista, FistaState, Solution, fista
 from jaxreg.steering import steer_strength
 from jaxreg.sweeps import Runs, sweep
 from jaxreg.transforms import add_l1, add_l2, add_penalty, prox_l1, proximal_step
@@ -96,6 +98,10 @@ __all__ = (  # noqa: RUF022
     "critical_strength",
     "compact",
     "Compacted",
+    "fista",
+    "Fista",
+    "FistaState",
+    "Solution",
     "sweep",
     "grid",
     "Grid",

@@ -17,8 +17,8 @@ JAXREG = (
     {"penalties", "_masking", "preconditioners"},
     {"_assigning", "_sparsity"},
     {"transforms", "measures", "_metric", "pruning"},
-    {"_proximal", "steering"},
-    {"optimizers", "_sweep", "sweeps"},
+    {"_proximal", "_fista", "steering"},
+    {"optimizers", "_sweep", "sweeps", "solvers"},
     {"_paths", "paths", "_chains", "compaction"},
     {"plotting"},
 )
@@ -30,7 +30,8 @@ EXPERIMENTS = (
     {"command_line"},
     {"__main__"},
 )
-SUBMODULES = {"compaction", "measures", "optimizers", "paths", "penalties", "pruning", "steering", "sweeps", "transforms"}
+SUBMODULES = {"compaction", "measures", "optimizers", "paths", "penalties", "pruning", "solvers", "steering", "sweeps"}
+SUBMODULES |= {"transforms"}
 # What a figure of results on disk must not need.
 TRAINING = {"jax", "optax", "flax", "experiments.training", "experiments.networks"}
 
@@ -113,7 +114,7 @@ def test_public_names():
     proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
     prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength sparsity
     kernels preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid select_strength Path
-    CrossValidation compact Compacted plotting"""
+    CrossValidation compact Compacted fista Fista FistaState Solution plotting"""
     for name in promised.split():
         assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name

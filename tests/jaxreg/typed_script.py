@@ -174,7 +174,10 @@ scores: jaxreg.CrossValidation = jaxreg.cross_validate_path(
 )
 picked: int = jaxreg.select_strength(scores.strengths, scores.scores(), "one_se") + path.select("best", by="loss")
 small: jaxreg.Compacted = jaxreg.compact(path.at(picked % 2), jax.nn.relu, ("kernel",))
+solver: jaxreg.Fista = jaxreg.fista(mean_loss, jaxreg.L1(0.1), max_steps=20, tol=100.0, mask=jaxreg.kernels)
+solution: jaxreg.Solution = solver.run(params, rows)
+reached: jaxreg.FistaState = solution.state
 curve = jaxreg.plotting.validation_curve(scores)
 lines = jaxreg.plotting.coefficient_paths(path, "kernel", axis=1, ax=curve)
-print(small.widths, path.dataset().sizes, lines.get_xlabel())
+print(reached.residual, small.widths, path.dataset().sizes, lines.get_xlabel())
 print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)

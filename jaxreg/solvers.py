@@ -1,0 +1,218 @@
+"""`fista`: minimises a smooth loss + penalty to a tolerance, by accelerated proximal gradient descent.
+
+    def loss(w, data):                                          # smooth, the mean over rows, without the penalty
+        x, y = data
+        return jnp.mean((x @ w - y) ** 2) / 2
+
+    solver = jaxreg.fista(loss, jaxreg.L1(0.1), tol=1e-6)
+    w, state = solver.run(jnp.zeros(x.shape[1]), (x, y))
+    print(state.steps, state.residual, state.converged)
+
+The optimizers of this package train networks on batches; this is for problems that are solved exactly on all rows, such as
+linear models. Their solutions can be differentiated with respect to λ and the data:
+
+    def validation_loss(log_strength):
+        w = jaxreg.fista(loss, jaxreg.L1(jnp.exp(log_strength))).run(start, train).params
+        return loss(w, held_out)
+
+    jax.grad(validation_loss)(jnp.log(0.1))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled
+from jaxreg._checks import check_number
+from jaxreg._fista import FistaState, Problem, solve
+from jaxreg._typing import Mask, Penalties, PyTree
+
+__all__ = ("Fista", "FistaState", "Solution", "fista")
+
+compiled = jax.jit(solve, static_argnums=0)
+
+
+class Solution(NamedTuple):
+    """What `Fista.run` returns.
+
+    Attributes:
+        params: the parameters w.
+        state: with `steps`, `residual`, `step_size` and `converged`.
+    """
+
+    params: PyTree
+    state: FistaState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fista:
+    """Accelerated proximal gradient descent for one objective; made by `fista`, whose arguments are its attributes."""
+
+    fun: Callable[[PyTree, Any], jax.Array]
+    penalty: Penalties
+    tol: float
+    max_steps: int
+    step_size: float | None
+    restart: bool
+    mask: Mask
+
+    def init(self, params: PyTree, data: Any = None) -> FistaState:
+        """Returns the state before the first step, for a loop of one's own around `update`.
+
+        Args:
+            params: where to begin, a tree of arrays.
+            data: the second argument of `fun`.
+
+        Raises:
+            TypeError: as for `run`.
+            ValueError: as for `run`.
+        """
+        self.penalties(params)
+        return self.problem.first_state(params, data, jnp.asarray(self.step_size or 1.0))
+
+    def update(self, params: PyTree, state: FistaState, data: Any = None) -> tuple[PyTree, FistaState]:
+        """Takes one step and computes the residual after it.
+
+        Args:
+            params: the parameters after the last step.
+            state: after the last step.
+            data: the second argument of `fun`.
+
+        Returns:
+            The parameters and the state after the step.
+        """
+        penalties = self.penalties(params)
+        params, state = self.problem.step(penalties, params, state, data)
+        return self.problem.measured(penalties, params, state, data, jnp.asarray(self.tol))
+
+    def run(self, params: PyTree, data: Any = None) -> Solution:
+        """Takes steps until the KKT residual is at most `tol`.
+
+        The result can be differentiated with respect to the strengths of the penalty and to the data, by the implicit
+        function theorem at the solution, so only where it converged. It does not depend on where the steps began. Under
+        `jit` and `vmap` nothing can be raised or warned: look at `state.converged`.
+
+        Args:
+            params: where to begin, a tree of float32 or float64 arrays.
+            data: the second argument of `fun`, an argument of the compiled program.
+
+        Returns:
+            The solution and the state.
+
+        Raises:
+            TypeError: a parameter is not float32 or float64, or the penalty is not made of penalties.
+            ValueError: the mask or the tree of penalties does not fit the parameters, the loss is not a scalar, or loss or
+                gradient are NaN or infinite.
+
+        Warns:
+            UserWarning: it did not converge in `max_steps` steps, or `tol` is below what the dtype can resolve.
+        """
+        penalties = self.penalties(params)
+        loss = jax.eval_shape(self.fun, params, data)
+        if getattr(loss, "shape", None) != ():
+            raise ValueError(f"fista: fun(params, data) must return a scalar, got {loss}; take the mean over rows")
+        step_size = jnp.asarray(self.step_size or 1.0, jnp.result_type(*jax.tree.leaves(params)))
+        params, state = compiled(self.problem, penalties, data, params, step_size, jnp.asarray(self.tol, step_size.dtype))
+        self.report(state)
+        return Solution(params, state)
+
+    @property
+    def problem(self) -> Problem:
+        """What a program is compiled for."""
+        return Problem(self.fun, self.max_steps, self.step_size is None, self.restart)
+
+    def penalties(self, params: PyTree) -> PyTree:
+        """The penalty of every parameter, None for those without; checks both."""
+        for leaf in jax.tree.leaves(params):
+            if jnp.result_type(leaf) not in (jnp.float32, jnp.float64):
+                raise TypeError(f"fista: expected parameters in float32 or float64, got {jnp.result_type(leaf)}; cast them")
+        check_params("fista", self.penalty, params, self.mask)
+        return jax.tree.map(lambda own: own.penalty, assign("fista", self.penalty, params, self.mask))
+
+    def report(self, state: FistaState) -> None:
+        """Raises or warns about what came out, unless it is traced or a whole batch."""
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state)):
+            return
+        residual, steps = float(state.residual), int(state.steps)
+        if not np.isfinite(residual):
+            raise ValueError(
+                f"fista: the loss or its gradient is NaN or infinite after {steps} steps; check the data for NaN, and "
+                "whether the loss is bounded from below"
+            )
+        if not state.converged:
+            # Products of the Hessian, of about 1/step_size, with the parameters are rounded to this.
+            dtype = state.residual.dtype
+            finest = float(jnp.finfo(dtype).eps * max(map(largest, jax.tree.leaves(state.point))) / state.step_size)
+            hint = f"{dtype} resolves about {finest:.1g} here, so pass a larger tol, or use float64"
+            warnings.warn(
+                f"fista: the residual is {residual:.3g} after {steps} steps, above tol={float(self.tol):.3g}; "
+                f"{hint if self.tol < finest else 'pass a larger max_steps or tol'}",
+                stacklevel=3,
+            )
+
+
+def largest(leaf: jax.Array) -> float:
+    """The largest absolute value of an array; 0 if it is empty."""
+    return float(jnp.max(jnp.abs(leaf), initial=0))
+
+
+def fista(
+    fun: Callable[[PyTree, Any], jax.Array],
+    penalty: Penalties,
+    *,
+    tol: float = 1e-5,
+    max_steps: int = 10_000,
+    step_size: float | None = None,
+    restart: bool = True,
+    mask: Mask = None,
+) -> Fista:
+    """Makes a solver for fun(w) + R(w) with a smooth `fun` and any penalty R.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> def loss(w, data):
+        ...     return jnp.sum((w - data) ** 2) / 2
+        >>> solution = jaxreg.fista(loss, jaxreg.L1(1.0)).run(jnp.zeros(2), jnp.array([3.0, 0.5]))
+        >>> print(solution.params.round(4), solution.state.converged)
+        [2. 0.] True
+
+    A convex objective is minimised. Under a concave penalty such as `LogSum` the residual certifies a stationary point, and
+    the rate of FISTA is not guaranteed.
+
+    Args:
+        fun: `fun(params, data)`, a scalar without the penalty, that JAX can trace and differentiate.
+        penalty: such as `jaxreg.L1(0.1)`, a tree of penalties, or a function from parameters to one.
+        tol: the largest `jaxreg.kkt_residual` of a solution, in units of the gradient.
+        max_steps: the most steps.
+        step_size: a fixed step size, at most 1/L with L the Lipschitz constant of the gradient; None searches it by
+            halving.
+        restart: whether the momentum begins anew when it points uphill.
+        mask: which parameters to penalise, as for `optax.masked`.
+
+    Returns:
+        The solver, with `run`, and with `init` and `update` for a loop of one's own.
+
+    Raises:
+        TypeError: `fun` is not a function, or a number has the wrong type.
+        ValueError: a number is out of range, or a strength is a schedule.
+
+    Source: Beck and Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm (2009); O'Donoghue and Candès, Adaptive
+        Restart for Accelerated Gradient Schemes (2015).
+    """
+    if not callable(fun):
+        raise TypeError(f"fista: fun must be a function of params and data, got {fun!r}")
+    check_penalty("fista", penalty)
+    if is_scheduled(penalty) and not callable(penalty):
+        raise ValueError("fista: expected penalties with numbers as strengths, got a schedule; evaluate it by penalty.at(0)")
+    check_number("fista", "tol", tol, positive=True, scalar=True)
+    if step_size is not None:
+        check_number("fista", "step_size", step_size, positive=True, scalar=True)
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+        raise ValueError(f"fista: max_steps must be a whole number of at least 1, got {max_steps!r}")
+    return Fista(fun, penalty, tol, max_steps, step_size, restart, mask)
