@@ -10,7 +10,7 @@
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
-- Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`.
+- Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`, `duality_gap`.
 - A smaller network: `compact` cuts dead inputs and units out.
 - Problems that are solved to a tolerance, with solutions that can be differentiated: `fista`.
 - A grid of λ: `fit_path`, `cross_validate_path`, `strength_grid` and `select_strength`.
@@ -26,7 +26,7 @@ from jaxreg._states import HeldState, PenaltyState, ProximalState, SteeredState
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.compaction import Compacted, compact
-from jaxreg.measures import Sparsity, critical_strength, kkt_residual, penalty_value, sparsity
+from jaxreg.measures import Sparsity, critical_strength, duality_gap, kkt_residual, penalty_value, sparsity
 from jaxreg.optimizers import (
     prox_adabelief,
     prox_adagrad,
@@ -96,6 +96,7 @@ __all__ = (  # noqa: RUF022
     "kkt_residual",
     "penalty_value",
     "critical_strength",
+    "duality_gap",
     "compact",
     "Compacted",
     "fista",

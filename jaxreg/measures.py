@@ -20,12 +20,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg._assigning import assign, map_penalised, penalised_leaves
+from jaxreg._duality import duality_gap
 from jaxreg._masking import check_shapes
 from jaxreg._sparsity import LeafSparsity, Sparsity, sparsity
 from jaxreg._typing import Mask, Penalties, PyTree
 from jaxreg.penalties import Penalty
 
-__all__ = ("LeafSparsity", "Sparsity", "critical_strength", "kkt_residual", "penalty_value", "sparsity")
+__all__ = ("LeafSparsity", "Sparsity", "critical_strength", "duality_gap", "kkt_residual", "penalty_value", "sparsity")
 
 
 def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.Array:

@@ -16,6 +16,26 @@ linear models. Their solutions can be differentiated with respect to λ and the 
         return loss(w, held_out)
 
     jax.grad(validation_loss)(jnp.log(0.1))
+
+For those who come from jaxopt:
+
+| jaxopt | jaxreg |
+| --- | --- |
+| `ProximalGradient(fun, prox_lasso).run(w, l1, data)` | `fista(fun, L1(l1)).run(w, data)` |
+| `ProximalGradient(fun, prox_none)`, parameters without a penalty | None in a tree of penalties, or `mask` |
+| `solver.init_state(w, l1, data)` | `solver.init(w, data)` |
+| `solver.update(w, state, l1, data)` | `solver.update(w, state, data)` |
+| `state.error`, the change in one step | `state.residual`, the KKT residual |
+| `state.iter_num`, `state.stepsize` | `state.steps`, `state.step_size` |
+| `maxiter`, `tol`, `stepsize` (0 searches) | `max_steps`, `tol`, `step_size` (None searches) |
+| `implicit_diff=True` | always, for the strengths of the penalty and the data |
+| `acceleration=True` | always; `restart=False` turns off the restarts, which jaxopt does not have |
+| `jit=True` | always |
+| `prox_lasso(x, l1, scaling)` | `L1(l1).prox(x, scaling)` |
+| `prox_elastic_net(x, (l1, gamma), scaling)` | `ElasticNet(l1, l1 * gamma / 2).prox(x, scaling)` |
+| `prox_ridge(x, l2, scaling)` | `SquaredL2(l2 / 2).prox(x, scaling)` |
+| `prox_group_lasso(x, l2, scaling)` | `GroupL2(l2, axis=0).prox(x, scaling)` for a vector x, which is one group |
+| `prox_non_negative_lasso` and others | a subclass of `Penalty` with `value` and `prox` |
 """
 
 from __future__ import annotations
@@ -75,7 +95,7 @@ class Fista:
             ValueError: as for `run`.
         """
         self.penalties(params)
-        return self.problem.first_state(params, data, jnp.asarray(self.step_size or 1.0))
+        return self.problem.first_state(params, data, self.first_step_size(params))
 
     def update(self, params: PyTree, state: FistaState, data: Any = None) -> tuple[PyTree, FistaState]:
         """Takes one step and computes the residual after it.
@@ -118,10 +138,14 @@ class Fista:
         loss = jax.eval_shape(self.fun, params, data)
         if getattr(loss, "shape", None) != ():
             raise ValueError(f"fista: fun(params, data) must return a scalar, got {loss}; take the mean over rows")
-        step_size = jnp.asarray(self.step_size or 1.0, jnp.result_type(*jax.tree.leaves(params)))
+        step_size = self.first_step_size(params)
         params, state = compiled(self.problem, penalties, data, params, step_size, jnp.asarray(self.tol, step_size.dtype))
         self.report(state)
         return Solution(params, state)
+
+    def first_step_size(self, params: PyTree) -> jax.Array:
+        """The step size that was passed; a search replaces the number."""
+        return jnp.asarray(1.0 if self.step_size is None else self.step_size, jnp.result_type(*jax.tree.leaves(params)))
 
     @property
     def problem(self) -> Problem:

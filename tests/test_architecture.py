@@ -16,6 +16,7 @@ JAXREG = (
     {"_checks", "_dtypes", "_fusion", "_groups", "_pytrees", "_states", "_connections"},
     {"penalties", "_masking", "preconditioners"},
     {"_assigning", "_sparsity"},
+    {"_duality"},
     {"transforms", "measures", "_metric", "pruning"},
     {"_proximal", "_fista", "steering"},
     {"optimizers", "_sweep", "sweeps", "solvers"},
@@ -112,9 +113,9 @@ def test_what_is_shown_comes_from_disk_alone():
 def test_public_names():
     promised = """L1 SquaredL2 ElasticNet GroupL2 Group SparseGroupL2 LogSum MCP SCAD Bridge L0 add_penalty add_l1 add_l2
     proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
-    prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength sparsity
-    kernels preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid select_strength Path
-    CrossValidation compact Compacted fista Fista FistaState Solution plotting"""
+    prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength
+    duality_gap sparsity kernels preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid
+    select_strength Path CrossValidation compact Compacted fista Fista FistaState Solution plotting"""
     for name in promised.split():
         assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name

@@ -177,7 +177,8 @@ small: jaxreg.Compacted = jaxreg.compact(path.at(picked % 2), jax.nn.relu, ("ker
 solver: jaxreg.Fista = jaxreg.fista(mean_loss, jaxreg.L1(0.1), max_steps=20, tol=100.0, mask=jaxreg.kernels)
 solution: jaxreg.Solution = solver.run(params, rows)
 reached: jaxreg.FistaState = solution.state
+gap: jax.Array = jaxreg.duality_gap(jaxreg.L1(0.1), jnp.zeros(2), lambda w: jnp.ones((3, 2)) @ w, jnp.ones(3))
 curve = jaxreg.plotting.validation_curve(scores)
 lines = jaxreg.plotting.coefficient_paths(path, "kernel", axis=1, ax=curve)
-print(reached.residual, small.widths, path.dataset().sizes, lines.get_xlabel())
+print(gap, reached.residual, small.widths, path.dataset().sizes, lines.get_xlabel())
 print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)

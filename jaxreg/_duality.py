@@ -1,0 +1,131 @@
+"""The duality gap of linear models."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.scipy.special import xlogy
+
+from jaxreg._assigning import assign
+from jaxreg._dtypes import like, wide
+from jaxreg._masking import name_of
+from jaxreg._typing import ArrayLike, Penalties, PyTree
+from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2
+
+HAVE_GAPS = "L1, SquaredL2, ElasticNet, GroupL2 or Group(L1(…))"
+
+
+class Conjugate(NamedTuple):
+    """What the dual objective needs of a penalty R at a vector v.
+
+    Attributes:
+        longest: the largest factor a, possibly infinite, for which R*(a·v) is finite.
+        at: from a factor up to that to R*(factor·v).
+    """
+
+    longest: jax.Array
+    at: Callable[[jax.Array], jax.Array]
+
+
+def duality_gap(
+    penalty: Penalties, params: PyTree, predict: Callable[[PyTree], jax.Array], targets: ArrayLike, loss: str = "squares"
+) -> jax.Array:
+    """Computes an upper bound on how far the objective of a linear model is above its minimum.
+
+    The objective is loss + R(w). The dual point is the gradient of the loss with respect to the predictions, scaled until it
+    is feasible, so the bound goes to 0 as w goes to a solution. It needs no other solution to compare with.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> x, y = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([4.0, 1.0])
+        >>> print(jaxreg.duality_gap(jaxreg.L1(1.0), jnp.array([2.0, 0.0]), lambda w: x @ w, y))       # a solution
+        0.0
+
+    Args:
+        penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), or a tree of them.
+        params: w, all of it penalised; centre columns and targets instead of an intercept under squares.
+        predict: from parameters to predictions (rows,) or (rows, outputs), a linear function such as `lambda w: x @ w`.
+        targets: y in the shape of the predictions; 0 or 1 under logistic loss.
+        loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
+            log(1 + exp(prediction)) − y·prediction.
+
+    Returns:
+        A scalar in the units of the loss, at least 0. Below the dtype's precision times the objective it is rounding alone.
+
+    Raises:
+        TypeError: a parameter has no penalty, or a penalty of another kind.
+        ValueError: the loss is unknown, `predict` is not linear, or targets and predictions differ in shape.
+
+    Source: Fercoq, Gramfort and Salmon, Mind the duality gap: safer rules for the Lasso (2015); for the elastic net, whose
+        conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
+    """
+    if loss not in ("squares", "logistic"):
+        raise ValueError(f'duality_gap: loss must be "squares" or "logistic", got {loss!r}')
+    params = jax.tree.map(wide, params)
+    try:
+        transposed = jax.linear_transpose(predict, params)
+        predictions = predict(params)
+        constant = jnp.any(predict(jax.tree.map(jnp.zeros_like, params)) != 0)
+        if not isinstance(constant, jax.core.Tracer) and constant:
+            raise TypeError("predictions for parameters of 0 are not 0")
+        # A function that is not linear fails only once it is transposed.
+        transposed(jnp.zeros_like(predictions))
+    except (NotImplementedError, TypeError, AssertionError) as error:
+        raise ValueError(
+            f"duality_gap: expected a linear predict(params), such as lambda w: x @ w, without a constant added: {error}"
+        ) from error
+    y = jnp.asarray(targets, predictions.dtype)
+    if y.shape != predictions.shape:
+        raise ValueError(f"duality_gap: predictions have shape {predictions.shape}, but targets {y.shape}")
+    rows = predictions.shape[0] if predictions.ndim else 1
+    residual = ((predictions if loss == "squares" else jax.nn.sigmoid(predictions)) - y) / rows
+    (along,) = transposed(residual)
+    assigned = jax.tree.leaves(assign("duality_gap", penalty, params, None))
+    named = zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(along), assigned, strict=True)
+    conjugates, values = [], []
+    for (path, leaf), direction, own in named:
+        conjugates.append(conjugate(own.penalty, direction, name_of(path)))
+        values.append(own.penalty.value(leaf))
+    scale = functools.reduce(jnp.minimum, [one.longest for one in conjugates], jnp.ones([], predictions.dtype))
+    if loss == "squares":
+        primal = jnp.sum(jnp.square(predictions - y)) / (2 * rows)
+        # F(z) = ‖z − y‖²/2n has the conjugate F*(v) = n‖v‖²/2 + ⟨v, y⟩.
+        dual = -(scale**2) * rows / 2 * jnp.sum(residual**2) - scale * jnp.sum(residual * y)
+    else:
+        primal = jnp.sum(optax.sigmoid_binary_cross_entropy(predictions, y)) / rows
+        # Its conjugate is the mean negative entropy of n·v + y, a probability between the target and the prediction.
+        probability = jnp.clip(scale * rows * residual + y, 0, 1)
+        dual = -jnp.sum(xlogy(probability, probability) + xlogy(1 - probability, 1 - probability)) / rows
+    dual -= functools.reduce(operator.add, [one.at(scale) for one in conjugates])
+    return jnp.maximum(primal + functools.reduce(operator.add, values) - dual, 0)
+
+
+def conjugate(own: Penalty | None, v: jax.Array, name: str) -> Conjugate:
+    """Finds the conjugate of a penalty.
+
+    Raises:
+        TypeError: there is no penalty, or its conjugate is not known here.
+    """
+    if isinstance(own, Group) and isinstance(own.penalty, L1):
+        own = GroupL2(own.penalty.strength, own.axis)
+    if isinstance(own, L1 | GroupL2):
+        largest, strength = own.critical_strength(v), like(own.strength, v)
+        feasible = jnp.where(largest > strength, strength / jnp.where(largest > 0, largest, 1), jnp.inf)
+        return Conjugate(jnp.where(jnp.isnan(largest), jnp.nan, feasible), jnp.zeros_like)
+    if isinstance(own, SquaredL2):
+        own = ElasticNet(0.0, own.strength)
+    if isinstance(own, ElasticNet):
+        l1, l2 = like(own.l1_strength, v), like(own.l2_strength, v)
+        alone = conjugate(L1(own.l1_strength), v, name)
+
+        def at(scale: jax.Array) -> jax.Array:
+            beyond = jnp.maximum(jnp.abs(scale * v) - l1, 0)
+            return jnp.where(l2 > 0, jnp.sum(jnp.square(beyond)) / (4 * jnp.where(l2 > 0, l2, 1)), 0)
+
+        return Conjugate(jnp.where(l2 > 0, jnp.inf, alone.longest), at)
+    raise TypeError(f"duality_gap: expected {HAVE_GAPS} for parameter {name}, got {own!r}; see jaxreg.kkt_residual")
