@@ -115,9 +115,9 @@ class Fista:
     def run(self, params: PyTree, data: Any = None) -> Solution:
         """Takes steps until the KKT residual is at most `tol`.
 
-        The result can be differentiated with respect to the strengths of the penalty and to the data, by the implicit
-        function theorem at the solution, so only where it converged. It does not depend on where the steps began. Under
-        `jit` and `vmap` nothing can be raised or warned: look at `state.converged`.
+        The result can be differentiated with respect to the strengths of the penalty, to the data and to what `fun` closes
+        over, by the implicit function theorem at the solution, so only where it converged. It does not depend on where the
+        steps began. Under `jit` and `vmap` nothing can be raised or warned: look at `state.converged`.
 
         Args:
             params: where to begin, a tree of float32 or float64 arrays.
@@ -139,7 +139,14 @@ class Fista:
         if getattr(loss, "shape", None) != ():
             raise ValueError(f"fista: fun(params, data) must return a scalar, got {loss}; take the mean over rows")
         step_size = self.first_step_size(params)
-        params, state = compiled(self.problem, penalties, data, params, step_size, jnp.asarray(self.tol, step_size.dtype))
+        tol = jnp.asarray(self.tol, step_size.dtype)
+        problem, shared = self.problem, data
+        # What is differentiated inside fun, without being an argument of it, becomes one.
+        converted, hidden = jax.closure_convert(self.fun, params, data)
+        if hidden:
+            problem = dataclasses.replace(problem, fun=lambda w, both: converted(w, both[0], *both[1]))
+            shared = (data, tuple(hidden))
+        params, state = compiled(problem, penalties, shared, params, step_size, tol)
         self.report(state)
         return Solution(params, state)
 
