@@ -1,7 +1,5 @@
 """The steps of FISTA, its loop, and the derivative of its solution."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 from collections.abc import Callable

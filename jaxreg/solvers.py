@@ -38,8 +38,6 @@ For those who come from jaxopt:
 | `prox_non_negative_lasso` and others | a subclass of `Penalty` with `value` and `prox` |
 """
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 from collections.abc import Callable
