@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -288,10 +287,7 @@ def strength_grid(
 
     check_options("strength_grid", options, GRID_OPTIONS)
 
-    def empty(solution: PyTree) -> jax.Array:
-        penalised = jax.tree.leaves(Recipe(loss, penalty, optimizer, epochs, mask=options.get("mask")).penalised(solution))
-        leaves = [leaf for leaf, keep in zip(jax.tree.leaves(solution), penalised, strict=True) if keep]
-        return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in leaves]))
+    empty = Recipe(loss, penalty, optimizer, epochs, mask=options.get("mask")).emptied
 
     def search(tried: np.ndarray, begin: Any, epochs: int, options: dict[str, Any]) -> Path:
         return fit_path(loss, begin, data, penalty, optimizer, tried, epochs=epochs, stop=empty, **options)
@@ -300,7 +296,7 @@ def strength_grid(
         """The places of the strengths at which what is left is worth its penalty."""
         return np.flatnonzero((path.record["nonzeros"] > 0) & (path.record["objective"] < objective))
 
-    # Both searches begin at parameters, with equally many strengths, so that they are one compiled program.
+    # Both searches begin at parameters, with as many strengths, so that they are one compiled program.
     begin = initial(params, options.get("key")) if is_function(params) else params
     tried = start * 2.0 ** np.arange(DOUBLINGS)
     path = search(tried, begin, epochs, options)

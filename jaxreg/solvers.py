@@ -133,14 +133,14 @@ class Fista:
             UserWarning: it did not converge in `max_steps` steps, or `tol` is below what the dtype can resolve.
         """
         penalties = self.penalties(params)
-        loss = jax.eval_shape(self.fun, params, data)
+        # What is differentiated inside fun, without being an argument of it, becomes one.
+        converted, hidden = jax.closure_convert(self.fun, params, data)
+        loss = jax.eval_shape(converted, params, data, *hidden)
         if getattr(loss, "shape", None) != ():
             raise ValueError(f"fista: fun(params, data) must return a scalar, got {loss}; take the mean over rows")
         step_size = self.first_step_size(params)
         tol = jnp.asarray(self.tol, step_size.dtype)
         problem, shared = self.problem, data
-        # What is differentiated inside fun, without being an argument of it, becomes one.
-        converted, hidden = jax.closure_convert(self.fun, params, data)
         if hidden:
             problem = dataclasses.replace(problem, fun=lambda w, both: converted(w, both[0], *both[1]))
             shared = (data, tuple(hidden))

@@ -17,6 +17,10 @@ from jaxreg._masking import is_function
 from jaxreg._paths.recipe import DENSE_TO_SPARSE, SPARSE_TO_DENSE, Recipe, row_count
 from jaxreg._typing import PyTree
 
+RECORDED = {"epochs", "params", "objective", "residual", "converged", "nonzeros", "live_inputs", "live_units", "fitted"}
+RECORDED |= {"loss", "validation_loss"}
+"""What a path records, so that no metric of the caller's may have these names."""
+
 
 def check_path(owner: str, recipe: Recipe, params: Any, strengths: Any, data: PyTree, validation: PyTree) -> np.ndarray:
     """Checks the arguments of a path before anything is computed.
@@ -150,6 +154,32 @@ def kept_places(owner: str, keep: str | Sequence[int], count: int) -> np.ndarray
     if places.ndim != 1 or places.dtype.kind not in "iu" or np.any((places < -count) | (places >= count)):
         raise ValueError(f"{owner}: keep must be a list of indices from {-count} to {count - 1}, got {keep!r}")
     return np.unique(places % count)
+
+
+def check_stop(stopped: Any) -> jax.Array:
+    """Checks what the caller's `stop` returns; raises a TypeError if it is not a scalar."""
+    if jnp.shape(stopped) != ():
+        raise TypeError(
+            f"fit_path: stop(params) must return a scalar bool, got shape {jnp.shape(stopped)}; use jnp.all, say"
+        )
+    return jnp.asarray(stopped, bool)
+
+
+def check_metrics(metrics: Any) -> dict[str, Any]:
+    """Checks what the caller's metrics return.
+
+    Raises:
+        TypeError: it is not a dict.
+        ValueError: a value is not a scalar, or a name belongs to a number of the path's own.
+    """
+    if not isinstance(metrics, dict):
+        raise TypeError(f"fit_path: metrics(params, rows) must return a dict of scalars, got {metrics!r}")
+    for name, value in metrics.items():
+        if jnp.shape(value) != ():
+            raise ValueError(f"fit_path: metrics must be scalars, got shape {jnp.shape(value)} for {name!r}")
+        if name in RECORDED or str(name).startswith("refitted_"):
+            raise ValueError(f"fit_path: the path has a number named {name!r} of its own; give the metric another name")
+    return metrics
 
 
 def check_results(owner: str, record: dict[str, Any], strengths: np.ndarray, order: str, tolerance: float | None) -> None:

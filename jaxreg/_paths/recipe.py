@@ -61,6 +61,11 @@ class Recipe:
         assigned = assign("fit_path", self.penalty(1.0), params, self.mask)
         return jax.tree.map(lambda own: own.penalty is not None, assigned)
 
+    def emptied(self, params: PyTree) -> jax.Array:
+        """Whether all penalised parameters are 0."""
+        pairs = zip(jax.tree.leaves(params), jax.tree.leaves(self.penalised(params)), strict=True)
+        return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf, keep in pairs if keep]))
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:

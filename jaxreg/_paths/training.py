@@ -12,13 +12,12 @@ import numpy as np
 import optax
 
 from jaxreg._masking import is_function
+from jaxreg._paths.checks import check_metrics, check_stop
 from jaxreg._paths.recipe import SPARSE_TO_DENSE, Recipe, Rows, row_count, take_rows
 from jaxreg._typing import PyTree
 from jaxreg.measures import kkt_residual, penalty_value, sparsity
 from jaxreg.pruning import hold_zeros
 
-RECORDED = {"epochs", "params", "objective", "residual", "converged", "nonzeros", "live_inputs", "live_units", "fitted"}
-RECORDED |= {"loss", "validation_loss"}
 REFIT = 2**31 - 1
 """Folded into keys for refitting and for further passes; epochs and strengths have smaller numbers."""
 
@@ -294,32 +293,6 @@ def initial(params: Callable[[jax.Array], PyTree], key: jax.Array | None) -> PyT
     """The initial parameters of the one path that `jaxreg.fit_path` trains with this key, made from `params(key)`."""
     only = jax.random.fold_in(jax.random.key(0) if key is None else key, 0)
     return jax.jit(params)(jax.random.split(only)[0])
-
-
-def check_stop(stopped: Any) -> jax.Array:
-    """Checks what the caller's `stop` returns; raises a TypeError if it is not a scalar."""
-    if jnp.shape(stopped) != ():
-        raise TypeError(
-            f"fit_path: stop(params) must return a scalar bool, got shape {jnp.shape(stopped)}; use jnp.all, say"
-        )
-    return jnp.asarray(stopped, bool)
-
-
-def check_metrics(metrics: Any) -> dict[str, Any]:
-    """Checks what the caller's metrics return.
-
-    Raises:
-        TypeError: it is not a dict.
-        ValueError: a value is not a scalar, or a name belongs to a number of the path's own.
-    """
-    if not isinstance(metrics, dict):
-        raise TypeError(f"fit_path: metrics(params, rows) must return a dict of scalars, got {metrics!r}")
-    for name, value in metrics.items():
-        if jnp.shape(value) != ():
-            raise ValueError(f"fit_path: metrics must be scalars, got shape {jnp.shape(value)} for {name!r}")
-        if name in RECORDED or str(name).startswith("refitted_"):
-            raise ValueError(f"fit_path: the path has a number named {name!r} of its own; give the metric another name")
-    return metrics
 
 
 def choose(condition: jax.Array, left: PyTree, right: PyTree) -> PyTree:

@@ -86,7 +86,9 @@ def test_it_ends_where_the_residual_does():
     start, predict, targets, objective = problem("squares", "L1")
     for tol in (1e-2, 1e-5, 1e-8):
         params = jaxreg.fista(lambda w, _: objective(w), jaxreg.L1(0.1), tol=tol).run(start).params
-        assert jaxreg.duality_gap(jaxreg.L1(0.1), params, predict, targets) < 30 * tol
+        # The penalty and ⟨w, gradient⟩ differ by at most residual·‖w‖₁, and scaling takes residual/λ of the dual value.
+        bound = tol * (jnp.sum(jnp.abs(params)) + jnp.mean(targets**2) / 0.1)
+        assert jaxreg.duality_gap(jaxreg.L1(0.1), params, predict, targets) < bound
 
 
 def test_nan_is_not_hidden():

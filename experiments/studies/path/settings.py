@@ -115,7 +115,6 @@ def defaults(data: str, quick: bool) -> Settings:
         return config
     return dataclasses.replace(
         config,
-        penalties=config.penalties[-1:],
         strengths=8,
         first_epochs=4,
         refit_epochs=1,
