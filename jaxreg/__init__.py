@@ -14,6 +14,7 @@
 - A smaller network: `compact` cuts dead inputs and units out.
 - Problems that are solved to a tolerance, with solutions that can be differentiated: `fista`.
 - A grid of λ: `fit_path`, `cross_validate_path`, `strength_grid` and `select_strength`.
+- Linear models for a grid of λ, exactly: `fit_linear_path` and `cross_validate_linear_path`.
 - Many fits at once: `sweep` over a `grid`.
 """
 
@@ -26,6 +27,7 @@ from jaxreg._states import HeldState, PenaltyState, ProximalState, SteeredState
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.compaction import Compacted, compact
+from jaxreg.linear import LinearModel, cross_validate_linear_path, fit_linear_path
 from jaxreg.measures import Sparsity, critical_strength, duality_gap, kkt_residual, penalty_value, sparsity
 from jaxreg.optimizers import (
     prox_adabelief,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.scipy.special import xlogy
 
 from jaxreg._assigning import assign
 from jaxreg._dtypes import like, wide
+from jaxreg._losses import Loss, loss_named
 from jaxreg._masking import name_of
 from jaxreg._typing import ArrayLike, Penalties, PyTree
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2
@@ -34,7 +33,12 @@ class Conjugate(NamedTuple):
 
 
 def duality_gap(
-    penalty: Penalties, params: PyTree, predict: Callable[[PyTree], jax.Array], targets: ArrayLike, loss: str = "squares"
+    penalty: Penalties,
+    params: PyTree,
+    predict: Callable[[PyTree], jax.Array],
+    targets: ArrayLike,
+    loss: str = "squares",
+    intercept: ArrayLike | None = None,
 ) -> jax.Array:
     """Computes an upper bound on how far the objective of a linear model is above its minimum.
 
@@ -48,61 +52,86 @@ def duality_gap(
 
     Args:
         penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), or a tree of them.
-        params: w, all of it penalised; centre columns and targets instead of an intercept under squares.
+        params: w, all of it penalised.
         predict: from parameters to predictions (rows,) or (rows, outputs), a linear function such as `lambda w: x @ w`.
         targets: y in the shape of the predictions; 0 or 1 under logistic loss.
         loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
             log(1 + exp(prediction)) − y·prediction.
+        intercept: a constant, without a penalty, that is added to all predictions; None for a model that has none. The bound
+            is on the distance from the minimum over both.
 
     Returns:
         A scalar in the units of the loss, at least 0. Below the dtype's precision times the objective it is rounding alone.
 
     Raises:
         TypeError: a parameter has no penalty, or a penalty of another kind.
-        ValueError: the loss is unknown, `predict` is not linear, or targets and predictions differ in shape.
+        ValueError: the loss is unknown, `predict` is not linear, targets and predictions differ in shape, or the intercept
+            is not one number.
 
     Source: Fercoq, Gramfort and Salmon, Mind the duality gap: safer rules for the Lasso (2015); for the elastic net, whose
         conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
     """
-    if loss not in ("squares", "logistic"):
-        raise ValueError(f'duality_gap: loss must be "squares" or "logistic", got {loss!r}')
+    function = loss_named("duality_gap", loss)
     params = jax.tree.map(wide, params)
-    try:
-        transposed = jax.linear_transpose(predict, params)
-        predictions = predict(params)
-        constant = jnp.any(predict(jax.tree.map(jnp.zeros_like, params)) != 0)
-        if not isinstance(constant, jax.core.Tracer) and constant:
-            raise TypeError("predictions for parameters of 0 are not 0")
-        # A function that is not linear fails only once it is transposed.
-        transposed(jnp.zeros_like(predictions))
-    except (NotImplementedError, TypeError, AssertionError) as error:
-        raise ValueError(
-            f"duality_gap: expected a linear predict(params), such as lambda w: x @ w, without a constant added: {error}"
-        ) from error
+    predictions, transposed = linear(predict, params)
     y = jnp.asarray(targets, predictions.dtype)
     if y.shape != predictions.shape:
         raise ValueError(f"duality_gap: predictions have shape {predictions.shape}, but targets {y.shape}")
-    rows = predictions.shape[0] if predictions.ndim else 1
-    residual = ((predictions if loss == "squares" else jax.nn.sigmoid(predictions)) - y) / rows
-    (along,) = transposed(residual)
+    if intercept is not None:
+        if predictions.ndim != 1 or jnp.shape(intercept) != ():
+            raise ValueError(
+                f"duality_gap: an intercept must be one number, for predictions of shape (rows,), got shape "
+                f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
+            )
+        predictions += jnp.asarray(intercept, predictions.dtype)
+    balanced = predictions if intercept is None else predictions + function.balance(predictions, y)
+    slope = function.slope(balanced, y)
+    (along,) = transposed(slope)
     assigned = jax.tree.leaves(assign("duality_gap", penalty, params, None))
     named = zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(along), assigned, strict=True)
     conjugates, values = [], []
     for (path, leaf), direction, own in named:
         conjugates.append(conjugate(own.penalty, direction, name_of(path)))
         values.append(own.penalty.value(leaf))
-    scale = functools.reduce(jnp.minimum, [one.longest for one in conjugates], jnp.ones([], predictions.dtype))
-    if loss == "squares":
-        primal = jnp.sum(jnp.square(predictions - y)) / (2 * rows)
-        # F(z) = ‖z − y‖²/2n has the conjugate F*(v) = n‖v‖²/2 + ⟨v, y⟩.
-        dual = -(scale**2) * rows / 2 * jnp.sum(residual**2) - scale * jnp.sum(residual * y)
-    else:
-        primal = jnp.sum(optax.sigmoid_binary_cross_entropy(predictions, y)) / rows
-        # Its conjugate is the mean negative entropy of n·v + y, a probability between the target and the prediction.
-        probability = jnp.clip(scale * rows * residual + y, 0, 1)
-        dual = -jnp.sum(xlogy(probability, probability) + xlogy(1 - probability, 1 - probability)) / rows
-    dual -= functools.reduce(operator.add, [one.at(scale) for one in conjugates])
-    return jnp.maximum(primal + functools.reduce(operator.add, values) - dual, 0)
+    objective = function.value(predictions, y) + functools.reduce(operator.add, values)
+    return gap_below(objective, function, slope, y, conjugates)
+
+
+def linear(predict: Callable[[PyTree], jax.Array], params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
+    """Evaluates a linear function, and transposes it; raises a ValueError if it is not linear."""
+    try:
+        transposed = jax.linear_transpose(predict, params)
+        predictions = predict(params)
+        constant = jnp.any(predict(jax.tree.map(jnp.zeros_like, params)) != 0)
+        if not isinstance(constant, jax.core.Tracer) and constant:
+            raise TypeError("predictions for parameters of 0 are not 0; pass the constant as intercept")
+        # A function that is not linear fails only once it is transposed.
+        transposed(jnp.zeros_like(predictions))
+    except (NotImplementedError, TypeError, AssertionError) as error:
+        raise ValueError(
+            f"duality_gap: expected a linear predict(params), such as lambda w: x @ w, without a constant added: {error}"
+        ) from error
+    return predictions, transposed
+
+
+def gap_below(
+    objective: jax.Array, loss: Loss, slope: jax.Array, y: jax.Array, conjugates: Sequence[Conjugate]
+) -> jax.Array:
+    """How far an objective is above the dual objective at the gradient of the loss, which is scaled until it is feasible.
+
+    Args:
+        objective: loss + penalty.
+        loss: the loss.
+        slope: its gradient with respect to the predictions, which sums to 0 if the model has an intercept.
+        y: targets.
+        conjugates: of the penalties, at the gradient with respect to their weights.
+
+    Returns:
+        The gap, at least 0.
+    """
+    scale = functools.reduce(jnp.minimum, [one.longest for one in conjugates], jnp.ones([], slope.dtype))
+    dual = -loss.conjugate(scale * slope, y) - functools.reduce(operator.add, [one.at(scale) for one in conjugates])
+    return jnp.maximum(objective - dual, 0)
 
 
 def conjugate(own: Penalty | None, v: jax.Array, name: str) -> Conjugate:

@@ -13,7 +13,7 @@
     print(path)
     params = path.at(path.select())
 
-For linear models the grid is known: `jnp.geomspace(c / 1000, c, 100)` with c = `jaxreg.critical_strength` at w = 0.
+Linear models have solutions that are exact, and a grid that is known: `jaxreg.fit_linear_path`.
 
 All λ are trained in one compiled program, which takes the data as arguments; seeds and folds are runs of `jaxreg.sweep`.
 """
@@ -32,7 +32,7 @@ import optax
 from jaxreg._checks import check_number
 from jaxreg._masking import is_function
 from jaxreg._paths.checks import check_options, check_path, check_results, kept_places
-from jaxreg._paths.recipe import DENSE_TO_SPARSE, Recipe, Rows, row_count, take_rows
+from jaxreg._paths.recipe import DENSE_TO_SPARSE, Recipe, Rows, row_count, split_rows, take_rows
 from jaxreg._paths.results import CrossValidation, Path
 from jaxreg._paths.selection import select_strength
 from jaxreg._paths.training import initial, run
@@ -219,11 +219,7 @@ def cross_validate_path(
     others = {name: value for name, value in options.items() if name in SWEEP_OPTIONS}
     recipe = Recipe(loss, penalty, optimizer, **own)
     count = row_count("cross_validate_path", data)
-    if not isinstance(folds, int) or not 2 <= folds <= count:
-        raise ValueError(f"cross_validate_path: folds must be a whole number from 2 to {count}, the rows, got {folds!r}")
-    places = np.random.default_rng(split_seed).permutation(count)
-    held_out = places[: count // folds * folds].reshape(folds, -1).astype(np.int32)
-    trained = np.stack([np.setdiff1d(places, part) for part in held_out]).astype(np.int32)
+    trained, held_out = split_rows("cross_validate_path", count, folds, split_seed)
     parts = (take_rows(data, trained[0]), take_rows(data, held_out[0]))
     strengths = check_path("cross_validate_path", recipe, params, strengths, *parts)
     shared = {

@@ -95,3 +95,19 @@ def row_count(owner: str, rows: PyTree) -> int:
 def take_rows(rows: PyTree, places: Any) -> PyTree:
     """Takes rows of every array."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], rows)
+
+
+def split_rows(owner: str, rows: int, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divides rows at random into folds of the same size.
+
+    Returns:
+        The rows that are trained on, and those that are held out, int32 (folds, …). What is left over is always trained on.
+
+    Raises:
+        ValueError: there are fewer than 2 folds, or more than rows.
+    """
+    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= rows:
+        raise ValueError(f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}")
+    places = np.random.default_rng(seed).permutation(rows)
+    held_out = places[: rows // folds * folds].reshape(folds, -1).astype(np.int32)
+    return np.stack([np.setdiff1d(places, part) for part in held_out]).astype(np.int32), held_out

@@ -1,0 +1,1 @@
+"""How the paths of linear models are solved."""

@@ -1,0 +1,252 @@
+"""The path of a linear model: λ after λ from the largest, each on a working set of blocks that grows until no other violates.
+
+The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxreg._linear.quadratic import Quadratic, minimise
+from jaxreg._losses import LOSSES, Loss
+from jaxreg._typing import PyTree
+from jaxreg.penalties import Penalty
+
+HALVINGS = 12
+"""How many step sizes a line search tries, each half of the one before."""
+ARMIJO = 1e-4
+"""The share of the expected decrease that a step must reach."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a program is compiled for, beside its shapes.
+
+    Attributes:
+        loss: a name in `LOSSES`.
+        intercept: whether there is one.
+        capacity: how many blocks a working set has; all of them make the program simpler.
+        max_steps: the most steps at one λ.
+        ladder: see `minimise`.
+    """
+
+    loss: str
+    intercept: bool
+    capacity: int
+    max_steps: int
+    ladder: bool
+
+    @property
+    def functions(self) -> Loss:
+        """The loss."""
+        return LOSSES[self.loss]
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the loss has the same Hessian everywhere."""
+        return self.loss == "squares"
+
+
+class Now(NamedTuple):
+    """Where the solver is at one λ.
+
+    Attributes:
+        w: weights (blocks, size).
+        intercept: a scalar; 0 without one.
+        z: predictions (rows,).
+        gradient: of the loss with respect to w.
+        residual: the largest violation of the optimality conditions.
+        steps: how many so far at this λ.
+        working: the working set.
+        full: whether more blocks are needed than a working set has.
+    """
+
+    w: jax.Array
+    intercept: jax.Array
+    z: jax.Array
+    gradient: jax.Array
+    residual: jax.Array
+    steps: jax.Array
+    working: Working
+    full: jax.Array
+
+
+class Working(NamedTuple):
+    """Blocks that are solved for.
+
+    Attributes:
+        places: their indices (capacity,).
+        columns: their columns of the data (capacity·size, rows).
+        hessian: of a quadratic loss with respect to them; empty for other losses, whose Hessian changes.
+    """
+
+    places: jax.Array
+    columns: jax.Array
+    hessian: jax.Array
+
+
+class Progress(NamedTuple):
+    """How far a path has come; the next program goes on from there.
+
+    Attributes:
+        done: how many λ are solved, from the largest.
+        w: weights (strengths, blocks, size) so far, in the order of solving.
+        intercepts: (strengths,).
+        steps: steps at each λ.
+        residuals: the largest violation at each λ.
+        start: weights and intercept where the next λ begins.
+    """
+
+    done: jax.Array
+    w: jax.Array
+    intercepts: jax.Array
+    steps: jax.Array
+    residuals: jax.Array
+    start: tuple[jax.Array, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver:
+    """Solves one path.
+
+    Attributes:
+        settings: what the program is compiled for.
+        columns: the data (blocks, size, rows), centred if there is an intercept.
+        y: targets (rows,).
+    """
+
+    settings: Settings
+    columns: jax.Array
+    y: jax.Array
+
+    @property
+    def whole(self) -> bool:
+        """Whether a working set has all blocks."""
+        return self.settings.capacity >= len(self.columns)
+
+    def choose(self, w: jax.Array, gradient: jax.Array) -> Working:
+        """The support, and those of the other blocks that have the largest gradient."""
+        blocks, size, rows = self.columns.shape
+        if self.whole:
+            places, columns = jnp.arange(blocks), self.columns
+        else:
+            priority = jnp.where(jnp.any(w != 0, 1), jnp.inf, jnp.sum(jnp.square(gradient), 1))
+            places = jax.lax.top_k(priority, self.settings.capacity)[1]
+            columns = self.columns[places]
+        columns = columns.reshape(-1, rows)
+        hessian = columns @ columns.T / rows if self.settings.quadratic else jnp.zeros((0, 0), columns.dtype)
+        return Working(places, columns, hessian)
+
+    def slopes(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The gradient with respect to the weights, and to the intercept."""
+        slope = self.settings.functions.slope(z, self.y)
+        return self.columns @ slope, jnp.sum(slope)
+
+    def model(self, now: Now) -> tuple[Quadratic, jax.Array, jax.Array]:
+        """The second-order model of the loss in the weights of the working set, with the intercept at its minimum.
+
+        Returns:
+            The model, how the predictions curve with the intercept, and the total curvature.
+        """
+        working, settings = now.working, self.settings
+        hessian, gradient = working.hessian, now.gradient[working.places]
+        curvature = settings.functions.curvature(now.z, self.y)
+        total = jnp.sum(curvature)
+        if not settings.quadratic:
+            hessian = (working.columns * curvature) @ working.columns.T
+            if settings.intercept:
+                # Columns are centred, so for squares this is 0.
+                mixed = working.columns @ curvature
+                slope = jnp.sum(settings.functions.slope(now.z, self.y))
+                hessian -= jnp.outer(mixed, mixed) / total
+                gradient -= (mixed * slope / total).reshape(gradient.shape)
+        w = now.w[working.places]
+        return Quadratic(hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient), curvature, total
+
+    def step(self, penalty: Penalty, tol: jax.Array, now: Now) -> Now:
+        """Solves the model on the working set, and goes there as far as the objective falls."""
+        settings, working = self.settings, now.working
+        model, curvature, total = self.model(now)
+        before = now.w[working.places]
+        after = minimise(model, penalty, before, tol / 2, settings.max_steps, settings.ladder)
+        intercept = now.intercept
+        if settings.quadratic:
+            z = after.ravel() @ working.columns + intercept
+        else:
+            along = (after - before).ravel() @ working.columns
+            shift = jnp.zeros_like(intercept)
+            if settings.intercept:
+                shift = -(jnp.sum(settings.functions.slope(now.z, self.y)) + jnp.sum(curvature * along)) / total
+            share = self.longest(penalty, now, before, after, along + shift)
+            after = jnp.where(share == 1, after, before + share * (after - before))
+            intercept = intercept + share * shift
+            z = after.ravel() @ working.columns + intercept
+        w = now.w.at[working.places].set(after)
+        if self.whole and settings.quadratic:
+            gradient, unbalanced = model.gradient(after), jnp.zeros([], z.dtype)
+        else:
+            gradient, unbalanced = self.slopes(z)
+        violations = jnp.max(penalty.violation(w, gradient).reshape(len(w), -1), 1)
+        residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) if settings.intercept else 0)
+        now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, residual=residual, steps=now.steps + 1)
+        if self.whole:
+            return now
+        outside = violations.at[working.places].set(0) > tol
+        needed = jnp.sum(jnp.any(w != 0, 1) | outside)
+        working = jax.lax.cond(jnp.any(outside), self.choose, lambda *_: working, w, gradient)
+        return now._replace(working=working, full=(needed > settings.capacity) & (residual > tol))
+
+    def longest(
+        self, penalty: Penalty, now: Now, before: jax.Array, after: jax.Array, along: jax.Array
+    ) -> jax.Array:
+        """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none does."""
+        loss = self.settings.functions
+        by_block = jax.vmap(lambda block: penalty.value(block[None]))
+        charged = by_block(before)
+
+        def objective(share: jax.Array) -> jax.Array:
+            extra = by_block(before + share * (after - before)) - charged
+            return loss.value(now.z + share * along, self.y) + jnp.sum(extra)
+
+        value = loss.value(now.z, self.y)
+        expected = jnp.sum(loss.slope(now.z, self.y) * along) + jnp.sum(by_block(after) - charged)
+        shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
+        rounding = 8 * jnp.finfo(along.dtype).eps * jnp.abs(value)
+        enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
+        return jnp.where(jnp.any(enough), shares[jnp.argmax(enough)], 0)
+
+    def run(self, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
+        """Solves λ after λ, until all are solved or a working set is full."""
+        count = len(tols)
+
+        def solve_next(carry: tuple[Progress, Now]) -> tuple[Progress, Now]:
+            progress, now = carry
+            penalty, tol = jax.tree.map(lambda leaf: leaf[progress.done], (penalties, tols))
+            now = now._replace(residual=jnp.asarray(jnp.inf, tol.dtype), steps=jnp.zeros_like(now.steps))
+
+            def unfinished(now: Now) -> jax.Array:
+                return (now.residual > tol) & (now.steps < self.settings.max_steps) & ~now.full
+
+            now = jax.lax.while_loop(unfinished, functools.partial(self.step, penalty, tol), now)
+            at = progress.done
+            kept = progress._replace(
+                done=at + 1, w=progress.w.at[at].set(now.w), intercepts=progress.intercepts.at[at].set(now.intercept),
+                steps=progress.steps.at[at].add(now.steps), residuals=progress.residuals.at[at].set(now.residual),
+                start=(now.w, now.intercept),
+            )  # fmt: skip
+            interrupted = progress._replace(steps=progress.steps.at[at].add(now.steps), start=(now.w, now.intercept))
+            return jax.tree.map(lambda new, old: jnp.where(now.full, old, new), kept, interrupted), now
+
+        w, intercept = progress.start
+        z = jnp.einsum("bs,bsn->n", w, self.columns) + intercept
+        gradient = self.slopes(z)[0]
+        inf = jnp.asarray(jnp.inf, z.dtype)
+        first = Now(w, intercept, z, gradient, inf, jnp.zeros([], jnp.int32), self.choose(w, gradient), jnp.asarray(False))
+        return jax.lax.while_loop(
+            lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first)
+        )[0]
