@@ -116,6 +116,9 @@ __all__ = (  # noqa: RUF022
     "select_strength",
     "Path",
     "CrossValidation",
+    "fit_linear_path",
+    "cross_validate_linear_path",
+    "LinearModel",
     "plotting",
     "__version__",
 )

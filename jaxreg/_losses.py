@@ -1,4 +1,4 @@
-"""The losses of linear models, as functions of predictions z and targets y, with what solvers and duality gaps need of them."""
+"""The losses of linear models, as functions of predictions z and targets y, with what solvers and gaps need of them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def balance_odds(z: jax.Array, y: jax.Array) -> jax.Array:
         return (now[3] > 4 * jnp.finfo(z.dtype).eps * (1 + jnp.abs(now[2]))) & (now[4] < BALANCING)
 
     low, high = odds - jnp.max(z), odds - jnp.min(z)
-    start = (low, high, jnp.clip(0, low, high), jnp.asarray(jnp.inf, z.dtype), 0)
+    start: tuple[jax.Array, ...] = (low, high, jnp.clip(0, low, high), jnp.asarray(jnp.inf, z.dtype), jnp.zeros([], int))
     return jax.lax.while_loop(unfinished, improve, start)[2]
 
 
@@ -73,14 +73,14 @@ LOSSES = {
     "squares": Loss(
         lambda z, y: jnp.sum(jnp.square(z - y)) / (2 * rows_of(z)),
         lambda z, y: (z - y) / rows_of(z),
-        lambda z, y: jnp.full_like(z, 1 / rows_of(z)),
+        lambda z, _: jnp.full_like(z, 1 / rows_of(z)),
         lambda v, y: rows_of(v) / 2 * jnp.sum(jnp.square(v)) + jnp.sum(v * y),
         lambda z, y: jnp.mean(y - z),
     ),
     "logistic": Loss(
         lambda z, y: jnp.sum(optax.sigmoid_binary_cross_entropy(z, y)) / rows_of(z),
         lambda z, y: (jax.nn.sigmoid(z) - y) / rows_of(z),
-        lambda z, y: jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) / rows_of(z),
+        lambda z, _: jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) / rows_of(z),
         negative_entropy,
         balance_odds,
     ),

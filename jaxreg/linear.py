@@ -8,11 +8,10 @@
     scores = jaxreg.cross_validate_linear_path(x, y, jaxreg.L1, folds=10)
     model = jaxreg.fit_linear_path(x, y, jaxreg.L1, scores.strengths).at(scores.select())
 
-The solutions are exact: a duality gap in the record certifies each of them. For other losses see `jaxreg.fista`, for networks
-`jaxreg.fit_path`.
+The solutions are exact: a duality gap in the record certifies each of them. For other losses see `jaxreg.fista`, for
+networks `jaxreg.fit_path`.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,8 +21,8 @@ import numpy as np
 
 from jaxreg._checks import check_number
 from jaxreg._linear.checks import check_data, check_grid, grouped
-from jaxreg._linear.folds import Data, advance, begin, measure
 from jaxreg._linear.path import Settings
+from jaxreg._linear.programs import Data, Measured, solve_all
 from jaxreg._losses import loss_named
 from jaxreg._paths.checks import warn_at
 from jaxreg._paths.recipe import split_rows
@@ -91,14 +90,14 @@ def fit_linear_path(
         y: targets (rows,); 0 or 1 under logistic loss.
         penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`, or
             `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size).
-        strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them, evenly spaced on a logarithmic
-            scale up to the smallest λ at which w is 0.
+        strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them, evenly spaced on a
+            logarithmic scale up to the smallest λ at which w is 0.
         loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
             log(1 + exp(prediction)) − y·prediction.
         intercept: whether there is one. It is not penalised.
         validation: x and y of rows that are not fitted, for `validation_loss`.
-        tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root of the dtype's precision.
-            Most end far below it.
+        tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root of the dtype's
+            precision. Most end far below it.
         count: number of strengths, if there are none.
         ratio: of the smallest to the largest of these, in (0, 1).
 
@@ -127,12 +126,11 @@ def fit_linear_path(
     if validation is not None:
         if np.shape(validation[0])[1:] != shape:
             raise ValueError(f"{owner}: expected validation rows of shape {shape}, got {np.shape(validation[0])[1:]}")
-        other = check_data(owner, *validation, loss, False, data.x.shape[2] > 1)
-        tested = (other.x, other.y)
-    grid, models, record = solve(owner, data, tested, penalty, strengths, loss, intercept, tolerance, count, ratio)
-    weights = models.weights[0].reshape(len(grid), *shape)
-    record = {name: np.asarray(value[0]) for name, value in record.items()}
-    return Path(grid, LinearModel(weights, models.intercept[0]), None, record, np.arange(len(grid)), None)
+        tested = check_data(owner, *validation, loss, False, grouped(owner, penalty))
+    grid, (found,) = solve(owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio)
+    weights = jnp.asarray(found.w).reshape(len(grid), *shape)
+    model = LinearModel(weights, jnp.asarray(found.intercepts))
+    return Path(grid, model, None, found.record, np.arange(len(grid)), None)
 
 
 def cross_validate_linear_path(
@@ -186,45 +184,42 @@ def cross_validate_linear_path(
     owner = "cross_validate_linear_path"
     loss_named(owner, loss)
     data = check_data(owner, x, y, loss, intercept, grouped(owner, penalty))
-    rows = len(data.y)
-    data = data._replace(**dict(zip(("trained", "held_out"), split_rows(owner, rows, folds, split_seed), strict=True)))
-    grid, _, record = solve(owner, data, None, penalty, strengths, loss, intercept, tolerance, count, ratio)
-    return CrossValidation(grid, {name: np.asarray(value)[:, None] for name, value in record.items()})
+    jobs: list[tuple[Data, Data | None]] = [
+        (data._replace(rows=jnp.asarray(trained)), data._replace(rows=jnp.asarray(held_out)))
+        for trained, held_out in zip(*split_rows(owner, len(data.y), folds, split_seed), strict=True)
+    ]
+    grid, found = solve(owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio)
+    return CrossValidation(
+        grid, {name: np.stack([fold.record[name] for fold in found])[:, None] for name in found[0].record}
+    )
 
 
 def solve(
-    owner: str, data: Data, validation: tuple[jax.Array, jax.Array] | None, penalty: Callable[[Any], Penalty], strengths: Any,
+    owner: str, data: Data, jobs: list[tuple[Data, Data | None]], penalty: Callable[[Any], Penalty], strengths: Any,
     loss: str, intercept: bool, tolerance: float | None, count: int, ratio: float,
-) -> tuple[np.ndarray, LinearModel, dict[str, np.ndarray]]:  # fmt: skip
-    """Solves the paths of all folds.
+) -> tuple[np.ndarray, list[Measured]]:  # fmt: skip
+    """Solves a path for each job, with the grid of all data.
 
     Returns:
-        The strengths; the models and the record, with the axes (folds, strengths).
+        The strengths, ascending, and for each job the solutions in this order, as NumPy arrays.
     """
     blocks, size = data.x.shape[1:]
-    folds, rows = (1, len(data.y)) if data.trained is None else data.trained.shape
-    whole = blocks * size <= max(WHOLE, rows) if loss == "squares" else blocks * size <= FIRST
-    capacity = blocks if whole else max(FIRST // size, 1)
-    settings = Settings(loss, bool(intercept), capacity, MAX_STEPS, ladder=True)
+    rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
+    whole = blocks * size <= (max(WHOLE, rows) if loss == "squares" else FIRST)
+    settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS)
     grid = check_grid(owner, settings, data, penalty, strengths, count, ratio)
     dtype = data.x.dtype
     if tolerance is None:
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
-    descending = jnp.asarray(grid[::-1], dtype)
-    penalties = jax.vmap(penalty)(descending)
-    progress, _ = begin(settings, folds, len(grid), data)
-    while True:
-        progress = advance(settings, data, penalties, descending * tolerance, progress)
-        if np.all(np.asarray(progress.done) == len(grid)):
-            break
-        settings = dataclasses.replace(settings, capacity=min(2 * settings.capacity, blocks))
-    intercepts, record = measure(settings, data, penalties, progress, validation)
-    record["steps"] = progress.steps
-    record = {name: np.asarray(value)[:, ::-1] for name, value in record.items()}
-    record["converged"] = record["residual"] <= tolerance * grid
-    record["fitted"] = np.ones_like(record["converged"])
+    descending = jnp.asarray(grid[::-1].copy(), dtype)
+    found = solve_all(settings, jobs, jax.vmap(penalty)(descending), descending * tolerance)
+    ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
+    for one in ascending:
+        one.record["converged"] = one.record["residual"] <= tolerance * grid
+        one.record["fitted"] = np.ones_like(one.record["converged"])
     report = warn_at(owner, grid)
-    report(~np.isfinite(record["objective"]), "the loss is not finite")
-    report(~record["converged"], f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance, or use float64,")
-    return grid, LinearModel(progress.w[:, ::-1], intercepts[:, ::-1]), record
+    report(np.array([~np.isfinite(one.record["objective"]) for one in ascending]), "the loss is not finite")
+    missed = np.array([~one.record["converged"] for one in ascending])
+    report(missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance, or use float64,")
+    return grid, ascending

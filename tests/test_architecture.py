@@ -21,6 +21,7 @@ JAXREG = (
     {"_proximal", "_fista", "steering"},
     {"optimizers", "_sweep", "sweeps", "solvers"},
     {"_paths", "paths", "_chains", "compaction"},
+    {"_linear", "linear"},
     {"plotting"},
 )
 EXPERIMENTS = (
@@ -31,7 +32,18 @@ EXPERIMENTS = (
     {"command_line"},
     {"__main__"},
 )
-SUBMODULES = {"compaction", "measures", "optimizers", "paths", "penalties", "pruning", "solvers", "steering", "sweeps"}
+SUBMODULES = {
+    "compaction",
+    "linear",
+    "measures",
+    "optimizers",
+    "paths",
+    "penalties",
+    "pruning",
+    "solvers",
+    "steering",
+    "sweeps",
+}
 SUBMODULES |= {"transforms"}
 # What a figure of results on disk must not need.
 TRAINING = {"jax", "optax", "flax", "experiments.training", "experiments.networks"}
@@ -75,7 +87,17 @@ def test_imports_point_down(package, layers):
 
 @pytest.mark.parametrize("module", modules("jaxreg"))
 def test_jaxreg_needs_little_and_knows_no_experiments(module):
-    needed = {"jaxreg", "jax", "optax", "numpy", "rich", "xarray", "typing_extensions", *sys.stdlib_module_names}
+    needed = {
+        "jaxreg",
+        "jax",
+        "optax",
+        "numpy",
+        "rich",
+        "xarray",
+        "typing_extensions",
+        "threadpoolctl",
+        *sys.stdlib_module_names,
+    }
     needed |= {"matplotlib"} if module == "plotting" else set()
     for name in imports(modules("jaxreg")[module]):
         assert name.split(".")[0] in needed, name
@@ -115,7 +137,8 @@ def test_public_names():
     proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
     prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength
     duality_gap sparsity kernels preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid
-    select_strength Path CrossValidation compact Compacted fista Fista FistaState Solution plotting"""
+    select_strength Path CrossValidation compact Compacted fista Fista FistaState Solution plotting
+    fit_linear_path cross_validate_linear_path LinearModel"""
     for name in promised.split():
         assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._linear.folds import Data, begin
+from jaxreg._dtypes import at_least_float32
 from jaxreg._linear.path import Settings
+from jaxreg._linear.programs import Data, begin
 from jaxreg._paths.checks import check_strengths
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty
@@ -22,15 +22,15 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
     Raises:
         TypeError: it is not a function from a strength to one of the penalties that a linear path has.
     """
-    made = penalty(1.0) if callable(penalty) and not isinstance(penalty, Penalty) else penalty
-    if callable(penalty) and isinstance(made, L1 | ElasticNet):
+    made = penalty(1.0) if callable(penalty) else None
+    if isinstance(made, L1 | ElasticNet):
         return False
-    group = isinstance(made, GroupL2) or (isinstance(made, Group) and isinstance(made.penalty, L1))
-    if callable(penalty) and group and made.axis in (1, -1, (1,), (-1,)):
+    known = isinstance(made, GroupL2) or (isinstance(made, Group) and isinstance(made.penalty, L1))
+    if known and getattr(made, "axis", None) in (1, -1, (1,), (-1,)):
         return True
     raise TypeError(
         f"{owner}: penalty must be a function from λ to L1, ElasticNet, GroupL2(λ, axis=1) or Group(L1(λ), axis=1), such as "
-        f"jaxreg.L1 or lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s), got {penalty!r} that makes {made!r}; "
+        f"jaxreg.L1 or lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s), got {penalty!r}, at λ = 1 {made!r}; "
         "jaxreg.fista takes any penalty"
     )
 
@@ -50,19 +50,19 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         ValueError: shapes do not fit, numbers are NaN or infinite, or logistic targets are not 0 and 1.
     """
     axes = "(rows, groups, size)" if groups else "(rows, features)"
-    if np.ndim(x) != 2 + groups or np.ndim(y) != 1 or len(x) != len(y) or not np.size(x):
+    if np.ndim(x) != 2 + groups or np.ndim(y) != 1 or np.shape(x)[0] != np.shape(y)[0] or not np.size(x):
         raise ValueError(
             f"{owner}: expected x {axes} and y (rows,) for this penalty, got shapes {np.shape(x)} and {np.shape(y)}"
         )
-    dtype = jnp.result_type(jnp.asarray(x), float) if jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating) else jnp.result_type(float)
-    columns, targets = jnp.asarray(x, dtype), jnp.asarray(y, dtype)
+    columns = at_least_float32(x)
+    targets = jnp.asarray(y, columns.dtype)
     if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
         raise ValueError(f"{owner}: x and y must be finite, got NaN or infinity; drop or impute these rows")
     if loss == "logistic":
         values = np.unique(np.asarray(targets))
         if not np.isin(values, (0, 1)).all() or (varied and len(values) < 2):
             raise ValueError(f"{owner}: logistic loss needs targets 0 and 1, both of them, got {values[:5]}")
-    return Data(columns.reshape(len(columns), columns.shape[1], -1), targets, None, None)
+    return Data(columns.reshape(len(columns), columns.shape[1], -1), targets)
 
 
 def check_grid(
@@ -82,7 +82,7 @@ def check_grid(
         return grid
     if isinstance(count, bool) or not isinstance(count, int) or count < 2 or not 0 < ratio < 1:
         raise ValueError(f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and ratio={ratio!r}")
-    gradient = begin(settings, 1, 1, data._replace(trained=None, held_out=None))[1][0]
+    gradient = begin(settings, 1, data)[1]
     made = penalty(1.0)
     critical = float(made.critical_strength(gradient))
     # For a penalty that is proportional to λ.
@@ -90,8 +90,8 @@ def check_grid(
     largest = critical / level if level else np.inf
     if not 0 < largest < np.inf or not np.isclose(level_of(penalty(largest)), critical, rtol=1e-3):
         raise ValueError(
-            f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is {critical:g}); pass strengths, and look for "
-            "targets that do not vary"
+            f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is {critical:g}); pass strengths, and look "
+            "for targets that do not vary"
         )
     return np.geomspace(largest * ratio, largest, count)
 
@@ -100,4 +100,5 @@ def level_of(penalty: Penalty) -> float:
     """The gradient from which on a penalty lets a block leave 0."""
     if isinstance(penalty, Group):
         return level_of(penalty.penalty)
-    return float(penalty.l1_strength if isinstance(penalty, ElasticNet) else penalty.strength)
+    names = ("l1_strength", "strength")
+    return float(next(getattr(penalty, name) for name in names if hasattr(penalty, name)))

@@ -1,4 +1,4 @@
-"""The path of a linear model: λ after λ from the largest, each on a working set of blocks that grows until no other violates.
+"""The path of a linear model: λ after λ from the largest, each on working sets of blocks until no other violates.
 
 The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso.
 """
@@ -32,14 +32,12 @@ class Settings:
         intercept: whether there is one.
         capacity: how many blocks a working set has; all of them make the program simpler.
         max_steps: the most steps at one λ.
-        ladder: see `minimise`.
     """
 
     loss: str
     intercept: bool
     capacity: int
     max_steps: int
-    ladder: bool
 
     @property
     def functions(self) -> Loss:
@@ -98,7 +96,6 @@ class Progress(NamedTuple):
         w: weights (strengths, blocks, size) so far, in the order of solving.
         intercepts: (strengths,).
         steps: steps at each λ.
-        residuals: the largest violation at each λ.
         start: weights and intercept where the next λ begins.
     """
 
@@ -106,7 +103,6 @@ class Progress(NamedTuple):
     w: jax.Array
     intercepts: jax.Array
     steps: jax.Array
-    residuals: jax.Array
     start: tuple[jax.Array, jax.Array]
 
 
@@ -131,7 +127,7 @@ class Solver:
 
     def choose(self, w: jax.Array, gradient: jax.Array) -> Working:
         """The support, and those of the other blocks that have the largest gradient."""
-        blocks, size, rows = self.columns.shape
+        blocks, _, rows = self.columns.shape
         if self.whole:
             places, columns = jnp.arange(blocks), self.columns
         else:
@@ -173,7 +169,7 @@ class Solver:
         settings, working = self.settings, now.working
         model, curvature, total = self.model(now)
         before = now.w[working.places]
-        after = minimise(model, penalty, before, tol / 2, settings.max_steps, settings.ladder)
+        after = minimise(model, penalty, before, tol / 2, settings.max_steps)
         intercept = now.intercept
         if settings.quadratic:
             z = after.ravel() @ working.columns + intercept
@@ -201,9 +197,7 @@ class Solver:
         working = jax.lax.cond(jnp.any(outside), self.choose, lambda *_: working, w, gradient)
         return now._replace(working=working, full=(needed > settings.capacity) & (residual > tol))
 
-    def longest(
-        self, penalty: Penalty, now: Now, before: jax.Array, after: jax.Array, along: jax.Array
-    ) -> jax.Array:
+    def longest(self, penalty: Penalty, now: Now, before: jax.Array, after: jax.Array, along: jax.Array) -> jax.Array:
         """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none does."""
         loss = self.settings.functions
         by_block = jax.vmap(lambda block: penalty.value(block[None]))
@@ -236,8 +230,7 @@ class Solver:
             at = progress.done
             kept = progress._replace(
                 done=at + 1, w=progress.w.at[at].set(now.w), intercepts=progress.intercepts.at[at].set(now.intercept),
-                steps=progress.steps.at[at].add(now.steps), residuals=progress.residuals.at[at].set(now.residual),
-                start=(now.w, now.intercept),
+                steps=progress.steps.at[at].add(now.steps), start=(now.w, now.intercept),
             )  # fmt: skip
             interrupted = progress._replace(steps=progress.steps.at[at].add(now.steps), start=(now.w, now.intercept))
             return jax.tree.map(lambda new, old: jnp.where(now.full, old, new), kept, interrupted), now
@@ -247,6 +240,4 @@ class Solver:
         gradient = self.slopes(z)[0]
         inf = jnp.asarray(jnp.inf, z.dtype)
         first = Now(w, intercept, z, gradient, inf, jnp.zeros([], jnp.int32), self.choose(w, gradient), jnp.asarray(False))
-        return jax.lax.while_loop(
-            lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first)
-        )[0]
+        return jax.lax.while_loop(lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first))[0]

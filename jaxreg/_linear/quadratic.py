@@ -16,10 +16,10 @@ from jaxreg.penalties import Penalty
 
 CROSSINGS = 6
 """How many of the points where blocks change their sign are tried in a line search."""
-SIZES = 4
-"""For how many sizes of the support there is a linear system: all blocks, half of them, and so on."""
+SIZES = 8
+"""For how many sizes of the support there is a linear system: all blocks, and shares of them."""
 RIDGE = 4.0
-"""What is added to the diagonal of a linear system, in units of its rounding, so that equal columns do not make it singular."""
+"""What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
 
 
 class Quadratic(NamedTuple):
@@ -52,7 +52,7 @@ class Point(NamedTuple):
     gradient: jax.Array
 
 
-def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, rounds: int, ladder: bool) -> jax.Array:
+def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, rounds: int) -> jax.Array:
     """Minimises ½ wᵀHw − cᵀw + R(w).
 
     Args:
@@ -61,8 +61,6 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
         w: where to begin.
         tol: the largest violation of the optimality conditions.
         rounds: the most rounds of coordinate descent and a Newton step.
-        ladder: whether linear systems have one of several sizes, as fits the support; else they have that of all blocks,
-            which is faster under `vmap`, where all sizes would be solved.
 
     Returns:
         The weights.
@@ -73,11 +71,11 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
         return jnp.max(penalty.violation(at.w, at.gradient))
 
     def one_round(now: tuple[Point, jax.Array, jax.Array]) -> tuple[Point, jax.Array, jax.Array]:
-        at = newton_step(model, penalty, descend(model, curvatures, penalty, now[0]), ladder)
+        at = newton_step(model, penalty, descend(model, curvatures, penalty, now[0]))
         at = Point(at.w, model.gradient(at.w))
         return at, violation(at), now[2] + 1
 
-    start = newton_step(model, penalty, Point(w, model.gradient(w)), ladder)
+    start = newton_step(model, penalty, Point(w, model.gradient(w)))
     start = Point(start.w, model.gradient(start.w))
     last = jax.lax.while_loop(
         lambda now: (now[1] > tol) & (now[2] < rounds), one_round, (start, violation(start), jnp.zeros([], jnp.int32))
@@ -103,7 +101,7 @@ def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point
     return jax.lax.fori_loop(0, jnp.sum(wanted), visit, at)
 
 
-def newton_step(model: Quadratic, penalty: Penalty, at: Point, ladder: bool) -> Point:
+def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> Point:
     """A Newton step on the support, as far as it lowers the objective.
 
     Blocks that point away from themselves after the step become 0. Of the step and the first points on the way to it where
@@ -111,7 +109,7 @@ def newton_step(model: Quadratic, penalty: Penalty, at: Point, ladder: bool) -> 
     """
     w, gradient = at
     active = jnp.any(w != 0, 1)
-    step = support_step(model.hessian, penalty, at, active, ladder)
+    step = support_step(model.hessian, penalty, at, active)
     # A block w + t·step is orthogonal to w at t = −‖w‖²/⟨w, step⟩, which for a single weight is where its sign changes.
     along = jnp.sum(step * w, 1)
     crossings = jnp.where(active & (along < 0), -jnp.sum(w * w, 1) / jnp.where(along < 0, along, 1), jnp.inf)
@@ -130,7 +128,7 @@ def newton_step(model: Quadratic, penalty: Penalty, at: Point, ladder: bool) -> 
     return Point(jnp.where(better, tried[best], w), jnp.where(better, gradient + changes[best], gradient))
 
 
-def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Array, ladder: bool) -> jax.Array:
+def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Array) -> jax.Array:
     """The Newton step (blocks, size) of active blocks; 0 for the others."""
     w, gradient = at
     blocks, size = w.shape
@@ -144,7 +142,9 @@ def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Ar
         places = jnp.nonzero(active, size=count, fill_value=blocks)[0]
         used = jnp.repeat(places < blocks, size)
         flat = (places[:, None] * size + jnp.arange(size)).ravel()
-        matrix = jnp.where(used[:, None] & used, hessian.at[flat[:, None], flat].get(mode="clip"), 0)
+        # Rows first, as they lie together in memory.
+        chosen = jnp.minimum(flat, len(hessian) - 1)
+        matrix = jnp.where(used[:, None] & used, hessian[chosen][:, chosen], 0)
         matrix += jnp.diag(jnp.where(used, ridge, 1))
         own = jnp.where((places < blocks)[:, None, None], curvature.at[places].get(mode="clip"), 0)
         each = jnp.arange(count)
@@ -153,8 +153,6 @@ def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Ar
         found = cho_solve(cho_factor(matrix), right).reshape(count, size)
         return jnp.zeros_like(w).at[places].set(-found, mode="drop")
 
-    if not ladder:
-        return solve_for(blocks)
-    counts = sorted({max(-(-blocks // 2**power), 1) for power in range(SIZES)})
+    counts = sorted({-(-blocks * part // SIZES) for part in range(1, SIZES + 1)})
     rung = jnp.searchsorted(jnp.asarray(counts), jnp.sum(active))
     return jax.lax.switch(rung, [lambda count=count: solve_for(count) for count in counts])

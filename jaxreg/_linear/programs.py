@@ -1,0 +1,148 @@
+"""The compiled programs of linear paths, and their calls for all folds."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxreg._duality import conjugate, gap_below
+from jaxreg._linear.path import Progress, Settings, Solver
+from jaxreg._typing import PyTree
+from jaxreg.penalties import Penalty
+
+compiling = threading.Lock()
+"""Held while a program is called, which compiles it once; it runs after the call."""
+
+
+class Data(NamedTuple):
+    """Rows of a data set.
+
+    Attributes:
+        x: (rows of all, blocks, size).
+        y: targets (rows of all,).
+        rows: the indices of those that are meant; None means all.
+    """
+
+    x: jax.Array
+    y: jax.Array
+    rows: jax.Array | None = None
+
+    def taken(self) -> tuple[jax.Array, jax.Array]:
+        """The x and y of the rows that are meant."""
+        return (self.x, self.y) if self.rows is None else (self.x[self.rows], self.y[self.rows])
+
+
+class Measured(NamedTuple):
+    """Solutions along a path, from the largest λ.
+
+    Attributes:
+        w: weights (strengths, blocks, size).
+        intercepts: (strengths,), for columns that are not centred.
+        record: numbers by name, each (strengths,).
+    """
+
+    w: jax.Array
+    intercepts: jax.Array
+    record: dict[str, jax.Array]
+
+
+def solver_of(settings: Settings, data: Data) -> tuple[Solver, jax.Array]:
+    """The solver for some rows, and the means (blocks, size) that were subtracted from their columns."""
+    x, y = data.taken()
+    columns = jnp.moveaxis(x, 0, -1)
+    means = jnp.mean(columns, -1) if settings.intercept else jnp.zeros(columns.shape[:-1], columns.dtype)
+    return Solver(settings, columns - means[..., None], y), means
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Array]:
+    """Where a path of `count` strengths begins, and the gradient (blocks, size) there."""
+    solver, means = solver_of(settings, data)
+    zeros = functools.partial(jnp.zeros, dtype=data.x.dtype)
+    z = jnp.zeros_like(solver.y)
+    intercept = settings.functions.balance(z, solver.y) if settings.intercept else zeros(())
+    steps = jnp.zeros(count, jnp.int32)
+    start = (jnp.zeros_like(means), intercept)
+    progress = Progress(jnp.zeros([], jnp.int32), zeros((count, *means.shape)), zeros(count), steps, start)
+    return progress, solver.slopes(z + intercept)[0]
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
+def advance(settings: Settings, data: Data, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
+    """Solves as many λ as the capacity of the working sets allows."""
+    return solver_of(settings, data)[0].run(penalties, tols, progress)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
+    """Measures the solutions on all rows and features, whatever the working sets were."""
+    loss = settings.functions
+    solver, means = solver_of(settings, data)
+    y = solver.y
+
+    def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
+        value, charged = loss.value(z, y), penalty.value(w)
+        gradient, unbalanced = solver.slopes(z)
+        residual = jnp.maximum(jnp.max(penalty.violation(w, gradient)), jnp.abs(unbalanced) * settings.intercept)
+        balanced = z + loss.balance(z, y) if settings.intercept else z
+        slope = loss.slope(balanced, y)
+        known = conjugate(penalty, solver.columns @ slope, "w")
+        gap = gap_below(value + charged, loss, slope, y, [known])
+        return {"objective": value + charged, "loss": value, "gap": gap, "residual": residual, "nonzeros": jnp.sum(w != 0)}
+
+    z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.intercepts[:, None]
+    record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
+    intercepts = progress.intercepts - jnp.einsum("lbs,bs->l", progress.w, means)
+    if tested is not None:
+        x, targets = tested.taken()
+        predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + intercepts[:, None]
+        record["validation_loss"] = jax.vmap(loss.value, (0, None))(predictions, targets)
+    return Measured(progress.w, intercepts, record)
+
+
+def solve(settings: Settings, data: Data, tested: Data | None, penalties: PyTree, tols: jax.Array) -> Measured:
+    """Solves one path, with working sets that grow when they are full."""
+
+    def call(program: Any, *arguments: Any) -> Any:
+        with compiling:
+            return program(*arguments)
+
+    blocks = data.x.shape[1]
+    progress = call(begin, settings, len(tols), data)[0]
+    while True:
+        progress = call(advance, settings, data, penalties, tols, progress)
+        if int(progress.done) == len(tols):
+            return jax.block_until_ready(call(measure, settings, data, penalties, progress, tested))
+        settings = dataclasses.replace(settings, capacity=min(2 * settings.capacity, blocks))
+
+
+def solve_all(
+    settings: Settings, jobs: Sequence[tuple[Data, Data | None]], penalties: PyTree, tols: jax.Array
+) -> list[Measured]:
+    """Solves the paths of all folds, in threads, as a program runs mostly on one core."""
+    with one_thread_for_blas():
+        if len(jobs) == 1:
+            return [solve(settings, data, tested, penalties, tols) for data, tested in jobs]
+        with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
+            return list(pool.map(lambda job: solve(settings, job[0], job[1], penalties, tols), jobs))
+
+
+@contextlib.contextmanager
+def one_thread_for_blas() -> Iterator[None]:
+    """Keeps LAPACK to one thread, which is faster for matrices of some hundred rows, if threadpoolctl is installed."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        yield
+        return
+    with threadpool_limits(1, "blas"):
+        yield
