@@ -9,6 +9,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments.sheet import Sheet
 from experiments.study import Summary
 
@@ -110,7 +112,101 @@ def scaling_table(saved: Saved) -> Summary:
     return Summary(Sheet(headings, rows, title, left=()))
 
 
+def linear_tables(saved: Saved) -> dict[str, Summary]:
+    """Times of whole paths, how far the solvers agree, and times of cross-validation."""
+    return {"paths": path_times(saved), "agreement": agreement(saved), "validation": validation_times(saved)}
+
+
+def named(design: Sequence[float]) -> str:
+    """A design in words."""
+    rows, features, correlation = design
+    return f"{rows} × {features}" + (f", correlation {correlation:g}" if correlation else "")
+
+
+def by_model(saved: Saved, cells: Callable[[Mapping[str, Any]], Sequence[str]]) -> list[Sequence[str] | str]:
+    """Rows of a table, with a heading for each model."""
+    rows: list[Sequence[str] | str] = []
+    for model, members in itertools.groupby(saved["rows"], operator.itemgetter("model")):
+        rows.append(model)
+        rows += [[named(row["design"]), *cells(row["solvers"])] for row in members]
+    return rows
+
+
+def path_times(saved: Saved) -> Summary:
+    """A row for each problem: cold and warm seconds of jaxreg, and warm seconds of the others with their ratio."""
+    config = saved["made_by"]["config"]
+    others = config["packages"]
+
+    def cells(solvers: Mapping[str, Any]) -> list[str]:
+        ours = median(solvers["jaxreg"].get("seconds", [np.nan]))
+        return [
+            f"{solvers['jaxreg'].get('cold', np.nan):.1f}",
+            f"{ours:.2f}",
+            *(against(solvers.get(name), ours) for name in others),
+        ]
+
+    title = (
+        f"Seconds for {config['strengths']} λ down to {config['ratio']:g} λ_max, rows × features, float64, at a duality "
+        f"gap of at most {config['gap']:g} of the objective at every λ; in brackets, the time divided by jaxreg's"
+    )
+    text = (
+        "Each solver runs in a process of its own. Cold is its first call, with compiling; the other times are medians of "
+        "later calls. Every package has the first tolerance of 1e-4, 1e-5, … that is small enough; a dash with a gap: after "
+        f"{config['limit']:g} seconds the gap was still this large."
+    )
+    return Summary(Sheet(["model and data", "jaxreg, cold", "jaxreg", *others], by_model(saved, cells), title), text)
+
+
+def against(found: Mapping[str, Any] | None, ours: float) -> str:
+    """Another solver's seconds, or how far it came."""
+    if found is None:
+        return "–"
+    if "seconds" not in found:
+        return f"– gap {found['gap']:.0e}" if "gap" in found else "– no solution"
+    seconds = median(found["seconds"])
+    return f"{seconds:.2f} ({seconds / ours:.1f} ×)"
+
+
+def agreement(saved: Saved) -> Summary:
+    """A row for each problem: the largest difference of objectives from jaxreg's, and how many supports are the same."""
+    config = saved["made_by"]["config"]
+
+    def cells(solvers: Mapping[str, Any]) -> list[str]:
+        ours = f"{solvers['jaxreg'].get('gap', np.nan):.0e}"
+        return [ours, *(agreed(solvers.get(name)) for name in config["packages"])]
+
+    def agreed(found: Mapping[str, Any] | None) -> str:
+        return "–" if not found or "objective" not in found else f"{found['objective']:.0e}, {found['support']}"
+
+    title = (
+        "Largest relative difference of the objective from jaxreg's over all λ, and the number of "
+        f"{config['strengths']} λ with the same support"
+    )
+    headings = ["model and data", "gap of jaxreg", *config["packages"]]
+    return Summary(Sheet(headings, by_model(saved, cells), title))
+
+
+def validation_times(saved: Saved) -> Summary:
+    """A row for each design: seconds of cross-validation here and by scikit-learn."""
+    config = saved["made_by"]["config"]
+    rows = []
+    for row in saved["validation"]:
+        ours, theirs = median(row["jaxreg"]), median(row["LassoCV"])
+        rows.append([named(row["design"]), f"{ours:.2f}", f"{theirs:.2f} ({theirs / ours:.1f} ×)", f"{row['gap']:.0e}"])
+    headings = ["data", "`cross_validate_linear_path`", "`LassoCV(n_jobs=-1)`", "gap of jaxreg"]
+    title = (
+        f"Seconds for 10 folds and {config['strengths']} λ of the lasso, after a first run; `LassoCV` with "
+        f"tol={config['cv_tolerance']:g}"
+    )
+    return Summary(Sheet(headings, rows, title))
+
+
+def median(times: Sequence[float]) -> float:
+    """The median of some times."""
+    return float(np.median(times))
+
+
 EXCERPTS: dict[str, Callable[[Saved], dict[str, Summary]]] = {
-    "update": update_tables, "lasso": lasso_tables, "sweep": sweep_tables,
+    "update": update_tables, "lasso": lasso_tables, "sweep": sweep_tables, "linear": linear_tables,
 }  # fmt: skip
 """From a benchmark's name to the tables of its saved file."""

@@ -84,5 +84,52 @@ class SweepBenchmark:
             require(all(value >= 1 for value in values), name.replace("_", "-"), "numbers of at least 1", values)
 
 
-BENCHMARKS: dict[str, type] = {"update": UpdateBenchmark, "lasso": LassoBenchmark, "sweep": SweepBenchmark}
+@dataclasses.dataclass(frozen=True)
+class LinearBenchmark:
+    """Whole paths of linear models, compared with scikit-learn, celer, skglm and jaxopt at the same duality gap."""
+
+    large: int = 2000
+    """Rows of problems with many rows, and features of those with few."""
+    small: int = 200
+    """Features of problems with many rows, and rows of those with few; a multiple of 5, the size of groups."""
+    correlation: float = 0.9
+    """Correlation of neighbouring columns in the correlated designs."""
+    strengths: int = 100
+    """Number of λ in a path."""
+    ratio: float = 1e-3
+    """The smallest λ as a share of the largest, from which on all weights are 0."""
+    gap: float = 1e-8
+    """The largest duality gap at any λ, as a share of the objective, at which a solver counts as accurate."""
+    cv_tolerance: float = 1e-8
+    """The tolerance of scikit-learn's `LassoCV`."""
+    repeats: int = 5
+    """Number of timed calls of every solver; the median counts."""
+    limit: float = 60.0
+    """Seconds that a solver has for a problem, all tolerances and calls together."""
+    packages: tuple[str, ...] = ("scikit-learn", "celer", "skglm", "jaxopt")
+    """What to compare with, where it is installed."""
+    seed: int = 0
+    """Seed of the data."""
+    out: Path = RESULTS / "linear.json"
+    """JSON file for the numbers."""
+
+    def __post_init__(self) -> None:
+        for name in ("large", "small"):
+            value = getattr(self, name)
+            require(value >= 10 and value % 5 == 0, name, "a multiple of 5, at least 10", value)
+        require(0 <= self.correlation < 1, "correlation", "a number from 0 to below 1", self.correlation)
+        require(self.strengths >= 2, "strengths", "at least 2", self.strengths)
+        require(0 < self.ratio < 1, "ratio", "a number between 0 and 1", self.ratio)
+        for name in ("gap", "cv_tolerance", "limit"):
+            value = getattr(self, name)
+            require(0 < value < np.inf, name.replace("_", "-"), "a positive number", value)
+        require(self.repeats >= 1, "repeats", "at least 1", self.repeats)
+
+
+BENCHMARKS: dict[str, type] = {
+    "update": UpdateBenchmark,
+    "lasso": LassoBenchmark,
+    "sweep": SweepBenchmark,
+    "linear": LinearBenchmark,
+}
 """The settings of every benchmark, by the name of its subcommand and of its module."""

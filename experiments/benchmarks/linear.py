@@ -1,0 +1,215 @@
+"""Whole paths of linear models against the packages that are made for them, at the same duality gap.
+
+Every solver runs with tighter and tighter tolerances until the duality gap is small enough at every λ. The gap is computed
+here, in the same way for all of them. Objectives and supports are compared with jaxreg's.
+"""
+
+import dataclasses
+import multiprocessing
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxreg
+from experiments.benchmarks.benchmark import Benchmark
+from experiments.benchmarks.linear_peers import GROUP, L1_RATIO, SOLVERS, Problem, penalty_of, solvers_for
+from experiments.benchmarks.settings import LinearBenchmark
+from experiments.sheet import Sheet
+
+OURS = "jaxreg"
+MODELS = ("lasso", "elastic net", "sparse logistic", "group lasso")
+TOLERANCES = tuple(10.0**-power for power in range(4, 15))
+"""What the solvers are asked for, in turn. Each package measures something else by it."""
+FOLDS = 10
+
+
+def designs(config: LinearBenchmark) -> list[tuple[int, int, float]]:
+    """Rows, features and correlation of neighbouring columns: many rows and few, uncorrelated and correlated."""
+    sizes = ((config.large, config.small), (config.small, config.large))
+    return [(rows, features, correlation) for rows, features in sizes for correlation in (0.0, config.correlation)]
+
+
+def make_problem(config: LinearBenchmark, model: str, design: tuple[int, int, float]) -> Problem:
+    """Draws data with correlated columns, of which few matter, and noise a third as large as the signal."""
+    rows, features, correlation = design
+    random = np.random.default_rng(config.seed)
+    x = random.standard_normal((rows, features))
+    for column in range(1, features):
+        x[:, column] = correlation * x[:, column - 1] + (1 - correlation**2) ** 0.5 * x[:, column]
+    weights = np.zeros(features)
+    weights[random.permutation(features)[: min(rows, features) // 10]] = random.standard_normal(min(rows, features) // 10)
+    y = x @ weights
+    y += random.standard_normal(rows) * np.linalg.norm(y) / (3 * rows**0.5)
+    x = np.asfortranarray((x - x.mean(0)) / x.std(0))
+    y = (y > 0).astype(float) if model == "sparse logistic" else (y - y.mean()) / y.std()
+    # The gradient at w = 0, where a logistic model predicts one half.
+    slope = x.T @ ((0.5 if model == "sparse logistic" else 0) - y) / rows
+    largest = np.linalg.norm(slope.reshape(-1, GROUP), axis=1).max() if model == "group lasso" else np.abs(slope).max()
+    largest /= L1_RATIO if model == "elastic net" else 1
+    return Problem(model, x, y, np.geomspace(largest, largest * config.ratio, config.strengths))
+
+
+def judge(problem: Problem, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Objectives and duality gaps (strengths,) of weights (strengths, features), whoever found them."""
+    x, y = jnp.asarray(problem.x), jnp.asarray(problem.y)
+    make = penalty_of(problem.model)
+
+    def measured(strength: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array]:
+        def predict(w: jax.Array) -> jax.Array:
+            return x @ w.ravel()
+
+        gap = jaxreg.duality_gap(make(strength), w, predict, y, problem.loss)
+        z = predict(w)
+        squares = jnp.mean(jnp.square(z - y)) / 2
+        loss = squares if problem.loss == "squares" else jnp.mean(jnp.logaddexp(0, z) - y * z)
+        return loss + jaxreg.penalty_value(make(strength), w), gap
+
+    shaped = jnp.asarray(weights).reshape(-1, *problem.shape)
+    objectives, gaps = jax.lax.map(lambda pair: measured(*pair), (jnp.asarray(problem.strengths), shaped))
+    return np.asarray(objectives), np.asarray(gaps)
+
+
+def time_solver(name: str, problem: Problem, config: LinearBenchmark) -> dict[str, Any]:
+    """Times a solver in a process of its own, at the first tolerance whose gaps are small enough.
+
+    Returns:
+        `cold`, the seconds of the first call, which compiles; `seconds` of later calls at the final tolerance; the largest
+        relative `gap`; the final `tolerance` and the `weights`. Without `seconds` the time was up before the gaps were small
+        enough. Nothing if no tolerance was finished.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=tighten, args=(sender, name, problem, config), daemon=True)
+    process.start()
+    sender.close()
+    found: dict[str, Any] = {}
+    # The process begins with its imports, which do not count.
+    end = None
+    try:
+        while receiver.poll(None if end is None else max(end - time.perf_counter(), 0)):
+            found |= receiver.recv()
+            end = time.perf_counter() + config.limit if end is None else end
+    except EOFError:
+        pass
+    finally:
+        process.kill()
+        process.join()
+    return found
+
+
+def tighten(sender: Connection, name: str, problem: Problem, config: LinearBenchmark) -> None:
+    """Sends what a solver finds for tighter and tighter tolerances; runs in a process of its own."""
+    jax.config.update("jax_enable_x64", True)
+    # Where a solver does not converge, the gap shows it.
+    warnings.simplefilter("ignore")
+    solve = SOLVERS[name]
+    judge(problem, np.zeros((len(problem.strengths), problem.x.shape[1])))
+    sender.send({})
+    cold = None
+    for tolerance in TOLERANCES:
+        began = time.perf_counter()
+        weights = solve(problem, tolerance)
+        cold = time.perf_counter() - began if cold is None else cold
+        objectives, gaps = judge(problem, weights)
+        gap = float(np.max(gaps / objectives))
+        sender.send({"cold": cold, "tolerance": tolerance, "gap": gap, "weights": weights})
+        if gap <= config.gap:
+            break
+    else:
+        return
+    times: list[float] = []
+    while len(times) < config.repeats:
+        began = time.perf_counter()
+        solve(problem, tolerance)
+        times.append(time.perf_counter() - began)
+        sender.send({"seconds": times})
+
+
+def compared(found: dict[str, Any], known: np.ndarray | None, problem: Problem) -> dict[str, Any]:
+    """Adds the largest relative difference of `objective` from jaxreg's weights, and the number of λ with their `support`."""
+    weights = found.pop("weights", None)
+    if weights is None or known is None:
+        return found
+    objectives, best = judge(problem, weights)[0], judge(problem, known)[0]
+    same = np.all((weights != 0) == (known != 0), axis=1)
+    return found | {"objective": float(np.max(np.abs(objectives / best - 1))), "support": int(same.sum())}
+
+
+def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> dict[str, Any]:
+    """Times cross-validation of the lasso: one call here, and `LassoCV` on all cores."""
+    from sklearn.linear_model import LassoCV
+
+    problem = make_problem(config, "lasso", design)
+    x = np.ascontiguousarray(problem.x)
+
+    def ours() -> float:
+        scores = jaxreg.cross_validate_linear_path(x, problem.y, jaxreg.L1, problem.strengths[::-1], folds=FOLDS)
+        return float((scores.record["gap"] / scores.record["objective"]).max())
+
+    def theirs(tolerance: float) -> float:
+        model = LassoCV(alphas=problem.strengths, cv=FOLDS, n_jobs=-1, tol=tolerance, max_iter=10**6)
+        return float(model.fit(x, problem.y).dual_gap_)
+
+    numbers: dict[str, Any] = {"gap": ours()}
+    for name, call, times in (
+        (OURS, ours, config.repeats), ("LassoCV", lambda: theirs(config.cv_tolerance), config.repeats),
+    ):  # fmt: skip
+        passed = []
+        for _ in range(times):
+            began = time.perf_counter()
+            call()
+            passed.append(time.perf_counter() - began)
+            if sum(passed) > config.limit:
+                break
+        numbers[name] = passed
+    return numbers
+
+
+def count_problems(config: LinearBenchmark) -> int:
+    """Number of problems, and of cross-validations."""
+    return (len(MODELS) + 1) * len(designs(config))
+
+
+def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
+    """Times every solver on every problem, in float64.
+
+    Args:
+        config: sizes and tolerances.
+        advance: called with 1 after each problem.
+
+    Returns:
+        `rows`: for each problem, its model and design, and a dict by solver; `validation`: times of cross-validation.
+    """
+    rows, validation = [], []
+    with jax.enable_x64(True):
+        for model in MODELS:
+            for design in designs(config):
+                problem = make_problem(config, model, design)
+                found = {name: time_solver(name, problem, config) for name in solvers_for(model, config.packages)}
+                known = found[OURS].get("weights")
+                solved = {name: compared(one, known, problem) for name, one in found.items()}
+                rows.append({"model": model, "design": design, "solvers": solved})
+                advance(1)
+        for design in designs(config):
+            validation.append({"design": design, **cross_validate(config, design)})
+            advance(1)
+    return {"rows": rows, "validation": validation}
+
+
+def show_linear(config: LinearBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet | str]:
+    """The tables of times and of agreement."""
+    from experiments.benchmarks.excerpts import EXCERPTS
+
+    saved = {**numbers, "made_by": {"config": dataclasses.asdict(config)}}
+    for table, text in EXCERPTS["linear"](saved).values():
+        yield table
+        yield text
+
+
+BENCHMARK = Benchmark(count_problems, measure_linear, show_linear)
