@@ -23,7 +23,6 @@ from experiments.benchmarks.settings import LinearBenchmark
 from experiments.sheet import Sheet
 
 OURS = "jaxreg"
-MODELS = ("lasso", "elastic net", "sparse logistic", "group lasso")
 TOLERANCES = tuple(10.0**-power for power in range(4, 15))
 """What the solvers are asked for, in turn. Each package measures something else by it."""
 FOLDS = 10
@@ -32,7 +31,7 @@ FOLDS = 10
 def designs(config: LinearBenchmark) -> list[tuple[int, int, float]]:
     """Rows, features and correlation of neighbouring columns: many rows and few, uncorrelated and correlated."""
     sizes = ((config.large, config.small), (config.small, config.large))
-    return [(rows, features, correlation) for rows, features in sizes for correlation in (0.0, config.correlation)]
+    return [(rows, features, correlation) for rows, features in sizes for correlation in sorted({0.0, config.correlation})]
 
 
 def make_problem(config: LinearBenchmark, model: str, design: tuple[int, int, float]) -> Problem:
@@ -132,7 +131,7 @@ def tighten(sender: Connection, name: str, problem: Problem, config: LinearBench
 
 
 def compared(found: dict[str, Any], known: np.ndarray | None, problem: Problem) -> dict[str, Any]:
-    """Adds the largest relative difference of `objective` from jaxreg's weights, and the number of λ with their `support`."""
+    """Adds the largest relative difference of `objective` from jaxreg's, and the number of λ with the same `support`."""
     weights = found.pop("weights", None)
     if weights is None or known is None:
         return found
@@ -173,7 +172,7 @@ def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> d
 
 def count_problems(config: LinearBenchmark) -> int:
     """Number of problems, and of cross-validations."""
-    return (len(MODELS) + 1) * len(designs(config))
+    return (len(config.models) + 1) * len(designs(config))
 
 
 def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> d
     """
     rows, validation = [], []
     with jax.enable_x64(True):
-        for model in MODELS:
+        for model in config.models:
             for design in designs(config):
                 problem = make_problem(config, model, design)
                 found = {name: time_solver(name, problem, config) for name in solvers_for(model, config.packages)}

@@ -88,12 +88,14 @@ class SweepBenchmark:
 class LinearBenchmark:
     """Whole paths of linear models, compared with scikit-learn, celer, skglm and jaxopt at the same duality gap."""
 
+    models: tuple[str, ...] = ("lasso", "elastic net", "sparse logistic", "group lasso")
+    """Which models."""
     large: int = 2000
     """Rows of problems with many rows, and features of those with few."""
     small: int = 200
     """Features of problems with many rows, and rows of those with few; a multiple of 5, the size of groups."""
     correlation: float = 0.9
-    """Correlation of neighbouring columns in the correlated designs."""
+    """Correlation of neighbouring columns in the correlated designs; with 0 there are none of these."""
     strengths: int = 100
     """Number of λ in a path."""
     ratio: float = 1e-3
@@ -114,6 +116,8 @@ class LinearBenchmark:
     """JSON file for the numbers."""
 
     def __post_init__(self) -> None:
+        known = LinearBenchmark.models
+        require(set(self.models) <= set(known), "models", f"some of {', '.join(known)}", ", ".join(self.models))
         for name in ("large", "small"):
             value = getattr(self, name)
             require(value >= 10 and value % 5 == 0, name, "a multiple of 5, at least 10", value)

@@ -1,0 +1,274 @@
+"""Linear paths: the solutions of scikit-learn and skglm, published knots, working sets, degenerate data, and wrong use."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
+from sklearn.model_selection import PredefinedSplit
+
+import jaxreg
+from jaxreg import linear
+
+
+@pytest.fixture(autouse=True)
+def _double(float64):
+    """All tests compute in float64 unless their arrays are float32."""
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    x, y = load_diabetes(return_X_y=True)
+    return x * np.sqrt(len(y)) + 3, y
+
+
+def half(strength):
+    """scikit-learn's elastic net with l1_ratio=0.5, which halves the squares."""
+    return jaxreg.ElasticNet(0.5 * strength, 0.25 * strength)
+
+
+def rows(strength):
+    return jaxreg.GroupL2(strength, axis=1)
+
+
+def wide_data(rows=40, features=120, seed=0):
+    """More features than rows, with correlated columns."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(rows, features)) + random.normal(size=(rows, 1))
+    return x, x[:, :5] @ random.normal(size=5) + 0.3 * random.normal(size=rows)
+
+
+def check_certified(path, bound=1e-9):
+    assert path.record["converged"].all()
+    assert (path.record["gap"] <= bound * path.record["objective"].max()).all()
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize(("penalty", "ratio"), [(jaxreg.L1, 1.0), (half, 0.5)])
+def test_squares_meet_scikit_learn_at_every_strength(diabetes, penalty, ratio, intercept):
+    x, y = diabetes
+    path = jaxreg.fit_linear_path(x, y, penalty, intercept=intercept, count=20)
+    check_certified(path)
+    assert len(path) == 20
+    for strength, weights, constant in zip(path.strengths, *path.params, strict=True):
+        model = ElasticNet(alpha=strength, l1_ratio=ratio, fit_intercept=intercept, tol=1e-13, max_iter=10**6).fit(x, y)
+        np.testing.assert_allclose(weights, model.coef_, atol=1e-4)
+        np.testing.assert_allclose(constant, model.intercept_, rtol=1e-5, atol=1e-9)
+        np.testing.assert_array_equal(weights == 0, model.coef_ == 0)
+
+
+def test_the_largest_strength_of_the_grid_is_the_first_that_leaves_nothing(diabetes):
+    x, y = diabetes
+    for penalty, shaped in ((jaxreg.L1, x), (half, x), (rows, x.reshape(-1, 5, 2))):
+        path = jaxreg.fit_linear_path(shaped, y, penalty, count=5)
+        assert path.record["nonzeros"][-1] == 0
+        slightly = jaxreg.fit_linear_path(shaped, y, penalty, path.strengths[-1:] * 0.999)
+        assert 1 <= slightly.record["nonzeros"][0] <= 2
+
+
+def test_logistic_models_meet_scikit_learn():
+    x, y = load_breast_cancer(return_X_y=True)
+    x = (x - x.mean(0)) / x.std(0)
+    strengths = np.array([1e-3, 1e-2, 1e-1])
+    path = jaxreg.fit_linear_path(x, y, jaxreg.L1, strengths, loss="logistic")
+    check_certified(path)
+    for place, strength in enumerate(strengths):
+        model = LogisticRegression(l1_ratio=1, C=1 / (strength * len(y)), solver="saga", tol=1e-8, max_iter=100_000)
+        model.fit(x, y)
+        fitted = path.at(place)
+        np.testing.assert_allclose(fitted.weights, model.coef_[0], atol=2e-3)
+        np.testing.assert_allclose(fitted.intercept, model.intercept_[0], atol=2e-3)
+        np.testing.assert_allclose(fitted.predict(x), model.decision_function(x), atol=0.02)
+
+        def objective(weights, constant, strength=strength):
+            z = x @ weights + constant
+            return np.mean(np.logaddexp(0, z) - y * z) + strength * np.abs(weights).sum()
+
+        assert path.record["objective"][place] == pytest.approx(objective(*fitted), rel=1e-12)
+        assert objective(*fitted) <= objective(model.coef_[0], model.intercept_[0]) + 1e-12
+
+
+def test_groups_meet_skglm():
+    from skglm import GroupLasso
+
+    x, y = wide_data()
+    path = jaxreg.fit_linear_path(x.reshape(40, 40, 3), y, rows, count=6, ratio=0.01)
+    check_certified(path, 1e-7)
+    for place, strength in enumerate(path.strengths):
+        model = GroupLasso(groups=3, alpha=strength, tol=1e-10, max_iter=1000, max_epochs=10_000, fit_intercept=True)
+        expected = model.fit(x, y).coef_.reshape(40, 3)
+        weights = path.at(place).weights
+        np.testing.assert_allclose(weights, expected, atol=1e-5)
+        np.testing.assert_array_equal((weights != 0).any(1), (expected != 0).any(1))
+        # A group is zero as a whole.
+        assert ((weights != 0).all(1) == (weights != 0).any(1)).all()
+
+
+def test_the_lasso_path_of_the_diabetes_data_is_the_published_one():
+    """The order and the knots of Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression (2004), figure 1."""
+    x, y = load_diabetes(return_X_y=True)
+    knots = np.array([949.44, 889.31, 452.9, 316.07, 130.13, 88.78, 68.96, 19.98, 5.48, 5.09, 2.18, 1.31])
+    events = [3, 9, 4, 7, 2, 10, 5, 8, 6, 1, -7, 7]
+    # Between two knots the support does not change; just below each of them it is that of the event.
+    strengths = np.sort(np.concatenate([knots + 0.011, knots - 0.011])) / len(y)
+    path = jaxreg.fit_linear_path(x, y, jaxreg.L1, strengths)
+    supports = [set(np.flatnonzero(weights) + 1) for weights in np.asarray(path.params.weights)[::-1]]
+    expected = set()
+    for event, above, below in zip(events, supports[::2], supports[1::2], strict=True):
+        assert above == expected
+        expected = expected | {event} if event > 0 else expected - {-event}
+        assert below == expected
+
+
+@pytest.mark.parametrize("loss", ["squares", "logistic"])
+@pytest.mark.parametrize("penalty", [jaxreg.L1, half, rows])
+def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty):
+    x, y = wide_data()
+    x, y = x.reshape(40, 30, 4) if penalty is rows else x, (y > 0).astype(float) if loss == "logistic" else y
+    whole = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=0.02)
+    monkeypatch.setattr(linear, "WHOLE", 0)
+    monkeypatch.setattr(linear, "FIRST", 16)
+    path = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=0.02)
+    check_certified(path, 1e-7)
+    # They were too small, so that some grew.
+    assert whole.record["nonzeros"].max() > 16
+    np.testing.assert_allclose(path.params.weights, whole.params.weights, atol=1e-5)
+    np.testing.assert_allclose(path.params.intercept, whole.params.intercept, atol=1e-5)
+    np.testing.assert_array_equal(path.record["nonzeros"], whole.record["nonzeros"])
+
+
+def test_the_gap_is_that_of_duality_gap(diabetes):
+    x, y = diabetes
+    path = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=4, tolerance=0.3)
+    for place, strength in enumerate(path.strengths):
+        model = path.at(place)
+        gap = jaxreg.duality_gap(jaxreg.L1(strength), model.weights, lambda w: x @ w, y, intercept=model.intercept)
+        np.testing.assert_allclose(path.record["gap"][place], gap, rtol=1e-6, atol=1e-9 * np.var(y))
+
+
+def test_equal_columns_constant_columns_and_columns_of_zeros(diabetes):
+    x, y = diabetes
+    x = np.concatenate([x, x[:, 2:3], -x[:, 8:9], np.zeros((len(y), 1)), np.ones((len(y), 1))], axis=1)
+    for loss, targets in (("squares", y), ("logistic", (y > np.median(y)).astype(float))):
+        path = jaxreg.fit_linear_path(x, targets, jaxreg.L1, loss=loss, count=30)
+        check_certified(path, 1e-8)
+        assert not np.asarray(path.params.weights)[:, -2:].any()
+
+
+def test_means_that_are_large_cost_no_accuracy(diabetes):
+    x, y = diabetes
+    near = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=10)
+    far = jaxreg.fit_linear_path(x + 1e5, y + 1e5, jaxreg.L1, near.strengths)
+    np.testing.assert_allclose(far.params.weights, near.params.weights, atol=1e-6)
+    np.testing.assert_allclose(far.at(3).predict(x + 1e5), near.at(3).predict(x) + 1e5, rtol=1e-9)
+
+
+def test_float32_is_enough_for_a_certificate_of_its_precision(diabetes):
+    x, y = (np.asarray(leaf, np.float32) for leaf in diabetes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = jaxreg.fit_linear_path(x, y, jaxreg.L1)
+    assert path.params.weights.dtype == jnp.float32
+    assert (path.record["gap"] <= 1e-5 * path.record["objective"]).all()
+    exact = jaxreg.fit_linear_path(*diabetes, jaxreg.L1, path.strengths)
+    np.testing.assert_allclose(path.params.weights, exact.params.weights, atol=0.05)
+
+
+def test_cross_validation_scores_what_scikit_learn_leaves_out(diabetes):
+    x, y = diabetes
+    scores = jaxreg.cross_validate_linear_path(x, y, jaxreg.L1, folds=4, count=5, split_seed=3)
+    assert scores.record["loss"].shape == (4, 1, 5)
+    assert (scores.record["gap"] < 1e-8 * np.var(y)).all()
+    # The folds are those of NumPy's permutation with the same seed.
+    fold = np.full(len(y), -1)
+    places = np.random.default_rng(3).permutation(len(y))
+    fold[places[: len(y) // 4 * 4]] = np.repeat(np.arange(4), len(y) // 4)
+    for number, (train, test) in enumerate(PredefinedSplit(fold).split()):
+        for place, strength in enumerate(scores.strengths):
+            model = Lasso(alpha=strength, tol=1e-12, max_iter=10**6).fit(x[train], y[train])
+            expected = np.mean((model.predict(x[test]) - y[test]) ** 2) / 2
+            np.testing.assert_allclose(scores.scores()[number, place], expected, rtol=1e-6)
+    whole = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=5)
+    np.testing.assert_allclose(scores.strengths, whole.strengths)
+    assert scores.select("one_se") >= scores.select("best")
+
+
+def test_validation_rows_choose_a_strength(diabetes):
+    x, y = diabetes
+    path = jaxreg.fit_linear_path(x[:300], y[:300], jaxreg.L1, validation=(x[300:], y[300:]), count=15)
+    model = path.at(path.select())
+    expected = np.mean((np.asarray(model.predict(x[300:])) - y[300:]) ** 2) / 2
+    assert path.record["validation_loss"].min() == pytest.approx(expected, rel=1e-9)
+    assert "gap" in str(path)
+
+
+def test_one_program_solves_all_strengths_and_other_data_of_the_shape(diabetes):
+    from jaxreg._linear import programs
+
+    x, y = diabetes
+    jaxreg.fit_linear_path(x, y, half, count=7)
+    before = programs.advance._cache_size()
+    jaxreg.fit_linear_path(x[::-1] * 2, y + 1, lambda s: jaxreg.ElasticNet(0.2 * s, 0.1 * s), count=7)
+    assert programs.advance._cache_size() == before
+
+
+def test_what_did_not_converge_is_said(monkeypatch):
+    x, y = wide_data()
+    monkeypatch.setattr(linear, "MAX_STEPS", 1)
+    with pytest.warns(UserWarning, match=r"fit_linear_path: the KKT residual is above 1e-12·λ; .* at strength"):
+        path = jaxreg.fit_linear_path(x, (y > 0) * 1.0, jaxreg.L1, loss="logistic", count=4, tolerance=1e-12)
+    assert not path.record["converged"].all()
+
+
+X, Y = np.eye(6), np.arange(6.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((X, Y, jaxreg.L1(0.1)), {}, "penalty must be a function from λ to L1"),
+        ((X, Y, jaxreg.LogSum), {}, "penalty"),
+        ((X, Y, jaxreg.SquaredL2), {}, "penalty must be a function .* jaxreg.fista takes any penalty"),
+        ((X, Y, rows), {}, r"expected x \(rows, groups, size\) and y \(rows,\) for this penalty, got shapes \(6, 6\)"),
+        ((X.reshape(6, 3, 2), Y, jaxreg.L1), {}, r"expected x \(rows, features\)"),
+        ((X, Y[1:], jaxreg.L1), {}, r"got shapes \(6, 6\) and \(5,\)"),
+        ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
+        ((X, Y * np.inf, jaxreg.L1), {}, "x and y must be finite"),
+        ((X, Y, jaxreg.L1), {"loss": "hinge"}, 'loss must be "squares" or "logistic"'),
+        ((X, Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
+        ((X, 0 * Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
+        ((X, 0 * Y, jaxreg.L1), {}, "found no λ from which on w is 0 .* targets that do not vary"),
+        ((X, Y, jaxreg.L1, [0.0, 1.0]), {}, "strengths must be positive"),
+        ((X, Y, jaxreg.L1, [2.0, 1.0]), {}, "strengths must be strictly ascending"),
+        ((X, Y, jaxreg.L1), {"count": 1}, "expected count ≥ 2 and ratio"),
+        ((X, Y, jaxreg.L1), {"ratio": 1.0}, "expected count ≥ 2 and ratio"),
+        ((X, Y, jaxreg.L1), {"tolerance": 0.0}, "tolerance must be greater than 0"),
+        ((X, Y, lambda s: jaxreg.L1(s**2)), {}, "found no λ from which on w is 0"),
+        ((X, Y, jaxreg.L1), {"validation": (X[:, 1:], Y)}, "expected validation rows of shape"),
+    ],
+)
+def test_wrong_use(arguments, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        jaxreg.fit_linear_path(*arguments, **options)
+
+
+@pytest.mark.parametrize("folds", [1, 7, 2.5, True])
+def test_folds_must_fit_the_rows(folds):
+    with pytest.raises(ValueError, match="folds must be a whole number from 2 to 6"):
+        jaxreg.cross_validate_linear_path(X, Y, jaxreg.L1, folds=folds)
+
+
+def test_groups_of_l1_and_of_different_sizes():
+    """Groups of L1, and groups that fill up with zeros, are the same as GroupL2 on what is left."""
+    x, y = wide_data(features=30)
+    grouped = x.reshape(40, 10, 3)
+    grouped[:, ::2, 2] = 0
+    path = jaxreg.fit_linear_path(grouped, y, lambda s: jaxreg.Group(jaxreg.L1(s), axis=1), count=5)
+    other = jaxreg.fit_linear_path(grouped, y, rows, count=5)
+    check_certified(path, 1e-7)
+    np.testing.assert_allclose(path.params.weights, other.params.weights, atol=1e-6)
+    assert not np.asarray(path.params.weights)[:, ::2, 2].any()
+    assert jax.tree.structure(path.params) == jax.tree.structure(other.params)
