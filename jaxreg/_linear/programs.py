@@ -55,18 +55,34 @@ class Measured(NamedTuple):
     record: dict[str, jax.Array]
 
 
-def solver_of(settings: Settings, data: Data) -> tuple[Solver, jax.Array]:
-    """The solver for some rows, and the means (blocks, size) that were subtracted from their columns."""
+def solver_of(settings: Settings, data: Data) -> tuple[Solver, jax.Array, jax.Array]:
+    """The solver for some rows.
+
+    Returns:
+        The solver, and what was subtracted if there is an intercept: the means (blocks, size) of the columns and, under
+        squares, the mean of the targets. Small numbers keep their digits beside large means.
+    """
     x, y = data.taken()
     columns = jnp.moveaxis(x, 0, -1)
-    means = jnp.mean(columns, -1) if settings.intercept else jnp.zeros(columns.shape[:-1], columns.dtype)
-    return Solver(settings, columns - means[..., None], y), means
+    if not settings.intercept:
+        return Solver(settings, columns, y), jnp.zeros(columns.shape[:-1], y.dtype), jnp.zeros([], y.dtype)
+    columns, means = centred(columns)
+    y, mean = centred(y) if settings.quadratic else (y, jnp.zeros([], y.dtype))
+    return Solver(settings, columns, y), means, mean
+
+
+def centred(numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Subtracts the mean along the last axis, twice, as the first mean is rounded; returns the mean too."""
+    first = jnp.mean(numbers, -1, keepdims=True)
+    numbers -= first
+    second = jnp.mean(numbers, -1, keepdims=True)
+    return numbers - second, (first + second)[..., 0]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Array]:
     """Where a path of `count` strengths begins, and the gradient (blocks, size) there."""
-    solver, means = solver_of(settings, data)
+    solver, means, _ = solver_of(settings, data)
     zeros = functools.partial(jnp.zeros, dtype=data.x.dtype)
     z = jnp.zeros_like(solver.y)
     intercept = settings.functions.balance(z, solver.y) if settings.intercept else zeros(())
@@ -86,7 +102,7 @@ def advance(settings: Settings, data: Data, penalties: PyTree, tols: jax.Array, 
 def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
     """Measures the solutions on all rows and features, whatever the working sets were."""
     loss = settings.functions
-    solver, means = solver_of(settings, data)
+    solver, means, mean = solver_of(settings, data)
     y = solver.y
 
     def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
@@ -101,7 +117,7 @@ def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progres
 
     z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.intercepts[:, None]
     record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
-    intercepts = progress.intercepts - jnp.einsum("lbs,bs->l", progress.w, means)
+    intercepts = progress.intercepts + mean - jnp.einsum("lbs,bs->l", progress.w, means)
     if tested is not None:
         x, targets = tested.taken()
         predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + intercepts[:, None]
@@ -132,8 +148,15 @@ def solve_all(
     with one_thread_for_blas():
         if len(jobs) == 1:
             return [solve(settings, data, tested, penalties, tols) for data, tested in jobs]
+        # What a caller sets with `jax.enable_x64` and `jax.default_device` holds in its own thread alone.
+        double, device = jax.config.jax_enable_x64, jax.config.jax_default_device
+
+        def solve_job(job: tuple[Data, Data | None]) -> Measured:
+            with jax.enable_x64(double), jax.default_device(device):
+                return solve(settings, job[0], job[1], penalties, tols)
+
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
-            return list(pool.map(lambda job: solve(settings, job[0], job[1], penalties, tols), jobs))
+            return list(pool.map(solve_job, jobs))
 
 
 @contextlib.contextmanager

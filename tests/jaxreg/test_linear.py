@@ -50,9 +50,9 @@ def check_certified(path, bound=1e-9):
 @pytest.mark.parametrize(("penalty", "ratio"), [(jaxreg.L1, 1.0), (half, 0.5)])
 def test_squares_meet_scikit_learn_at_every_strength(diabetes, penalty, ratio, intercept):
     x, y = diabetes
-    path = jaxreg.fit_linear_path(x, y, penalty, intercept=intercept, count=20)
+    path = jaxreg.fit_linear_path(x, y, penalty, intercept=intercept, count=10)
     check_certified(path)
-    assert len(path) == 20
+    assert len(path) == 10
     for strength, weights, constant in zip(path.strengths, *path.params, strict=True):
         model = ElasticNet(alpha=strength, l1_ratio=ratio, fit_intercept=intercept, tol=1e-13, max_iter=10**6).fit(x, y)
         np.testing.assert_allclose(weights, model.coef_, atol=1e-4)
@@ -63,10 +63,10 @@ def test_squares_meet_scikit_learn_at_every_strength(diabetes, penalty, ratio, i
 def test_the_largest_strength_of_the_grid_is_the_first_that_leaves_nothing(diabetes):
     x, y = diabetes
     for penalty, shaped in ((jaxreg.L1, x), (half, x), (rows, x.reshape(-1, 5, 2))):
-        path = jaxreg.fit_linear_path(shaped, y, penalty, count=5)
+        path = jaxreg.fit_linear_path(shaped, y, penalty, count=10)
         assert path.record["nonzeros"][-1] == 0
-        slightly = jaxreg.fit_linear_path(shaped, y, penalty, path.strengths[-1:] * 0.999)
-        assert 1 <= slightly.record["nonzeros"][0] <= 2
+        slightly = jaxreg.fit_linear_path(shaped, y, penalty, path.strengths * 0.999)
+        assert 1 <= slightly.record["nonzeros"][-1] <= 2
 
 
 def test_logistic_models_meet_scikit_learn():
@@ -87,7 +87,7 @@ def test_logistic_models_meet_scikit_learn():
             z = x @ weights + constant
             return np.mean(np.logaddexp(0, z) - y * z) + strength * np.abs(weights).sum()
 
-        assert path.record["objective"][place] == pytest.approx(objective(*fitted), rel=1e-12)
+        np.testing.assert_allclose(path.record["objective"][place], objective(*fitted), rtol=1e-12)
         assert objective(*fitted) <= objective(model.coef_[0], model.intercept_[0]) + 1e-12
 
 
@@ -95,7 +95,7 @@ def test_groups_meet_skglm():
     from skglm import GroupLasso
 
     x, y = wide_data()
-    path = jaxreg.fit_linear_path(x.reshape(40, 40, 3), y, rows, count=6, ratio=0.01)
+    path = jaxreg.fit_linear_path(x.reshape(40, 40, 3), y, rows, count=5, ratio=0.01)
     check_certified(path, 1e-7)
     for place, strength in enumerate(path.strengths):
         model = GroupLasso(groups=3, alpha=strength, tol=1e-10, max_iter=1000, max_epochs=10_000, fit_intercept=True)
@@ -123,18 +123,19 @@ def test_the_lasso_path_of_the_diabetes_data_is_the_published_one():
         assert below == expected
 
 
-@pytest.mark.parametrize("loss", ["squares", "logistic"])
-@pytest.mark.parametrize("penalty", [jaxreg.L1, half, rows])
-def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty):
+@pytest.mark.parametrize(
+    ("loss", "penalty", "first"), [("squares", half, 24), ("squares", rows, 32), ("logistic", jaxreg.L1, 8)]
+)
+def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty, first):
     x, y = wide_data()
     x, y = x.reshape(40, 30, 4) if penalty is rows else x, (y > 0).astype(float) if loss == "logistic" else y
-    whole = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=0.02)
+    whole = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=1e-3)
     monkeypatch.setattr(linear, "WHOLE", 0)
-    monkeypatch.setattr(linear, "FIRST", 16)
-    path = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=0.02)
+    monkeypatch.setattr(linear, "FIRST", first)
+    path = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=1e-3)
     check_certified(path, 1e-7)
     # They were too small, so that some grew.
-    assert whole.record["nonzeros"].max() > 16
+    assert whole.record["nonzeros"].max() > first
     np.testing.assert_allclose(path.params.weights, whole.params.weights, atol=1e-5)
     np.testing.assert_allclose(path.params.intercept, whole.params.intercept, atol=1e-5)
     np.testing.assert_array_equal(path.record["nonzeros"], whole.record["nonzeros"])
@@ -142,7 +143,7 @@ def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty):
 
 def test_the_gap_is_that_of_duality_gap(diabetes):
     x, y = diabetes
-    path = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=4, tolerance=0.3)
+    path = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=10, tolerance=0.3)
     for place, strength in enumerate(path.strengths):
         model = path.at(place)
         gap = jaxreg.duality_gap(jaxreg.L1(strength), model.weights, lambda w: x @ w, y, intercept=model.intercept)
@@ -153,7 +154,7 @@ def test_equal_columns_constant_columns_and_columns_of_zeros(diabetes):
     x, y = diabetes
     x = np.concatenate([x, x[:, 2:3], -x[:, 8:9], np.zeros((len(y), 1)), np.ones((len(y), 1))], axis=1)
     for loss, targets in (("squares", y), ("logistic", (y > np.median(y)).astype(float))):
-        path = jaxreg.fit_linear_path(x, targets, jaxreg.L1, loss=loss, count=30)
+        path = jaxreg.fit_linear_path(x, targets, jaxreg.L1, loss=loss, count=10)
         check_certified(path, 1e-8)
         assert not np.asarray(path.params.weights)[:, -2:].any()
 
@@ -179,8 +180,8 @@ def test_float32_is_enough_for_a_certificate_of_its_precision(diabetes):
 
 def test_cross_validation_scores_what_scikit_learn_leaves_out(diabetes):
     x, y = diabetes
-    scores = jaxreg.cross_validate_linear_path(x, y, jaxreg.L1, folds=4, count=5, split_seed=3)
-    assert scores.record["loss"].shape == (4, 1, 5)
+    scores = jaxreg.cross_validate_linear_path(x, y, jaxreg.L1, folds=4, count=10, split_seed=3)
+    assert scores.record["loss"].shape == (4, 1, 10)
     assert (scores.record["gap"] < 1e-8 * np.var(y)).all()
     # The folds are those of NumPy's permutation with the same seed.
     fold = np.full(len(y), -1)
@@ -191,7 +192,7 @@ def test_cross_validation_scores_what_scikit_learn_leaves_out(diabetes):
             model = Lasso(alpha=strength, tol=1e-12, max_iter=10**6).fit(x[train], y[train])
             expected = np.mean((model.predict(x[test]) - y[test]) ** 2) / 2
             np.testing.assert_allclose(scores.scores()[number, place], expected, rtol=1e-6)
-    whole = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=5)
+    whole = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=10)
     np.testing.assert_allclose(scores.strengths, whole.strengths)
     assert scores.select("one_se") >= scores.select("best")
 
@@ -209,9 +210,9 @@ def test_one_program_solves_all_strengths_and_other_data_of_the_shape(diabetes):
     from jaxreg._linear import programs
 
     x, y = diabetes
-    jaxreg.fit_linear_path(x, y, half, count=7)
+    jaxreg.fit_linear_path(x, y, half, count=10)
     before = programs.advance._cache_size()
-    jaxreg.fit_linear_path(x[::-1] * 2, y + 1, lambda s: jaxreg.ElasticNet(0.2 * s, 0.1 * s), count=7)
+    jaxreg.fit_linear_path(x[::-1] * 2, y + 1, lambda s: jaxreg.ElasticNet(0.2 * s, 0.1 * s), count=10)
     assert programs.advance._cache_size() == before
 
 
@@ -236,7 +237,7 @@ X, Y = np.eye(6), np.arange(6.0)
         ((X.reshape(6, 3, 2), Y, jaxreg.L1), {}, r"expected x \(rows, features\)"),
         ((X, Y[1:], jaxreg.L1), {}, r"got shapes \(6, 6\) and \(5,\)"),
         ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
-        ((X, Y * np.inf, jaxreg.L1), {}, "x and y must be finite"),
+        ((X, Y + np.inf, jaxreg.L1), {}, "x and y must be finite"),
         ((X, Y, jaxreg.L1), {"loss": "hinge"}, 'loss must be "squares" or "logistic"'),
         ((X, Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
         ((X, 0 * Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
