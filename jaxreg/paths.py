@@ -84,6 +84,8 @@ def fit_path(
 ) -> Path:
     """Minimises loss + penalty for a grid of strengths, each from its neighbour's solution.
 
+    For linear models `jaxreg.fit_linear_path` is exact and faster.
+
         >>> import jax.numpy as jnp, jaxreg
         >>> def loss(w, rows):
         ...     return jnp.mean((rows["x"] @ w - rows["y"]) ** 2) / 2

@@ -149,7 +149,8 @@ def solve_all(
         if len(jobs) == 1:
             return [solve(settings, data, tested, penalties, tols) for data, tested in jobs]
         # What a caller sets with `jax.enable_x64` and `jax.default_device` holds in its own thread alone.
-        double, device = jax.config.jax_enable_x64, jax.config.jax_default_device
+        x = jobs[0][0].x
+        double, device = x.dtype == jnp.float64, next(iter(x.devices()))
 
         def solve_job(job: tuple[Data, Data | None]) -> Measured:
             with jax.enable_x64(double), jax.default_device(device):

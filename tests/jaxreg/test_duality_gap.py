@@ -114,3 +114,38 @@ def test_a_parameter_without_a_penalty_is_refused():
     params = {"a": jnp.zeros(12), "b": jnp.zeros(1)}
     with pytest.raises(TypeError, match="duality_gap: expected L1, .* for parameter b, got None"):
         jaxreg.duality_gap({"a": jaxreg.L1(0.1), "b": None}, params, lambda p: X @ p["a"] + p["b"], Y)
+
+
+@pytest.mark.parametrize("loss", ["squares", "logistic"])
+def test_it_bounds_the_distance_from_the_minimum_over_an_intercept_too(loss):
+    targets = jnp.asarray(Y + 3 if loss == "squares" else Y > 0.5, float)
+
+    def value(params):
+        z = X @ params["w"] + params["b"]
+        data = jnp.mean((z - targets) ** 2) / 2 if loss == "squares" else jnp.mean(jnp.logaddexp(0, z) - targets * z)
+        return data
+
+    penalty = jaxreg.L1(0.05)
+    solver = jaxreg.fista(lambda params, _: value(params), {"w": penalty, "b": None}, tol=1e-12, max_steps=100_000)
+    solution = solver.run({"w": jnp.zeros(12), "b": jnp.zeros([])}).params
+    least = value(solution) + penalty.value(solution["w"])
+
+    def gap(params):
+        return jaxreg.duality_gap(penalty, params["w"], lambda w: X @ w, targets, loss, intercept=params["b"])
+
+    assert gap(solution) < 1e-10
+    for seed in range(10):
+        keys = jax.random.split(jax.random.key(seed), 2)
+        near = {
+            "w": solution["w"] + 0.1 * jax.random.normal(keys[0], (12,)),
+            "b": solution["b"] + jax.random.normal(keys[1]),
+        }
+        assert gap(near) >= value(near) + penalty.value(near["w"]) - least
+    # Without an intercept, the model has another minimum.
+    without = jaxreg.duality_gap(penalty, solution["w"], lambda w: X @ w, targets, loss)
+    assert without > 1e-3
+
+
+def test_an_intercept_is_one_number():
+    with pytest.raises(ValueError, match="duality_gap: an intercept must be one number"):
+        jaxreg.duality_gap(jaxreg.L1(0.1), jnp.zeros(12), lambda w: X @ w, Y, intercept=jnp.zeros(2))
