@@ -122,8 +122,7 @@ def test_it_bounds_the_distance_from_the_minimum_over_an_intercept_too(loss):
 
     def value(params):
         z = X @ params["w"] + params["b"]
-        data = jnp.mean((z - targets) ** 2) / 2 if loss == "squares" else jnp.mean(jnp.logaddexp(0, z) - targets * z)
-        return data
+        return jnp.mean((z - targets) ** 2) / 2 if loss == "squares" else jnp.mean(jnp.logaddexp(0, z) - targets * z)
 
     penalty = jaxreg.L1(0.05)
     solver = jaxreg.fista(lambda params, _: value(params), {"w": penalty, "b": None}, tol=1e-12, max_steps=100_000)
