@@ -19,7 +19,7 @@ def excerpts(name, path):
     """The small tables of a saved file, whose rows must have a cell for each heading."""
     tables = EXCERPTS[name](json.loads(path.read_text()))
     for table, _ in tables.values():
-        assert {len(row) for row in table.rows} == {len(table.headings)}
+        assert {len(row) for row in table.rows if not isinstance(row, str)} == {len(table.headings)}
     return tables
 
 
@@ -78,3 +78,26 @@ def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
     assert [row[0] for row in tables["speed"].table.rows] == ["16"]
     assert tables["speed"].table.rows[0][4] == "not measured"
     assert [row[:2] for row in tables["scaling"].table.rows] == [["1", "6"], ["2", "12"]]
+
+
+def test_bench_linear_compares_paths_at_the_same_gap(tmp_path):
+    words = ["--models", "lasso", "--large", "60", "--small", "20", "--correlation", "0", "--strengths", "10"]
+    options = ["--packages", "scikit-learn", "--repeats", "2", "--out", tmp_path / "linear.json"]
+    status, said = run("bench", "linear", *words, *options)
+    assert status == 0, said
+    saved = json.loads((tmp_path / "linear.json").read_text())
+    assert [row["design"] for row in saved["rows"]] == [[60, 20, 0.0], [20, 60, 0.0]]
+    for row in saved["rows"]:
+        for found in row["solvers"].values():
+            assert found["gap"] <= 1e-8
+            assert len(found["seconds"]) == 2
+            assert found["cold"] > 0
+        # Two packages that know nothing of each other have the same solutions.
+        theirs = row["solvers"]["scikit-learn"]
+        assert theirs["objective"] <= 1e-8
+        assert theirs["support"] >= 9
+    assert all(row["gap"] < 1e-8 and len(row["LassoCV"]) == 2 for row in saved["validation"])
+    tables = excerpts("linear", tmp_path / "linear.json")
+    assert tables["paths"].table.rows[0] == "lasso"
+    assert tables["paths"].table.rows[1][0] == "60 × 20"
+    assert "×)" in tables["paths"].table.rows[1][3]
