@@ -114,7 +114,7 @@ MISTAKES = {
         "error: data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nowhere",
     ),
     "unknown command": (["plot"], "error: unknown command 'plot'; expected l1-l2, strength, relevance, stability, bias, "),
-    "unknown benchmark": (["bench", "plot"], "error: unknown benchmark 'plot'; expected update, lasso or sweep"),
+    "unknown benchmark": (["bench", "plot"], "error: unknown benchmark 'plot'; expected update, lasso, sweep or linear"),
     "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
     "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
     "foreign folder": (
