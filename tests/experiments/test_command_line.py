@@ -106,7 +106,7 @@ MISTAKES = {
     ),
     "no benchmark": (
         ["bench"],
-        "error: expected one of update, lasso, sweep, got none; see python -m experiments bench --help",
+        "error: expected one of update, lasso, sweep, linear, got none; see python -m experiments bench --help",
     ),
     "help for an unknown command": (["help", "plot"], "error: unknown command 'plot'; expected l1-l2, "),
     "folder that is not there": (
