@@ -151,16 +151,14 @@ def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> d
         scores = jaxreg.cross_validate_linear_path(x, problem.y, jaxreg.L1, problem.strengths[::-1], folds=FOLDS)
         return float((scores.record["gap"] / scores.record["objective"]).max())
 
-    def theirs(tolerance: float) -> float:
-        model = LassoCV(alphas=problem.strengths, cv=FOLDS, n_jobs=-1, tol=tolerance, max_iter=10**6)
+    def theirs() -> float:
+        model = LassoCV(alphas=problem.strengths, cv=FOLDS, n_jobs=-1, tol=config.cv_tolerance, max_iter=10**6)
         return float(model.fit(x, problem.y).dual_gap_)
 
     numbers: dict[str, Any] = {"gap": ours()}
-    for name, call, times in (
-        (OURS, ours, config.repeats), ("LassoCV", lambda: theirs(config.cv_tolerance), config.repeats),
-    ):  # fmt: skip
-        passed = []
-        for _ in range(times):
+    for name, call in ((OURS, ours), ("LassoCV", theirs)):
+        passed: list[float] = []
+        for _ in range(config.repeats):
             began = time.perf_counter()
             call()
             passed.append(time.perf_counter() - began)

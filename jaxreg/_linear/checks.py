@@ -82,7 +82,8 @@ def check_grid(
         return grid
     if isinstance(count, bool) or not isinstance(count, int) or count < 2 or not 0 < ratio < 1:
         raise ValueError(f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and ratio={ratio!r}")
-    gradient = begin(settings, 1, data)[1]
+    # The same program as the path's own beginning.
+    gradient = begin(settings, count, data)[1]
     made = penalty(1.0)
     critical = float(made.critical_strength(gradient))
     # For a penalty that is proportional to λ.
