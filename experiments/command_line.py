@@ -104,7 +104,10 @@ def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
         for one in commands
     ]
     benchmarks: Any = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in BENCHMARKS.items())
-    description = "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps against PyTorch"
+    description = (
+        "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps against PyTorch, "
+        "paths of linear models against other packages"
+    )
     bench: Any = Annotated[union(benchmarks), tyro.conf.subcommand("bench", description=description)]
     every: Any = union((*kinds, bench))
     config = (tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff)

@@ -1,4 +1,4 @@
-"""A benchmark consists of a measurement and the tables that show it. `lasso`, `update` and `sweep` each declare one.
+"""A benchmark consists of a measurement and the tables that show it. each module of `BENCHMARKS` declares one.
 
 BENCHMARK = Benchmark(count=count_fits, measure=measure_lasso, show=show_lasso)
 run(BENCHMARK, LassoBenchmark(), "python -m experiments bench lasso", console, advance)
@@ -32,7 +32,7 @@ class Benchmark(NamedTuple):
 
 
 def run(benchmark: Benchmark, config: Any, command: str, console: Console, advance: Callable[[int], None]) -> None:
-    """Measures, prints the tables, and saves the numbers with their provenance in the file `config.out`.
+    """Measures, saves the numbers with their provenance in the file `config.out`, and prints the tables.
 
     Args:
         benchmark: what to run.
@@ -44,7 +44,7 @@ def run(benchmark: Benchmark, config: Any, command: str, console: Console, advan
     began = time.perf_counter()
     numbers = benchmark.measure(config, advance)
     made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
+    write_whole(config.out, json.dumps({"made_by": made_by, **numbers}, indent=2, default=str) + "\n")
     for part in benchmark.show(config, numbers):
         console.print(part, markup=False)
-    write_whole(config.out, json.dumps({"made_by": made_by, **numbers}, indent=2, default=str) + "\n")
     console.print(f"saved {config.out}", markup=False)

@@ -5,6 +5,8 @@ here, in the same way for all of them. Objectives and supports are compared with
 """
 
 import dataclasses
+import functools
+import itertools
 import multiprocessing
 import time
 import warnings
@@ -19,13 +21,13 @@ import numpy as np
 import jaxreg
 from experiments.benchmarks.benchmark import Benchmark
 from experiments.benchmarks.linear_peers import GROUP, L1_RATIO, SOLVERS, Problem, penalty_of, solvers_for
+from experiments.benchmarks.parts import Parts
 from experiments.benchmarks.settings import LinearBenchmark
 from experiments.sheet import Sheet
 
 OURS = "jaxreg"
 TOLERANCES = tuple(10.0**-power for power in range(4, 15))
 """What the solvers are asked for, in turn. Each package measures something else by it."""
-FOLDS = 10
 
 
 def designs(config: LinearBenchmark) -> list[tuple[int, int, float]]:
@@ -80,11 +82,11 @@ def time_solver(name: str, problem: Problem, config: LinearBenchmark) -> dict[st
     Returns:
         `cold`, the seconds of the first call, which compiles; `seconds` of later calls at the final tolerance; the largest
         relative `gap`; the final `tolerance` and the `weights`. Without `seconds` the time was up before the gaps were small
-        enough. Nothing if no tolerance was finished.
+        enough, or the solver failed with an `error`. Nothing if no tolerance was finished.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=tighten, args=(sender, name, problem, config), daemon=True)
+    process = context.Process(target=work, args=(sender, name, problem, config), daemon=True)
     process.start()
     sender.close()
     found: dict[str, Any] = {}
@@ -95,15 +97,25 @@ def time_solver(name: str, problem: Problem, config: LinearBenchmark) -> dict[st
             found |= receiver.recv()
             end = time.perf_counter() + config.limit if end is None else end
     except EOFError:
-        pass
+        process.join()
+        if process.exitcode:
+            found.setdefault("error", f"the process ended with exit code {process.exitcode}")
     finally:
         process.kill()
         process.join()
     return found
 
 
+def work(sender: Connection, name: str, problem: Problem, config: LinearBenchmark) -> None:
+    """Sends what a solver finds, or its error; runs in a process of its own."""
+    try:
+        tighten(sender, name, problem, config)
+    except Exception as error:
+        sender.send({"error": f"{type(error).__name__}: {error}"})
+
+
 def tighten(sender: Connection, name: str, problem: Problem, config: LinearBenchmark) -> None:
-    """Sends what a solver finds for tighter and tighter tolerances; runs in a process of its own."""
+    """Sends what a solver finds for tighter and tighter tolerances."""
     jax.config.update("jax_enable_x64", True)
     # Where a solver does not converge, the gap shows it.
     warnings.simplefilter("ignore")
@@ -141,31 +153,32 @@ def compared(found: dict[str, Any], known: np.ndarray | None, problem: Problem) 
 
 
 def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> dict[str, Any]:
-    """Times cross-validation of the lasso: one call here, and `LassoCV` on all cores."""
+    """Times cross-validation of the lasso: one call here, and `LassoCV` on all cores with each tolerance."""
     from sklearn.linear_model import LassoCV
 
     problem = make_problem(config, "lasso", design)
     x = np.ascontiguousarray(problem.x)
 
     def ours() -> float:
-        scores = jaxreg.cross_validate_linear_path(x, problem.y, jaxreg.L1, problem.strengths[::-1], folds=FOLDS)
+        scores = jaxreg.cross_validate_linear_path(x, problem.y, jaxreg.L1, problem.strengths[::-1], folds=config.folds)
         return float((scores.record["gap"] / scores.record["objective"]).max())
 
-    def theirs() -> float:
-        model = LassoCV(alphas=problem.strengths, cv=FOLDS, n_jobs=-1, tol=config.cv_tolerance, max_iter=10**6)
-        return float(model.fit(x, problem.y).dual_gap_)
+    def theirs(tol: float) -> None:
+        LassoCV(alphas=problem.strengths, cv=config.folds, n_jobs=-1, tol=tol, max_iter=10**6).fit(x, problem.y)
 
-    numbers: dict[str, Any] = {"gap": ours()}
-    for name, call in ((OURS, ours), ("LassoCV", theirs)):
-        passed: list[float] = []
-        for _ in range(config.repeats):
-            began = time.perf_counter()
-            call()
-            passed.append(time.perf_counter() - began)
-            if sum(passed) > config.limit:
-                break
-        numbers[name] = passed
-    return numbers
+    gap = ours()
+    peers = [{"tolerance": tol, "seconds": timed(functools.partial(theirs, tol), config)} for tol in config.cv_tolerances]
+    return {"gap": gap, OURS: timed(ours, config), "LassoCV": peers}
+
+
+def timed(call: Callable[[], object], config: LinearBenchmark) -> list[float]:
+    """Seconds of some calls, of which the last ends when the time is up."""
+    passed: list[float] = []
+    while len(passed) < config.repeats and sum(passed) <= config.limit:
+        began = time.perf_counter()
+        call()
+        passed.append(time.perf_counter() - began)
+    return passed
 
 
 def count_problems(config: LinearBenchmark) -> int:
@@ -174,7 +187,7 @@ def count_problems(config: LinearBenchmark) -> int:
 
 
 def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
-    """Times every solver on every problem, in float64.
+    """Times every solver on every problem, in float64. A run that was interrupted goes on with the next problem.
 
     Args:
         config: sizes and tolerances.
@@ -183,20 +196,27 @@ def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> d
     Returns:
         `rows`: for each problem, its model and design, and a dict by solver; `validation`: times of cross-validation.
     """
+    parts = Parts(config.out, dataclasses.asdict(config))
     rows, validation = [], []
     with jax.enable_x64(True):
-        for model in config.models:
-            for design in designs(config):
-                problem = make_problem(config, model, design)
-                found = {name: time_solver(name, problem, config) for name in solvers_for(model, config.packages)}
-                known = found[OURS].get("weights")
-                solved = {name: compared(one, known, problem) for name, one in found.items()}
-                rows.append({"model": model, "design": design, "solvers": solved})
-                advance(1)
-        for design in designs(config):
-            validation.append({"design": design, **cross_validate(config, design)})
+        for model, design in itertools.product(config.models, designs(config)):
+            solved = parts.get(f"{model}, {design}", functools.partial(solve_problem, config, model, design))
+            rows.append({"model": model, "design": design, "solvers": solved})
             advance(1)
+        for design in designs(config):
+            times = parts.get(f"cross-validation, {design}", functools.partial(cross_validate, config, design))
+            validation.append({"design": design, **times})
+            advance(1)
+    parts.discard()
     return {"rows": rows, "validation": validation}
+
+
+def solve_problem(config: LinearBenchmark, model: str, design: tuple[int, int, float]) -> dict[str, Any]:
+    """What every solver needs for one problem, by its name."""
+    problem = make_problem(config, model, design)
+    found = {name: time_solver(name, problem, config) for name in solvers_for(model, config.packages)}
+    known = found[OURS].get("weights")
+    return {name: compared(one, known, problem) for name, one in found.items()}
 
 
 def show_linear(config: LinearBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet | str]:

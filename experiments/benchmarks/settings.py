@@ -102,8 +102,10 @@ class LinearBenchmark:
     """The smallest λ as a share of the largest, from which on all weights are 0."""
     gap: float = 1e-8
     """The largest duality gap at any λ, as a share of the objective, at which a solver counts as accurate."""
-    cv_tolerance: float = 1e-8
-    """The tolerance of scikit-learn's `LassoCV`."""
+    folds: int = 10
+    """Folds of the cross-validation."""
+    cv_tolerances: tuple[float, ...] = (1e-4, 1e-8)
+    """The tolerances of scikit-learn's `LassoCV`; the first is its default."""
     repeats: int = 5
     """Number of timed calls of every solver; the median counts."""
     limit: float = 60.0
@@ -124,7 +126,9 @@ class LinearBenchmark:
         require(0 <= self.correlation < 1, "correlation", "a number from 0 to below 1", self.correlation)
         require(self.strengths >= 2, "strengths", "at least 2", self.strengths)
         require(0 < self.ratio < 1, "ratio", "a number between 0 and 1", self.ratio)
-        for name in ("gap", "cv_tolerance", "limit"):
+        require(2 <= self.folds <= min(self.large, self.small), "folds", "2 to the number of rows", self.folds)
+        require(min(self.cv_tolerances, default=0) > 0, "cv-tolerances", "positive numbers", self.cv_tolerances)
+        for name in ("gap", "limit"):
             value = getattr(self, name)
             require(0 < value < np.inf, name.replace("_", "-"), "a positive number", value)
         require(self.repeats >= 1, "repeats", "at least 1", self.repeats)

@@ -1,13 +1,16 @@
 """The benchmarks as commands, in small: what they print, save, and put into the documents."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from processes import run
 
+from experiments.benchmarks import linear
 from experiments.benchmarks.excerpts import EXCERPTS
-from experiments.benchmarks.settings import BENCHMARKS
+from experiments.benchmarks.parts import Parts
+from experiments.benchmarks.settings import BENCHMARKS, LinearBenchmark
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -95,9 +98,50 @@ def test_bench_linear_compares_paths_at_the_same_gap(tmp_path):
         # Two packages that know nothing of each other have the same solutions.
         theirs = row["solvers"]["scikit-learn"]
         assert theirs["objective"] <= 1e-8
-        assert theirs["support"] >= 9
-    assert all(row["gap"] < 1e-8 and len(row["LassoCV"]) == 2 for row in saved["validation"])
+        assert theirs["support"] == 10
+    for row in saved["validation"]:
+        assert row["gap"] < 1e-8
+        assert [(peer["tolerance"], len(peer["seconds"])) for peer in row["LassoCV"]] == [(1e-4, 2), (1e-8, 2)]
+    assert [path.name for path in tmp_path.iterdir()] == ["linear.json"]
     tables = excerpts("linear", tmp_path / "linear.json")
     assert tables["paths"].table.rows[0] == "lasso"
     assert tables["paths"].table.rows[1][0] == "60 × 20"
     assert "×)" in tables["paths"].table.rows[1][3]
+
+
+def test_an_interrupted_bench_linear_goes_on_where_it_was(tmp_path, monkeypatch):
+    config = LinearBenchmark(("lasso",), 60, 20, 0.0, strengths=10, out=tmp_path / "linear.json")
+    asked = []
+
+    def solve(config, model, design):
+        asked.append(design)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {"jaxreg": {"seconds": [float(len(asked))]}}
+
+    monkeypatch.setattr(linear, "solve_problem", solve)
+    monkeypatch.setattr(linear, "cross_validate", lambda config, design: {"jaxreg": [1.0]})
+    with pytest.raises(KeyboardInterrupt):
+        linear.measure_linear(config, lambda count: None)
+    found = linear.measure_linear(config, lambda count: None)
+    assert asked == [(60, 20, 0.0), (20, 60, 0.0), (20, 60, 0.0)]
+    assert [row["solvers"]["jaxreg"]["seconds"] for row in found["rows"]] == [[1.0], [3.0]]
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_other_settings_are_not_used(tmp_path):
+    first = Parts(tmp_path / "out.json", {"seed": 0})
+    assert first.get("part", lambda: 1) == 1
+    assert Parts(tmp_path / "out.json", {"seed": 0}).get("part", lambda: 2) == 1
+    assert Parts(tmp_path / "out.json", {"seed": 1}).get("part", lambda: 2) == 2
+
+
+def test_bench_linear_keeps_the_error_of_a_solver():
+    config = LinearBenchmark(("lasso",), 60, 20, 0.0, strengths=10)
+    failed = linear.time_solver("no such package", linear.make_problem(config, "lasso", (60, 20, 0.0)), config)
+    assert failed == {"error": "KeyError: 'no such package'"}
+    rows = [{"model": "lasso", "design": [60, 20, 0.0], "solvers": {"jaxreg": {"seconds": [2.0]}, "celer": failed}}]
+    shown = EXCERPTS["linear"]({"rows": rows, "validation": [], "made_by": {"config": dataclasses.asdict(config)}})
+    table, text = shown["paths"]
+    assert table.rows[1][2:] == ["2.00", "–", "– error", "–", "–"]
+    assert "fastest on 1 of 1 problems." in text

@@ -1,0 +1,37 @@
+"""Results of a long benchmark's parts, kept on disk, so that an interrupted run goes on where it was.
+
+parts = Parts(Path("results/bench/linear.json"), dataclasses.asdict(config))
+row = parts.get("lasso", compute)         # calls `compute` unless an earlier run with these settings did
+parts.discard()
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.results.disk import write_whole
+
+
+class Parts:
+    """The finished parts of one benchmark, in a file beside its results, which belongs to one set of settings."""
+
+    def __init__(self, out: Path, settings: dict[str, Any]) -> None:
+        self.path = out.with_name(f"{out.name}.parts")
+        self.settings = json.loads(json.dumps(settings, default=str))
+        self.finished: dict[str, Any] = {}
+        if self.path.exists():
+            saved = json.loads(self.path.read_text("utf-8"))
+            if saved["settings"] == self.settings:
+                self.finished = saved["finished"]
+
+    def get(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The result called `name`, which must be valid JSON: that of an earlier run, or of `compute`, which is saved."""
+        if name not in self.finished:
+            self.finished[name] = json.loads(json.dumps(compute()))
+            write_whole(self.path, json.dumps({"settings": self.settings, "finished": self.finished}, indent=2) + "\n")
+        return self.finished[name]
+
+    def discard(self) -> None:
+        """Removes the file."""
+        self.path.unlink(missing_ok=True)
