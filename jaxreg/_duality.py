@@ -14,6 +14,7 @@ from jaxreg._assigning import assign
 from jaxreg._dtypes import like, wide
 from jaxreg._losses import Loss, loss_named
 from jaxreg._masking import name_of
+from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2
 
@@ -32,6 +33,7 @@ class Conjugate(NamedTuple):
     at: Callable[[jax.Array], jax.Array]
 
 
+@full_precision()
 def duality_gap(
     penalty: Penalties,
     params: PyTree,

@@ -27,6 +27,7 @@ from jaxreg._losses import loss_named
 from jaxreg._paths.checks import warn_at
 from jaxreg._paths.recipe import split_rows
 from jaxreg._paths.results import CrossValidation, Path
+from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties import Penalty
 
@@ -51,6 +52,7 @@ class LinearModel(NamedTuple):
     weights: Any
     intercept: Any
 
+    @full_precision()
     def predict(self, x: ArrayLike) -> jax.Array:
         """Computes x·w + intercept (rows,), the log-odds under logistic loss, for x (rows, features) or as it was fitted."""
         return jnp.tensordot(jnp.asarray(x), self.weights, jnp.ndim(self.weights)) + self.intercept

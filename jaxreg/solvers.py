@@ -50,6 +50,7 @@ import numpy as np
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled
 from jaxreg._checks import check_number
 from jaxreg._fista import FistaState, Problem, solve
+from jaxreg._precision import full_precision
 from jaxreg._typing import Mask, Penalties, PyTree
 
 __all__ = ("Fista", "FistaState", "Solution", "fista")
@@ -81,6 +82,7 @@ class Fista:
     restart: bool
     mask: Mask
 
+    @full_precision()
     def init(self, params: PyTree, data: Any = None) -> FistaState:
         """Returns the state before the first step, for a loop of one's own around `update`.
 
@@ -95,6 +97,7 @@ class Fista:
         self.penalties(params)
         return self.problem.first_state(params, data, self.first_step_size(params))
 
+    @full_precision()
     def update(self, params: PyTree, state: FistaState, data: Any = None) -> tuple[PyTree, FistaState]:
         """Takes one step and computes the residual after it.
 
@@ -110,6 +113,7 @@ class Fista:
         params, state = self.problem.step(penalties, params, state, data)
         return self.problem.measured(penalties, params, state, data, jnp.asarray(self.tol))
 
+    @full_precision()
     def run(self, params: PyTree, data: Any = None) -> Solution:
         """Takes steps until the KKT residual is at most `tol`.
 
@@ -215,7 +219,8 @@ def fista(
     the rate of FISTA is not guaranteed.
 
     Args:
-        fun: `fun(params, data)`, a scalar without the penalty, that JAX can trace and differentiate.
+        fun: `fun(params, data)`, a scalar without the penalty, that JAX can trace and differentiate. On accelerators too
+            its products of float32 matrices are not rounded further, unless `jax.default_matmul_precision` says so.
         penalty: such as `jaxreg.L1(0.1)`, a tree of penalties, or a function from parameters to one.
         tol: the largest `jaxreg.kkt_residual` of a solution, in units of the gradient.
         max_steps: the most steps.

@@ -1,4 +1,4 @@
-"""A benchmark consists of a measurement and the tables that show it. each module of `BENCHMARKS` declares one.
+"""A benchmark consists of a measurement and the tables that show it. Each module of `BENCHMARKS` declares one.
 
 BENCHMARK = Benchmark(count=count_fits, measure=measure_lasso, show=show_lasso)
 run(BENCHMARK, LassoBenchmark(), "python -m experiments bench lasso", console, advance)

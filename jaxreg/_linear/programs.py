@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jaxreg._duality import conjugate, gap_below
 from jaxreg._linear.path import Progress, Settings, Solver
+from jaxreg._precision import full_precision
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
@@ -80,6 +81,7 @@ def centred(numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
+@full_precision()
 def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Array]:
     """Where a path of `count` strengths begins, and the gradient (blocks, size) there."""
     solver, means, _ = solver_of(settings, data)
@@ -93,12 +95,14 @@ def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Arr
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
+@full_precision()
 def advance(settings: Settings, data: Data, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
     """Solves as many λ as the capacity of the working sets allows."""
     return solver_of(settings, data)[0].run(penalties, tols, progress)
 
 
 @functools.partial(jax.jit, static_argnums=0)
+@full_precision()
 def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
     """Measures the solutions on all rows and features, whatever the working sets were."""
     loss = settings.functions
