@@ -12,7 +12,7 @@ import jaxreg
 ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
-    {"_typing", "_tracing", "_losses"},
+    {"_typing", "_tracing", "_losses", "_precision"},
     {"_checks", "_dtypes", "_fusion", "_groups", "_pytrees", "_states", "_connections"},
     {"penalties", "_masking", "preconditioners"},
     {"_assigning", "_sparsity"},
