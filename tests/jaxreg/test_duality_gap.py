@@ -58,19 +58,25 @@ def test_it_bounds_the_distance_from_the_minimum(loss, name):
 
     @jax.jit
     def measured(params):
-        value = objective(params) + jaxreg.penalty_value(penalty, params)
-        return value, jaxreg.duality_gap(penalty, params, predict, targets, loss)
+        value, gradient = jax.value_and_grad(objective)(params)
+        gap = jaxreg.duality_gap(penalty, params, predict, targets, loss)
+        residual = jaxreg.kkt_residual(penalty, params, gradient)
+        return value + jaxreg.penalty_value(penalty, params), gap, residual
 
-    least, gap = measured(solution)
+    # The two certificates agree on what a solution is, and below on what is none.
+    least, gap, residual = measured(solution)
     assert 0 <= gap < 1e-10
+    assert residual <= 1e-12
     for seed in range(20):
         keys = jax.random.split(jax.random.key(seed), 2)
         noise = jax.tree.map(lambda leaf, keys=keys: jax.random.normal(keys[0], leaf.shape), start)
         size = 10.0 ** jax.random.uniform(keys[1], minval=-4, maxval=1)
-        value, gap = measured(jax.tree.map(lambda w, e, size=size: w + size * e, solution, noise))
+        value, gap, residual = measured(jax.tree.map(lambda w, e, size=size: w + size * e, solution, noise))
         assert gap >= value - least - 1e-12
         # It is a bound that follows the distance, not just any large number.
         assert gap <= 1e4 * (value - least + 1e-8) ** 0.5
+        assert gap > 1e-10
+        assert residual > 1e-6
     assert measured(start)[1] >= measured(start)[0] - least
 
 

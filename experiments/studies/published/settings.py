@@ -41,6 +41,14 @@ class Settings:
     """Number of extra trees that judge the pixels, as in the paper."""
     peer_splits: int = 1
     """On how many of the splits the package lassonet runs where it is installed; it takes minutes for each."""
+    decay_strengths: tuple[float, ...] = (600.0, 200.0, 50.0, 10.0)
+    """Values of rows · λ at which u⊙v under weight decay is compared with the lasso on the diabetes data."""
+    decay_seeds: int = 5
+    """Number of random starts of u and v."""
+    decay_steps: int = 100_000
+    """Steps of gradient descent for u and v."""
+    decay_rate: float = 0.1
+    """Learning rate for u and v."""
 
     def __post_init__(self) -> None:
         require(self.splits >= 2, "splits", "at least 2, as a standard error needs them", self.splits)
@@ -52,11 +60,22 @@ class Settings:
         for name in ("weight_decay", "refit_decay"):
             value = getattr(self, name)
             require(0 <= value < np.inf, name.replace("_", "-"), "a number of at least 0", value)
-        for name in ("hidden", "first_epochs", "refit_epochs", "batch_size", "trees"):
+        for name in ("hidden", "first_epochs", "refit_epochs", "batch_size", "trees", "decay_seeds", "decay_steps"):
             require(getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name))
+        require(min(self.decay_strengths, default=0) > 0, "decay-strengths", "numbers above 0", self.decay_strengths)
+        require(0 < self.decay_rate < np.inf, "decay-rate", "a number above 0", self.decay_rate)
         require(0 <= self.peer_splits <= self.splits, "peer-splits", "from 0 to the number of splits", self.peer_splits)
 
 
 QUICK = dataclasses.replace(
-    Settings(), splits=2, hidden=40, first_epochs=3, refit_epochs=3, growth=1.4, first_strength=1e-2, peer_splits=0
+    Settings(),
+    splits=2,
+    hidden=40,
+    first_epochs=3,
+    refit_epochs=3,
+    growth=1.4,
+    first_strength=1e-2,
+    peer_splits=0,
+    decay_seeds=2,
+    decay_steps=30_000,
 )
