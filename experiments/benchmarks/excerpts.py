@@ -154,7 +154,7 @@ def path_times(saved: Saved) -> Summary:
         "later calls. Every package has the first tolerance of 1e-4, 1e-5, … that is small enough; a dash with a gap: after "
         f"{config['limit']:g} seconds the gap was still this large. {ahead(saved)}"
     )
-    return Summary(Sheet(["model and data", "jaxreg, cold", "jaxreg", *others], by_model(saved, cells), title), text)
+    return Summary(Sheet(["data", "jaxreg, cold", "jaxreg", *others], by_model(saved, cells), title, group="model"), text)
 
 
 def ahead(saved: Saved) -> str:
@@ -196,8 +196,8 @@ def agreement(saved: Saved) -> Summary:
         "Largest relative difference of the objective from jaxreg's over all λ, and the number of "
         f"{config['strengths']} λ with the same support"
     )
-    headings = ["model and data", "gap of jaxreg", *config["packages"]]
-    return Summary(Sheet(headings, by_model(saved, cells), title))
+    headings = ["data", "gap of jaxreg", *config["packages"]]
+    return Summary(Sheet(headings, by_model(saved, cells), title, group="model"))
 
 
 def validation_times(saved: Saved) -> Summary:

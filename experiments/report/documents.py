@@ -100,14 +100,15 @@ def made_by(results: Iterable[Mapping[str, Any]]) -> str:
 
 
 def commands_table(numbers: Mapping[str, Any], suites: Mapping[str, str]) -> list[str]:
-    """Every command with what it does, how long it took and on which devices."""
-    by_command: dict[str, list[Mapping[str, Any]]] = {}
+    """Every command with what it does, how long it took and on which devices, of which each has a row of its own."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in numbers.values():
-        by_command.setdefault(one["made_by"]["command"], []).append(one)
+        devices = format_devices(one["made_by"].get("devices"))
+        groups.setdefault((one["made_by"]["command"], devices), []).append(one)
     rows = []
-    for command, results in by_command.items():
+    for (command, devices), results in groups.items():
         suite = results[0]["suite"]
         what = results[0]["summary"] if len(results) == 1 else suites.get(suite, suite)
         seconds = sum(float(one["made_by"].get("seconds", "nan")) for one in results)
-        rows.append([f"`{command}`", what, f"{seconds:.0f}", format_devices(results[0]["made_by"].get("devices"))])
+        rows.append([f"`{command}`", what, f"{seconds:.0f}", devices])
     return rows_as_markdown(["command", "what it does", "seconds", "devices"], rows)

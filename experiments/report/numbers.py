@@ -18,6 +18,7 @@ from experiments.claims import verdict_of
 from experiments.report.commands import without_places
 from experiments.results.folders import MARKER
 from experiments.results.store import load_dataset, load_json
+from experiments.results.tables import flattened
 from experiments.study import Claim, Results, Study, Summary
 
 PROVENANCE = ("command", "config", "devices", "seconds", "versions")
@@ -45,9 +46,10 @@ def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) ->
             except (OSError, ValueError, KeyError) as error:
                 notes.append(f"{name}: cannot be read by this version of the study ({error})")
     for benchmark in BENCHMARKS:
-        path = root / "bench" / f"{benchmark}.json"
-        if path.is_file():
-            found[f"bench/{benchmark}"] = numbers_of_benchmark(benchmark, load_json(path))
+        # Beside lasso.json there may be lasso-gpu.json, the same benchmark on another device.
+        for path in sorted((root / "bench").glob(f"{benchmark}*.json")):
+            if path.stem.split("-")[0] == benchmark:
+                found[f"bench/{path.stem}"] = numbers_of_benchmark(benchmark, load_json(path))
     known = {"bench", *(study.name for study in registry)}
     kept = {name: one for name, one in before.items() if name not in found and name.split("/")[0] in known}
     if kept:
@@ -106,7 +108,8 @@ def numbers_of_benchmark(name: str, saved: Mapping[str, Any]) -> dict[str, Any]:
 def numbers_of_table(summary: Summary) -> dict[str, Any]:
     """A small table as texts."""
     table, text = summary
-    return {"title": table.title, "headings": list(table.headings), "rows": [list(row) for row in table.rows], "text": text}
+    headings, rows = flattened(table)
+    return {"title": table.title, "headings": headings, "rows": rows, "text": text}
 
 
 def provenance_of(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,13 @@ def heading(command: str, warning: str) -> list[str]:
 
 
 def markdown(table: Sheet) -> list[str]:
-    """A table as lines of Markdown; headings among the rows become a first column."""
+    """A table as lines of Markdown."""
+    notes = [line for text in (table.title, table.legend) if text for line in (f"{text[0].upper()}{text[1:]}", "")]
+    return [*notes, *rows_as_markdown(*flattened(table))]
+
+
+def flattened(table: Sheet) -> tuple[list[str], list[list[str]]]:
+    """The headings and rows of a table whose headings among the rows, if there are any, become a first column."""
     grouped = any(isinstance(row, str) for row in table.rows)
     group, rows = "", []
     for row in table.rows:
@@ -23,9 +29,7 @@ def markdown(table: Sheet) -> list[str]:
             group = row
         else:
             rows.append([group, *row] if grouped else list(row))
-    headings = [table.group, *table.headings] if grouped else list(table.headings)
-    notes = [line for text in (table.title, table.legend) if text for line in (f"{text[0].upper()}{text[1:]}", "")]
-    return [*notes, *rows_as_markdown(headings, rows)]
+    return [table.group, *table.headings] if grouped else list(table.headings), rows
 
 
 def rows_as_markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

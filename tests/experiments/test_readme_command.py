@@ -177,8 +177,29 @@ def test_commands_are_listed_once_with_their_seconds():
     made_by = {"command": "python -m experiments all", "seconds": 10.2, "devices": ["cpu", "cpu"]}
     one = {"summary": "One", "suite": "all", "quick": False, "made_by": made_by, "claims": [], "tables": {}}
     alone = {**one, "summary": "Alone", "made_by": {**made_by, "command": "python -m experiments alone"}}
-    table = documents.commands_table({"a": one, "b": one, "c": alone}, SUITES)
+    elsewhere = {**alone, "made_by": {**alone["made_by"], "devices": ["H100"], "seconds": 1.0}}
+    table = documents.commands_table({"a": one, "b": one, "c": alone, "d": elsewhere}, SUITES)
     assert table[2:] == [
         "| `python -m experiments all` | Every toy | 20 | 2 × cpu |",
         "| `python -m experiments alone` | Alone | 10 | 2 × cpu |",
+        "| `python -m experiments alone` | Alone | 1 | H100 |",
     ]
+
+
+def test_a_benchmark_has_a_result_for_each_device(root):
+    row = {"bytes_per_parameter": 28.0, "ratio": 1.0, "ratio_quartiles": [0.9, 1.1]}
+    (root / "bench").mkdir()
+    for name, device in (("update", "cpu"), ("update-gpu", "H100"), ("updates", "another file")):
+        made_by = {"command": "python -m experiments bench update", "devices": [device], "seconds": 5.0}
+        saved = {"made_by": {**made_by, "config": {"parameters": 10, "rounds": 3}}, "numbers": {"adam": row}}
+        (root / "bench" / f"{name}.json").write_text(json.dumps(saved))
+    found, _ = numbers.collect(root, [], {})
+    assert list(found) == ["bench/update", "bench/update-gpu"]
+    assert "on H100" in found["bench/update-gpu"]["tables"]["optimizers"]["title"]
+
+
+def test_headings_among_the_rows_of_a_small_table_become_a_column():
+    summary = Summary(Sheet(["rows", "seconds"], ["lasso", ["10", "1.0"], "group lasso", ["10", "2.0"]], group="model"))
+    table = numbers.numbers_of_table(summary)
+    assert table["headings"] == ["model", "rows", "seconds"]
+    assert table["rows"] == [["lasso", "10", "1.0"], ["group lasso", "10", "2.0"]]

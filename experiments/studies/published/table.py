@@ -11,7 +11,8 @@ from experiments.sheet import Sheet
 from experiments.studies.published.diabetes import PUBLISHED_SHARE
 from experiments.study import Results, Summary
 
-HEADINGS = ("", "published", "ours", "difference")
+GROUP = "source"
+HEADINGS = ("number", "published", "ours", "difference")
 SOURCE = "Lemhadri et al., LassoNet: A Neural Network with Feature Sparsity (2021), extended table"
 PUBLISHED = {"LassoNet": 0.794, "PFA": 0.784, "HSIC-Lasso": 0.775, "Fisher score": 0.660}
 """Published test accuracy of extra trees on the 50 pixels that each method chose."""
@@ -33,37 +34,37 @@ def tabulate(results: Results) -> Summary:
     """The rows of both tables, one below the other."""
     parts = [diabetes_table(results), lassonet_table(results)]
     rows = [row for part in parts for row in part.table.rows]
-    return Summary(Sheet(HEADINGS, rows), " ".join(part.text for part in parts))
+    return Summary(Sheet(HEADINGS, rows, group=GROUP), " ".join(part.text for part in parts))
 
 
 def diabetes_table(results: Results) -> Summary:
     """A row for each published number of the lasso on the diabetes data."""
     dataset = results["diabetes"]
-    rows: list[Sequence[str] | str] = ["lasso path of the diabetes data, n · λ where a feature enters (+) or leaves (−)"]
+    rows: list[Sequence[str] | str] = ["Efron et al. 2004: n · λ where a feature enters (+) or leaves (−)"]
     found = zip(dataset["feature"].values * dataset["sign"].values, dataset["knot"].values, strict=True)
     for known, ours in itertools.zip_longest(zip(EVENTS, KNOTS, strict=True), found):
         cells = ["–" if one is None else f"{named(int(one[0]))} {one[1]:.2f}" for one in (known, ours)]
         missed = known is None or ours is None or known[0] != ours[0]
         rows.append([f"event {len(rows)}", *cells, "another event" if missed else f"{ours[1] - known[1]:+.2f}"])
     share = float(dataset["share"])
-    rows.append("its weights by leave-one-out cross-validation")
+    rows.append("Park and Casella 2008: weights of the lasso")
     rows.append(
         ["‖w‖₁ ÷ that of least squares", f"{PUBLISHED_SHARE:.2f}", f"{share:.3f}", f"{share - PUBLISHED_SHARE:+.3f}"]
     )
     for name, known, ours in zip(NAMES, COEFFICIENTS, dataset["coefficients"].values, strict=True):
-        rows.append([f"{name} at {PUBLISHED_SHARE:g}", f"{known:.2f}", f"{ours:.2f}", f"{ours - known:+.2f}"])
-    rows.append(f"u⊙v under weight decay against the lasso, largest of {dataset.sizes['seed']} random starts")
+        rows.append([f"{name} where it is {PUBLISHED_SHARE:g}", f"{known:.2f}", f"{ours:.2f}", f"{ours - known:+.2f}"])
+    rows.append("Ziyin and Wang 2023: w = u⊙v under weight decay, against the lasso")
     for strength in dataset["strength"].values:
         excess, error = (float(np.abs(dataset[name].sel(strength=strength)).max()) for name in ("excess", "error"))
-        rows.append([f"objective ÷ the lasso's at n · λ = {strength:g}", "1", f"{1 + excess:.6f}", f"{excess:.0e}"])
-        rows.append([f"difference of w ÷ its largest at n · λ = {strength:g}", "0", f"{error:.0e}", f"{error:.0e}"])
+        rows.append([f"objective ÷ the lasso's, n · λ = {strength:g}", "1", f"{1 + excess:.6f}", f"{excess:.0e}"])
+        rows.append([f"difference ÷ largest weight, n · λ = {strength:g}", "0", f"{error:.0e}", f"{error:.0e}"])
     text = (
         "Published: Efron et al., Least Angle Regression (2004); Park and Casella, The Bayesian Lasso (2008), table 1, with "
         "‖w‖₁ on a grid of hundredths; Ziyin and Wang, spred: Solving L1 Penalty with SGD (2023), theorem 1. Ours: "
         "`fit_linear_path` and `cross_validate_linear_path` in float64, and gradient descent on u and v with "
-        "`optax.add_decayed_weights`."
+        f"`optax.add_decayed_weights`, the largest distance of {dataset.sizes['seed']} random starts."
     )
-    return Summary(Sheet(HEADINGS, rows), text)
+    return Summary(Sheet(HEADINGS, rows, group=GROUP), text)
 
 
 def named(event: int) -> str:
@@ -76,7 +77,7 @@ def lassonet_table(results: Results) -> Summary:
     dataset = results["lassonet"]
     limit = dataset.attrs["limit"]
     ours = dataset["trees_accuracy"]
-    rows: list[Sequence[str] | str] = ["test accuracy on Fashion-MNIST"]
+    rows: list[Sequence[str] | str] = ["Lemhadri et al. 2021: test accuracy on Fashion-MNIST"]
     rows.append(row("extra trees, all pixels", dataset["all_trees_accuracy"], PUBLISHED_ALL))
     rows += [row(f"extra trees, {limit} pixels, against {name}", ours, value) for name, value in PUBLISHED.items()]
     rows.append(row(f"network, {limit} pixels", dataset["network_accuracy"], None))
@@ -94,7 +95,7 @@ def lassonet_table(results: Results) -> Summary:
         text += f" The package lassonet took {ran['peer_seconds'].values.mean():.0f} s for a split."
     else:
         text += " The package lassonet was not run."
-    return Summary(Sheet(HEADINGS, rows), text)
+    return Summary(Sheet(HEADINGS, rows, group=GROUP), text)
 
 
 def row(name: str, values: xr.DataArray, published: float | None) -> list[str]:
