@@ -1,18 +1,19 @@
-"""Whole paths of linear models against the packages that are made for them, at the same duality gap.
+"""Whole paths of linear models against the packages that are made for them, at the same distance from the minimum.
 
-Every solver runs with tighter and tighter tolerances until the duality gap is small enough at every λ. The gap is computed
-here, in the same way for all of them. Objectives and supports are compared with jaxreg's.
+Every solver runs with tighter and tighter tolerances until its objective is near enough to the minimum at every λ, whatever
+it measures itself. A bound below the minimum is the objective of an accurate solution of jaxreg minus its duality gap.
 """
 
 import dataclasses
 import functools
+import importlib.metadata
 import itertools
 import multiprocessing
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,26 @@ from experiments.sheet import Sheet
 OURS = "jaxreg"
 TOLERANCES = tuple(10.0**-power for power in range(4, 15))
 """What the solvers are asked for, in turn. Each package measures something else by it."""
+REFERENCE = 1e-12
+"""The tolerance of the solution that all are compared with."""
+FINER = 1e-3
+"""Supports are compared after one more call, with a tolerance that is this much smaller."""
+ENOUGH = 20.0
+"""Seconds of timed calls after which there are no more of them."""
+
+
+class Reference(NamedTuple):
+    """A solution that is far more accurate than what is asked for.
+
+    Attributes:
+        weights: (strengths, features).
+        objectives: (strengths,).
+        below: a lower bound on the minimum at every λ (strengths,).
+    """
+
+    weights: np.ndarray
+    objectives: np.ndarray
+    below: np.ndarray
 
 
 def designs(config: LinearBenchmark) -> list[tuple[int, int, float]]:
@@ -76,26 +97,35 @@ def judge(problem: Problem, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.asarray(objectives), np.asarray(gaps)
 
 
-def time_solver(name: str, problem: Problem, config: LinearBenchmark) -> dict[str, Any]:
-    """Times a solver in a process of its own, at the first tolerance whose gaps are small enough.
+def reference_of(problem: Problem) -> Reference:
+    """Solves a problem as well as float64 allows."""
+    weights = SOLVERS[OURS](problem, REFERENCE)
+    objectives, gaps = judge(problem, weights)
+    return Reference(weights, objectives, objectives - gaps)
+
+
+def time_solver(name: str, problem: Problem, reference: Reference, config: LinearBenchmark) -> dict[str, Any]:
+    """Times a solver in a process of its own, at the first tolerance that is small enough.
 
     Returns:
-        `cold`, the seconds of the first call, which compiles; `seconds` of later calls at the final tolerance; the largest
-        relative `gap`; the final `tolerance` and the `weights`. Without `seconds` the time was up before the gaps were small
-        enough, or the solver failed with an `error`. Nothing if no tolerance was finished.
+        `cold`, the seconds of the first call, which compiles; `seconds` of later calls at the final `tolerance`; the largest
+        `distance` from the minimum as a share of it; the largest difference of the `objective` from the reference's, and the
+        number of λ with the same `support` after one more call. Without `seconds` a call took longer than the limit, or the
+        solver failed with an `error`, or no tolerance was small enough.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(sender, name, problem, config), daemon=True)
+    process = context.Process(target=work, args=(sender, name, problem, reference, config), daemon=True)
     process.start()
     sender.close()
     found: dict[str, Any] = {}
-    # The process begins with its imports, which do not count.
-    end = None
+    limit = None
     try:
-        while receiver.poll(None if end is None else max(end - time.perf_counter(), 0)):
+        # The process begins with its imports, which do not count.
+        while receiver.poll(limit):
             found |= receiver.recv()
-            end = time.perf_counter() + config.limit if end is None else end
+            limit = config.limit
+        found["stopped"] = f"a call took more than {limit:g} s"
     except EOFError:
         process.join()
         if process.exitcode:
@@ -106,54 +136,48 @@ def time_solver(name: str, problem: Problem, config: LinearBenchmark) -> dict[st
     return found
 
 
-def work(sender: Connection, name: str, problem: Problem, config: LinearBenchmark) -> None:
+def work(sender: Connection, name: str, problem: Problem, reference: Reference, config: LinearBenchmark) -> None:
     """Sends what a solver finds, or its error; runs in a process of its own."""
     try:
-        tighten(sender, name, problem, config)
+        for found in tighten(name, problem, reference, config):
+            sender.send(found)
     except Exception as error:
         sender.send({"error": f"{type(error).__name__}: {error}"})
 
 
-def tighten(sender: Connection, name: str, problem: Problem, config: LinearBenchmark) -> None:
-    """Sends what a solver finds for tighter and tighter tolerances."""
+def tighten(name: str, problem: Problem, reference: Reference, config: LinearBenchmark) -> Iterator[dict[str, Any]]:
+    """Calls a solver with tighter and tighter tolerances; yields what is known after each call."""
     jax.config.update("jax_enable_x64", True)
-    # Where a solver does not converge, the gap shows it.
+    # Where a solver does not converge, the distance shows it.
     warnings.simplefilter("ignore")
     solve = SOLVERS[name]
-    judge(problem, np.zeros((len(problem.strengths), problem.x.shape[1])))
-    sender.send({})
+    judge(problem, np.zeros_like(reference.weights))
+    yield {}
     cold = None
     for tolerance in TOLERANCES:
         began = time.perf_counter()
         weights = solve(problem, tolerance)
         cold = time.perf_counter() - began if cold is None else cold
-        objectives, gaps = judge(problem, weights)
-        gap = float(np.max(gaps / objectives))
-        sender.send({"cold": cold, "tolerance": tolerance, "gap": gap, "weights": weights})
-        if gap <= config.gap:
+        objectives = judge(problem, weights)[0]
+        distance = float(np.max((objectives - reference.below) / objectives))
+        difference = float(np.max(np.abs(objectives / reference.objectives - 1)))
+        yield {"cold": cold, "tolerance": tolerance, "distance": distance, "objective": difference}
+        if distance <= config.distance:
             break
     else:
         return
     times: list[float] = []
-    while len(times) < config.repeats:
+    while len(times) < config.repeats and sum(times) < ENOUGH:
         began = time.perf_counter()
         solve(problem, tolerance)
         times.append(time.perf_counter() - began)
-        sender.send({"seconds": times})
-
-
-def compared(found: dict[str, Any], known: np.ndarray | None, problem: Problem) -> dict[str, Any]:
-    """Adds the largest relative difference of `objective` from jaxreg's, and the number of λ with the same `support`."""
-    weights = found.pop("weights", None)
-    if weights is None or known is None:
-        return found
-    objectives, best = judge(problem, weights)[0], judge(problem, known)[0]
-    same = np.all((weights != 0) == (known != 0), axis=1)
-    return found | {"objective": float(np.max(np.abs(objectives / best - 1))), "support": int(same.sum())}
+        yield {"seconds": times}
+    finer = solve(problem, FINER * tolerance)
+    yield {"support": int(np.sum(np.all((finer != 0) == (reference.weights != 0), axis=1)))}
 
 
 def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> dict[str, Any]:
-    """Times cross-validation of the lasso: one call here, and `LassoCV` on all cores with each tolerance."""
+    """Times cross-validation of the lasso with a fit of all rows at the end, as `LassoCV` does it, on all cores."""
     from sklearn.linear_model import LassoCV
 
     problem = make_problem(config, "lasso", design)
@@ -161,6 +185,7 @@ def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> d
 
     def ours() -> float:
         scores = jaxreg.cross_validate_linear_path(x, problem.y, jaxreg.L1, problem.strengths[::-1], folds=config.folds)
+        jaxreg.fit_linear_path(x, problem.y, jaxreg.L1, problem.strengths[::-1])
         return float((scores.record["gap"] / scores.record["objective"]).max())
 
     def theirs(tol: float) -> None:
@@ -172,9 +197,9 @@ def cross_validate(config: LinearBenchmark, design: tuple[int, int, float]) -> d
 
 
 def timed(call: Callable[[], object], config: LinearBenchmark) -> list[float]:
-    """Seconds of some calls, of which the last ends when the time is up."""
+    """Seconds of some calls."""
     passed: list[float] = []
-    while len(passed) < config.repeats and sum(passed) <= config.limit:
+    while len(passed) < config.repeats and sum(passed) < ENOUGH:
         began = time.perf_counter()
         call()
         passed.append(time.perf_counter() - began)
@@ -194,29 +219,33 @@ def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> d
         advance: called with 1 after each problem.
 
     Returns:
-        `rows`: for each problem, its model and design, and a dict by solver; `validation`: times of cross-validation.
+        `rows`: for each problem, its model and design, the `gap` of the reference, and a dict by solver; `validation`: times
+        of cross-validation; `packages`: the versions of what is compared.
     """
     parts = Parts(config.out, dataclasses.asdict(config))
     rows, validation = [], []
     with jax.enable_x64(True):
         for model, design in itertools.product(config.models, designs(config)):
-            solved = parts.get(f"{model}, {design}", functools.partial(solve_problem, config, model, design))
-            rows.append({"model": model, "design": design, "solvers": solved})
+            found = parts.get(f"{model}, {design}", functools.partial(solve_problem, config, model, design))
+            rows.append({"model": model, "design": design, **found})
             advance(1)
         for design in designs(config):
             times = parts.get(f"cross-validation, {design}", functools.partial(cross_validate, config, design))
             validation.append({"design": design, **times})
             advance(1)
     parts.discard()
-    return {"rows": rows, "validation": validation}
+    names = {name for model in config.models for name in solvers_for(model, config.packages)}
+    packages = {name: importlib.metadata.version(name) for name in sorted(names - {OURS})}
+    return {"rows": rows, "validation": validation, "packages": packages}
 
 
 def solve_problem(config: LinearBenchmark, model: str, design: tuple[int, int, float]) -> dict[str, Any]:
     """What every solver needs for one problem, by its name."""
     problem = make_problem(config, model, design)
-    found = {name: time_solver(name, problem, config) for name in solvers_for(model, config.packages)}
-    known = found[OURS].get("weights")
-    return {name: compared(one, known, problem) for name, one in found.items()}
+    reference = reference_of(problem)
+    gap = float(np.max((reference.objectives - reference.below) / reference.objectives))
+    names = solvers_for(model, config.packages)
+    return {"gap": gap, "solvers": {name: time_solver(name, problem, reference, config) for name in names}}
 
 
 def show_linear(config: LinearBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet | str]:

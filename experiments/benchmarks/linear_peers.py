@@ -4,6 +4,7 @@ Packages that are not installed are left out; `pip install -e '.[peers]'` instal
 """
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -95,7 +96,7 @@ def solve_by_sklearn(problem: Problem, tol: float) -> np.ndarray:
 
 
 def solve_by_celer(problem: Problem, tol: float) -> np.ndarray:
-    """`celer_path`."""
+    """`celer_path`, with the options that celer's own estimators use: Newton steps for logistic models, and pruning."""
     from celer import celer_path
 
     kind = {"lasso": "lasso", "elastic net": "lasso", "sparse logistic": "logreg", "group lasso": "grouplasso"}[
@@ -108,14 +109,13 @@ def solve_by_celer(problem: Problem, tol: float) -> np.ndarray:
     # Its logistic loss is a sum over rows.
     alphas = problem.strengths * (len(problem.y) if logistic else 1)
     y = problem.signs if logistic else problem.y
-    return celer_path(problem.x, y, kind, alphas=alphas, tol=tol, max_iter=1000, **options)[1].T
+    return celer_path(problem.x, y, kind, alphas=alphas, tol=tol, max_iter=1000, use_PN=logistic, prune=1, **options)[1].T
 
 
 def solve_by_skglm(problem: Problem, tol: float) -> np.ndarray:
     """The solvers of skglm, warm started."""
     from skglm import datafits, penalties, solvers
     from skglm.utils.data import grp_converter
-    from skglm.utils.jit_compilation import compiled_clone
 
     features = problem.x.shape[1]
     options = {"tol": tol, "fit_intercept": False, "warm_start": True}
@@ -133,7 +133,6 @@ def solve_by_skglm(problem: Problem, tol: float) -> np.ndarray:
         datafit = datafits.Quadratic()
         penalty = penalties.L1_plus_L2(1.0, ratio) if ratio < 1 else penalties.L1(1.0)
         solver = solvers.AndersonCD(max_iter=1000, **options)
-    datafit, penalty = compiled_clone(datafit), compiled_clone(penalty)
     w, predictions, found = np.zeros(features), np.zeros(len(y)), []
     for strength in problem.strengths:
         penalty.alpha = strength
@@ -145,6 +144,13 @@ def solve_by_skglm(problem: Problem, tol: float) -> np.ndarray:
 
 def solve_by_jaxopt(problem: Problem, tol: float) -> np.ndarray:
     """The `ProximalGradient` of jaxopt, accelerated, in one compiled scan over λ."""
+    path = jaxopt_path(problem.model, problem.loss, problem.shape, tol)
+    return np.asarray(path(problem.x, problem.y, problem.strengths)).reshape(len(problem.strengths), -1)
+
+
+@functools.cache
+def jaxopt_path(model: str, loss: str, shape: tuple[int, ...], tol: float) -> Callable[..., jax.Array]:
+    """The compiled function from x, y and λ to the weights at every λ."""
     from jaxopt import ProximalGradient, prox
 
     def squares(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -162,10 +168,8 @@ def solve_by_jaxopt(problem: Problem, tol: float) -> np.ndarray:
         return prox.prox_elastic_net(w, (L1_RATIO * strength, (1 - L1_RATIO) / L1_RATIO), scaling)
 
     proxes = {"elastic net": net, "group lasso": by_rows}
-    solver = ProximalGradient(
-        logistic if problem.loss == "logistic" else squares, proxes.get(problem.model, prox.prox_lasso), tol=tol,
-        maxiter=UNLIMITED,
-    )  # fmt: skip
+    function = logistic if loss == "logistic" else squares
+    solver = ProximalGradient(function, proxes.get(model, prox.prox_lasso), tol=tol, maxiter=UNLIMITED)
 
     @jax.jit
     def path(x: jax.Array, y: jax.Array, strengths: jax.Array) -> jax.Array:
@@ -173,9 +177,9 @@ def solve_by_jaxopt(problem: Problem, tol: float) -> np.ndarray:
             w = solver.run(w, strength, x, y).params
             return w, w
 
-        return jax.lax.scan(one, jnp.zeros(problem.shape), strengths)[1]
+        return jax.lax.scan(one, jnp.zeros(shape), strengths)[1]
 
-    return np.asarray(path(problem.x, problem.y, problem.strengths)).reshape(len(problem.strengths), -1)
+    return path
 
 
 SOLVERS: dict[str, Callable[[Problem, float], np.ndarray]] = {

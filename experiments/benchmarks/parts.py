@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from experiments.results.disk import write_whole
+from experiments.results.store import versions
 
 
 class Parts:
-    """The finished parts of one benchmark, in a file beside its results, which belongs to one set of settings."""
+    """The finished parts of one benchmark, in a file beside its results, for one set of settings and package versions."""
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
         self.path = out.with_name(f"{out.name}.parts")
-        self.settings = json.loads(json.dumps(settings, default=str))
+        self.settings = json.loads(json.dumps({**settings, "versions": versions()}, default=str))
         self.finished: dict[str, Any] = {}
         if self.path.exists():
             saved = json.loads(self.path.read_text("utf-8"))

@@ -86,7 +86,7 @@ class SweepBenchmark:
 
 @dataclasses.dataclass(frozen=True)
 class LinearBenchmark:
-    """Whole paths of linear models, compared with scikit-learn, celer, skglm and jaxopt at the same duality gap."""
+    """Whole paths of linear models, compared with scikit-learn, celer, skglm and jaxopt at the same accuracy."""
 
     models: tuple[str, ...] = ("lasso", "elastic net", "sparse logistic", "group lasso")
     """Which models."""
@@ -100,8 +100,8 @@ class LinearBenchmark:
     """Number of λ in a path."""
     ratio: float = 1e-3
     """The smallest λ as a share of the largest, from which on all weights are 0."""
-    gap: float = 1e-8
-    """The largest duality gap at any λ, as a share of the objective, at which a solver counts as accurate."""
+    distance: float = 1e-8
+    """The largest distance of the objective from its minimum, as a share of it, at which a solver counts as accurate."""
     folds: int = 10
     """Folds of the cross-validation."""
     cv_tolerances: tuple[float, ...] = (1e-4, 1e-8)
@@ -109,7 +109,7 @@ class LinearBenchmark:
     repeats: int = 5
     """Number of timed calls of every solver; the median counts."""
     limit: float = 60.0
-    """Seconds that a solver has for a problem, all tolerances and calls together."""
+    """Seconds that one call of a solver may take."""
     packages: tuple[str, ...] = ("scikit-learn", "celer", "skglm", "jaxopt")
     """What to compare with, where it is installed."""
     seed: int = 0
@@ -128,7 +128,7 @@ class LinearBenchmark:
         require(0 < self.ratio < 1, "ratio", "a number between 0 and 1", self.ratio)
         require(2 <= self.folds <= min(self.large, self.small), "folds", "2 to the number of rows", self.folds)
         require(min(self.cv_tolerances, default=0) > 0, "cv-tolerances", "positive numbers", self.cv_tolerances)
-        for name in ("gap", "limit"):
+        for name in ("distance", "limit"):
             value = getattr(self, name)
             require(0 < value < np.inf, name.replace("_", "-"), "a positive number", value)
         require(self.repeats >= 1, "repeats", "at least 1", self.repeats)

@@ -12,11 +12,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxreg._linear.quadratic import Quadratic, minimise
+from jaxreg._linear.quadratic import Quadratic, Stall, minimise
 from jaxreg._losses import LOSSES, Loss
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
+PATIENCE = 5
+"""Steps at one λ that may pass without a smaller violation; what is left then is rounding."""
 HALVINGS = 12
 """How many step sizes a line search tries, each half of the one before."""
 ARMIJO = 1e-4
@@ -58,8 +60,7 @@ class Now(NamedTuple):
         intercept: a scalar; 0 without one.
         z: predictions (rows,).
         gradient: of the loss with respect to w.
-        residual: the largest violation of the optimality conditions.
-        steps: how many so far at this λ.
+        stall: the largest violations of the optimality conditions at this λ, after each step.
         working: the working set.
         full: whether more blocks are needed than a working set has.
     """
@@ -68,8 +69,7 @@ class Now(NamedTuple):
     intercept: jax.Array
     z: jax.Array
     gradient: jax.Array
-    residual: jax.Array
-    steps: jax.Array
+    stall: Stall
     working: Working
     full: jax.Array
 
@@ -81,11 +81,13 @@ class Working(NamedTuple):
         places: their indices (capacity,).
         columns: their columns of the data (capacity·size, rows).
         hessian: of a quadratic loss with respect to them; empty for other losses, whose Hessian changes.
+        linear: minus the gradient of a quadratic loss at w = 0 (capacity, size); empty for others.
     """
 
     places: jax.Array
     columns: jax.Array
     hessian: jax.Array
+    linear: jax.Array
 
 
 class Progress(NamedTuple):
@@ -134,9 +136,11 @@ class Solver:
             priority = jnp.where(jnp.any(w != 0, 1), jnp.inf, jnp.sum(jnp.square(gradient), 1))
             places = jax.lax.top_k(priority, self.settings.capacity)[1]
             columns = self.columns[places]
-        columns = columns.reshape(-1, rows)
-        hessian = columns @ columns.T / rows if self.settings.quadratic else jnp.zeros((0, 0), columns.dtype)
-        return Working(places, columns, hessian)
+        shape, columns = columns.shape[:2], columns.reshape(-1, rows)
+        if not self.settings.quadratic:
+            empty = jnp.zeros((0, 0), columns.dtype)
+            return Working(places, columns, empty, empty)
+        return Working(places, columns, columns @ columns.T / rows, (columns @ self.y / rows).reshape(shape))
 
     def slopes(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The gradient with respect to the weights, and to the intercept."""
@@ -150,17 +154,18 @@ class Solver:
             The model, how the predictions curve with the intercept, and the total curvature.
         """
         working, settings = now.working, self.settings
-        hessian, gradient = working.hessian, now.gradient[working.places]
         curvature = settings.functions.curvature(now.z, self.y)
         total = jnp.sum(curvature)
-        if not settings.quadratic:
-            hessian = (working.columns * curvature) @ working.columns.T
-            if settings.intercept:
-                # Columns are centred, so for squares this is 0.
-                mixed = working.columns @ curvature
-                slope = jnp.sum(settings.functions.slope(now.z, self.y))
-                hessian -= jnp.outer(mixed, mixed) / total
-                gradient -= (mixed * slope / total).reshape(gradient.shape)
+        if settings.quadratic:
+            # Columns are centred if there is an intercept, so it changes nothing here.
+            return Quadratic(working.hessian, working.linear), curvature, total
+        gradient = now.gradient[working.places]
+        hessian = (working.columns * curvature) @ working.columns.T
+        if settings.intercept:
+            mixed = working.columns @ curvature
+            slope = jnp.sum(settings.functions.slope(now.z, self.y))
+            hessian -= jnp.outer(mixed, mixed) / total
+            gradient -= (mixed * slope / total).reshape(gradient.shape)
         w = now.w[working.places]
         return Quadratic(hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient), curvature, total
 
@@ -189,7 +194,7 @@ class Solver:
             gradient, unbalanced = self.slopes(z)
         violations = jnp.max(penalty.violation(w, gradient).reshape(len(w), -1), 1)
         residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) if settings.intercept else 0)
-        now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, residual=residual, steps=now.steps + 1)
+        now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, stall=now.stall.after(residual))
         if self.whole:
             return now
         outside = violations.at[working.places].set(0) > tol
@@ -221,23 +226,24 @@ class Solver:
         def solve_next(carry: tuple[Progress, Now]) -> tuple[Progress, Now]:
             progress, now = carry
             penalty, tol = jax.tree.map(lambda leaf: leaf[progress.done], (penalties, tols))
-            now = now._replace(residual=jnp.asarray(jnp.inf, tol.dtype), steps=jnp.zeros_like(now.steps))
+            now = now._replace(stall=Stall.begin(jnp.full_like(tol, jnp.inf)))
 
             def unfinished(now: Now) -> jax.Array:
-                return (now.residual > tol) & (now.steps < self.settings.max_steps) & ~now.full
+                tried = now.stall
+                return (tried.last > tol) & tried.hopeful(PATIENCE) & (tried.taken < self.settings.max_steps) & ~now.full
 
             now = jax.lax.while_loop(unfinished, functools.partial(self.step, penalty, tol), now)
             at = progress.done
             kept = progress._replace(
                 done=at + 1, w=progress.w.at[at].set(now.w), intercepts=progress.intercepts.at[at].set(now.intercept),
-                steps=progress.steps.at[at].add(now.steps), start=(now.w, now.intercept),
+                steps=progress.steps.at[at].add(now.stall.taken), start=(now.w, now.intercept),
             )  # fmt: skip
-            interrupted = progress._replace(steps=progress.steps.at[at].add(now.steps), start=(now.w, now.intercept))
+            interrupted = progress._replace(steps=progress.steps.at[at].add(now.stall.taken), start=(now.w, now.intercept))
             return jax.tree.map(lambda new, old: jnp.where(now.full, old, new), kept, interrupted), now
 
         w, intercept = progress.start
         z = jnp.einsum("bs,bsn->n", w, self.columns) + intercept
         gradient = self.slopes(z)[0]
-        inf = jnp.asarray(jnp.inf, z.dtype)
-        first = Now(w, intercept, z, gradient, inf, jnp.zeros([], jnp.int32), self.choose(w, gradient), jnp.asarray(False))
+        stall = Stall.begin(jnp.full_like(intercept, jnp.inf))
+        first = Now(w, intercept, z, gradient, stall, self.choose(w, gradient), jnp.asarray(False))
         return jax.lax.while_loop(lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first))[0]

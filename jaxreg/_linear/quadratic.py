@@ -18,6 +18,8 @@ CROSSINGS = 6
 """How many of the points where blocks change their sign are tried in a line search."""
 SIZES = 8
 """For how many sizes of the support there is a linear system: all blocks, and shares of them."""
+PATIENCE = 10
+"""Rounds that may pass without a smaller violation; what is left then is rounding."""
 RIDGE = 4.0
 """What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
 
@@ -52,6 +54,37 @@ class Point(NamedTuple):
     gradient: jax.Array
 
 
+class Stall(NamedTuple):
+    """How the largest violation of the optimality conditions has come down.
+
+    Attributes:
+        last: the latest one.
+        least: the smallest so far.
+        since: how many have passed since the smallest.
+        taken: how many there were after the first.
+    """
+
+    last: jax.Array
+    least: jax.Array
+    since: jax.Array
+    taken: jax.Array
+
+    @classmethod
+    def begin(cls, violation: jax.Array) -> Stall:
+        """The first violation."""
+        zero = jnp.zeros([], jnp.int32)
+        return cls(violation, violation, zero, zero)
+
+    def after(self, violation: jax.Array) -> Stall:
+        """With one more violation."""
+        since = jnp.where(violation < self.least, 0, self.since + 1)
+        return Stall(violation, jnp.minimum(violation, self.least), since, self.taken + 1)
+
+    def hopeful(self, patience: int) -> jax.Array:
+        """Whether one of the latest was the smallest."""
+        return self.since < patience
+
+
 def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, rounds: int) -> jax.Array:
     """Minimises ½ wᵀHw − cᵀw + R(w).
 
@@ -70,15 +103,18 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
     def violation(at: Point) -> jax.Array:
         return jnp.max(penalty.violation(at.w, at.gradient))
 
-    def one_round(now: tuple[Point, jax.Array, jax.Array]) -> tuple[Point, jax.Array, jax.Array]:
-        at = newton_step(model, penalty, descend(model, curvatures, penalty, now[0]))
-        at = Point(at.w, model.gradient(at.w))
-        return at, violation(at), now[2] + 1
+    def exact(at: Point) -> Point:
+        return Point(at.w, model.gradient(at.w))
 
-    start = newton_step(model, penalty, Point(w, model.gradient(w)))
-    start = Point(start.w, model.gradient(start.w))
+    def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
+        at = exact(newton_step(model, penalty, descend(model, curvatures, penalty, now[0])))
+        return at, now[1].after(violation(at))
+
+    start = exact(newton_step(model, penalty, exact(Point(w, w))))
     last = jax.lax.while_loop(
-        lambda now: (now[1] > tol) & (now[2] < rounds), one_round, (start, violation(start), jnp.zeros([], jnp.int32))
+        lambda now: (now[1].last > tol) & now[1].hopeful(PATIENCE) & (now[1].taken < rounds),
+        one_round,
+        (start, Stall.begin(violation(start))),
     )
     return last[0].w
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import run
 
@@ -83,7 +84,7 @@ def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
     assert [row[:2] for row in tables["scaling"].table.rows] == [["1", "6"], ["2", "12"]]
 
 
-def test_bench_linear_compares_paths_at_the_same_gap(tmp_path):
+def test_bench_linear_compares_paths_at_the_same_accuracy(tmp_path):
     words = ["--models", "lasso", "--large", "60", "--small", "20", "--correlation", "0", "--strengths", "10"]
     options = ["--packages", "scikit-learn", "--repeats", "2", "--out", tmp_path / "linear.json"]
     status, said = run("bench", "linear", *words, *options)
@@ -91,22 +92,34 @@ def test_bench_linear_compares_paths_at_the_same_gap(tmp_path):
     saved = json.loads((tmp_path / "linear.json").read_text())
     assert [row["design"] for row in saved["rows"]] == [[60, 20, 0.0], [20, 60, 0.0]]
     for row in saved["rows"]:
+        assert row["gap"] < 1e-9
         for found in row["solvers"].values():
-            assert found["gap"] <= 1e-8
+            assert found["distance"] <= 1e-8
+            assert found["objective"] <= 1e-8
+            assert found["support"] == 10
             assert len(found["seconds"]) == 2
             assert found["cold"] > 0
-        # Two packages that know nothing of each other have the same solutions.
-        theirs = row["solvers"]["scikit-learn"]
-        assert theirs["objective"] <= 1e-8
-        assert theirs["support"] == 10
     for row in saved["validation"]:
         assert row["gap"] < 1e-8
         assert [(peer["tolerance"], len(peer["seconds"])) for peer in row["LassoCV"]] == [(1e-4, 2), (1e-8, 2)]
+    assert list(saved["packages"]) == ["scikit-learn"]
     assert [path.name for path in tmp_path.iterdir()] == ["linear.json"]
     tables = excerpts("linear", tmp_path / "linear.json")
     assert tables["paths"].table.rows[0] == "lasso"
     assert tables["paths"].table.rows[1][0] == "60 × 20"
-    assert "×)" in tables["paths"].table.rows[1][3]
+    assert "×) · " in tables["paths"].table.rows[1][2]
+
+
+@pytest.mark.filterwarnings("ignore:JAXopt is no longer maintained:DeprecationWarning")
+@pytest.mark.parametrize("model", LinearBenchmark.models)
+def test_all_packages_solve_the_same_problem(float64, model):
+    config = LinearBenchmark((model,), 80, 20, 0.5, strengths=6)
+    problem = linear.make_problem(config, model, (80, 20, 0.5))
+    reference = linear.reference_of(problem)
+    assert np.all(reference.objectives - reference.below <= 1e-9 * reference.objectives)
+    for name in linear.solvers_for(model, config.packages):
+        objectives, _ = linear.judge(problem, linear.SOLVERS[name](problem, 1e-8))
+        np.testing.assert_allclose(objectives, reference.objectives, rtol=1e-6, err_msg=name)
 
 
 def test_an_interrupted_bench_linear_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -117,7 +130,7 @@ def test_an_interrupted_bench_linear_goes_on_where_it_was(tmp_path, monkeypatch)
         asked.append(design)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return {"jaxreg": {"seconds": [float(len(asked))]}}
+        return {"gap": 0.0, "solvers": {"jaxreg": {"seconds": [float(len(asked))]}}}
 
     monkeypatch.setattr(linear, "solve_problem", solve)
     monkeypatch.setattr(linear, "cross_validate", lambda config, design: {"jaxreg": [1.0]})
@@ -138,10 +151,13 @@ def test_parts_of_other_settings_are_not_used(tmp_path):
 
 def test_bench_linear_keeps_the_error_of_a_solver():
     config = LinearBenchmark(("lasso",), 60, 20, 0.0, strengths=10)
-    failed = linear.time_solver("no such package", linear.make_problem(config, "lasso", (60, 20, 0.0)), config)
+    problem = linear.make_problem(config, "lasso", (60, 20, 0.0))
+    reference = linear.Reference(np.zeros((10, 20)), np.ones(10), np.ones(10))
+    failed = linear.time_solver("no such package", problem, reference, config)
     assert failed == {"error": "KeyError: 'no such package'"}
-    rows = [{"model": "lasso", "design": [60, 20, 0.0], "solvers": {"jaxreg": {"seconds": [2.0]}, "celer": failed}}]
-    shown = EXCERPTS["linear"]({"rows": rows, "validation": [], "made_by": {"config": dataclasses.asdict(config)}})
-    table, text = shown["paths"]
-    assert table.rows[1][2:] == ["2.00", "–", "– error", "–", "–"]
+    solvers = {"jaxreg": {"seconds": [2.0], "cold": 3.0}, "celer": failed}
+    rows = [{"model": "lasso", "design": [60, 20, 0.0], "gap": 0.0, "solvers": solvers}]
+    saved = {"rows": rows, "validation": [], "packages": {}, "made_by": {"config": dataclasses.asdict(config)}}
+    table, text = EXCERPTS["linear"](saved)["paths"]
+    assert table.rows[1][1:] == ["2.00 · 3.0", "–", "– error", "–", "–"]
     assert "fastest on 1 of 1 problems." in text
