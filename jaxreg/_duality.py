@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._assigning import assign
 from jaxreg._dtypes import like, wide
@@ -67,8 +68,8 @@ def duality_gap(
 
     Raises:
         TypeError: a parameter has no penalty, or a penalty of another kind.
-        ValueError: the loss is unknown, `predict` is not linear, targets and predictions differ in shape, or the intercept
-            is not one number.
+        ValueError: the loss is unknown, logistic targets are not 0 and 1, `predict` is not linear, targets and predictions
+            differ in shape, or the intercept is not one number.
 
     Source: Fercoq, Gramfort and Salmon, Mind the duality gap: safer rules for the Lasso (2015); for the elastic net, whose
         conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
@@ -79,6 +80,8 @@ def duality_gap(
     y = jnp.asarray(targets, predictions.dtype)
     if y.shape != predictions.shape:
         raise ValueError(f"duality_gap: predictions have shape {predictions.shape}, but targets {y.shape}")
+    if loss == "logistic" and not isinstance(y, jax.core.Tracer) and not np.isin(np.asarray(y), (0, 1)).all():
+        raise ValueError("duality_gap: logistic loss needs targets 0 and 1; pass (targets + 1) / 2 if they are −1 and 1")
     if intercept is not None:
         if predictions.ndim != 1 or jnp.shape(intercept) != ():
             raise ValueError(

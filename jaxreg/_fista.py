@@ -196,10 +196,13 @@ def derivative(problem: Problem, primals: tuple[Any, ...], tangents: tuple[Any, 
 
 
 def solve_linear(matvec: Callable[[PyTree], PyTree], right: PyTree) -> PyTree:
-    """Solves a linear system by GMRES to the precision of the dtype."""
+    """Solves a linear system by GMRES to the precision of the dtype; NaN if it does not reach half of these digits."""
     size = sum(leaf.size for leaf in jax.tree.leaves(right))
-    precision = 10 * float(jnp.finfo(jnp.result_type(*jax.tree.leaves(right))).eps)
-    return gmres(matvec, right, tol=precision, restart=min(size, KRYLOV), maxiter=KRYLOV_RESTARTS)[0]
+    eps = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(right))).eps)
+    found = gmres(matvec, right, tol=10 * eps, restart=min(size, KRYLOV), maxiter=KRYLOV_RESTARTS)[0]
+    left = optax.tree.norm(optax.tree.sub(matvec(found), right))
+    solved = left <= eps**0.5 * optax.tree.norm(right)
+    return jax.tree.map(lambda leaf: jnp.where(solved, leaf, jnp.nan), found)
 
 
 def no_tangent(leaf: jax.Array) -> Any:

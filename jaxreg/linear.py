@@ -54,8 +54,20 @@ class LinearModel(NamedTuple):
 
     @full_precision()
     def predict(self, x: ArrayLike) -> jax.Array:
-        """Computes x·w + intercept (rows,), the log-odds under logistic loss, for x (rows, features) or as it was fitted."""
-        return jnp.tensordot(jnp.asarray(x), self.weights, jnp.ndim(self.weights)) + self.intercept
+        """Computes x·w + intercept (rows,), which are log-odds under logistic loss.
+
+        Args:
+            x: (rows, features), or (rows, groups, size) as it was fitted.
+
+        Raises:
+            ValueError: x has another shape, or these are the models of a whole path.
+        """
+        x, shape = jnp.asarray(x), jnp.shape(self.weights)
+        if jnp.ndim(self.intercept):
+            raise ValueError(f"LinearModel: expected one model, got {shape[0]} of a path; take one with path.at(i)")
+        if x.shape[1:] != shape:
+            raise ValueError(f"LinearModel: expected x of shape (rows, {', '.join(map(str, shape))}), got {x.shape}")
+        return jnp.tensordot(x, self.weights, len(shape)) + self.intercept
 
 
 def fit_linear_path(
@@ -71,7 +83,7 @@ def fit_linear_path(
     count: int = 100,
     ratio: float = 1e-3,
 ) -> Path:
-    """Minimises loss(x·w + intercept) + R(w) for a grid of λ, to the precision of the dtype.
+    """Minimises loss(x·w + intercept) + R(w) for a grid of λ, each to a certified tolerance.
 
         >>> import numpy as np, jaxreg
         >>> x, y = np.eye(2), np.array([2.0, 1.0])
@@ -178,7 +190,8 @@ def cross_validate_linear_path(
 
     Raises:
         TypeError: as for `fit_linear_path`.
-        ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows.
+        ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or one class alone is left
+            without a fold.
 
     Warns:
         UserWarning: as for `fit_linear_path`.
@@ -186,10 +199,13 @@ def cross_validate_linear_path(
     owner = "cross_validate_linear_path"
     loss_named(owner, loss)
     data = check_data(owner, x, y, loss, intercept, grouped(owner, penalty))
-    jobs: list[tuple[Data, Data | None]] = [
-        (data._replace(rows=jnp.asarray(trained)), data._replace(rows=jnp.asarray(held_out)))
-        for trained, held_out in zip(*split_rows(owner, len(data.y), folds, split_seed), strict=True)
-    ]
+    jobs: list[tuple[Data, Data | None]] = []
+    for trained, held_out in zip(*split_rows(owner, len(data.y), folds, split_seed), strict=True):
+        if loss == "logistic" and np.ptp(np.asarray(data.y)[trained]) == 0:
+            raise ValueError(
+                f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds or another split_seed"
+            )
+        jobs.append((data._replace(rows=jnp.asarray(trained)), data._replace(rows=jnp.asarray(held_out))))
     grid, found = solve(owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio)
     return CrossValidation(
         grid, {name: np.stack([fold.record[name] for fold in found])[:, None] for name in found[0].record}

@@ -25,7 +25,7 @@ For those who come from jaxopt:
 | `ProximalGradient(fun, prox_none)`, parameters without a penalty | None in a tree of penalties, or `mask` |
 | `solver.init_state(w, l1, data)` | `solver.init(w, data)` |
 | `solver.update(w, state, l1, data)` | `solver.update(w, state, data)` |
-| `state.error`, the change in one step | `state.residual`, the KKT residual |
+| `state.error`, the change in one step ÷ its size | `state.residual`, the KKT residual |
 | `state.iter_num`, `state.stepsize` | `state.steps`, `state.step_size` |
 | `maxiter`, `tol`, `stepsize` (0 searches) | `max_steps`, `tol`, `step_size` (None searches) |
 | `implicit_diff=True` | always, for the strengths of the penalty and the data |
@@ -118,8 +118,9 @@ class Fista:
         """Takes steps until the KKT residual is at most `tol`.
 
         The result can be differentiated with respect to the strengths of the penalty, to the data and to what `fun` closes
-        over, by the implicit function theorem at the solution, so only where it converged. It does not depend on where the
-        steps began. Under `jit` and `vmap` nothing can be raised or warned: look at `state.converged`.
+        over, by the implicit function theorem at the solution, so only where it converged. The derivative is NaN where the
+        linear system for it cannot be solved. It does not depend on where the steps began. Under `jit` and `vmap` nothing
+        can be raised or warned: look at `state.converged`.
 
         Args:
             params: where to begin, a tree of float32 or float64 arrays.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,8 +22,14 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
 
     Raises:
         TypeError: it is not a function from a strength to one of the penalties that a linear path has.
+        ValueError: features or groups have strengths of their own.
     """
     made = penalty(1.0) if callable(penalty) else None
+    if isinstance(made, Penalty) and any(np.shape(leaf) != () for leaf in jax.tree.leaves(made)):
+        raise ValueError(
+            f"{owner}: expected one strength for all features, got {made!r} at λ = 1; for weights of their own divide the "
+            "columns of x by them, or pass the penalty to jaxreg.fista"
+        )
     if isinstance(made, L1 | ElasticNet):
         return False
     known = isinstance(made, GroupL2) or (isinstance(made, Group) and isinstance(made.penalty, L1))

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -149,28 +149,51 @@ def solve_all(
     settings: Settings, jobs: Sequence[tuple[Data, Data | None]], penalties: PyTree, tols: jax.Array
 ) -> list[Measured]:
     """Solves the paths of all folds, in threads, as a program runs mostly on one core."""
-    with one_thread_for_blas():
+    with blas.held():
         if len(jobs) == 1:
             return [solve(settings, data, tested, penalties, tols) for data, tested in jobs]
-        # What a caller sets with `jax.enable_x64` and `jax.default_device` holds in its own thread alone.
-        x = jobs[0][0].x
+        # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
+        x, config = jobs[0][0].x, cast(Any, jax.config)
         double, device = x.dtype == jnp.float64, next(iter(x.devices()))
+        precision = config.jax_default_matmul_precision
 
         def solve_job(job: tuple[Data, Data | None]) -> Measured:
-            with jax.enable_x64(double), jax.default_device(device):
+            with jax.enable_x64(double), jax.default_device(device), jax.default_matmul_precision(precision):
                 return solve(settings, job[0], job[1], penalties, tols)
 
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
             return list(pool.map(solve_job, jobs))
 
 
-@contextlib.contextmanager
-def one_thread_for_blas() -> Iterator[None]:
-    """Keeps LAPACK to one thread, which is faster for matrices of some hundred rows, if threadpoolctl is installed."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        yield
-        return
-    with threadpool_limits(1, "blas"):
-        yield
+class OneThread:
+    """Keeps LAPACK to one thread, which is faster for matrices of some hundred rows, if threadpoolctl is installed.
+
+    The number belongs to the whole process, so the last of several calls at a time restores it.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.limits = threading.Lock(), 0, contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within it there is one thread."""
+        try:
+            from threadpoolctl import threadpool_limits
+        except ImportError:
+            yield
+            return
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.limits.enter_context(threadpool_limits(1, "blas"))
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.users -= 1
+                if not self.users:
+                    self.limits.close()
+
+
+blas = OneThread()
+"""Of this process."""

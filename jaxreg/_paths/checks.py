@@ -98,9 +98,7 @@ def check_strengths(owner: str, strengths: Any) -> np.ndarray:
             "jnp.geomspace(1e-5, 1e-2, 50), say"
         )
     if np.any(np.diff(grid) <= 0):
-        raise ValueError(
-            f"{owner}: strengths must be strictly ascending, got {strengths!r}; the direction is set by `order`"
-        )
+        raise ValueError(f"{owner}: strengths must be strictly ascending, got {strengths!r}; sort them, as np.unique does")
     return grid
 
 

@@ -116,7 +116,7 @@ def test_the_lasso_of_the_diabetes_data_is_the_published_one(lasso):
 def test_knots_are_those_of_the_homotopy(lasso):
     x, y = load_diabetes(return_X_y=True)
     alphas = lars_path(x, y - y.mean(), method="lasso")[0]
-    np.testing.assert_allclose(lasso["knot"], len(y) * alphas[:-1], rtol=1e-6)
+    np.testing.assert_allclose(lasso["knot"], len(y) * alphas[:-1], rtol=1e-8)
 
 
 def test_factors_under_weight_decay_find_the_lasso(lasso):
@@ -151,7 +151,9 @@ def test_the_printed_table_has_both_parts(lasso, images):
         ({"pixels": 784}, "pixels: expected at least 1, below 784"),
         ({"growth": 1.0}, "growth: expected a factor above 1"),
         ({"peer_splits": 11}, "peer-splits: expected from 0 to the number of splits"),
-        ({"decay_strengths": (0.0,)}, "decay-strengths: expected numbers above 0"),
+        ({"decay_strengths": (0.0,)}, "decay-strengths: expected different numbers between 0 and 949"),
+        ({"decay_strengths": (950.0,)}, "decay-strengths: expected different numbers between 0 and 949"),
+        ({"decay_strengths": (5.0, 5.0)}, "decay-strengths: expected different numbers"),
         ({"decay_seeds": 0}, "decay-seeds: expected at least 1"),
         ({"weight_decay": -0.1}, "weight-decay: expected a number of at least 0"),
     ],

@@ -105,3 +105,10 @@ def minimise(tx, loss, start, steps=20_000):
         return (optax.apply_updates(w, updates), state), None
 
     return jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), None, length=steps)[0][0])(start)
+
+
+def correlated_rows(rows=40, features=120, seed=0):
+    """More features than rows, with correlated columns."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(rows, features)) + random.normal(size=(rows, 1))
+    return x, x[:, :5] @ random.normal(size=5) + 0.3 * random.normal(size=rows)

@@ -108,6 +108,7 @@ def test_nan_is_not_hidden():
         (jaxreg.L1(0.1), lambda w: X @ w + 1, Y, "squares", r"expected a linear predict\(params\)"),
         (jaxreg.L1(0.1), lambda w: X @ w**2, Y, "squares", r"expected a linear predict\(params\)"),
         (jaxreg.L1(0.1), lambda w: X @ w, Y[1:], "squares", r"predictions have shape \(40,\), but targets \(39,\)"),
+        (jaxreg.L1(0.1), lambda w: X @ w, np.sign(Y), "logistic", "logistic loss needs targets 0 and 1; pass"),
         (jaxreg.L1(0.1), lambda w: X @ w, Y, "hinge", r'loss must be "squares" or "logistic", got \'hinge\''),
     ],
 )

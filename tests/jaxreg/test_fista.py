@@ -12,6 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import ElasticNet, LogisticRegression, MultiTaskLasso
 
 import jaxreg
+from jaxreg._fista import solve_linear
 
 
 @pytest.fixture(autouse=True)
@@ -272,3 +273,9 @@ def test_one_trace_for_many_strengths(diabetes):
         traces.clear()
     # JAX remembers every trace of the loss, so that the second strength needs none.
     assert after == 0
+
+
+def test_a_derivative_that_cannot_be_computed_is_nan():
+    singular = jnp.array([1.0, 0.0])
+    assert jnp.isnan(solve_linear(lambda v: singular * v, jnp.ones(2))).all()
+    np.testing.assert_allclose(solve_linear(lambda v: singular * v, singular), singular)

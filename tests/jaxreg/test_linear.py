@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import threadpoolctl
+from problems import correlated_rows
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
 from sklearn.model_selection import PredefinedSplit
 
 import jaxreg
 from jaxreg import linear
+from jaxreg._linear import programs
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +35,6 @@ def half(strength):
 
 def rows(strength):
     return jaxreg.GroupL2(strength, axis=1)
-
-
-def wide_data(rows=40, features=120, seed=0):
-    """More features than rows, with correlated columns."""
-    random = np.random.default_rng(seed)
-    x = random.normal(size=(rows, features)) + random.normal(size=(rows, 1))
-    return x, x[:, :5] @ random.normal(size=5) + 0.3 * random.normal(size=rows)
 
 
 def check_certified(path, bound=1e-9):
@@ -94,7 +90,7 @@ def test_logistic_models_meet_scikit_learn():
 def test_groups_meet_skglm():
     from skglm import GroupLasso
 
-    x, y = wide_data()
+    x, y = correlated_rows()
     path = jaxreg.fit_linear_path(x.reshape(40, 40, 3), y, rows, count=5, ratio=0.01)
     check_certified(path, 1e-7)
     for place, strength in enumerate(path.strengths):
@@ -127,7 +123,7 @@ def test_the_lasso_path_of_the_diabetes_data_is_the_published_one():
     ("loss", "penalty", "first"), [("squares", half, 24), ("squares", rows, 32), ("logistic", jaxreg.L1, 8)]
 )
 def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty, first):
-    x, y = wide_data()
+    x, y = correlated_rows()
     x, y = x.reshape(40, 30, 4) if penalty is rows else x, (y > 0).astype(float) if loss == "logistic" else y
     whole = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=1e-3)
     monkeypatch.setattr(linear, "WHOLE", 0)
@@ -139,6 +135,34 @@ def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty, first):
     np.testing.assert_allclose(path.params.weights, whole.params.weights, atol=1e-5)
     np.testing.assert_allclose(path.params.intercept, whole.params.intercept, atol=1e-5)
     np.testing.assert_array_equal(path.record["nonzeros"], whole.record["nonzeros"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "penalty"),
+    [("squares", jaxreg.L1), ("squares", half), ("squares", rows), ("logistic", jaxreg.L1), ("logistic", rows)],
+)
+def test_the_gap_bounds_how_far_an_objective_is_above_its_minimum(loss, penalty):
+    x, y = correlated_rows()
+    x, y = x.reshape(40, 30, 4) if penalty is rows else x, (y > 0).astype(float) if loss == "logistic" else y
+    exact = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=0.05, tolerance=1e-10)
+    loose = jaxreg.fit_linear_path(x, y, penalty, exact.strengths, loss=loss, tolerance=0.5)
+    above = loose.record["objective"] - exact.record["objective"]
+    assert above.max() > 1e-6
+    assert (loose.record["gap"] >= above - 1e-14).all()
+
+
+def test_two_calls_at_a_time_leave_the_number_of_blas_threads():
+    def threads():
+        return [one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+
+    before, limit = threads(), programs.OneThread()
+    first, second = limit.held(), limit.held()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(threads()) == {1}
+    second.__exit__(None, None, None)
+    assert threads() == before
 
 
 def test_the_gap_is_that_of_duality_gap(diabetes):
@@ -207,7 +231,6 @@ def test_validation_rows_choose_a_strength(diabetes):
 
 
 def test_one_program_solves_all_strengths_and_other_data_of_the_shape(diabetes):
-    from jaxreg._linear import programs
 
     x, y = diabetes
     jaxreg.fit_linear_path(x, y, half, count=10)
@@ -216,55 +239,9 @@ def test_one_program_solves_all_strengths_and_other_data_of_the_shape(diabetes):
     assert programs.advance._cache_size() == before
 
 
-def test_what_did_not_converge_is_said(monkeypatch):
-    x, y = wide_data()
-    monkeypatch.setattr(linear, "MAX_STEPS", 1)
-    with pytest.warns(UserWarning, match=r"fit_linear_path: the KKT residual is above 1e-12·λ; .* at strength"):
-        path = jaxreg.fit_linear_path(x, (y > 0) * 1.0, jaxreg.L1, loss="logistic", count=4, tolerance=1e-12)
-    assert not path.record["converged"].all()
-
-
-X, Y = np.eye(6), np.arange(6.0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ((X, Y, jaxreg.L1(0.1)), {}, "penalty must be a function from λ to L1"),
-        ((X, Y, jaxreg.LogSum), {}, "penalty"),
-        ((X, Y, jaxreg.SquaredL2), {}, "penalty must be a function .* jaxreg.fista takes any penalty"),
-        ((X, Y, rows), {}, r"expected x \(rows, groups, size\) and y \(rows,\) for this penalty, got shapes \(6, 6\)"),
-        ((X.reshape(6, 3, 2), Y, jaxreg.L1), {}, r"expected x \(rows, features\)"),
-        ((X, Y[1:], jaxreg.L1), {}, r"got shapes \(6, 6\) and \(5,\)"),
-        ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
-        ((X, Y + np.inf, jaxreg.L1), {}, "x and y must be finite"),
-        ((X, Y, jaxreg.L1), {"loss": "hinge"}, 'loss must be "squares" or "logistic"'),
-        ((X, Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
-        ((X, 0 * Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
-        ((X, 0 * Y, jaxreg.L1), {}, "found no λ from which on w is 0 .* targets that do not vary"),
-        ((X, Y, jaxreg.L1, [0.0, 1.0]), {}, "strengths must be positive"),
-        ((X, Y, jaxreg.L1, [2.0, 1.0]), {}, "strengths must be strictly ascending"),
-        ((X, Y, jaxreg.L1), {"count": 1}, "expected count ≥ 2 and ratio"),
-        ((X, Y, jaxreg.L1), {"ratio": 1.0}, "expected count ≥ 2 and ratio"),
-        ((X, Y, jaxreg.L1), {"tolerance": 0.0}, "tolerance must be greater than 0"),
-        ((X, Y, lambda s: jaxreg.L1(s**2)), {}, "found no λ from which on w is 0"),
-        ((X, Y, jaxreg.L1), {"validation": (X[:, 1:], Y)}, "expected validation rows of shape"),
-    ],
-)
-def test_wrong_use(arguments, options, message):
-    with pytest.raises((TypeError, ValueError), match=message):
-        jaxreg.fit_linear_path(*arguments, **options)
-
-
-@pytest.mark.parametrize("folds", [1, 7, 2.5, True])
-def test_folds_must_fit_the_rows(folds):
-    with pytest.raises(ValueError, match="folds must be a whole number from 2 to 6"):
-        jaxreg.cross_validate_linear_path(X, Y, jaxreg.L1, folds=folds)
-
-
 def test_groups_of_l1_and_of_different_sizes():
     """Groups of L1, and groups that fill up with zeros, are the same as GroupL2 on what is left."""
-    x, y = wide_data(features=30)
+    x, y = correlated_rows(features=30)
     grouped = x.reshape(40, 10, 3)
     grouped[:, ::2, 2] = 0
     path = jaxreg.fit_linear_path(grouped, y, lambda s: jaxreg.Group(jaxreg.L1(s), axis=1), count=5)

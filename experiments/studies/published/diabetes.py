@@ -26,6 +26,8 @@ SMALLEST = 0.5
 """n·λ where the search for events ends, below the last published knot."""
 WIDTH = 1e-9
 """A knot is known to this share of it."""
+TOLERANCE = 1e-11
+"""The largest KKT residual as a share of λ, finer than the knots."""
 PARTS = 3
 MOMENTUM = 0.9
 TEXTS = {
@@ -52,7 +54,7 @@ class Diabetes(NamedTuple):
 
     def path(self, scaled: np.ndarray) -> np.ndarray:
         """The lasso's weights (strengths, 10) for ascending values of rows · λ."""
-        path = jaxreg.fit_linear_path(self.x, self.y, jaxreg.L1, scaled / len(self.y))
+        path = jaxreg.fit_linear_path(self.x, self.y, jaxreg.L1, scaled / len(self.y), tolerance=TOLERANCE)
         return np.asarray(path.params.weights)
 
 
@@ -121,14 +123,12 @@ def cross_validated(data: Diabetes) -> tuple[float, np.ndarray]:
     grid = np.geomspace(SMALLEST, 100, COUNT)
     scores = jaxreg.cross_validate_linear_path(data.x, data.y, jaxreg.L1, grid / len(data.y), folds=len(data.y))
     best = int(np.argmin(np.asarray(scores.record["validation_loss"]).mean((0, 1))))
-    shares = np.abs(data.path(grid)).sum(1) / norm
-    # Between two knots both ‖w‖₁ and w are linear in λ.
-    strength = np.interp(-PUBLISHED_SHARE, -shares, grid)
-    for _ in range(4):
-        grid = np.linspace(strength * 0.99, strength * 1.01, COUNT)
-        weights = data.path(grid)
-        strength = np.interp(-PUBLISHED_SHARE, -np.abs(weights).sum(1) / norm, grid)
-    return float(shares[best]), weights[np.argmin(np.abs(grid - strength))]
+    weights = data.path(grid)
+    shares = np.abs(weights).sum(1) / norm
+    # Between two knots w is linear in λ, and so is ‖w‖₁, which falls.
+    above = int(np.searchsorted(-shares, -PUBLISHED_SHARE))
+    part = (PUBLISHED_SHARE - shares[above]) / (shares[above - 1] - shares[above])
+    return float(shares[best]), (1 - part) * weights[above] + part * weights[above - 1]
 
 
 def factorised(config: Settings, data: Diabetes) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,9 @@ import numpy as np
 
 from experiments.settings import require
 
+LARGEST = 949.0
+"""Rows · λ of the diabetes data near its largest knot, from which on all weights are 0."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -62,7 +65,9 @@ class Settings:
             require(0 <= value < np.inf, name.replace("_", "-"), "a number of at least 0", value)
         for name in ("hidden", "first_epochs", "refit_epochs", "batch_size", "trees", "decay_seeds", "decay_steps"):
             require(getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name))
-        require(min(self.decay_strengths, default=0) > 0, "decay-strengths", "numbers above 0", self.decay_strengths)
+        strengths = self.decay_strengths
+        ordered = all(0 < strength < LARGEST for strength in strengths) and len(set(strengths)) == len(strengths) > 0
+        require(ordered, "decay-strengths", f"different numbers between 0 and {LARGEST:g}, where w is 0", strengths)
         require(0 < self.decay_rate < np.inf, "decay-rate", "a number above 0", self.decay_rate)
         require(0 <= self.peer_splits <= self.splits, "peer-splits", "from 0 to the number of splits", self.peer_splits)
 

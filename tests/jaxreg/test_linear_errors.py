@@ -1,0 +1,93 @@
+"""Linear paths: what is refused, what is warned about, and what is said."""
+
+import jax
+import numpy as np
+import pytest
+from problems import correlated_rows
+from sklearn.datasets import load_diabetes
+
+import jaxreg
+from jaxreg import linear
+
+
+@pytest.fixture(autouse=True)
+def _double(float64):
+    """All tests compute in float64 unless their arrays are float32."""
+
+
+def rows(strength):
+    return jaxreg.GroupL2(strength, axis=1)
+
+
+def test_what_did_not_converge_is_said(monkeypatch):
+    x, y = correlated_rows()
+    monkeypatch.setattr(linear, "MAX_STEPS", 1)
+    with pytest.warns(UserWarning, match=r"fit_linear_path: the KKT residual is above 1e-12·λ; .* at strength"):
+        path = jaxreg.fit_linear_path(x, (y > 0) * 1.0, jaxreg.L1, loss="logistic", count=4, tolerance=1e-12)
+    assert not path.record["converged"].all()
+
+
+def test_rounding_ends_the_search_where_a_tolerance_cannot_be_met():
+    x, y = correlated_rows()
+    with pytest.warns(UserWarning, match="the KKT residual is above 1e-07·λ; pass a larger tolerance, or use float64"):
+        path = jaxreg.fit_linear_path(
+            x.astype(np.float32), y.astype(np.float32), jaxreg.L1, count=5, ratio=0.05, tolerance=1e-7
+        )
+    assert not path.record["converged"].all()
+    assert path.record["steps"].max() < 30
+    exact = jaxreg.fit_linear_path(x, y, jaxreg.L1, path.strengths)
+    np.testing.assert_allclose(path.record["objective"], exact.record["objective"], rtol=1e-4)
+
+
+def test_one_model_predicts_and_a_whole_path_does_not():
+    x, y = load_diabetes(return_X_y=True)
+    path = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=10)
+    np.testing.assert_allclose(jax.vmap(lambda model: model.predict(x))(path.params)[3], path.at(3).predict(x))
+    with pytest.raises(ValueError, match=r"expected one model, got 10 of a path; take one with path.at\(i\)"):
+        path.params.predict(x[:10])
+    with pytest.raises(ValueError, match=r"expected x of shape \(rows, 10\), got \(442, 9\)"):
+        path.at(3).predict(x[:, 1:])
+
+
+X, Y = np.eye(6), np.arange(6.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((X, Y, jaxreg.L1(0.1)), {}, "penalty must be a function from λ to L1"),
+        ((X, Y, jaxreg.LogSum), {}, "penalty"),
+        ((X, Y, jaxreg.SquaredL2), {}, "penalty must be a function .* jaxreg.fista takes any penalty"),
+        ((X, Y, lambda s: jaxreg.L1(s * np.ones(6))), {}, "expected one strength for all features, .* jaxreg.fista"),
+        ((X, Y, rows), {}, r"expected x \(rows, groups, size\) and y \(rows,\) for this penalty, got shapes \(6, 6\)"),
+        ((X.reshape(6, 3, 2), Y, jaxreg.L1), {}, r"expected x \(rows, features\)"),
+        ((X, Y[1:], jaxreg.L1), {}, r"got shapes \(6, 6\) and \(5,\)"),
+        ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
+        ((X, Y + np.inf, jaxreg.L1), {}, "x and y must be finite"),
+        ((X, Y, jaxreg.L1), {"loss": "hinge"}, 'loss must be "squares" or "logistic"'),
+        ((X, Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
+        ((X, 0 * Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
+        ((X, 0 * Y, jaxreg.L1), {}, "found no λ from which on w is 0 .* targets that do not vary"),
+        ((X, Y, jaxreg.L1, [0.0, 1.0]), {}, "strengths must be positive"),
+        ((X, Y, jaxreg.L1, [2.0, 1.0]), {}, r"strengths must be strictly ascending, got \[2.0, 1.0\]; sort them"),
+        ((X, Y, jaxreg.L1), {"count": 1}, "expected count ≥ 2 and ratio"),
+        ((X, Y, jaxreg.L1), {"ratio": 1.0}, "expected count ≥ 2 and ratio"),
+        ((X, Y, jaxreg.L1), {"tolerance": 0.0}, "tolerance must be greater than 0"),
+        ((X, Y, lambda s: jaxreg.L1(s**2)), {}, "found no λ from which on w is 0"),
+        ((X, Y, jaxreg.L1), {"validation": (X[:, 1:], Y)}, "expected validation rows of shape"),
+    ],
+)
+def test_wrong_use(arguments, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        jaxreg.fit_linear_path(*arguments, **options)
+
+
+@pytest.mark.parametrize("folds", [1, 7, 2.5, True])
+def test_folds_must_fit_the_rows(folds):
+    with pytest.raises(ValueError, match="folds must be a whole number from 2 to 6"):
+        jaxreg.cross_validate_linear_path(X, Y, jaxreg.L1, folds=folds)
+
+
+def test_a_fold_whose_rest_has_one_class_is_an_error():
+    with pytest.raises(ValueError, match="without fold [0-5] all targets are the same; pass fewer folds or another"):
+        jaxreg.cross_validate_linear_path(X, (Y == 2) * 1.0, jaxreg.L1, loss="logistic", folds=6)
