@@ -57,9 +57,8 @@ def check_number(owner: str, name: str, value: Any, *, positive: bool = False, s
     if np.any(numbers < 0):
         raise ValueError(f"{owner}: {name} must not be negative, got {value!r}; {SIGN.get(name, f'pass {name} ≥ 0')}")
     if positive and not isinstance(value, jax.Array) and np.any(numbers == 0):
-        raise ValueError(
-            f"{owner}: {name} must be greater than 0, got {value!r}; a step that ends at 0 is written as a schedule"
-        )
+        hint = "a step that ends at 0 is written as a schedule" if name == "learning_rate" else f"pass {name} > 0"
+        raise ValueError(f"{owner}: {name} must be greater than 0, got {value!r}; {hint}")
 
 
 def check_above(owner: str, name: str, value: Any, least: float, example: str) -> None:

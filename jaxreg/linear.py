@@ -121,7 +121,7 @@ def fit_linear_path(
         `validation_loss`.
 
     Raises:
-        TypeError: the penalty is not of the kinds above.
+        TypeError: the penalty is not of the kinds above, or the data are not real numbers.
         ValueError: shapes do not fit, numbers are NaN, infinite or out of range, or logistic targets are not 0 and 1.
 
     Warns:
@@ -221,6 +221,8 @@ def solve(
     Returns:
         The strengths, ascending, and for each job the solutions in this order, as NumPy arrays.
     """
+    if not isinstance(intercept, bool | np.bool_):
+        raise TypeError(f"{owner}: intercept must be True or False, got {intercept!r}")
     blocks, size = data.x.shape[1:]
     rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
     whole = blocks * size <= (max(WHOLE, rows) if loss == "squares" else FIRST)

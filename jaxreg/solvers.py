@@ -58,6 +58,10 @@ __all__ = ("Fista", "FistaState", "Solution", "fista")
 compiled = jax.jit(solve, static_argnums=0)
 
 
+GROWN = 1e6
+"""Parameters that grew by this factor may belong to a loss that is not bounded from below."""
+
+
 class Solution(NamedTuple):
     """What `Fista.run` returns.
 
@@ -149,9 +153,9 @@ class Fista:
         if hidden:
             problem = dataclasses.replace(problem, fun=lambda w, both: converted(w, both[0], *both[1]))
             shared = (data, tuple(hidden))
-        params, state = compiled(problem, penalties, shared, params, step_size, tol)
-        self.report(state)
-        return Solution(params, state)
+        solution = Solution(*compiled(problem, penalties, shared, params, step_size, tol))
+        self.report(params, solution.state)
+        return solution
 
     def first_step_size(self, params: PyTree) -> jax.Array:
         """The step size that was passed; a search replaces the number."""
@@ -170,7 +174,7 @@ class Fista:
         check_params("fista", self.penalty, params, self.mask)
         return jax.tree.map(lambda own: own.penalty, assign("fista", self.penalty, params, self.mask))
 
-    def report(self, state: FistaState) -> None:
+    def report(self, start: PyTree, state: FistaState) -> None:
         """Raises or warns about what came out, unless it is traced or a whole batch."""
         if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state)):
             return
@@ -185,6 +189,12 @@ class Fista:
             dtype = state.residual.dtype
             finest = float(jnp.finfo(dtype).eps * max(map(largest, jax.tree.leaves(state.point))) / state.step_size)
             hint = f"{dtype} resolves about {finest:.1g} here, so pass a larger tol, or use float64"
+            before, after = (max(map(largest, jax.tree.leaves(tree))) for tree in (start, state.point))
+            if after > GROWN * (1 + before):
+                finest, hint = (
+                    np.inf,
+                    f"parameters have grown to {after:.1g}, so look whether the loss is bounded from below",
+                )
             warnings.warn(
                 f"fista: the residual is {residual:.3g} after {steps} steps, above tol={float(self.tol):.3g}; "
                 f"{hint if self.tol < finest else 'pass a larger max_steps or tol'}",

@@ -25,6 +25,8 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
         ValueError: features or groups have strengths of their own.
     """
     made = penalty(1.0) if callable(penalty) else None
+    if isinstance(made, Penalty) and made.scheduled:
+        raise TypeError(f"{owner}: penalty must be a function from λ to a penalty with numbers, got a schedule: {made!r}")
     if isinstance(made, Penalty) and any(np.shape(leaf) != () for leaf in jax.tree.leaves(made)):
         raise ValueError(
             f"{owner}: expected one strength for all features, got {made!r} at λ = 1; for weights of their own divide the "
@@ -54,6 +56,7 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         groups: whether the penalty is one on groups.
 
     Raises:
+        TypeError: the data are not real numbers, or are traced.
         ValueError: shapes do not fit, numbers are NaN or infinite, or logistic targets are not 0 and 1.
     """
     axes = "(rows, groups, size)" if groups else "(rows, features)"
@@ -61,7 +64,14 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         raise ValueError(
             f"{owner}: expected x {axes} and y (rows,) for this penalty, got shapes {np.shape(x)} and {np.shape(y)}"
         )
-    columns = at_least_float32(x)
+    if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):
+        raise TypeError(
+            f"{owner}: x and y must be arrays, as it is a compiled program itself; call it outside of jit and vmap"
+        )
+    kinds = [one.dtype if isinstance(one, jax.Array) else np.asarray(one).dtype for one in (x, y)]
+    if any(jnp.issubdtype(kind, np.complexfloating) or kind.kind in "OSU" for kind in kinds):
+        raise TypeError(f"{owner}: x and y must be real numbers, got {' and '.join(map(str, kinds))}")
+    columns = at_least_float32(x if isinstance(x, jax.Array) else np.asarray(x))
     targets = jnp.asarray(y, columns.dtype)
     if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
         raise ValueError(f"{owner}: x and y must be finite, got NaN or infinity; drop or impute these rows")

@@ -279,3 +279,9 @@ def test_a_derivative_that_cannot_be_computed_is_nan():
     singular = jnp.array([1.0, 0.0])
     assert jnp.isnan(solve_linear(lambda v: singular * v, jnp.ones(2))).all()
     np.testing.assert_allclose(solve_linear(lambda v: singular * v, singular), singular)
+
+
+@pytest.mark.parametrize("fun", [lambda w, data: -jnp.sum(w), lambda w, data: -jnp.sum(w**2)])
+def test_parameters_that_grow_without_end_are_named(fun):
+    with pytest.warns(UserWarning, match="parameters have grown to .*, so look whether the loss is bounded from below"):
+        assert not jaxreg.fista(fun, jaxreg.L1(0.1)).run(jnp.ones(6)).state.converged

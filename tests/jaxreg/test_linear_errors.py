@@ -63,6 +63,10 @@ X, Y = np.eye(6), np.arange(6.0)
         ((X.reshape(6, 3, 2), Y, jaxreg.L1), {}, r"expected x \(rows, features\)"),
         ((X, Y[1:], jaxreg.L1), {}, r"got shapes \(6, 6\) and \(5,\)"),
         ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
+        ((X + 1j, Y, jaxreg.L1), {}, "x and y must be real numbers, got complex128 and float64"),
+        ((X.astype(str), Y, jaxreg.L1), {}, "x and y must be real numbers, got <U32 and float64"),
+        ((X, Y, lambda s: jaxreg.L1(lambda step: s)), {}, "penalty with numbers, got a schedule"),
+        ((X, Y, jaxreg.L1), {"intercept": "no"}, "intercept must be True or False, got 'no'"),
         ((X, Y + np.inf, jaxreg.L1), {}, "x and y must be finite"),
         ((X, Y, jaxreg.L1), {"loss": "hinge"}, 'loss must be "squares" or "logistic"'),
         ((X, Y, jaxreg.L1), {"loss": "logistic"}, "logistic loss needs targets 0 and 1, both of them"),
@@ -72,7 +76,7 @@ X, Y = np.eye(6), np.arange(6.0)
         ((X, Y, jaxreg.L1, [2.0, 1.0]), {}, r"strengths must be strictly ascending, got \[2.0, 1.0\]; sort them"),
         ((X, Y, jaxreg.L1), {"count": 1}, "expected count ≥ 2 and ratio"),
         ((X, Y, jaxreg.L1), {"ratio": 1.0}, "expected count ≥ 2 and ratio"),
-        ((X, Y, jaxreg.L1), {"tolerance": 0.0}, "tolerance must be greater than 0"),
+        ((X, Y, jaxreg.L1), {"tolerance": 0.0}, "tolerance must be greater than 0, got 0.0; pass tolerance > 0"),
         ((X, Y, lambda s: jaxreg.L1(s**2)), {}, "found no λ from which on w is 0"),
         ((X, Y, jaxreg.L1), {"validation": (X[:, 1:], Y)}, "expected validation rows of shape"),
     ],
@@ -91,3 +95,8 @@ def test_folds_must_fit_the_rows(folds):
 def test_a_fold_whose_rest_has_one_class_is_an_error():
     with pytest.raises(ValueError, match="without fold [0-5] all targets are the same; pass fewer folds or another"):
         jaxreg.cross_validate_linear_path(X, (Y == 2) * 1.0, jaxreg.L1, loss="logistic", folds=6)
+
+
+def test_it_is_no_part_of_another_program():
+    with pytest.raises(TypeError, match="x and y must be arrays, .* call it outside of jit and vmap"):
+        jax.jit(lambda y: jaxreg.fit_linear_path(X, y, jaxreg.L1).params)(Y)
