@@ -187,19 +187,16 @@ class Fista:
         if not state.converged:
             # Products of the Hessian, of about 1/step_size, with the parameters are rounded to this.
             dtype = state.residual.dtype
-            finest = float(jnp.finfo(dtype).eps * max(map(largest, jax.tree.leaves(state.point))) / state.step_size)
-            hint = f"{dtype} resolves about {finest:.1g} here, so pass a larger tol, or use float64"
             before, after = (max(map(largest, jax.tree.leaves(tree))) for tree in (start, state.point))
+            finest = float(jnp.finfo(dtype).eps * after / state.step_size)
+            hint = "pass a larger max_steps or tol"
             if after > GROWN * (1 + before):
-                finest, hint = (
-                    np.inf,
-                    f"parameters have grown to {after:.1g}, so look whether the loss is bounded from below",
-                )
-            warnings.warn(
-                f"fista: the residual is {residual:.3g} after {steps} steps, above tol={float(self.tol):.3g}; "
-                f"{hint if self.tol < finest else 'pass a larger max_steps or tol'}",
-                stacklevel=3,
-            )
+                hint = f"parameters have grown to {after:.1g}, so look whether the loss is bounded from below"
+            elif self.tol < finest:
+                hint = f"{dtype} resolves about {finest:.1g} here, so pass a larger tol, or use float64"
+            message = f"the residual is {residual:.3g} after {steps} steps, above tol={float(self.tol):.3g}; {hint}"
+            # To the user's line, behind `run` and what sets its precision.
+            warnings.warn(f"fista: {message}", stacklevel=4)
 
 
 def largest(leaf: jax.Array) -> float:

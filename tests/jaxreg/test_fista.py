@@ -283,5 +283,6 @@ def test_a_derivative_that_cannot_be_computed_is_nan():
 
 @pytest.mark.parametrize("fun", [lambda w, data: -jnp.sum(w), lambda w, data: -jnp.sum(w**2)])
 def test_parameters_that_grow_without_end_are_named(fun):
-    with pytest.warns(UserWarning, match="parameters have grown to .*, so look whether the loss is bounded from below"):
+    with pytest.warns(UserWarning, match="parameters have grown to .*, so look whether the loss is bounded") as said:
         assert not jaxreg.fista(fun, jaxreg.L1(0.1)).run(jnp.ones(6)).state.converged
+    assert said[0].filename == __file__
