@@ -16,6 +16,9 @@ from experiments.results.disk import write_whole
 from experiments.results.store import provenance
 from experiments.sheet import Sheet
 
+EARLIER = "earlier_seconds"
+"""Name among the numbers of the seconds that interrupted runs took, which count too."""
+
 
 class Benchmark(NamedTuple):
     """A measurement and its tables.
@@ -43,7 +46,8 @@ def run(benchmark: Benchmark, config: Any, command: str, console: Console, advan
     """
     began = time.perf_counter()
     numbers = benchmark.measure(config, advance)
-    made_by = provenance(dataclasses.asdict(config), command, time.perf_counter() - began)
+    seconds = time.perf_counter() - began + numbers.pop(EARLIER, 0)
+    made_by = provenance(dataclasses.asdict(config), command, seconds)
     write_whole(config.out, json.dumps({"made_by": made_by, **numbers}, indent=2, default=str) + "\n")
     for part in benchmark.show(config, numbers):
         console.print(part, markup=False)

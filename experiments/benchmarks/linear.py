@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxreg
-from experiments.benchmarks.benchmark import Benchmark
+from experiments.benchmarks.benchmark import EARLIER, Benchmark
 from experiments.benchmarks.linear_peers import GROUP, L1_RATIO, SOLVERS, Problem, penalty_of, solvers_for
 from experiments.benchmarks.parts import Parts
 from experiments.benchmarks.settings import LinearBenchmark
@@ -220,7 +220,7 @@ def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> d
 
     Returns:
         `rows`: for each problem, its model and design, the `gap` of the reference, and a dict by solver; `validation`: times
-        of cross-validation; `packages`: the versions of what is compared.
+        of cross-validation; `packages`: the versions of what is compared; the seconds of interrupted runs.
     """
     parts = Parts(config.out, dataclasses.asdict(config))
     rows, validation = [], []
@@ -236,7 +236,7 @@ def measure_linear(config: LinearBenchmark, advance: Callable[[int], None]) -> d
     parts.discard()
     names = {name for model in config.models for name in solvers_for(model, config.packages)}
     packages = {name: importlib.metadata.version(name) for name in sorted(names - {OURS})}
-    return {"rows": rows, "validation": validation, "packages": packages}
+    return {"rows": rows, "validation": validation, "packages": packages, EARLIER: parts.earlier}
 
 
 def solve_problem(config: LinearBenchmark, model: str, design: tuple[int, int, float]) -> dict[str, Any]:

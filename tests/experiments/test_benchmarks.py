@@ -139,6 +139,7 @@ def test_an_interrupted_bench_linear_goes_on_where_it_was(tmp_path, monkeypatch)
     found = linear.measure_linear(config, lambda count: None)
     assert asked == [(60, 20, 0.0), (20, 60, 0.0), (20, 60, 0.0)]
     assert [row["solvers"]["jaxreg"]["seconds"] for row in found["rows"]] == [[1.0], [3.0]]
+    assert found["earlier_seconds"] > 0
     assert not list(tmp_path.iterdir())
 
 
