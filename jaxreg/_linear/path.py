@@ -18,7 +18,7 @@ from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
 PATIENCE = 5
-"""Steps at one λ that may pass without a smaller violation; what is left then is rounding."""
+"""Steps at one λ that may pass without a smaller violation where violations are as small as rounding."""
 HALVINGS = 12
 """How many step sizes a line search tries, each half of the one before."""
 ARMIJO = 1e-4
@@ -175,6 +175,7 @@ class Solver:
         model, curvature, total = self.model(now)
         before = now.w[working.places]
         after = minimise(model, penalty, before, tol / 2, settings.max_steps)
+        rounding = model.rounding(after)
         intercept = now.intercept
         if settings.quadratic:
             z = after.ravel() @ working.columns + intercept
@@ -194,7 +195,7 @@ class Solver:
             gradient, unbalanced = self.slopes(z)
         violations = jnp.max(penalty.violation(w, gradient).reshape(len(w), -1), 1)
         residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) if settings.intercept else 0)
-        now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, stall=now.stall.after(residual))
+        now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, stall=now.stall.after(residual, rounding))
         if self.whole:
             return now
         outside = violations.at[working.places].set(0) > tol

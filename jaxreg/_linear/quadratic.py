@@ -19,7 +19,7 @@ CROSSINGS = 6
 SIZES = 8
 """For how many sizes of the support there is a linear system: all blocks, and shares of them."""
 PATIENCE = 10
-"""Rounds that may pass without a smaller violation; what is left then is rounding."""
+"""Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
 """What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
 
@@ -42,6 +42,12 @@ class Quadratic(NamedTuple):
         bound = jnp.max(jnp.sum(jnp.abs(diagonal), 2), 1)
         return jnp.where(bound > 0, bound, 1)
 
+    def rounding(self, w: jax.Array) -> jax.Array:
+        """A bound on the rounding of the gradient near w, by |H_ij| ≤ √(H_ii H_jj)."""
+        lengths = jnp.sqrt(jnp.diag(self.hessian))
+        products = jnp.max(lengths) * jnp.sum(lengths * jnp.abs(w.ravel()))
+        return jnp.finfo(w.dtype).eps * (products + jnp.max(jnp.abs(self.linear)))
+
     def gradient(self, w: jax.Array) -> jax.Array:
         """Hw − c."""
         return (self.hessian @ w.ravel()).reshape(w.shape) - self.linear
@@ -60,7 +66,7 @@ class Stall(NamedTuple):
     Attributes:
         last: the latest one.
         least: the smallest so far.
-        since: how many have passed since the smallest.
+        since: how many have passed since the smallest, of those that are as small as rounding.
         taken: how many there were after the first.
     """
 
@@ -75,13 +81,13 @@ class Stall(NamedTuple):
         zero = jnp.zeros([], jnp.int32)
         return cls(violation, violation, zero, zero)
 
-    def after(self, violation: jax.Array) -> Stall:
-        """With one more violation."""
-        since = jnp.where(violation < self.least, 0, self.since + 1)
+    def after(self, violation: jax.Array, rounding: jax.Array) -> Stall:
+        """With one more violation, where rounding alone can cause one of `rounding`."""
+        since = jnp.where((violation < self.least) | (self.least > rounding), 0, self.since + 1)
         return Stall(violation, jnp.minimum(violation, self.least), since, self.taken + 1)
 
     def hopeful(self, patience: int) -> jax.Array:
-        """Whether one of the latest was the smallest."""
+        """Whether the violation may still become smaller."""
         return self.since < patience
 
 
@@ -98,7 +104,7 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
     Returns:
         The weights.
     """
-    curvatures = model.curvatures()
+    curvatures, rounding = model.curvatures(), model.rounding(w)
 
     def violation(at: Point) -> jax.Array:
         return jnp.max(penalty.violation(at.w, at.gradient))
@@ -108,7 +114,7 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
         at = exact(newton_step(model, penalty, descend(model, curvatures, penalty, now[0])))
-        return at, now[1].after(violation(at))
+        return at, now[1].after(violation(at), rounding)
 
     start = exact(newton_step(model, penalty, exact(Point(w, w))))
     last = jax.lax.while_loop(
