@@ -151,7 +151,8 @@ def path_times(saved: Saved) -> Summary:
     )
     text = (
         "Medians of calls after the first, each solver in a process of its own, with the first tolerance of 1e-4, 1e-5, … "
-        f"that is small enough; a dash: not so with calls of up to {config['limit']:g} seconds. {ahead(saved)}"
+        f"that is small enough. A dash: it has no such model, or a call took more than {config['limit']:g} seconds. "
+        f"{ahead(saved)}"
     )
     return Summary(Sheet(["data", "jaxreg", *others], by_model(saved, cells), title, group="model"), text)
 
@@ -190,7 +191,7 @@ def agreement(saved: Saved) -> Summary:
         return [agreed(solvers.get(name)) for name in names]
 
     def agreed(found: Mapping[str, Any] | None) -> str:
-        return "–" if not found or "support" not in found else f"{found['objective']:.0e}, {found['support']}"
+        return "–" if not found or "objective" not in found else f"{found['objective']:.0e}, {found.get('support', '–')}"
 
     title = (
         "Largest relative difference of the objective from an accurate solution's over all λ, and the number of "
@@ -199,7 +200,8 @@ def agreement(saved: Saved) -> Summary:
     text = (
         "The accurate solution is jaxreg's with a tolerance of 1e-12, certified by its duality gap of at most "
         f"{max(gaps, default=0):.0e} of the objective. Supports are those of one more call, with a tolerance 1,000 times "
-        f"smaller than that of the times. {', '.join(' '.join(one) for one in saved['packages'].items())}."
+        f"smaller than that of the times; a dash: it took more than {config['limit']:g} seconds. "
+        f"{', '.join(' '.join(one) for one in saved['packages'].items())}."
     )
     return Summary(Sheet(["data", *names], by_model(saved, cells), title, group="model"), text)
 
