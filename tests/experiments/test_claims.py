@@ -109,9 +109,11 @@ def test_every_excerpt_is_a_table(name, excerpt, diverged, every):
             for key, one in results.items()
         }
     table, _ = STUDIES[name].excerpts[excerpt](results)
-    assert len(table.rows) >= 3
-    assert {len(row) for row in table.rows} == {len(table.headings)}
-    assert any("nan" in cell for row in table.rows for cell in row) == diverged
+    # A row that is a string is a heading for those below it.
+    rows = [row for row in table.rows if not isinstance(row, str)]
+    assert len(rows) >= 3
+    assert {len(row) for row in rows} == {len(table.headings)}
+    assert any("nan" in cell for row in rows for cell in row) == diverged
 
 
 def test_pairs_of_equal_updates_stay_together_and_other_pairs_do_not(every):

@@ -182,7 +182,7 @@ def test_commands_are_listed_once_with_their_seconds():
     assert table[2:] == [
         "| `python -m experiments all` | Every toy | 20 | 2 × cpu |",
         "| `python -m experiments alone` | Alone | 10 | 2 × cpu |",
-        "| `python -m experiments alone` | Alone | 1 | H100 |",
+        "| `python -m experiments alone` | Alone | 1 | 1 × H100 |",
     ]
 
 
