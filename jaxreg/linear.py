@@ -8,7 +8,7 @@
     scores = jaxreg.cross_validate_linear_path(x, y, jaxreg.L1, folds=10)
     model = jaxreg.fit_linear_path(x, y, jaxreg.L1, scores.strengths).at(scores.select())
 
-The solutions are exact: a duality gap in the record certifies each of them. For other losses see `jaxreg.fista`, for
+A duality gap in the record certifies each solution. For other losses see `jaxreg.fista`, for
 networks `jaxreg.fit_path`.
 """
 

@@ -59,6 +59,7 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         TypeError: the data are not real numbers, or are traced.
         ValueError: shapes do not fit, numbers are NaN or infinite, or logistic targets are not 0 and 1.
     """
+    x, y = (one if isinstance(one, jax.Array) else np.asarray(one) for one in (x, y))
     axes = "(rows, groups, size)" if groups else "(rows, features)"
     if np.ndim(x) != 2 + groups or np.ndim(y) != 1 or np.shape(x)[0] != np.shape(y)[0] or not np.size(x):
         raise ValueError(
@@ -68,10 +69,9 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         raise TypeError(
             f"{owner}: x and y must be arrays, as it is a compiled program itself; call it outside of jit and vmap"
         )
-    kinds = [one.dtype if isinstance(one, jax.Array) else np.asarray(one).dtype for one in (x, y)]
-    if any(jnp.issubdtype(kind, np.complexfloating) or kind.kind in "OSU" for kind in kinds):
-        raise TypeError(f"{owner}: x and y must be real numbers, got {' and '.join(map(str, kinds))}")
-    columns = at_least_float32(x if isinstance(x, jax.Array) else np.asarray(x))
+    if any(jnp.issubdtype(one.dtype, np.complexfloating) or one.dtype.kind in "OSU" for one in (x, y)):
+        raise TypeError(f"{owner}: x and y must be real numbers, got {x.dtype} and {y.dtype}")
+    columns = at_least_float32(x)
     targets = jnp.asarray(y, columns.dtype)
     if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
         raise ValueError(f"{owner}: x and y must be finite, got NaN or infinity; drop or impute these rows")

@@ -15,6 +15,7 @@ from sklearn.model_selection import PredefinedSplit
 import jaxreg
 from jaxreg import linear
 from jaxreg._linear import programs
+from jaxreg._linear.quadratic import Stall
 
 
 @pytest.fixture(autouse=True)
@@ -250,3 +251,14 @@ def test_groups_of_l1_and_of_different_sizes():
     np.testing.assert_allclose(path.params.weights, other.params.weights, atol=1e-6)
     assert not np.asarray(path.params.weights)[:, ::2, 2].any()
     assert jax.tree.structure(path.params) == jax.tree.structure(other.params)
+
+
+def test_only_violations_as_small_as_rounding_end_a_search_early():
+    def searched(rounding):
+        stall = Stall.begin(jnp.asarray(1e-7))
+        for _ in range(20):
+            stall = stall.after(jnp.asarray(2e-7), jnp.asarray(rounding))
+        return bool(stall.hopeful(10))
+
+    assert searched(1e-15)
+    assert not searched(1e-6)

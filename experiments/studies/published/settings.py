@@ -66,8 +66,8 @@ class Settings:
         for name in ("hidden", "first_epochs", "refit_epochs", "batch_size", "trees", "decay_seeds", "decay_steps"):
             require(getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name))
         strengths = self.decay_strengths
-        ordered = all(0 < strength < LARGEST for strength in strengths) and len(set(strengths)) == len(strengths) > 0
-        require(ordered, "decay-strengths", f"different numbers between 0 and {LARGEST:g}, where w is 0", strengths)
+        inside = all(0 < strength < LARGEST for strength in strengths) and len(set(strengths)) == len(strengths) > 0
+        require(inside, "decay-strengths", f"different numbers between 0 and {LARGEST:g}, where w is 0", strengths)
         require(0 < self.decay_rate < np.inf, "decay-rate", "a number above 0", self.decay_rate)
         require(0 <= self.peer_splits <= self.splits, "peer-splits", "from 0 to the number of splits", self.peer_splits)
 
