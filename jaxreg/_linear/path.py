@@ -178,7 +178,8 @@ class Solver:
         rounding = model.rounding(after)
         intercept = now.intercept
         if settings.quadratic:
-            z = after.ravel() @ working.columns + intercept
+            # With all blocks the gradient does not need the predictions.
+            z = now.z if self.whole else after.ravel() @ working.columns + intercept
         else:
             along = (after - before).ravel() @ working.columns
             shift = jnp.zeros_like(intercept)

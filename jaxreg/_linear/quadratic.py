@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_factor, cho_solve
+from jax.scipy.linalg import cho_solve
 
 from jaxreg.penalties import Penalty
 
@@ -106,21 +106,20 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
     """
     curvatures, rounding = model.curvatures(), model.rounding(w)
 
-    def violation(at: Point) -> jax.Array:
-        return jnp.max(penalty.violation(at.w, at.gradient))
-
-    def exact(at: Point) -> Point:
-        return Point(at.w, model.gradient(at.w))
+    def measured(w: jax.Array) -> tuple[Point, jax.Array]:
+        at = Point(w, model.gradient(w))
+        return at, jnp.max(penalty.violation(*at))
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
-        at = exact(newton_step(model, penalty, descend(model, curvatures, penalty, now[0])))
-        return at, now[1].after(violation(at), rounding)
+        at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0])).w)
+        return at, now[1].after(violation, rounding)
 
-    start = exact(newton_step(model, penalty, exact(Point(w, w))))
+    start, violation = measured(w)
+
     last = jax.lax.while_loop(
         lambda now: (now[1].last > tol) & now[1].hopeful(PATIENCE) & (now[1].taken < rounds),
         one_round,
-        (start, Stall.begin(violation(start))),
+        (start, Stall.begin(violation)),
     )
     return last[0].w
 
@@ -179,22 +178,25 @@ def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Ar
     curvature = jax.vmap(jax.jacfwd(lambda block: penalty.subgradient(block[None])[0]))(inside)
     ridge = RIDGE * jnp.finfo(w.dtype).eps * jnp.max(jnp.diag(hessian))
 
+    # What can be is computed outside of the branches, which are compiled one by one.
+    places = jnp.nonzero(active, size=blocks, fill_value=blocks)[0]
+    real = places < blocks
+    used = jnp.repeat(real, size)
+    flat = jnp.minimum((places[:, None] * size + jnp.arange(size)).ravel(), blocks * size - 1)
+    right = jnp.where(used, slope.ravel()[flat], 0)
+    eye = jnp.eye(size, dtype=w.dtype)
+    added = jnp.where(real[:, None, None], curvature.at[places].get(mode="clip") + ridge * eye, eye)
+
     def solve_for(count: int) -> jax.Array:
         """Solves the system of the active blocks, of which there are at most `count`."""
-        places = jnp.nonzero(active, size=count, fill_value=blocks)[0]
-        used = jnp.repeat(places < blocks, size)
-        flat = (places[:, None] * size + jnp.arange(size)).ravel()
+        first = count * size
         # Rows first, as they lie together in memory.
-        chosen = jnp.minimum(flat, len(hessian) - 1)
-        matrix = jnp.where(used[:, None] & used, hessian[chosen][:, chosen], 0)
-        matrix += jnp.diag(jnp.where(used, ridge, 1))
-        own = jnp.where((places < blocks)[:, None, None], curvature.at[places].get(mode="clip"), 0)
-        each = jnp.arange(count)
-        matrix = matrix.reshape(count, size, count, size).at[each, :, each, :].add(own).reshape(matrix.shape)
-        right = jnp.where(used, slope.ravel().at[flat].get(mode="clip"), 0)
-        found = cho_solve(cho_factor(matrix), right).reshape(count, size)
-        return jnp.zeros_like(w).at[places].set(-found, mode="drop")
+        matrix = jnp.where(used[:first, None] & used[:first], hessian[flat[:first]][:, flat[:first]], 0)
+        diagonal = jnp.eye(count, dtype=w.dtype)[:, None, :, None] * added[:count, :, None, :]
+        factor = jax.lax.linalg.cholesky(matrix + diagonal.reshape(matrix.shape), symmetrize_input=False)
+        return jnp.zeros_like(right).at[:first].set(-cho_solve((factor, True), right[:first]))
 
     counts = sorted({-(-blocks * part // SIZES) for part in range(1, SIZES + 1)})
     rung = jnp.searchsorted(jnp.asarray(counts), jnp.sum(active))
-    return jax.lax.switch(rung, [lambda count=count: solve_for(count) for count in counts])
+    found = jax.lax.switch(rung, [lambda count=count: solve_for(count) for count in counts])
+    return jnp.zeros_like(w).at[places].set(found.reshape(w.shape), mode="drop")
