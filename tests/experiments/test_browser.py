@@ -121,6 +121,8 @@ def test_the_slider_is_on_the_first_screen(opened):
 
 
 def test_details_are_folded_and_open_by_a_click(opened):
+    from selenium.webdriver.support.ui import WebDriverWait
+
     closed = opened.find_elements("css selector", "details:not([open]) > summary")
     assert len(closed) == len(opened.find_elements("css selector", "details")) > 5
     table = opened.find_element("css selector", "table.summary")
@@ -130,7 +132,8 @@ def test_details_are_folded_and_open_by_a_click(opened):
     picture = opened.find_element("css selector", "#strength-zeros img")
     assert not picture.is_displayed()
     opened.find_element("css selector", "a[href='#strength-zeros']").click()
-    assert picture.is_displayed()
+    # The page hears of the new address after the click.
+    WebDriverWait(opened, 10, poll_frequency=0.05).until(lambda _: picture.is_displayed())
 
 
 def test_the_button_plays_to_the_end_and_can_be_stopped(opened):
