@@ -15,6 +15,9 @@ import numpy as np
 from jaxreg._masking import NO_KERNELS, name_of
 from jaxreg._typing import PyTree
 
+FACTORS = ("scale", "gamma")
+"""Names of vectors that multiply."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
@@ -45,8 +48,8 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
 
     Raises:
         TypeError: `layers` is a single string, or the parameters are traced.
-        ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer, a kernel has another rank than 2,
-            or the layers do not fit each other.
+        ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer or to several, a kernel has another
+            rank than 2, or the layers do not fit each other.
     """
     leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
@@ -61,8 +64,14 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
             )
     named = named_layers(owner, arrays, layers)
     chain = [read_layer(owner, arrays, kernel, bias, transposed) for kernel, bias in named]
-    used = {name for layer in chain for name in (layer.kernel_name, layer.bias_name)}
-    other = sorted(set(arrays) - used)
+    used = [name for layer in chain for name in (layer.kernel_name, layer.bias_name) if name is not None]
+    repeated = sorted({name for name in used if used.count(name) > 1})
+    if repeated:
+        raise ValueError(
+            f"{owner}: expected every kernel and bias in one layer, got {', '.join(repeated)} in several; name the bias of "
+            "each layer, layers=((kernel, bias or None), …); a kernel of two layers cannot become smaller for one of them"
+        )
+    other = sorted(set(arrays) - set(used))
     if other:
         raise ValueError(
             f"{owner}: expected dense layers alone, got other parameters too: {', '.join(other[:6])}; a normalisation "
@@ -103,11 +112,14 @@ def natural(name: str) -> list[Any]:
 
 
 def bias_of(name: str, arrays: dict[str, np.ndarray]) -> str | None:
-    """The name of the bias beside a kernel: the only leaf of rank 1 that shares all of its path but the last part."""
+    """The name of the bias beside a kernel: the only leaf of rank 1 that shares all of its path but the last part.
+
+    A factor, by its name, is none.
+    """
     folder = name.rsplit("/", 1)[0] + "/" if "/" in name else ""
     beside = [other for other in arrays if other.startswith(folder) and "/" not in other[len(folder) :]]
     found = [other for other in beside if arrays[other].ndim == 1]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 and found[0].rsplit("/", 1)[-1] not in FACTORS else None
 
 
 def read_layer(owner: str, arrays: dict[str, np.ndarray], kernel: Any, bias: Any, transposed: bool) -> Layer:

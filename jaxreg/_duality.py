@@ -69,7 +69,7 @@ def duality_gap(
     Raises:
         TypeError: a parameter has no penalty, or a penalty of another kind.
         ValueError: the loss is unknown, logistic targets are not 0 and 1, `predict` is not linear, targets and predictions
-            differ in shape, or the intercept is not one number.
+            differ in shape, the intercept is not one number, or the weights of a parameter have strengths of their own.
 
     Source: Fercoq, Gramfort and Salmon, Mind the duality gap: safer rules for the Lasso (2015); for the elastic net, whose
         conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
@@ -144,9 +144,12 @@ def conjugate(own: Penalty | None, v: jax.Array, name: str) -> Conjugate:
 
     Raises:
         TypeError: there is no penalty, or its conjugate is not known here.
+        ValueError: weights have strengths of their own.
     """
     if isinstance(own, Group) and isinstance(own.penalty, L1):
         own = GroupL2(own.penalty.strength, own.axis)
+    if isinstance(own, L1 | GroupL2 | SquaredL2 | ElasticNet) and any(jnp.ndim(leaf) for leaf in jax.tree.leaves(own)):
+        raise ValueError(f"duality_gap: expected one strength for all of parameter {name}, got {own!r}")
     if isinstance(own, L1 | GroupL2):
         largest, strength = own.critical_strength(v), like(own.strength, v)
         feasible = jnp.where(largest > strength, strength / jnp.where(largest > 0, largest, 1), jnp.inf)

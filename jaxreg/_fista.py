@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import gmres
 
 from jaxreg._assigning import assign, map_penalised
@@ -107,7 +108,9 @@ class Problem:
             uphill = optax.tree.vdot(optax.tree.sub(state.point, after), moved) > 0
             momentum = jnp.where(uphill, 1, momentum)
         grown = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
-        point = optax.tree.add_scale(after, (momentum - 1) / grown, moved)
+        ahead = optax.tree.add_scale(after, (momentum - 1) / grown, moved)
+        # Leaves of a narrower dtype than the momentum's keep their own.
+        point = jax.tree.map(lambda new, old: new.astype(old.dtype), ahead, after)
         return after, state._replace(steps=state.steps + 1, step_size=step_size, point=point, momentum=grown)
 
     def overshoots(
@@ -190,19 +193,32 @@ def derivative(problem: Problem, primals: tuple[Any, ...], tangents: tuple[Any, 
 
     change = jax.jvp(along, (penalties, data), tangents[:2])[1]
     jacobian = jax.linearize(lambda at: problem.displacement(penalties, at, data, state.step_size), params)[1]
+    # One vector, as a leaf that does not change with what is differentiated could not be transposed alone.
+    vector = ravel_pytree(change)[0]
+
+    def matvec(direction: jax.Array) -> jax.Array:
+        return ravel_pytree(jacobian(shaped_like(params, direction)))[0]
+
     # GMRES computes its tolerance from the right-hand side, so only as a whole is it linear in it.
-    tangent = jax.lax.custom_linear_solve(jacobian, change, solve_linear, transpose_solve=solve_linear)
-    return (params, state), (optax.tree.scale(-1, tangent), jax.tree.map(no_tangent, state))
+    solver = functools.partial(solve_linear, max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(params)))
+    tangent = jax.lax.custom_linear_solve(matvec, vector, solver, transpose_solve=solver)
+    return (params, state), (shaped_like(params, -tangent), jax.tree.map(no_tangent, state))
 
 
-def solve_linear(matvec: Callable[[PyTree], PyTree], right: PyTree) -> PyTree:
-    """Solves a linear system by GMRES to the precision of the dtype; NaN if it does not reach half of these digits."""
-    size = sum(leaf.size for leaf in jax.tree.leaves(right))
-    eps = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(right))).eps)
-    found = gmres(matvec, right, tol=10 * eps, restart=min(size, KRYLOV), maxiter=KRYLOV_RESTARTS)[0]
-    left = optax.tree.norm(optax.tree.sub(matvec(found), right))
-    solved = left <= eps**0.5 * optax.tree.norm(right)
-    return jax.tree.map(lambda leaf: jnp.where(solved, leaf, jnp.nan), found)
+def shaped_like(params: PyTree, vector: jax.Array) -> PyTree:
+    """Cuts a vector into leaves in the shapes and the dtypes of a tree."""
+    leaves, structure = jax.tree.flatten(params)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    parts = [vector[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
+    cast = [part.astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, cast)
+
+
+def solve_linear(eps: float, matvec: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:
+    """Solves a linear system by GMRES to a relative precision; NaN if it does not reach half of its digits."""
+    found = gmres(matvec, right, tol=10 * eps, restart=min(right.size, KRYLOV), maxiter=KRYLOV_RESTARTS)[0]
+    solved = jnp.linalg.norm(matvec(found) - right) <= eps**0.5 * jnp.linalg.norm(right)
+    return jnp.where(solved, found, jnp.nan)
 
 
 def no_tangent(leaf: jax.Array) -> Any:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._checks import check_number
-from jaxreg._linear.checks import check_data, check_grid, grouped
+from jaxreg._linear.checks import check_data, check_grid, check_penalties, grouped
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Data, Measured, solve_all
 from jaxreg._losses import loss_named
@@ -102,7 +102,8 @@ def fit_linear_path(
 
     Args:
         x: (rows, features), or (rows, groups, size) for a penalty on groups. For groups of different sizes fill up with
-            columns of zeros, whose weights are 0. float64 needs `jax.config.update("jax_enable_x64", True)`.
+            columns of zeros, whose weights are 0. float64, which integers become too, needs
+            `jax.config.update("jax_enable_x64", True)`.
         y: targets (rows,); 0 or 1 under logistic loss.
         penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`, or
             `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size).
@@ -124,7 +125,8 @@ def fit_linear_path(
 
     Raises:
         TypeError: the penalty is not of the kinds above, or the data are not real numbers.
-        ValueError: shapes do not fit, numbers are NaN, infinite or out of range, or logistic targets are not 0 and 1.
+        ValueError: shapes do not fit, numbers are NaN, infinite or out of range, a penalty has a negative strength, or
+            logistic targets are not 0 and 1.
 
     Warns:
         UserWarning: at some λ the tolerance was not met.
@@ -140,9 +142,12 @@ def fit_linear_path(
     data = check_data(owner, x, y, loss, intercept, grouped(owner, penalty))
     tested = None
     if validation is not None:
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise TypeError(f"{owner}: validation must be a pair (x, y), got {type(validation).__name__}")
         if np.shape(validation[0])[1:] != shape:
             raise ValueError(f"{owner}: expected validation rows of shape {shape}, got {np.shape(validation[0])[1:]}")
         tested = check_data(owner, *validation, loss, False, grouped(owner, penalty))
+        tested = Data(tested.x.astype(data.x.dtype), tested.y.astype(data.x.dtype))
     grid, (found,) = solve(owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio)
     weights = jnp.asarray(found.w).reshape(len(grid), *shape)
     model = LinearModel(weights, jnp.asarray(found.intercepts))
@@ -235,13 +240,17 @@ def solve(
         tolerance = float(jnp.finfo(dtype).eps) ** 0.5
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
     descending = jnp.asarray(grid[::-1].copy(), dtype)
-    found = solve_all(settings, jobs, jax.vmap(penalty)(descending), descending * tolerance)
+    penalties = jax.vmap(penalty)(descending)
+    check_penalties(owner, grid, penalties)
+    found = solve_all(settings, jobs, penalties, descending * tolerance)
     ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
     for one in ascending:
-        one.record["converged"] = one.record["residual"] <= tolerance * grid
+        one.record["converged"] = (one.record["residual"] <= tolerance * grid) & np.isfinite(one.record["objective"])
         one.record["fitted"] = np.ones_like(one.record["converged"])
     report = warn_at(owner, grid)
-    report(np.array([~np.isfinite(one.record["objective"]) for one in ascending]), "the loss is not finite")
-    missed = np.array([~one.record["converged"] for one in ascending])
-    report(missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance, or use float64,")
+    lost = np.array([~np.isfinite(one.record["objective"]) for one in ascending])
+    report(lost, "the loss is not finite")
+    missed = np.array([~one.record["converged"] for one in ascending]) & ~lost
+    hint = " if the gap is small enough," if dtype == jnp.float64 else ", or use float64,"
+    report(missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance{hint}")
     return grid, ascending

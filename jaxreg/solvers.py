@@ -122,7 +122,8 @@ class Fista:
         """Takes steps until the KKT residual is at most `tol`.
 
         The result can be differentiated with respect to the strengths of the penalty, to the data and to what `fun` closes
-        over, by the implicit function theorem at the solution, so only where it converged. The derivative is NaN where the
+        over (in `data` it is not compiled again at each call), by the implicit function theorem at the solution, so only
+        where it converged. The derivative is NaN where the
         linear system for it cannot be solved. It does not depend on where the steps began. Under `jit` and `vmap` nothing
         can be raised or warned: look at `state.converged`.
 
@@ -180,8 +181,9 @@ class Fista:
             return
         residual, steps = float(state.residual), int(state.steps)
         if not np.isfinite(residual):
+            fixed = "" if self.step_size is None else f", whether step_size={float(self.step_size):g} is too large,"
             raise ValueError(
-                f"fista: the loss or its gradient is NaN or infinite after {steps} steps; check the data for NaN, and "
+                f"fista: the loss or its gradient is NaN or infinite after {steps} steps; check the data for NaN{fixed} and "
                 "whether the loss is bounded from below"
             )
         if not state.converged:
@@ -227,8 +229,9 @@ def fista(
     the rate of FISTA is not guaranteed.
 
     Args:
-        fun: `fun(params, data)`, a scalar without the penalty, that JAX can trace and differentiate. On accelerators too
-            its products of float32 matrices are not rounded further, unless `jax.default_matmul_precision` says so.
+        fun: `fun(params, data)`, a scalar without the penalty, that JAX can trace and differentiate. As under `jax.jit`,
+            what it closes over is read once: pass as `data` what changes from call to call. On accelerators too its
+            products of float32 matrices are not rounded further, unless `jax.default_matmul_precision` says so.
         penalty: such as `jaxreg.L1(0.1)`, a tree of penalties, or a function from parameters to one.
         tol: the largest `jaxreg.kkt_residual` of a solution, in units of the gradient.
         max_steps: the most steps.
@@ -255,6 +258,6 @@ def fista(
     check_number("fista", "tol", tol, positive=True, scalar=True)
     if step_size is not None:
         check_number("fista", "step_size", step_size, positive=True, scalar=True)
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 1:
         raise ValueError(f"fista: max_steps must be a whole number of at least 1, got {max_steps!r}")
-    return Fista(fun, penalty, tol, max_steps, step_size, restart, mask)
+    return Fista(fun, penalty, tol, int(max_steps), step_size, restart, mask)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._dtypes import at_least_float32
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Data, begin
 from jaxreg._paths.checks import check_strengths
@@ -59,6 +58,8 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         TypeError: the data are not real numbers, or are traced.
         ValueError: shapes do not fit, numbers are NaN or infinite, or logistic targets are not 0 and 1.
     """
+    if any(hasattr(one, "todense") for one in (x, y)):
+        raise TypeError(f"{owner}: x and y must be dense arrays, got {type(x).__name__} and {type(y).__name__}; x.toarray()")
     x, y = (one if isinstance(one, jax.Array) else np.asarray(one) for one in (x, y))
     axes = "(rows, groups, size)" if groups else "(rows, features)"
     if np.ndim(x) != 2 + groups or np.ndim(y) != 1 or np.shape(x)[0] != np.shape(y)[0] or not np.size(x):
@@ -71,8 +72,10 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         )
     if any(jnp.issubdtype(one.dtype, np.complexfloating) or one.dtype.kind in "OSU" for one in (x, y)):
         raise TypeError(f"{owner}: x and y must be real numbers, got {x.dtype} and {y.dtype}")
-    columns = at_least_float32(x)
-    targets = jnp.asarray(y, columns.dtype)
+    # Integers become the widest floats that there are, and neither x nor y loses digits to the other.
+    dtypes = [one.dtype if jnp.issubdtype(one.dtype, np.floating) else float for one in (x, y)]
+    dtype = jnp.promote_types(jnp.result_type(*dtypes), jnp.float32)
+    columns, targets = jnp.asarray(x, dtype), jnp.asarray(y, dtype)
     if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
         raise ValueError(f"{owner}: x and y must be finite, got NaN or infinity; drop or impute these rows")
     if loss == "logistic":
@@ -88,19 +91,21 @@ def check_grid(
     """Returns the strengths that were passed, or makes a grid of them, ascending and float64.
 
     Raises:
-        TypeError: they are not numbers.
+        TypeError: they are not numbers, or are traced.
         ValueError: they are not positive and strictly ascending, `count` or `ratio` is out of range, w = 0 is no solution at
             any λ, or one at every λ.
     """
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((strengths, penalty(1.0)))):
+        raise TypeError(f"{owner}: λ must be numbers, as it is a compiled program itself; for a gradient see jaxreg.fista")
     if strengths is not None:
         grid = check_strengths(owner, strengths)
         if grid[0] <= 0:
             raise ValueError(f"{owner}: strengths must be positive, got {grid[0]:g}; without a penalty w is not unique")
         return grid
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2 or not 0 < ratio < 1:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 2 or not 0 < ratio < 1:
         raise ValueError(f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and ratio={ratio!r}")
     # The same program as the path's own beginning.
-    gradient = begin(settings, count, data)[1]
+    gradient = begin(settings, int(count), data)[1]
     made = penalty(1.0)
     critical = float(made.critical_strength(gradient))
     # For a penalty that is proportional to λ.
@@ -111,7 +116,29 @@ def check_grid(
             f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is {critical:g}); pass strengths, and look "
             "for targets that do not vary"
         )
-    return np.geomspace(largest * ratio, largest, count)
+    return np.geomspace(largest * ratio, largest, int(count))
+
+
+def check_penalties(owner: str, grid: np.ndarray, penalties: Penalty) -> None:
+    """Checks the penalties of all λ, whose numbers are all strengths.
+
+    Args:
+        owner: the function that the user called.
+        grid: strengths, ascending.
+        penalties: one with arrays (strengths,) of its own, for the strengths descending.
+
+    Raises:
+        ValueError: a number is negative or not finite.
+    """
+    for leaf in jax.tree.leaves(penalties):
+        numbers = np.broadcast_to(np.asarray(leaf), grid.shape)[::-1]
+        wrong = ~(np.isfinite(numbers) & (numbers >= 0))
+        if wrong.any():
+            place = np.argmax(wrong)
+            raise ValueError(
+                f"{owner}: expected penalty(λ) with strengths that are finite and not negative, got one of "
+                f"{numbers[place]:g} at λ = {grid[place]:g}"
+            )
 
 
 def level_of(penalty: Penalty) -> float:

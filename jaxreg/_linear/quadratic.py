@@ -22,6 +22,12 @@ PATIENCE = 10
 """Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
 """What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
+CAREFUL = 10
+"""Rounds after which coordinate descent visits one block at a time, and only once the support is solved for.
+
+Among strongly correlated columns, a pass over all of them undoes what the last Newton step did, again and again. With one
+block at a time this is an active-set method, which ends after finitely many steps, as no support comes twice.
+"""
 
 
 class Quadratic(NamedTuple):
@@ -111,7 +117,8 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
         return at, jnp.max(penalty.violation(*at))
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
-        at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0])).w)
+        wanted = jax.lax.cond(now[1].taken < CAREFUL, all_of, most_urgent, penalty, now[0])
+        at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0], wanted)).w)
         return at, now[1].after(violation, rounding)
 
     start, violation = measured(w)
@@ -124,10 +131,26 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
     return last[0].w
 
 
-def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point) -> Point:
-    """One pass of block coordinate descent over the support and what violates the optimality conditions."""
+def violations(penalty: Penalty, at: Point) -> jax.Array:
+    """How far each block is from optimal (blocks,)."""
+    return jnp.max(penalty.violation(*at).reshape(len(at.w), -1), 1)
+
+
+def all_of(penalty: Penalty, at: Point) -> jax.Array:
+    """The support and what violates the optimality conditions, as a mask (blocks,)."""
+    return jnp.any(at.w != 0, 1) | (violations(penalty, at) > 0)
+
+
+def most_urgent(penalty: Penalty, at: Point) -> jax.Array:
+    """The block that violates the optimality conditions most; none while it is in the support, for a Newton step."""
+    found = violations(penalty, at)
+    first = jnp.argmax(found)
+    return (jnp.arange(len(found)) == first) & jnp.all(at.w[first] == 0)
+
+
+def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point, wanted: jax.Array) -> Point:
+    """One pass of block coordinate descent over the blocks of a mask."""
     blocks, size = at.w.shape
-    wanted = jnp.any(at.w != 0, 1) | jnp.any(penalty.violation(at.w, at.gradient).reshape(blocks, -1) > 0, 1)
     order = jnp.nonzero(wanted, size=blocks, fill_value=0)[0]
     rows = model.hessian.reshape(blocks, size, blocks * size)
 
@@ -176,8 +199,8 @@ def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Ar
     slope = gradient + penalty.subgradient(w)
     inside = jnp.where(active[:, None], w, 1)
     curvature = jax.vmap(jax.jacfwd(lambda block: penalty.subgradient(block[None])[0]))(inside)
-    ridge = RIDGE * jnp.finfo(w.dtype).eps * jnp.max(jnp.diag(hessian))
-
+    # Of its own for every column, as their units may differ by orders of magnitude.
+    ridge = RIDGE * jnp.finfo(w.dtype).eps * jnp.diag(hessian).reshape(w.shape)
     # What can be is computed outside of the branches, which are compiled one by one.
     places = jnp.nonzero(active, size=blocks, fill_value=blocks)[0]
     real = places < blocks
@@ -185,7 +208,7 @@ def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Ar
     flat = jnp.minimum((places[:, None] * size + jnp.arange(size)).ravel(), blocks * size - 1)
     right = jnp.where(used, slope.ravel()[flat], 0)
     eye = jnp.eye(size, dtype=w.dtype)
-    added = jnp.where(real[:, None, None], curvature.at[places].get(mode="clip") + ridge * eye, eye)
+    added = jnp.where(real[:, None, None], (curvature + ridge[..., None] * eye).at[places].get(mode="clip"), eye)
 
     def solve_for(count: int) -> jax.Array:
         """Solves the system of the active blocks, of which there are at most `count`."""

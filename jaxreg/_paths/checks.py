@@ -206,6 +206,9 @@ def check_results(owner: str, record: dict[str, Any], strengths: np.ndarray, ord
         )
     report = warn_at(owner, strengths)
     report(lost, "the loss is not finite")
+    if "validation_loss" in record:
+        unscored = fitted & ~lost & ~np.isfinite(record["validation_loss"])
+        report(unscored, "the loss of the validation rows is not finite; look for NaN among them,")
     report(~record["converged"] & fitted & ~lost, f"the budget of epochs ended before the residual was {tolerance}·λ")
 
 

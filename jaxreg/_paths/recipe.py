@@ -84,12 +84,15 @@ def row_count(owner: str, rows: PyTree) -> int:
     """Number of rows of a tree of arrays.
 
     Raises:
-        ValueError: there is no array, one has no axis, or their first axes differ.
+        ValueError: there is no array, one has no axis, their first axes differ, or there are no rows.
     """
     counts = {name_of(path): np.shape(leaf)[:1] for path, leaf in jax.tree_util.tree_leaves_with_path(rows)}
     if not counts or len(set(counts.values())) > 1 or () in counts.values():
         raise ValueError(f"{owner}: expected arrays with the same number of rows along their first axis, got {counts}")
-    return int(next(iter(counts.values()))[0])
+    count = int(next(iter(counts.values()))[0])
+    if not count:
+        raise ValueError(f"{owner}: expected at least one row, got arrays without rows: {', '.join(counts)}")
+    return count
 
 
 def take_rows(rows: PyTree, places: Any) -> PyTree:
@@ -106,7 +109,7 @@ def split_rows(owner: str, rows: int, folds: int, seed: int) -> tuple[np.ndarray
     Raises:
         ValueError: there are fewer than 2 folds, or more than rows.
     """
-    if isinstance(folds, bool) or not isinstance(folds, int) or not 2 <= folds <= rows:
+    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or not 2 <= folds <= rows:
         raise ValueError(f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}")
     places = np.random.default_rng(seed).permutation(rows)
     held_out = places[: rows // folds * folds].reshape(folds, -1).astype(np.int32)

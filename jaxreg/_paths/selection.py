@@ -56,7 +56,8 @@ def select_strength(strengths: Any, scores: Any, rule: str = "one_se", largest: 
     usable = np.isfinite(scores).all(0)
     if not usable.any():
         raise ValueError(
-            "select: expected finite scores for at least one strength, got none; the training diverged everywhere"
+            "select: expected finite scores for at least one strength, got none; the training diverged, or the rows that "
+            "score it hold NaN"
         )
     means = np.where(usable, (-scores if largest else scores).mean(0), np.inf)
     best = max(np.flatnonzero(means == means.min()), key=lambda index: strengths[index])

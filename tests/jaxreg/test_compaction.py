@@ -179,6 +179,13 @@ GOOD = {"kernel": KERNEL, "bias": BIAS}
         ({"a": GOOD, "norm": {"scale": BIAS}}, {}, r"expected dense layers alone, got other parameters too: norm/scale"),
         ({"kernel": jnp.ones((3, 3, 2, 2))}, {}, r"expected kernels of rank 2.*got shape \(3, 3, 2, 2\) at kernel"),
         ({"kernel": KERNEL, "bias": jnp.ones(3)}, {}, r"expected a bias of shape \(2,\) for the kernel kernel, got \(3,\)"),
+        (
+            GOOD,
+            {"layers": ("kernel", "kernel")},
+            r"expected every kernel and bias in one layer, got bias, kernel in several",
+        ),
+        ({"k1": KERNEL, "b1": BIAS, "k2": KERNEL}, {}, r"expected every kernel and bias in one layer, got b1 in several"),
+        ({"kernel": KERNEL, "scale": BIAS}, {}, r"expected dense layers alone, got other parameters too: scale"),
         ({"bias": BIAS}, {}, r"expected kernels \(leaves of rank 2\), found none"),
         (GOOD, {"layers": ("kernle",)}, r"layers names 'kernle', which is not a parameter; similar names are: kernel"),
         (GOOD, {"layers": "kernel"}, r"layers must be a list or a tuple of names, got 'kernel'"),

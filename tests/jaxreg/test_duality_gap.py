@@ -104,6 +104,8 @@ def test_nan_is_not_hidden():
 @pytest.mark.parametrize(
     ("penalty", "predict", "targets", "loss", "message"),
     [
+        (jaxreg.L1(jnp.ones(12)), lambda w: X @ w, Y, "squares", "expected one strength for all of parameter"),
+        (jaxreg.SquaredL2(jnp.ones((1, 12))), lambda w: X @ w, Y, "squares", "expected one strength for all of parameter"),
         (jaxreg.LogSum(0.1, 0.1), lambda w: X @ w, Y, "squares", r"expected L1, .* got LogSum"),
         (jaxreg.L1(0.1), lambda w: X @ w + 1, Y, "squares", r"expected a linear predict\(params\)"),
         (jaxreg.L1(0.1), lambda w: X @ w**2, Y, "squares", r"expected a linear predict\(params\)"),

@@ -177,6 +177,26 @@ def test_solutions_can_be_differentiated(diabetes, penalty):
         np.testing.assert_allclose(derivative(at), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32], ids=["float64", "an intercept of float32"])
+@pytest.mark.parametrize("mask", [None, {"w": True, "b": False}], ids=["tree", "mask"])
+def test_a_parameter_without_a_penalty_has_derivatives_too(diabetes, mask, dtype):
+    x, y = diabetes
+
+    def loss(params, data):
+        return squares(params["w"], (data[0], data[1] - 3 - params["b"]))
+
+    def held_out(log, dtype=jnp.float64):
+        own = jaxreg.L1(jnp.exp(log[0]))
+        tol = 1e-10 if dtype is jnp.float64 else 1e-3
+        solver = jaxreg.fista(loss, own if mask else {"w": own, "b": None}, tol=tol, mask=mask)
+        start = {"w": jnp.zeros(10), "b": jnp.zeros([], dtype)}
+        return loss(solver.run(start, (x[:300] + 1, y[:300])).params, (x[300:] + 1, y[300:]))
+
+    at, bound = jnp.log(jnp.array([2.0])), 1e-5 if dtype is jnp.float64 else 1e-2
+    for derivative in (jax.grad(held_out), jax.jacrev(held_out), jax.jacfwd(held_out)):
+        np.testing.assert_allclose(derivative(at, dtype), slope(held_out, at), rtol=bound)
+
+
 def test_derivatives_with_respect_to_the_data(diabetes):
     x, y = diabetes
 
@@ -250,6 +270,7 @@ def test_what_did_not_converge_is_said(diabetes):
         (lambda w, data: data[0] @ w, {}, r"fun\(params, data\) must return a scalar, got .*442"),
         (lambda w, data: squares(w, data) * jnp.nan, {}, "NaN or infinite after 0 steps; check the data for NaN"),
         (lambda w, data: -jnp.sum(jnp.exp(w)), {}, "NaN or infinite after .* steps; .* bounded from below"),
+        (squares, {"step_size": 1e9}, "NaN or infinite .*, whether step_size=1e\\+09 is too large, and"),
         ("loss", {}, "fun must be a function of params and data, got 'loss'"),
     ],
 )
@@ -277,8 +298,8 @@ def test_one_trace_for_many_strengths(diabetes):
 
 def test_a_derivative_that_cannot_be_computed_is_nan():
     singular = jnp.array([1.0, 0.0])
-    assert jnp.isnan(solve_linear(lambda v: singular * v, jnp.ones(2))).all()
-    np.testing.assert_allclose(solve_linear(lambda v: singular * v, singular), singular)
+    assert jnp.isnan(solve_linear(1e-15, lambda v: singular * v, jnp.ones(2))).all()
+    np.testing.assert_allclose(solve_linear(1e-15, lambda v: singular * v, singular), singular)
 
 
 @pytest.mark.parametrize("fun", [lambda w, data: -jnp.sum(w), lambda w, data: -jnp.sum(w**2)])

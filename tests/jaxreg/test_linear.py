@@ -9,7 +9,7 @@ import pytest
 import threadpoolctl
 from problems import correlated_rows
 from sklearn.datasets import load_breast_cancer, load_diabetes
-from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, lars_path
 from sklearn.model_selection import PredefinedSplit
 
 import jaxreg
@@ -55,6 +55,31 @@ def test_squares_meet_scikit_learn_at_every_strength(diabetes, penalty, ratio, i
         np.testing.assert_allclose(weights, model.coef_, atol=1e-4)
         np.testing.assert_allclose(constant, model.intercept_, rtol=1e-5, atol=1e-9)
         np.testing.assert_array_equal(weights == 0, model.coef_ == 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore:fit_linear_path. the KKT residual is above")
+def test_almost_equal_columns_meet_lars_far_below_the_largest_strength(seed):
+    # λ is so small that its tolerance is below rounding; from w = 0, tens of blocks must change in the right order.
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((40, 1)) + 1e-3 * random.standard_normal((40, 12))
+    y = 3 * x[:, 0] - 2 * x[:, 3] + random.standard_normal(40)
+    x, y = x - x.mean(0), y - y.mean()
+    for strength in (1e-6, 3e-5):
+        path = jaxreg.fit_linear_path(x, y, jaxreg.L1, [strength])
+        weights = lars_path(x, y, method="lasso", alpha_min=strength)[2][:, -1]
+        expected = np.mean((x @ weights - y) ** 2) / 2 + strength * np.abs(weights).sum()
+        assert path.record["objective"][0] == pytest.approx(expected, rel=1e-9)
+        assert path.record["gap"][0] < 1e-8
+
+
+@pytest.mark.filterwarnings("ignore:fit_linear_path. the KKT residual is above")
+def test_units_may_differ_by_orders_of_magnitude():
+    x, y = correlated_rows()
+    scales = np.where(np.arange(x.shape[1]) % 2, 1e8, 1.0)
+    for penalty, shaped in ((jaxreg.L1, x * scales), (rows, (x * scales).reshape(len(x), -1, 2, order="F"))):
+        path = jaxreg.fit_linear_path(shaped, y, penalty, [1e-3, 1e-2])
+        assert (path.record["gap"] <= 1e-8 * np.var(y)).all()
 
 
 def test_the_largest_strength_of_the_grid_is_the_first_that_leaves_nothing(diabetes):

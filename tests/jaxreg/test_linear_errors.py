@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from problems import correlated_rows
+from scipy.sparse import csr_array
 from sklearn.datasets import load_diabetes
 
 import jaxreg
@@ -64,6 +65,9 @@ X, Y = np.eye(6), np.arange(6.0)
         ((X, Y[1:], jaxreg.L1), {}, r"got shapes \(6, 6\) and \(5,\)"),
         ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
         ((X + 1j, Y, jaxreg.L1), {}, "x and y must be real numbers, got complex128 and float64"),
+        ((csr_array(X), Y, jaxreg.L1), {}, r"x and y must be dense arrays, got csr_array and ndarray; x.toarray\(\)"),
+        ((X, Y, lambda s: jaxreg.L1(s - 0.5), [0.25, 1.0]), {}, "strengths that are finite .* one of -0.25 at λ = 0.25"),
+        ((X, Y, lambda s: jaxreg.ElasticNet(s, 0.1 / abs(s - 2)), [2.0, 3.0]), {}, "one of inf at λ = 2"),
         ((X.astype(str), Y, jaxreg.L1), {}, "x and y must be real numbers, got <U32 and float64"),
         ((X, Y, lambda s: jaxreg.L1(lambda step: s)), {}, "penalty with numbers, got a schedule"),
         ((X, Y, jaxreg.L1), {"intercept": "no"}, "intercept must be True or False, got 'no'"),
@@ -78,6 +82,7 @@ X, Y = np.eye(6), np.arange(6.0)
         ((X, Y, jaxreg.L1), {"ratio": 1.0}, "expected count ≥ 2 and ratio"),
         ((X, Y, jaxreg.L1), {"tolerance": 0.0}, "tolerance must be greater than 0, got 0.0; pass tolerance > 0"),
         ((X, Y, lambda s: jaxreg.L1(s**2)), {}, "found no λ from which on w is 0"),
+        ((X, Y, jaxreg.L1), {"validation": (X, Y, Y)}, r"validation must be a pair \(x, y\)"),
         ((X, Y, jaxreg.L1), {"validation": (X[:, 1:], Y)}, "expected validation rows of shape"),
     ],
 )
@@ -100,3 +105,22 @@ def test_a_fold_whose_rest_has_one_class_is_an_error():
 def test_it_is_no_part_of_another_program():
     with pytest.raises(TypeError, match="x and y must be arrays, .* call it outside of jit and vmap"):
         jax.jit(lambda y: jaxreg.fit_linear_path(X, y, jaxreg.L1).params)(Y)
+    for made in (lambda s: (jaxreg.L1, [s]), lambda s: (lambda one: jaxreg.L1(s * one), [1.0])):
+        with pytest.raises(TypeError, match=r"λ must be numbers, .*jaxreg\.fista"):
+            jax.grad(lambda s, made=made: jaxreg.fit_linear_path(X, Y, *made(s)).params.weights.sum())(1.0)
+
+
+def test_numbers_that_overflow_have_not_converged():
+    with pytest.warns(UserWarning, match="the loss is not finite at strength 0.1"):
+        path = jaxreg.fit_linear_path(np.float32(X[:, :1]), np.float32(1e20 * Y), jaxreg.L1, [0.1])
+    assert not path.record["converged"].any()
+
+
+@pytest.mark.parametrize(("x", "y"), [(int, float), (np.float32, float), (float, np.float32), (bool, int)])
+def test_no_argument_loses_digits(x, y):
+    numbers = np.random.default_rng(0).integers(0, 2, (20, 3)).astype(x)
+    targets = (1e8 + numbers[:, 0] + 0.125).astype(y)
+    path = jaxreg.fit_linear_path(numbers, targets, jaxreg.L1, [1e-3])
+    expected = jaxreg.fit_linear_path(numbers.astype(float), targets.astype(float), jaxreg.L1, [1e-3])
+    assert path.params.weights.dtype == np.float64
+    np.testing.assert_array_equal(path.params.weights, expected.params.weights)

@@ -57,6 +57,8 @@ GOOD = {
         ({"metrics": lambda w, rows: {"loss": 1.0}}, r"the path has a number named 'loss' of its own"),
         ({"keep": "some"}, r'keep must be "all", "none" or a list of indices'),
         ({"keep": [2]}, r"keep must be a list of indices from -2 to 1"),
+        ({"data": {"x": ROWS["x"][:0], "y": ROWS["y"][:0]}}, r"expected at least one row, got arrays without rows"),
+        ({"validation": {"x": ROWS["x"][:0], "y": ROWS["y"][:0]}}, r"expected at least one row, got arrays without rows"),
         ({"data": {**ROWS, "y": jnp.full(8, jnp.nan)}}, r"the loss at the strength that comes first, 0.1, is not finite"),
     ],
 )
@@ -78,6 +80,16 @@ def test_wrong_arguments(changed, message):
 def test_wrong_arguments_of_cross_validation(changed, message):
     with pytest.raises((ValueError, TypeError), match="cross_validate_path: " + message):
         jaxreg.cross_validate_path(**{**GOOD, **changed})
+
+
+def test_validation_rows_that_score_nothing_are_named():
+    validation = {**ROWS, "y": jnp.full(8, jnp.nan)}
+    with pytest.warns(
+        UserWarning, match="the loss of the validation rows is not finite; look for NaN among them, at strength 0"
+    ):
+        path = jaxreg.fit_path(**GOOD, validation=validation, patience=1)
+    with pytest.raises(ValueError, match="the training diverged, or the rows that score it hold NaN"):
+        path.select()
 
 
 def test_it_says_where_the_budget_was_too_small():
