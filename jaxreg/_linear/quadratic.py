@@ -22,7 +22,7 @@ PATIENCE = 10
 """Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
 """What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
-CAREFUL = 10
+CAREFUL = 20
 """Rounds after which coordinate descent visits one block at a time, and only once the support is solved for.
 
 Among strongly correlated columns, a pass over all of them undoes what the last Newton step did, again and again. With one
@@ -117,7 +117,7 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
         return at, jnp.max(penalty.violation(*at))
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
-        wanted = jax.lax.cond(now[1].taken < CAREFUL, all_of, most_urgent, penalty, now[0])
+        wanted = to_visit(penalty, now[0], now[1].taken >= CAREFUL)
         at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0], wanted)).w)
         return at, now[1].after(violation, rounding)
 
@@ -136,16 +136,14 @@ def violations(penalty: Penalty, at: Point) -> jax.Array:
     return jnp.max(penalty.violation(*at).reshape(len(at.w), -1), 1)
 
 
-def all_of(penalty: Penalty, at: Point) -> jax.Array:
-    """The support and what violates the optimality conditions, as a mask (blocks,)."""
-    return jnp.any(at.w != 0, 1) | (violations(penalty, at) > 0)
+def to_visit(penalty: Penalty, at: Point, careful: jax.Array) -> jax.Array:
+    """The support and what violates the optimality conditions, as a mask (blocks,).
 
-
-def most_urgent(penalty: Penalty, at: Point) -> jax.Array:
-    """The block that violates the optimality conditions most; none while it is in the support, for a Newton step."""
-    found = violations(penalty, at)
-    first = jnp.argmax(found)
-    return (jnp.arange(len(found)) == first) & jnp.all(at.w[first] == 0)
+    If careful, the block alone that violates them most, and none while it is in the support, for a Newton step.
+    """
+    support, found = jnp.any(at.w != 0, 1), violations(penalty, at)
+    most = (jnp.arange(len(found)) == jnp.argmax(found)) & ~support
+    return jnp.where(careful, most, support | (found > 0))
 
 
 def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point, wanted: jax.Array) -> Point:
