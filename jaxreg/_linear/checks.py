@@ -73,9 +73,9 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
     if any(jnp.issubdtype(one.dtype, np.complexfloating) or one.dtype.kind in "OSU" for one in (x, y)):
         raise TypeError(f"{owner}: x and y must be real numbers, got {x.dtype} and {y.dtype}")
     # Integers become the widest floats that there are, and neither x nor y loses digits to the other.
-    dtypes = [one.dtype if jnp.issubdtype(one.dtype, np.floating) else float for one in (x, y)]
-    dtype = jnp.promote_types(jnp.result_type(*dtypes), jnp.float32)
-    columns, targets = jnp.asarray(x, dtype), jnp.asarray(y, dtype)
+    floats = [jnp.asarray(one if jnp.issubdtype(one.dtype, np.floating) else one.astype(float)) for one in (x, y)]
+    dtype = jnp.promote_types(jnp.result_type(*floats), jnp.float32)
+    columns, targets = (one.astype(dtype) for one in floats)
     if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
         raise ValueError(f"{owner}: x and y must be finite, got NaN or infinity; drop or impute these rows")
     if loss == "logistic":

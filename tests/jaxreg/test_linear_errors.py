@@ -124,3 +124,8 @@ def test_no_argument_loses_digits(x, y):
     expected = jaxreg.fit_linear_path(numbers.astype(float), targets.astype(float), jaxreg.L1, [1e-3])
     assert path.params.weights.dtype == np.float64
     np.testing.assert_array_equal(path.params.weights, expected.params.weights)
+    # Without float64 it is float32, whatever is passed, and nothing warns.
+    with jax.enable_x64(False):
+        for one in (numbers, jax.numpy.asarray(numbers)):
+            single = jaxreg.fit_linear_path(one, targets - targets.mean(), jaxreg.L1, [0.1])
+            assert single.params.weights.dtype == np.float32
