@@ -194,24 +194,15 @@ def derivative(problem: Problem, primals: tuple[Any, ...], tangents: tuple[Any, 
     change = jax.jvp(along, (penalties, data), tangents[:2])[1]
     jacobian = jax.linearize(lambda at: problem.displacement(penalties, at, data, state.step_size), params)[1]
     # One vector, as a leaf that does not change with what is differentiated could not be transposed alone.
-    vector = ravel_pytree(change)[0]
+    vector, shaped = ravel_pytree(change)
 
     def matvec(direction: jax.Array) -> jax.Array:
-        return ravel_pytree(jacobian(shaped_like(params, direction)))[0]
+        return ravel_pytree(jacobian(shaped(direction)))[0]
 
     # GMRES computes its tolerance from the right-hand side, so only as a whole is it linear in it.
     solver = functools.partial(solve_linear, max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(params)))
     tangent = jax.lax.custom_linear_solve(matvec, vector, solver, transpose_solve=solver)
-    return (params, state), (shaped_like(params, -tangent), jax.tree.map(no_tangent, state))
-
-
-def shaped_like(params: PyTree, vector: jax.Array) -> PyTree:
-    """Cuts a vector into leaves in the shapes and the dtypes of a tree."""
-    leaves, structure = jax.tree.flatten(params)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    parts = [vector[end - leaf.size : end].reshape(leaf.shape) for leaf, end in zip(leaves, ends, strict=True)]
-    cast = [part.astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)]
-    return jax.tree.unflatten(structure, cast)
+    return (params, state), (shaped(-tangent), jax.tree.map(no_tangent, state))
 
 
 def solve_linear(eps: float, matvec: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:

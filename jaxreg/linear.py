@@ -139,15 +139,16 @@ def fit_linear_path(
     owner = "fit_linear_path"
     loss_named(owner, loss)
     shape = np.shape(x)[1:]
-    data = check_data(owner, x, y, loss, intercept, grouped(owner, penalty))
+    groups = grouped(owner, penalty)
+    data = check_data(owner, x, y, loss, intercept, groups)
     tested = None
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
             raise TypeError(f"{owner}: validation must be a pair (x, y), got {type(validation).__name__}")
         if np.shape(validation[0])[1:] != shape:
             raise ValueError(f"{owner}: expected validation rows of shape {shape}, got {np.shape(validation[0])[1:]}")
-        tested = check_data(owner, *validation, loss, False, grouped(owner, penalty))
-        tested = Data(tested.x.astype(data.x.dtype), tested.y.astype(data.x.dtype))
+        tested = check_data(owner, *validation, loss, False, groups)
+        tested = jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested)
     grid, (found,) = solve(owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio)
     weights = jnp.asarray(found.w).reshape(len(grid), *shape)
     model = LinearModel(weights, jnp.asarray(found.intercepts))

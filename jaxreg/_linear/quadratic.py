@@ -118,7 +118,7 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
         wanted = to_visit(penalty, now[0], now[1].taken >= CAREFUL)
-        at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0], wanted)).w)
+        at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0], wanted)))
         return at, now[1].after(violation, rounding)
 
     start, violation = measured(w)
@@ -163,8 +163,8 @@ def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point
     return jax.lax.fori_loop(0, jnp.sum(wanted), visit, at)
 
 
-def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> Point:
-    """A Newton step on the support, as far as it lowers the objective.
+def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> jax.Array:
+    """The weights after a Newton step on the support, as far as it lowers the objective.
 
     Blocks that point away from themselves after the step become 0. Of the step and the first points on the way to it where
     a block does so, the one with the lowest objective is taken.
@@ -186,8 +186,7 @@ def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> Point:
     charged = jnp.sum(jax.vmap(by_block)(tried) - by_block(w), 1)
     lowered = jnp.sum(moved * gradient + moved * changes / 2, (1, 2)) + charged
     best = jnp.argmin(jnp.where(jnp.isnan(lowered), jnp.inf, lowered))
-    better = lowered[best] < 0
-    return Point(jnp.where(better, tried[best], w), jnp.where(better, gradient + changes[best], gradient))
+    return jnp.where(lowered[best] < 0, tried[best], w)
 
 
 def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Array) -> jax.Array:

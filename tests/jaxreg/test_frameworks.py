@@ -124,3 +124,9 @@ def test_equinox():
     trained = fit(lambda p: jnp.mean(jnp.square(jax.vmap(eqx.combine(p, static))(X) - Y)), params)
     assert_pruned(params, trained, {"layers/0/weight", "layers/1/weight"})
     assert jnp.isfinite(eqx.combine(trained, static)(X[0])).all()
+
+
+def test_parameters_may_be_plain_numbers():
+    tx = jaxreg.prox_sgd(0.1, jaxreg.L1(1.0))
+    updates, _ = tx.update({"w": 0.5}, tx.init({"w": 1.0}), {"w": 1.0})
+    assert float(updates["w"]) == pytest.approx(-0.15)

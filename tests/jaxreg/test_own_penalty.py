@@ -112,3 +112,38 @@ def test_an_optimizer_reaches_its_optimum():
         (w, _), _ = jax.lax.scan(step, (jnp.ones(3), tx.init(jnp.ones(3))), length=3000)
         np.testing.assert_allclose(w, answer, atol=1e-5)
         assert jaxreg.kkt_residual(penalty, w, jax.grad(loss)(w)) < 1e-5
+
+
+class NonNegative(jaxreg.Penalty):
+    """R(x) = 0 where x ≥ 0 and λ|x| below: a penalty of a user's own."""
+
+    strength: float
+
+    def value(self, x):
+        return self.strength * jnp.sum(jnp.maximum(-x, 0))
+
+    def prox(self, x, step):
+        return jnp.where(x < 0, jnp.minimum(x + step * self.strength, 0), x)
+
+    def subgradient(self, x):
+        return jnp.where(x < 0, -self.strength, 0.0)
+
+    def violation(self, x, gradient):
+        inside = jnp.maximum(jnp.maximum(-gradient, gradient - self.strength), 0)
+        return jnp.where(x == 0, inside, jnp.abs(gradient + self.subgradient(x)))
+
+    def critical_strength(self, gradient):
+        return jnp.where(jnp.min(gradient) < 0, jnp.inf, jnp.max(gradient))
+
+
+def test_a_penalty_that_has_a_sign_works_everywhere(float64):
+    w, target = jnp.array([1.0, 1.0]), jnp.array([2.0, -0.4])
+    penalty = NonNegative(0.5)
+    tx = jaxreg.prox_adam(0.1, penalty)
+    state = tx.init(w)
+    for _ in range(600):
+        updates, state = tx.update(w - target, state, w)
+        w = w + updates
+    np.testing.assert_allclose(w, [2.0, 0.0], atol=1e-6)
+    assert jaxreg.kkt_residual(penalty, w, w - target) < 1e-6
+    assert jax.vmap(lambda p: p.value(jnp.array([-1.0])))(NonNegative(jnp.arange(3.0))).tolist() == [0, 1, 2]

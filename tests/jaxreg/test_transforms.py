@@ -210,12 +210,6 @@ def test_donated_buffers(name):
     chex.assert_trees_all_close(params, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_parameters_may_be_plain_numbers():
-    tx = jaxreg.prox_sgd(0.1, jaxreg.L1(1.0))
-    updates, _ = tx.update({"w": 0.5}, tx.init({"w": 1.0}), {"w": 1.0})
-    assert float(updates["w"]) == pytest.approx(-0.15)
-
-
 def test_injected_strengths_follow_their_schedule():
     schedule = optax.linear_schedule(0.0, 0.3, 3)
     factory = optax.inject_hyperparams(

@@ -78,15 +78,9 @@ def fit_paths(config: Settings, session: Session) -> xr.Dataset:
     return described(dataset, {**TEXTS, **smaller.TEXTS})
 
 
-def fit_penalty(problem: Problem, config: Settings, session: Session, name: str) -> xr.Dataset:
-    """Fits the paths of one penalty, chooses λ and makes the small networks."""
-    penalty, optimizer = penalty_of(name, config), optimizer_of(config)
-    basics = (problem.loss, problem.start, problem.train, penalty, optimizer)
-    common: dict[str, Any] = {"mask": jaxreg.kernels, "batch_size": config.batch_size}
-    strengths = jaxreg.strength_grid(*basics, count=config.strengths, ratio=config.ratio, start=SMALL, epochs=1, **common)
-    part = name.replace(" ", "-").lower()
-    options: dict[str, Any] = {
-        **common,
+def options_of(problem: Problem, config: Settings, session: Session) -> dict[str, Any]:
+    """How the paths of all rows and of folds are trained."""
+    return {
         "epochs": config.epochs,
         "first_epochs": config.first_epochs,
         "passes": config.passes,
@@ -96,6 +90,16 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
         "devices": session.devices,
         "progress": session.advance,
     }
+
+
+def fit_penalty(problem: Problem, config: Settings, session: Session, name: str) -> xr.Dataset:
+    """Fits the paths of one penalty, chooses λ and makes the small networks."""
+    penalty, optimizer = penalty_of(name, config), optimizer_of(config)
+    basics = (problem.loss, problem.start, problem.train, penalty, optimizer)
+    common: dict[str, Any] = {"mask": jaxreg.kernels, "batch_size": config.batch_size}
+    strengths = jaxreg.strength_grid(*basics, count=config.strengths, ratio=config.ratio, start=SMALL, epochs=1, **common)
+    part = name.replace(" ", "-").lower()
+    options = common | options_of(problem, config, session)
 
     def saved(what: str) -> Any:
         return None if session.folder is None else session.folder / part / what

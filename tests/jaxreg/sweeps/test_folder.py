@@ -1,5 +1,6 @@
 """The folder: begun by one sweep, tied to it, on the disk, shared without mixing."""
 
+import errno
 import json
 import os
 import stat
@@ -138,3 +139,18 @@ def test_a_name_is_on_the_disk_before_the_next_step(tmp_path, monkeypatch):
     made = [("flush", (tmp_path / "new").stat().st_ino), ("flush", tmp_path.stat().st_ino)]
     written = [("content",), ("named",), ("flush", folder.stat().st_ino)]
     assert events == made + 2 * written
+
+
+def test_a_place_that_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"sweep: folder cannot be written \(File exists\); give it one that can"):
+        times(2.0, tmp_path / "file")
+
+
+def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
+    def forbidden(path, content, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(store, "write_whole", forbidden)
+    with pytest.raises(PermissionError, match=r"sweep: folder cannot be written \(Permission denied\)"):
+        times(2.0, tmp_path / "new")

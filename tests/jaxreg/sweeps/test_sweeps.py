@@ -261,21 +261,6 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
     assert_same(sweep(folder=tmp_path, devices=2, chunk=1), sweep())
 
 
-def test_a_place_that_is_no_folder(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"sweep: folder cannot be written \(File exists\); give it one that can"):
-        sweep(folder=tmp_path / "file")
-
-
-def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
-    def forbidden(path, content, **_):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-
-    monkeypatch.setattr(store, "write_whole", forbidden)
-    with pytest.raises(PermissionError, match=r"sweep: folder cannot be written \(Permission denied\)"):
-        sweep(folder=tmp_path / "new")
-
-
 def test_no_such_devices():
     with pytest.raises(ValueError, match="sweep: devices must be 1 to 8, the cpu devices that JAX sees, got 9"):
         sweep(devices=9)
