@@ -47,7 +47,7 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
         transposed: whether kernels are (units, inputs).
 
     Raises:
-        TypeError: `layers` is a single string, or the parameters are traced.
+        TypeError: `layers` is a single string or has other entries than names and pairs, or the parameters are traced.
         ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer or to several, a kernel has another
             rank than 2, or the layers do not fit each other.
     """
@@ -98,7 +98,14 @@ def named_layers(owner: str, arrays: dict[str, np.ndarray], layers: Any) -> list
         return [(name, bias_of(name, arrays)) for name in found]
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
         raise TypeError(f"{owner}: layers must be a list or a tuple of names, got {layers!r}; pass ({layers!r},), say")
-    return [(entry, bias_of(entry, arrays)) if isinstance(entry, str) else tuple(entry) for entry in layers]
+    named = [(entry, bias_of(entry, arrays)) if isinstance(entry, str) else entry for entry in layers]
+    for entry in named:
+        pair = isinstance(entry, tuple | list) and len(entry) == 2
+        if not pair or not isinstance(entry[0], str) or not isinstance(entry[1], str | None):
+            raise TypeError(
+                f"{owner}: each of layers must be a name of a kernel or a pair (kernel, bias or None), got {entry!r}"
+            )
+    return [(kernel, bias) for kernel, bias in named]
 
 
 def is_kernel(name: str, leaf: np.ndarray) -> bool:

@@ -94,7 +94,8 @@ def compact(
         The smaller parameters and what was kept.
 
     Raises:
-        TypeError: `layers` is a single string, the activation is not a function, or the parameters are traced.
+        TypeError: `layers` is not made of names and pairs of names, the activation is not a function, or the parameters are
+            traced.
         ValueError: the parameters are not a chain of dense layers or not finite, a name is unknown, both axes are the same,
             or the activation does not act on each unit alone.
     """

@@ -198,8 +198,8 @@ def cross_validate_linear_path(
 
     Raises:
         TypeError: as for `fit_linear_path`.
-        ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or one class alone is left
-            without a fold.
+        ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or with an intercept one
+            class alone is left without a fold.
 
     Warns:
         UserWarning: as for `fit_linear_path`.
@@ -209,7 +209,7 @@ def cross_validate_linear_path(
     data = check_data(owner, x, y, loss, intercept, grouped(owner, penalty))
     jobs: list[tuple[Data, Data | None]] = []
     for trained, held_out in zip(*split_rows(owner, len(data.y), folds, split_seed), strict=True):
-        if loss == "logistic" and np.ptp(np.asarray(data.y)[trained]) == 0:
+        if loss == "logistic" and intercept and np.ptp(np.asarray(data.y)[trained]) == 0:
             raise ValueError(
                 f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds or another split_seed"
             )

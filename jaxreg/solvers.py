@@ -135,8 +135,8 @@ class Fista:
 
         Raises:
             TypeError: a parameter is not float32 or float64, or the penalty is not made of penalties.
-            ValueError: the mask or the tree of penalties does not fit the parameters, the loss is not a scalar, or loss or
-                gradient are NaN or infinite.
+            ValueError: there are no parameters, the mask or the tree of penalties does not fit them, the loss is not a
+                scalar, or loss or gradient are NaN or infinite.
 
         Warns:
             UserWarning: it did not converge in `max_steps` steps, or `tol` is below what the dtype can resolve.
@@ -168,7 +168,10 @@ class Fista:
 
     def penalties(self, params: PyTree) -> PyTree:
         """The penalty of every parameter, None for those without; checks both."""
-        for leaf in jax.tree.leaves(params):
+        leaves = jax.tree.leaves(params)
+        if not leaves:
+            raise ValueError(f"fista: expected parameters, got a tree without arrays, {params!r}")
+        for leaf in leaves:
             if jnp.result_type(leaf) not in (jnp.float32, jnp.float64):
                 raise TypeError(f"fista: expected parameters in float32 or float64, got {jnp.result_type(leaf)}; cast them")
         check_params("fista", self.penalty, params, self.mask)
@@ -243,7 +246,7 @@ def fista(
         The solver, with `run`, and with `init` and `update` for a loop of one's own.
 
     Raises:
-        TypeError: `fun` is not a function, or a number has the wrong type.
+        TypeError: `fun` is not a hashable function, or a number has the wrong type.
         ValueError: a number is out of range, or a strength is a schedule.
 
     Source: Beck and Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm (2009); O'Donoghue and Candès, Adaptive
@@ -251,6 +254,13 @@ def fista(
     """
     if not callable(fun):
         raise TypeError(f"fista: fun must be a function of params and data, got {fun!r}")
+    try:
+        hash(fun)
+    except TypeError as error:
+        raise TypeError(
+            f"fista: fun must be hashable, as one program is compiled for it, got {fun!r} ({error}); wrap it once in a "
+            "function, def loss(params, data): …, and pass what changes as data"
+        ) from None
     check_penalty("fista", penalty)
     if is_scheduled(penalty) and not callable(penalty):
         raise ValueError("fista: expected penalties with numbers as strengths, got a schedule; evaluate it by penalty.at(0)")

@@ -235,13 +235,11 @@ class Solver:
                 return (tried.last > tol) & tried.hopeful(PATIENCE) & (tried.taken < self.settings.max_steps) & ~now.full
 
             now = jax.lax.while_loop(unfinished, functools.partial(self.step, penalty, tol), now)
+            # Where a working set is full, the same place is written again when there are larger ones.
             at = progress.done
-            kept = progress._replace(
-                done=at + 1, w=progress.w.at[at].set(now.w), intercepts=progress.intercepts.at[at].set(now.intercept),
-                steps=progress.steps.at[at].add(now.stall.taken), start=(now.w, now.intercept),
-            )  # fmt: skip
-            interrupted = progress._replace(steps=progress.steps.at[at].add(now.stall.taken), start=(now.w, now.intercept))
-            return jax.tree.map(lambda new, old: jnp.where(now.full, old, new), kept, interrupted), now
+            kept = (progress.w.at[at].set(now.w), progress.intercepts.at[at].set(now.intercept))
+            steps = progress.steps.at[at].add(now.stall.taken)
+            return Progress(at + ~now.full, *kept, steps, (now.w, now.intercept)), now
 
         w, intercept = progress.start
         z = jnp.einsum("bs,bsn->n", w, self.columns) + intercept

@@ -165,6 +165,18 @@ def solve_all(
             return list(pool.map(solve_job, jobs))
 
 
+@functools.cache
+def loaded_libraries() -> Any:
+    """The libraries of this process, searched once, as that takes milliseconds; None without threadpoolctl."""
+    try:
+        # JAX takes LAPACK from here, and would load it later.
+        import scipy.linalg  # noqa: F401
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
 class OneThread:
     """Keeps LAPACK to one thread, which is faster for matrices of some hundred rows, if threadpoolctl is installed.
 
@@ -177,15 +189,14 @@ class OneThread:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Within it there is one thread."""
-        try:
-            from threadpoolctl import threadpool_limits
-        except ImportError:
+        libraries = loaded_libraries()
+        if libraries is None:
             yield
             return
         with self.lock:
             self.users += 1
             if self.users == 1:
-                self.limits.enter_context(threadpool_limits(1, "blas"))
+                self.limits.enter_context(libraries.limit(limits=1, user_api="blas"))
         try:
             yield
         finally:

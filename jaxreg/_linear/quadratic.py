@@ -22,6 +22,8 @@ PATIENCE = 10
 """Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
 """What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
+PASSES = 3
+"""Passes of coordinate descent before a Newton step, which costs as much as several of them."""
 CAREFUL = 20
 """Rounds after which coordinate descent visits one block at a time, and only once the support is solved for.
 
@@ -44,7 +46,8 @@ class Quadratic(NamedTuple):
     def curvatures(self) -> jax.Array:
         """A bound on the largest eigenvalue of the diagonal block of every block (blocks,); 1 for a block of zeros."""
         blocks, size = self.linear.shape
-        diagonal = jnp.einsum("iaib->iab", self.hessian.reshape(blocks, size, blocks, size))
+        every = jnp.arange(blocks)
+        diagonal = self.hessian.reshape(blocks, size, blocks, size)[every, :, every]
         bound = jnp.max(jnp.sum(jnp.abs(diagonal), 2), 1)
         return jnp.where(bound > 0, bound, 1)
 
@@ -105,7 +108,7 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
         penalty: R, convex, a sum over blocks, and smooth where a block is not 0.
         w: where to begin.
         tol: the largest violation of the optimality conditions.
-        rounds: the most rounds of coordinate descent and a Newton step.
+        rounds: the most rounds of passes of coordinate descent and a Newton step.
 
     Returns:
         The weights.
@@ -118,7 +121,8 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
         wanted = to_visit(penalty, now[0], now[1].taken >= CAREFUL)
-        at, violation = measured(newton_step(model, penalty, descend(model, curvatures, penalty, now[0], wanted)))
+        found = jax.lax.fori_loop(0, PASSES, lambda _, at: descend(model, curvatures, penalty, at, wanted), now[0])
+        at, violation = measured(newton_step(model, penalty, found))
         return at, now[1].after(violation, rounding)
 
     start, violation = measured(w)
@@ -149,16 +153,17 @@ def to_visit(penalty: Penalty, at: Point, careful: jax.Array) -> jax.Array:
 def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point, wanted: jax.Array) -> Point:
     """One pass of block coordinate descent over the blocks of a mask."""
     blocks, size = at.w.shape
-    order = jnp.nonzero(wanted, size=blocks, fill_value=0)[0]
-    rows = model.hessian.reshape(blocks, size, blocks * size)
+    order, steps = jnp.nonzero(wanted, size=blocks, fill_value=0)[0], 1 / curvatures
 
+    # XLA's CPU runs a loop whose body has more than eight kernels several times as slowly. So weights come from where the
+    # pass began, sums are no products of matrices, which would be kernels of their own, and indices are not checked.
     def visit(count: jax.Array, now: Point) -> Point:
         place = order[count]
-        step = 1 / curvatures[place]
-        before = now.w[place]
+        before, step = at.w[place], steps[place]
         after = penalty.prox((before - step * now.gradient[place])[None], step)[0]
-        change = ((after - before) @ rows[place]).reshape(blocks, size)
-        return Point(now.w.at[place].set(after), now.gradient + change)
+        rows = jax.lax.dynamic_slice_in_dim(model.hessian, place * size, size)
+        change = jnp.sum((after - before)[:, None] * rows, 0).reshape(blocks, size)
+        return Point(jax.lax.dynamic_update_index_in_dim(now.w, after, place, 0), now.gradient + change)
 
     return jax.lax.fori_loop(0, jnp.sum(wanted), visit, at)
 

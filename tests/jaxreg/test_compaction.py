@@ -189,6 +189,9 @@ GOOD = {"kernel": KERNEL, "bias": BIAS}
         ({"bias": BIAS}, {}, r"expected kernels \(leaves of rank 2\), found none"),
         (GOOD, {"layers": ("kernle",)}, r"layers names 'kernle', which is not a parameter; similar names are: kernel"),
         (GOOD, {"layers": "kernel"}, r"layers must be a list or a tuple of names, got 'kernel'"),
+        (GOOD, {"layers": ("kernel", 3)}, r"each of layers must be a name .* or a pair \(kernel, bias or None\), got 3"),
+        (GOOD, {"layers": (("kernel",),)}, r"each of layers must be a name .*, got \('kernel',\)"),
+        (GOOD, {"layers": ((None, "bias"),)}, r"each of layers must be a name .*, got \(None, 'bias'\)"),
         (GOOD, {"input_axis": -1}, r"expected input_axis and unit_axis to be the two axes of a matrix, got -1 and -1"),
         (GOOD, {"activation": "tanh"}, r"activation must be a function such as jnp.tanh, got 'tanh'"),
         (

@@ -1,5 +1,6 @@
 """FISTA: scikit-learn's solutions, stationary points under concave penalties, derivatives of solutions, and wrong use."""
 
+import dataclasses
 import functools
 import warnings
 
@@ -258,6 +259,16 @@ def test_what_did_not_converge_is_said(diabetes):
         jaxreg.fista(squares, jaxreg.L1(0.1), tol=1e-2).run(jnp.zeros(10, jnp.float32), single)
 
 
+@dataclasses.dataclass
+class Unhashable:
+    """A callable model that cannot be hashed, as it has an equality."""
+
+    scale: jax.Array
+
+    def __call__(self, w, data):
+        return squares(w * self.scale, data)
+
+
 @pytest.mark.parametrize(
     ("fun", "options", "message"),
     [
@@ -273,6 +284,8 @@ def test_what_did_not_converge_is_said(diabetes):
         (lambda w, data: -jnp.sum(jnp.exp(w)), {}, "NaN or infinite after .* steps; .* bounded from below"),
         (squares, {"step_size": 1e9}, "NaN or infinite .*, whether step_size=1e\\+09 is too large, and"),
         ("loss", {}, "fun must be a function of params and data, got 'loss'"),
+        (Unhashable(jnp.ones(10)), {}, r"fun must be hashable, .* wrap it once in a function, def loss\(params, data\)"),
+        (squares, {"start": {}}, "expected parameters, got a tree without arrays, {}"),
     ],
 )
 def test_wrong_use(diabetes, fun, options, message):
