@@ -22,6 +22,8 @@ PATIENCE = 10
 """Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
 """What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
+UNROLLED = 16
+"""Up to this many weights in a block, sums over them are written out."""
 PASSES = 3
 """Passes of coordinate descent before a Newton step, which costs as much as several of them."""
 CAREFUL = 20
@@ -156,14 +158,17 @@ def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point
     order, steps = jnp.nonzero(wanted, size=blocks, fill_value=0)[0], 1 / curvatures
 
     # XLA's CPU runs a loop whose body has more than eight kernels several times as slowly. So weights come from where the
-    # pass began, sums are no products of matrices, which would be kernels of their own, and indices are not checked.
+    # pass began, short sums are written out, as products of matrices are kernels of their own, and indices are not checked.
     def visit(count: jax.Array, now: Point) -> Point:
         place = order[count]
         before, step = at.w[place], steps[place]
         after = penalty.prox((before - step * now.gradient[place])[None], step)[0]
         rows = jax.lax.dynamic_slice_in_dim(model.hessian, place * size, size)
-        change = jnp.sum((after - before)[:, None] * rows, 0).reshape(blocks, size)
-        return Point(jax.lax.dynamic_update_index_in_dim(now.w, after, place, 0), now.gradient + change)
+        moved = after - before
+        change = sum(moved[own] * rows[own] for own in range(size)) if size <= UNROLLED else moved @ rows
+        return Point(
+            jax.lax.dynamic_update_index_in_dim(now.w, after, place, 0), now.gradient + jnp.reshape(change, at.w.shape)
+        )
 
     return jax.lax.fori_loop(0, jnp.sum(wanted), visit, at)
 
