@@ -174,7 +174,10 @@ class Solver:
         settings, working = self.settings, now.working
         model, curvature, total = self.model(now)
         before = now.w[working.places]
-        after = minimise(model, penalty, before, tol / 2, settings.max_steps)
+        # With fewer rows than weights the Hessian is singular, and coordinate descent alone leads far away from the solution
+        # at the last λ. Otherwise it finds most of the way to the next one, at less than a Newton step's cost.
+        singular = len(self.y) < self.columns[..., 0].size
+        after = minimise(model, penalty, before, tol / 2, settings.max_steps, singular)
         rounding = model.rounding(after)
         intercept = now.intercept
         if settings.quadratic:

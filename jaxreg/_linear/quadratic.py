@@ -102,7 +102,7 @@ class Stall(NamedTuple):
         return self.since < patience
 
 
-def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, rounds: int) -> jax.Array:
+def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, rounds: int, ahead: bool) -> jax.Array:
     """Minimises ½ wᵀHw − cᵀw + R(w).
 
     Args:
@@ -111,6 +111,7 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
         w: where to begin.
         tol: the largest violation of the optimality conditions.
         rounds: the most rounds of passes of coordinate descent and a Newton step.
+        ahead: whether the first round is a Newton step alone, on the support of w.
 
     Returns:
         The weights.
@@ -123,7 +124,8 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
         wanted = to_visit(penalty, now[0], now[1].taken >= CAREFUL)
-        found = jax.lax.fori_loop(0, PASSES, lambda _, at: descend(model, curvatures, penalty, at, wanted), now[0])
+        passes = jnp.where(now[1].taken == 0, 0, PASSES) if ahead else PASSES
+        found = jax.lax.fori_loop(0, passes, lambda _, at: descend(model, curvatures, penalty, at, wanted), now[0])
         at, violation = measured(newton_step(model, penalty, found))
         return at, now[1].after(violation, rounding)
 
