@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from jaxreg._precision import full_precision
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
+LAPACK = "scipy.linalg.cython_lapack"
+"""The module from which JAX takes LAPACK."""
 compiling = threading.Lock()
 """Held while a program is called, which compiles it once; it runs after the call."""
 
@@ -166,11 +169,16 @@ def solve_all(
 
 
 @functools.cache
-def loaded_libraries() -> Any:
-    """The libraries of this process, searched once, as that takes milliseconds; None without threadpoolctl."""
+def libraries(_lapack: bool) -> Any:
+    """The loaded libraries, searched once with and once without LAPACK, as that takes milliseconds.
+
+    Args:
+        _lapack: whether JAX has loaded it, which it does when it first compiles a factorisation.
+
+    Returns:
+        Their controller; None if threadpoolctl is not installed.
+    """
     try:
-        # JAX takes LAPACK from here, and would load it later.
-        import scipy.linalg  # noqa: F401
         from threadpoolctl import ThreadpoolController
     except ImportError:
         return None
@@ -189,14 +197,14 @@ class OneThread:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Within it there is one thread."""
-        libraries = loaded_libraries()
-        if libraries is None:
+        loaded = libraries(LAPACK in sys.modules)
+        if loaded is None:
             yield
             return
         with self.lock:
             self.users += 1
             if self.users == 1:
-                self.limits.enter_context(libraries.limit(limits=1, user_api="blas"))
+                self.limits.enter_context(loaded.limit(limits=1, user_api="blas"))
         try:
             yield
         finally:
