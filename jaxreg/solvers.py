@@ -123,8 +123,8 @@ class Fista:
 
         The result can be differentiated with respect to the strengths of the penalty, to the data and to what `fun` closes
         over (the latter compiles at each call, the data do not), by the implicit function theorem at the solution, so only
-        where it converged. It is NaN where the linear system for it cannot be solved. It does not depend on where the steps
-        began. Under `jit` and `vmap` nothing can be raised or warned: look at `state.converged`.
+        where it converged. The derivative is NaN where its linear system cannot be solved, and does not depend on where the
+        steps began. Under `jit` and `vmap` nothing can be raised or warned: look at `state.converged`.
 
         Args:
             params: where to begin, a tree of float32 or float64 arrays.

@@ -61,7 +61,7 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
     if any(hasattr(one, "todense") for one in (x, y)):
         raise TypeError(f"{owner}: x and y must be dense arrays, got {type(x).__name__} and {type(y).__name__}; x.toarray()")
     if any(np.ma.is_masked(one) for one in (x, y)):
-        raise ValueError(f"{owner}: x and y must be whole, got masked numbers; drop or impute these rows")
+        raise ValueError(f"{owner}: x and y must be complete, got masked numbers; drop or impute these rows")
     x, y = (one if isinstance(one, jax.Array) else np.asarray(one) for one in (x, y))
     axes = "(rows, groups, size)" if groups else "(rows, features)"
     if np.ndim(x) != 2 + groups or np.ndim(y) != 1 or np.shape(x)[0] != np.shape(y)[0] or not np.size(x):

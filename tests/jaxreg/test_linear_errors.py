@@ -66,7 +66,7 @@ X, Y = np.eye(6), np.arange(6.0)
         ((X * np.nan, Y, jaxreg.L1), {}, "x and y must be finite"),
         ((X + 1j, Y, jaxreg.L1), {}, "x and y must be real numbers, got complex128 and float64"),
         ((csr_array(X), Y, jaxreg.L1), {}, r"x and y must be dense arrays, got csr_array and ndarray; x.toarray\(\)"),
-        ((np.ma.masked_less(X, 1), Y, jaxreg.L1), {}, "x and y must be whole, got masked numbers; drop or impute"),
+        ((np.ma.masked_less(X, 1), Y, jaxreg.L1), {}, "x and y must be complete, got masked numbers; drop or impute"),
         ((X, Y, lambda s: jaxreg.L1(s - 0.5), [0.25, 1.0]), {}, "strengths that are finite .* one of -0.25 at λ = 0.25"),
         ((X, Y, lambda s: jaxreg.ElasticNet(s, 0.1 / abs(s - 2)), [2.0, 3.0]), {}, "one of inf at λ = 2"),
         ((X.astype(str), Y, jaxreg.L1), {}, "x and y must be real numbers, got <U32 and float64"),
