@@ -15,8 +15,8 @@ from jaxreg.penalties.base import Penalty
 class Weighted(Penalty):
     """R(x) = Σᵢ fᵢ φ(xᵢ), another penalty Σᵢ φ(xᵢ) with a factor fᵢ ≥ 0 for each weight: its strength there is fᵢλ.
 
-    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + Σᵢ fᵢ φ(uᵢ) = prox_φ(x, f·step), and x where f = 0. For a penalty of groups
-    there is one factor for each group, R(x) = Σ_g f_g φ(‖x_g‖).
+    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + Σᵢ fᵢ φ(uᵢ) = prox_φ(x, f·step), and x where f = 0. For a penalty of
+    groups there is one factor for each group, R(x) = Σ_g f_g φ(‖x_g‖).
 
     Weights with a factor of 0 are not penalised. Factors are glmnet's `penalty.factor`, but are not rescaled to a mean of 1.
     The adaptive lasso has the factors 1/|ŵᵢ|^γ, with ŵ the solution of a first fit:
