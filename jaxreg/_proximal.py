@@ -83,10 +83,10 @@ def proximal(
             share is exact. Others are measured as out/in for each weight; for a weight without a gradient, from the norms of
             its array.
         lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (a group, if all of its
-            gradients are 0), as rows of an embedding that are not in the batch. A weight whose gradient is nonzero in a share
-            p of the steps is then penalised by pλ instead of λ, and weights that never receive a gradient, behind a pixel
-            that is always black for example, never become 0. Where rows to leave alone are known, `jaxreg.Weighted` with
-            factors of 0 has no such price.
+            gradients are 0), such as rows of an embedding that are not in the batch. The price: a weight whose gradient is
+            nonzero in a share p of the steps is penalised by pλ instead of λ, and weights that never receive a gradient,
+            behind a pixel that is always black for example, never become 0. Where the rows to leave alone are known, use
+            `jaxreg.Weighted` with factors of 0 instead.
 
     Returns:
         An optax optimizer.
@@ -94,8 +94,9 @@ def proximal(
     Raises:
         TypeError: the direction, the penalty or the learning rate has the wrong type; at `init`, the mask is not made of
             bools or a penalised leaf is not floating point; at `update`, the state is another optimizer's.
-        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a number is out of range; at `init`, penalty, mask or
-            preconditioner do not fit; at `update`, gradients have other shapes than the parameters, or `params` is missing.
+        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a number is out of range;
+            at `init`, penalty, mask or preconditioner do not fit; at `update`, gradients have other shapes than the
+            parameters, or `params` is missing.
 
     Warns:
         UserWarning: the direction's first step is not g/D, so the preconditioner belongs to another direction; the direction
