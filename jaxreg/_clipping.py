@@ -1,10 +1,10 @@
 """The factors by which a transformation rescales gradients, such as those of gradient clipping.
 
-A rescaled gradient is a shorter step. Along a constant gradient g, a direction after a clip settles at c·g/D, so the metric of
-the proximal step is D/c. Otherwise fixed points balance the penalty against c·g instead of g.
+A rescaled gradient is a shorter step. Along a constant gradient g, a direction after a clip settles at c·g/D, so the metric
+of the proximal step is D/c. Otherwise fixed points balance the penalty against c·g instead of g.
 
-A factor c that all weights share, as in `optax.clip_by_global_norm`, is read off an additional entry of the gradient, which is
-too small to change a norm. Other factors are out/in for each weight.
+A factor c that all weights share, as in `optax.clip_by_global_norm`, is read off an additional entry of the gradient, which
+is too small to change a norm. Other factors are out/in for each weight.
 """
 
 from __future__ import annotations

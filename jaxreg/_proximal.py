@@ -13,7 +13,7 @@ from jaxreg._checks import check_number
 from jaxreg._clipping import Clip, check_clip
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
-from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared, pooled
+from jaxreg._metric import check_direction, check_preconditioner, check_scales, check_tried, floored, is_shared, pooled
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -111,7 +111,7 @@ def proximal(
         check_number("proximal", "max_shrink", max_shrink, positive=True, scalar=True)
     if not isinstance(direction, optax.GradientTransformation):
         raise TypeError(f"proximal: direction must be a transformation such as optax.scale_by_adam(), got {direction!r}")
-    check_direction(direction, preconditioner)
+    tried = check_direction(direction, preconditioner)
     if clip is not None:
         check_clip(clip)
     direction = optax.with_extra_args_support(direction)
@@ -121,6 +121,9 @@ def proximal(
         check_params("proximal", penalty, params, mask)
         inner = direction.init(params)
         check_preconditioner(preconditioner, inner)
+        check_scales(preconditioner, inner)
+        if not tried:
+            check_tried(direction, preconditioner, params)
         return ProximalState(jnp.zeros([], jnp.int32), inner, clipping.init(params))
 
     def update(
