@@ -98,8 +98,8 @@ class Fista:
             TypeError: as for `run`.
             ValueError: as for `run`.
         """
-        self.penalties(params)
-        return self.problem.first_state(params, data, self.first_step_size(params))
+        penalties, step_size = self.penalties(params), self.first_step_size(params)
+        return self.problem.first_state(penalties, params, data, step_size, jnp.asarray(self.tol, step_size.dtype))
 
     @full_precision()
     def update(self, params: PyTree, state: FistaState, data: Any = None) -> tuple[PyTree, FistaState]:
@@ -115,7 +115,7 @@ class Fista:
         """
         penalties = self.penalties(params)
         params, state = self.problem.step(penalties, params, state, data)
-        return self.problem.measured(penalties, params, state, data, jnp.asarray(self.tol))
+        return self.problem.measured(penalties, params, state, data, jnp.asarray(self.tol, state.residual.dtype))
 
     @full_precision()
     def run(self, params: PyTree, data: Any = None) -> Solution:
