@@ -6,7 +6,7 @@
     print(jaxreg.sparsity(params))
 
 - Penalties: `L1`, `SquaredL2`, `ElasticNet`, of groups `GroupL2`, `Group`, `SparseGroupL2`, concave ones `LogSum`, `MCP`,
-  `SCAD`, `Bridge`, `L0`, and `Penalty` to write your own.
+  `SCAD`, `Bridge`, `L0`; `Weighted` for a strength of each weight, and `Penalty` to write your own.
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
@@ -42,7 +42,21 @@ from jaxreg.optimizers import (
     prox_yogi,
 )
 from jaxreg.paths import CrossValidation, Path, cross_validate_path, fit_path, select_strength, strength_grid
-from jaxreg.penalties import L0, L1, MCP, SCAD, Bridge, ElasticNet, Group, GroupL2, LogSum, Penalty, SparseGroupL2, SquaredL2
+from jaxreg.penalties import (
+    L0,
+    L1,
+    MCP,
+    SCAD,
+    Bridge,
+    ElasticNet,
+    Group,
+    GroupL2,
+    LogSum,
+    Penalty,
+    SparseGroupL2,
+    SquaredL2,
+    Weighted,
+)
 from jaxreg.pruning import hold_zeros, keep_largest
 from jaxreg.solvers import Fista, FistaState, Solution, fista
 from jaxreg.steering import steer_strength
@@ -67,6 +81,7 @@ __all__ = (  # noqa: RUF022
     "SCAD",
     "Bridge",
     "L0",
+    "Weighted",
     "Penalty",
     "prox_adam",
     "prox_sgd",

@@ -191,12 +191,22 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
             "strength 0"
         )
     for name, leaf, own in penalised:
-        try:
-            value = jax.eval_shape(lambda x, own=own: own.value(x), leaf)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{owner}: parameter {name}: {error}") from error
-        if value.shape:
-            raise ValueError(
-                f"{owner}: a strength of shape {value.shape} is many penalties at once; use jax.vmap over the penalty to "
-                "train with each of them"
-            )
+        check_one(owner, name, leaf, own)
+
+
+def check_one(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:
+    """Checks that this is one penalty on an array of this shape.
+
+    Raises:
+        TypeError: the array is not floating point.
+        ValueError: a strength is an array, or the penalty does not fit the array.
+    """
+    try:
+        value = jax.eval_shape(lambda x: penalty.value(x), leaf)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{owner}: parameter {name}: {error}") from error
+    if value.shape:
+        raise ValueError(
+            f"{owner}: parameter {name}: expected one strength, got an array of shape {value.shape}; for a strength of each "
+            "weight pass jaxreg.Weighted(jaxreg.L1(λ), factors), and to try many strengths use jax.vmap over the penalty"
+        )

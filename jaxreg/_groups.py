@@ -23,6 +23,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxreg._typing import ArrayLike
+
 # Enough for steps that span 12 orders of magnitude; the tests have the worst case.
 NEWTON_STEPS = 16
 
@@ -43,20 +45,24 @@ def check_axis(owner: str, axis: Any) -> int | tuple[int, ...]:
     return axes
 
 
-def check_range(x: jax.Array, axis: int | tuple[int, ...], owner: str = "groups") -> None:
-    """Raises a ValueError if the array does not have the axis."""
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
+def check_range(x: ArrayLike, axis: int | tuple[int, ...], owner: str = "groups") -> tuple[int, ...]:
+    """Returns the axes ascending from 0 on.
+
+    Raises:
+        ValueError: the array does not have them.
+    """
+    axes, rank = axis if isinstance(axis, tuple) else (axis,), jnp.ndim(x)
+    if any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
         raise ValueError(
-            f"{owner}: axis={axis!r} does not fit an array of shape {x.shape}; choose axes below {x.ndim}, or leave the "
+            f"{owner}: axis={axis!r} does not fit an array of shape {jnp.shape(x)}; choose axes below {rank}, or leave the "
             "array out with a mask such as jaxreg.kernels"
         )
+    return tuple(sorted(a % rank for a in axes))
 
 
 def count(x: jax.Array, axis: int | tuple[int, ...]) -> int:
     """Counts the weights of a group."""
-    check_range(x, axis)
-    return math.prod(x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+    return math.prod(x.shape[a] for a in check_range(x, axis))
 
 
 def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:

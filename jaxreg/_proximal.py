@@ -10,6 +10,7 @@ import optax
 
 from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
+from jaxreg._clipping import Clip, check_clip
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
 from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared, pooled
@@ -26,7 +27,9 @@ def proximal(
     preconditioner: Preconditioner | None = None,
     mask: Mask = None,
     *,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Makes an optimizer with exact zeros of any optax direction: w ← prox_{lr·R, D}(w − lr·direction).
 
@@ -40,16 +43,24 @@ def proximal(
 
         >>> import optax, jaxreg
         >>> tx = jaxreg.proximal(  # prox_adam with clipped gradients
-        ...     optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()),
+        ...     optax.scale_by_adam(),
         ...     jaxreg.L1(1e-4),
         ...     learning_rate=1e-3,
         ...     preconditioner=jaxreg.preconditioners.adam(),
         ...     mask=jaxreg.kernels,
+        ...     clip=optax.clip_by_global_norm(1.0),
         ... )
 
+    Clip gradients by `clip`, not by a link before the optimizer or inside the direction. At a solution of loss + penalty the
+    gradient of the loss is not 0: its norm is up to λ√p for p weights. A clip below that norm scales it by c < 1, and a
+    proximal step that does not know c solves the problem for λ/c. With `clip` the threshold is lr·c·λ/D, and a constant c
+    changes nothing at the solution. Where c changes from batch to batch, step and threshold of each batch use its own c.
+
     The result is a whole optimizer: add no learning rate, no sign and no other optimizer before or after it. In a chain it
-    is the last link, after those that change gradients (clipping, `add_l2`). A link cannot see the others of its chain, so
-    `optax.chain(optax.adam(lr), jaxreg.prox_adam(…))` cannot be refused; it increases the loss.
+    is the last link, after those that add to gradients (`add_l2`). A link cannot see the others of its chain, so neither
+    `optax.chain(optax.clip_by_global_norm(1.0), jaxreg.prox_adam(…))`, which solves for a different λ, nor
+    `optax.chain(optax.adam(lr), jaxreg.prox_adam(…))`, which increases the loss, can be refused. The same holds for a scale
+    that changes later: give a schedule as `learning_rate`, and see `jaxreg.preconditioners.plateau`.
 
     Args:
         direction: an optax transformation without a learning rate: `optax.scale_by_adam()`, `optax.trace(0.9)`, a chain.
@@ -67,6 +78,15 @@ def proximal(
             jump, but only those up to max_shrink·lr: to prune a network with minibatches, pass None, which sets no bound.
             Then weights without a gradient are not protected, and where all gradients vanish, as on full batches, D falls
             to 0 and every weight may jump. A scalar D (SGD, momentum) has no floor.
+        clip: a transformation that multiplies gradients by positive factors, such as `optax.clip_by_global_norm(1.0)`,
+            `optax.clip(0.1)` or `optax.adaptive_grad_clip(0.01)`; the direction sees its result. A factor that all weights
+            share is exact. Others are measured as out/in for each weight; for a weight without a gradient, from the norms of
+            its array.
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (a group, if all of its
+            gradients are 0), as rows of an embedding that are not in the batch. A weight whose gradient is nonzero in a share
+            p of the steps is then penalised by pλ instead of λ, and weights that never receive a gradient, behind a pixel
+            that is always black for example, never become 0. Where rows to leave alone are known, `jaxreg.Weighted` with
+            factors of 0 has no such price.
 
     Returns:
         An optax optimizer.
@@ -74,11 +94,12 @@ def proximal(
     Raises:
         TypeError: the direction, the penalty or the learning rate has the wrong type; at `init`, the mask is not made of
             bools or a penalised leaf is not floating point; at `update`, the state is another optimizer's.
-        ValueError: the direction holds a learning rate, or a number is out of range; at `init`, penalty, mask or
+        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a number is out of range; at `init`, penalty, mask or
             preconditioner do not fit; at `update`, gradients have other shapes than the parameters, or `params` is missing.
 
     Warns:
-        UserWarning: the direction's first step is not g/D, so the preconditioner belongs to another direction.
+        UserWarning: the direction's first step is not g/D, so the preconditioner belongs to another direction; the direction
+            holds a clip, or a scale that changes later; or it cannot be tried out.
 
     Source: proximal gradient in a variable metric; Yun, Lozano and Yang, Adaptive Proximal Gradient Methods for
         Structured Neural Networks (2021), equation 3.
@@ -90,13 +111,16 @@ def proximal(
     if not isinstance(direction, optax.GradientTransformation):
         raise TypeError(f"proximal: direction must be a transformation such as optax.scale_by_adam(), got {direction!r}")
     check_direction(direction, preconditioner)
+    if clip is not None:
+        check_clip(clip)
     direction = optax.with_extra_args_support(direction)
+    clipping = Clip(clip)
 
     def init(params: PyTree) -> ProximalState:
         check_params("proximal", penalty, params, mask)
         inner = direction.init(params)
         check_preconditioner(preconditioner, inner)
-        return ProximalState(jnp.zeros([], jnp.int32), inner)
+        return ProximalState(jnp.zeros([], jnp.int32), inner, clipping.init(params))
 
     def update(
         gradient: PyTree, state: ProximalState, params: PyTree = None, **extra_args: Any
@@ -104,28 +128,32 @@ def proximal(
         require_params(params)
         require_state("proximal", state, ProximalState)
         check_shapes("proximal", gradient, params)
-        directions, inner = direction.update(gradient, state.direction, params, **extra_args)
+        clipped, factors, clip_state = clipping.update(gradient, state.clip, params, extra_args)
+        directions, inner = direction.update(clipped, state.direction, params, **extra_args)
         assigned = assign("proximal", penalty, params, mask, state.count)
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         metric = 1.0 if preconditioner is None else preconditioner(inner)
         shared = is_shared(metric, params)
         diagonal = jax.tree.map(lambda _: metric, params) if shared else metric
 
-        def step(now: Penalty, towards: jax.Array, weight: jax.Array, d: Any) -> jax.Array:
+        def step(now: Penalty, towards: jax.Array, weight: jax.Array, d: Any, factor: Any, slope: jax.Array) -> jax.Array:
             move = -like(rate, wide(towards)) * wide(towards)
-            if isinstance(d, optax.MaskedNode):
-                # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
-                return prox_update(now, weight, move, like(rate, move))
-            inverse = 1 / like(d, move)
-            if not shared:
-                move, inverse = in_metric(now, weight, move, like(d, move), max_shrink)
+            # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
+            plain = shared or isinstance(d, optax.MaskedNode)
+            d = like(1.0 if isinstance(d, optax.MaskedNode) else d, move) / like(factor, move)
+            if plain and d.ndim == 0:
+                inverse = 1 / d
+            else:
+                move, inverse = in_metric(now, weight, move, d, None if plain else max_shrink)
+            if lazy:
+                inverse = jnp.where(now.pool(jnp.where(slope == 0, 0, 1).astype(move.dtype)) > 0, inverse, 0)
             return prox_update(now, weight, move, like(rate, move) * inverse)
 
         def follow(towards: jax.Array, *_: Any) -> jax.Array:
             return -like(rate, towards) * towards
 
-        updates = map_penalised(step, follow, assigned, directions, params, diagonal)
-        return updates, ProximalState(optax.safe_increment(state.count), inner)
+        updates = map_penalised(step, follow, assigned, directions, params, diagonal, factors, gradient)
+        return updates, ProximalState(optax.safe_increment(state.count), inner, clip_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -24,10 +24,12 @@ class ProximalState(NamedTuple):
     Attributes:
         count: steps taken so far, at which schedules are evaluated: an int32 scalar.
         direction: the state of the direction.
+        clip: the state of the clip.
     """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
     direction: Any
+    clip: Any = optax.EmptyState()
 
 
 class HeldState(NamedTuple):

@@ -19,7 +19,7 @@ import operator
 import jax
 import jax.numpy as jnp
 
-from jaxreg._assigning import assign, map_penalised, penalised_leaves
+from jaxreg._assigning import assign, check_one, map_penalised, penalised_leaves
 from jaxreg._duality import duality_gap
 from jaxreg._masking import check_shapes
 from jaxreg._sparsity import LeafSparsity, Sparsity, sparsity
@@ -50,9 +50,11 @@ def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.
     Raises:
         TypeError: a penalised leaf is not floating point, a strength is a schedule, or the penalty is neither a
             `jaxreg.Penalty` nor made of them.
-        ValueError: the mask or the tree of penalties does not fit the parameters.
+        ValueError: the mask or the tree of penalties does not fit the parameters, or a strength is an array.
     """
     assigned = assign("penalty_value", penalty, params, mask)
+    for name, leaf, own in penalised_leaves(assigned, params):
+        check_one("penalty_value", name, leaf, own)
     values = [own.value(leaf) for _, leaf, own in penalised_leaves(assigned, params)]
     return functools.reduce(operator.add, values, jnp.zeros([]))
 
@@ -81,8 +83,8 @@ def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mas
     Raises:
         TypeError: a penalised leaf is not floating point, a strength is a schedule, or the penalty is neither a
             `jaxreg.Penalty` nor made of them.
-        ValueError: a gradient has another shape than its parameter, or the mask or the tree of penalties does not fit the
-            parameters.
+        ValueError: a gradient has another shape than its parameter, the mask or the tree of penalties does not fit the
+            parameters, or a strength is an array.
 
     Source: optimality condition 0 ∈ ∇L(w) + ∂R(w), as in Bach et al., Optimization with Sparsity-Inducing Penalties
         (2012), section 1.2.
@@ -97,6 +99,8 @@ def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mas
 
     check_shapes("kkt_residual", gradient, params)
     assigned = assign("kkt_residual", penalty, params, mask)
+    for name, leaf, own in penalised_leaves(assigned, params):
+        check_one("kkt_residual", name, leaf, own)
     worst = jax.tree.leaves(map_penalised(penalised, free, assigned, gradient, params))
     return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
 

@@ -5,7 +5,7 @@ same metric: its threshold is learning rate·λ/D for each weight. Each function
 `scale_by_…` whose state it reads. It takes the arguments of that link and finds the state anywhere in a chain:
 
     jaxreg.proximal(
-        optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b2=0.99)),
+        optax.chain(optax.scale_by_adam(b2=0.99), optax.add_decayed_weights(1e-2)),
         jaxreg.L1(1e-4), learning_rate=1e-3, preconditioner=jaxreg.preconditioners.adam(b2=0.99),
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxreg._sweep import keys
 from jaxreg._typing import PyTree
-from jaxreg.penalties import Penalty
+from jaxreg.penalties import Penalty, Weighted
 
 LARGEST_SEED = 2**32 - 1
 
@@ -88,9 +88,9 @@ def grid(**axes: PyTree) -> Grid:
 
     Args:
         **axes: each a range, a list, an array, or a tree of arrays (such as a penalty) whose leading axes have the same
-            length; scalars in a tree are repeated along the axis. A tree of penalties is one axis too, `{"first":
-            jaxreg.L1(strengths), "rest": jaxreg.L1(1e-4), "bias": None}` for example, and each run gets a tree with numbers.
-            The key of each run is made from an axis named `seed`.
+            length; scalars in a tree, and the factors of `Weighted`, are repeated along the axis. A tree of penalties is one
+            axis too, `{"first": jaxreg.L1(strengths), "rest": jaxreg.L1(1e-4), "bias": None}` for example, and each run gets
+            a tree with numbers. The key of each run is made from an axis named `seed`.
 
     Returns:
         The grid.
@@ -111,6 +111,7 @@ def as_axis(name: str, values: PyTree) -> PyTree:
     listed = isinstance(values, range) or (numbers_alone and all(np.ndim(value) == 0 for value in values))
     typed = listed and any(keys.is_key(value) for value in values)
     tree = jnp.stack(values) if typed else np.asarray(values) if listed else values
+    tree = jax.tree.map(repeat_factors, tree, is_leaf=lambda node: isinstance(node, Weighted))
     try:
         arrays = jax.tree.map(as_array, tree)
     except OverflowError as error:
@@ -129,6 +130,12 @@ def as_axis(name: str, values: PyTree) -> PyTree:
         return jnp.broadcast_to(leaf, (length,)) if keys.is_key(leaf) else np.full(length, leaf)
 
     return jax.tree.map(lambda leaf: leaf if leaf.ndim else repeated(leaf), arrays)
+
+
+def repeat_factors(node: Any) -> Any:
+    """Gives every run the same factors, if the strengths of a `Weighted` penalty are the axis; other nodes stay."""
+    lengths = [len(leaf) for leaf in jax.tree.leaves(node.penalty) if np.ndim(leaf)] if isinstance(node, Weighted) else []
+    return dataclasses.replace(node, factors=np.stack([node.factors] * lengths[0])) if lengths else node
 
 
 def as_array(leaf: Any) -> Any:

@@ -5,9 +5,10 @@ argument names and defaults. Copy one and change it:
 
     tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)
 
-    tx = jaxreg.proximal(                       # the same with clipped gradients, averaged over four batches
-        optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()),
-        jaxreg.L1(1e-4), 1e-3, jaxreg.preconditioners.adam(), mask=jaxreg.kernels,
+    tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels, clip=optax.clip_by_global_norm(1.0))
+    tx = jaxreg.proximal(                       # the same, with gradients averaged over four batches
+        optax.scale_by_adam(), jaxreg.L1(1e-4), 1e-3, jaxreg.preconditioners.adam(), mask=jaxreg.kernels,
+        clip=optax.clip_by_global_norm(1.0),
     )
     tx = optax.MultiSteps(tx, 4)
 

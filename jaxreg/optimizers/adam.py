@@ -21,7 +21,9 @@ def prox_adam(
     *,
     nesterov: bool = False,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adam` with an exact proximal step: it minimises loss + penalty, and L1 gives exact zeros.
 
@@ -57,8 +59,11 @@ def prox_adam(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -70,7 +75,16 @@ def prox_adam(
     """
     check_moments("prox_adam", {"b1": b1, "b2": b2}, {"eps": eps, "eps_root": eps_root})
     direction = optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov)
-    return proximal(direction, penalty, learning_rate, preconditioners.adam(b2, eps, eps_root), mask, max_shrink=max_shrink)
+    return proximal(
+        direction,
+        penalty,
+        learning_rate,
+        preconditioners.adam(b2, eps, eps_root),
+        mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
+    )
 
 
 def prox_nadam(
@@ -83,7 +97,9 @@ def prox_nadam(
     mu_dtype: DTypeLike | None = None,
     *,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.nadam` with an exact proximal step: `prox_adam` with Nesterov's momentum.
 
@@ -103,8 +119,11 @@ def prox_nadam(
         mu_dtype: dtype of the average of gradients; None uses that of the parameters.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -115,7 +134,18 @@ def prox_nadam(
             the penalty or the mask does not fit the parameters; at `update`, `params` is missing.
     """
     return prox_adam(
-        learning_rate, penalty, b1, b2, eps, eps_root, mu_dtype, nesterov=True, mask=mask, max_shrink=max_shrink
+        learning_rate,
+        penalty,
+        b1,
+        b2,
+        eps,
+        eps_root,
+        mu_dtype,
+        nesterov=True,
+        mask=mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
     )
 
 
@@ -132,7 +162,9 @@ def prox_adamw(
     *,
     nesterov: bool = False,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adamw` with an exact proximal step.
 
@@ -158,8 +190,11 @@ def prox_adamw(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -174,7 +209,16 @@ def prox_adamw(
         optax.scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nesterov=nesterov),
         optax.add_decayed_weights(weight_decay, weight_decay_mask),
     )
-    return proximal(direction, penalty, learning_rate, preconditioners.adam(b2, eps, eps_root), mask, max_shrink=max_shrink)
+    return proximal(
+        direction,
+        penalty,
+        learning_rate,
+        preconditioners.adam(b2, eps, eps_root),
+        mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
+    )
 
 
 def prox_amsgrad(
@@ -189,7 +233,9 @@ def prox_amsgrad(
     bias_correction_nu: bool = True,
     *,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.amsgrad` with an exact proximal step.
 
@@ -211,8 +257,11 @@ def prox_amsgrad(
         bias_correction_nu: whether to correct the bias of the average of squared gradients.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -224,4 +273,13 @@ def prox_amsgrad(
     """
     check_moments("prox_amsgrad", {"b1": b1, "b2": b2}, {"eps": eps, "eps_root": eps_root})
     direction = optax.scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu)
-    return proximal(direction, penalty, learning_rate, preconditioners.amsgrad(eps, eps_root), mask, max_shrink=max_shrink)
+    return proximal(
+        direction,
+        penalty,
+        learning_rate,
+        preconditioners.amsgrad(eps, eps_root),
+        mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
+    )

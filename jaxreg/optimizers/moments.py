@@ -18,7 +18,9 @@ def prox_yogi(
     eps: float = 1e-3,
     *,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.yogi` with an exact proximal step.
 
@@ -36,8 +38,11 @@ def prox_yogi(
         eps: added to the root of the average of squared gradients.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -49,7 +54,9 @@ def prox_yogi(
     """
     check_moments("prox_yogi", {"b1": b1, "b2": b2}, {"eps": eps})
     direction = optax.scale_by_yogi(b1, b2, eps)
-    return proximal(direction, penalty, learning_rate, preconditioners.adam(b2, eps), mask, max_shrink=max_shrink)
+    return proximal(
+        direction, penalty, learning_rate, preconditioners.adam(b2, eps), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+    )
 
 
 def prox_adabelief(
@@ -62,7 +69,9 @@ def prox_adabelief(
     *,
     nesterov: bool = False,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adabelief` with an exact proximal step.
 
@@ -85,8 +94,11 @@ def prox_adabelief(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -98,7 +110,9 @@ def prox_adabelief(
     """
     check_moments("prox_adabelief", {"b1": b1, "b2": b2}, {"eps": eps, "eps_root": eps_root})
     direction = optax.scale_by_belief(b1, b2, eps, eps_root, nesterov=nesterov)
-    return proximal(direction, penalty, learning_rate, preconditioners.belief(b2, eps), mask, max_shrink=max_shrink)
+    return proximal(
+        direction, penalty, learning_rate, preconditioners.belief(b2, eps), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+    )
 
 
 def prox_adamax(
@@ -109,7 +123,9 @@ def prox_adamax(
     eps: float = 1e-8,
     *,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adamax` with an exact proximal step.
 
@@ -127,8 +143,11 @@ def prox_adamax(
         eps: added to |g|.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -140,4 +159,6 @@ def prox_adamax(
     """
     check_moments("prox_adamax", {"b1": b1, "b2": b2}, {"eps": eps})
     direction = optax.scale_by_adamax(b1, b2, eps)
-    return proximal(direction, penalty, learning_rate, preconditioners.adamax(), mask, max_shrink=max_shrink)
+    return proximal(
+        direction, penalty, learning_rate, preconditioners.adamax(), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+    )

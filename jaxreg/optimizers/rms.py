@@ -23,7 +23,9 @@ def prox_rmsprop(
     bias_correction: bool = False,
     *,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.rmsprop` with an exact proximal step.
 
@@ -49,9 +51,12 @@ def prox_rmsprop(
         bias_correction: whether to correct the bias of the averages.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`). With momentum the bound is
             max_shrink/(1 − momentum).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -73,7 +78,7 @@ def prox_rmsprop(
         # Momentum makes a step along a constant gradient longer by this factor, so the bound of the penalty's step grows
         # too.
         max_shrink = None if max_shrink is None else max_shrink / (1 - momentum)
-    return proximal(direction, penalty, learning_rate, preconditioner, mask, max_shrink=max_shrink)
+    return proximal(direction, penalty, learning_rate, preconditioner, mask, clip=clip, max_shrink=max_shrink, lazy=lazy)
 
 
 def prox_adagrad(
@@ -83,7 +88,9 @@ def prox_adagrad(
     eps: float = 1e-7,
     *,
     mask: Mask = None,
+    clip: optax.GradientTransformation | None = None,
     max_shrink: float | None = 1.0,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adagrad` with an exact proximal step.
 
@@ -100,8 +107,11 @@ def prox_adagrad(
         eps: added to that sum inside the root.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -114,4 +124,6 @@ def prox_adagrad(
     offsets = {"initial_accumulator_value": initial_accumulator_value, "eps": eps}
     check_moments("prox_adagrad", {}, offsets)
     direction = optax.scale_by_rss(initial_accumulator_value, eps)
-    return proximal(direction, penalty, learning_rate, preconditioners.rss(eps), mask, max_shrink=max_shrink)
+    return proximal(
+        direction, penalty, learning_rate, preconditioners.rss(eps), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+    )

@@ -17,6 +17,9 @@ def prox_sgd(
     nesterov: bool = False,
     accumulator_dtype: DTypeLike | None = None,
     mask: Mask = None,
+    *,
+    clip: optax.GradientTransformation | None = None,
+    lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.sgd` with an exact proximal step; without momentum, the proximal gradient method (ISTA).
 
@@ -37,6 +40,9 @@ def prox_sgd(
         accumulator_dtype: dtype of the accumulated gradients; None uses that of the parameters.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
+            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -48,6 +54,6 @@ def prox_sgd(
     """
     check_momentum("prox_sgd", momentum, nesterov)
     if momentum is None:
-        return proximal(optax.identity(), penalty, learning_rate, mask=mask)
+        return proximal(optax.identity(), penalty, learning_rate, mask=mask, clip=clip, lazy=lazy)
     direction = optax.trace(momentum, nesterov, accumulator_dtype)
-    return proximal(direction, penalty, learning_rate, preconditioners.trace(momentum), mask)
+    return proximal(direction, penalty, learning_rate, preconditioners.trace(momentum), mask, clip=clip, lazy=lazy)

@@ -24,6 +24,7 @@ from jaxreg.penalties.bridge import L0, Bridge
 from jaxreg.penalties.concave import MCP, SCAD, LogSum
 from jaxreg.penalties.elementwise import L1, ElasticNet, SquaredL2
 from jaxreg.penalties.group import Group, GroupL2, SparseGroupL2
+from jaxreg.penalties.weighted import Weighted
 
 __all__ = (
     "L0",
@@ -38,4 +39,5 @@ __all__ = (
     "Penalty",
     "SparseGroupL2",
     "SquaredL2",
+    "Weighted",
 )

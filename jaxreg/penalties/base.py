@@ -129,6 +129,18 @@ class Penalty(abc.ABC):
         """
         return jnp.max(jnp.abs(self.subgradient(x)), initial=0)
 
+    def axes(self, x: ArrayLike) -> tuple[int, ...] | None:
+        """Returns the axes that a group of weights runs along, ascending from 0 on; None for a penalty of single weights.
+
+        Args:
+            x: weights; only their shape counts.
+
+        Raises:
+            ValueError: the array does not have these axes.
+        """
+        del x
+        return None
+
     def pool(self, d: jax.Array) -> jax.Array:
         """Returns the metric D that the prox is cheap in; by default D itself.
 

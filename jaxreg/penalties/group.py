@@ -79,6 +79,9 @@ class GroupL2(Penalty):
         x = wide(x)
         return like(self.strength, x) / _groups.count(x, self.axis) ** 0.5
 
+    def axes(self, x: ArrayLike) -> tuple[int, ...]:
+        return _groups.check_range(x, self.axis)
+
     def pool(self, d: jax.Array) -> jax.Array:
         return _groups.root_mean_square(d, self.axis)
 
@@ -157,6 +160,9 @@ class Group(Penalty):
         # A bound needs no exact norm: the mean square saves a pass over the weights.
         return like(self.penalty.slope(root * _groups.root_mean_square(x, self.axis)), x) / root
 
+    def axes(self, x: ArrayLike) -> tuple[int, ...]:
+        return _groups.check_range(x, self.axis)
+
     def pool(self, d: jax.Array) -> jax.Array:
         return _groups.root_mean_square(d, self.axis)
 
@@ -225,6 +231,9 @@ class SparseGroupL2(Penalty):
         """λ₁ + λ₂/√n for groups of n weights, the sum of the slopes of its parts."""
         l1, group = self.parts
         return l1.slope(x) + group.slope(x)
+
+    def axes(self, x: ArrayLike) -> tuple[int, ...]:
+        return _groups.check_range(x, self.axis)
 
     def pool(self, d: jax.Array) -> jax.Array:
         return _groups.root_mean_square(d, self.axis)

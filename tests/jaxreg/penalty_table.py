@@ -13,6 +13,7 @@ import jaxreg
 strengths = st.just(0.0) | st.floats(1e-6, 10)
 positive = st.floats(1e-3, 10)
 weights = arrays.arrays(np.float64, (2, 3), elements=st.floats(-100, 100).map(lambda x: 0.0 if abs(x) < 1e-6 else x))
+factors = functools.partial(arrays.arrays, np.float64, elements=st.floats(0.1, 10))
 step_arrays = arrays.arrays(np.float64, (2, 3), elements=positive)
 
 CONVEX = {
@@ -26,6 +27,10 @@ CONVEX = {
     "SparseGroupL2 along both": st.builds(jaxreg.SparseGroupL2, strengths, strengths, st.just((0, 1))),
     "Group of L1 along 1": st.builds(lambda s: jaxreg.Group(jaxreg.L1(s), 1), strengths),
     "Group of ElasticNet along 0": st.builds(lambda s, t: jaxreg.Group(jaxreg.ElasticNet(s, t), 0), strengths, strengths),
+    "Weighted ElasticNet": st.builds(
+        jaxreg.Weighted, st.builds(jaxreg.ElasticNet, strengths, strengths), factors((2, 3)) | factors(3)
+    ),
+    "Weighted GroupL2 along 1": st.builds(jaxreg.Weighted, st.builds(jaxreg.GroupL2, strengths, st.just(1)), factors(2)),
 }
 SINGLE_CONCAVE = {
     "LogSum": st.builds(jaxreg.LogSum, strengths, st.floats(1e-3, 1e3)),
@@ -41,6 +46,10 @@ CONCAVE = {
     "Group of LogSum along 1": SINGLE_CONCAVE["LogSum"].map(functools.partial(jaxreg.Group, axis=1)),
     "Group of MCP along both": SINGLE_CONCAVE["MCP"].map(functools.partial(jaxreg.Group, axis=(0, 1))),
     "Group of Bridge ½ along 0": SINGLE_CONCAVE["Bridge ½"].map(functools.partial(jaxreg.Group, axis=0)),
+    "Weighted MCP": st.builds(jaxreg.Weighted, SINGLE_CONCAVE["MCP"], factors((2, 3))),
+    "Weighted Group of LogSum along 0": st.builds(
+        jaxreg.Weighted, SINGLE_CONCAVE["LogSum"].map(functools.partial(jaxreg.Group, axis=0)), factors(3)
+    ),
 }
 PENALTIES = {**CONVEX, **CONCAVE}
 
@@ -53,19 +62,25 @@ BOUNDED = (jaxreg.MCP, jaxreg.SCAD, jaxreg.L0)
 
 
 def single(penalty):
-    """The penalty of single weights, inside a group or not."""
-    return penalty.penalty if isinstance(penalty, jaxreg.Group) else penalty
+    """The penalty of single weights inside a group, a weighted penalty or neither."""
+    return single(penalty.penalty) if isinstance(penalty, jaxreg.Group | jaxreg.Weighted) else penalty
 
 
 def with_strength(penalty, strength):
     """The penalty with another first strength."""
-    if isinstance(penalty, jaxreg.Group):
+    if isinstance(penalty, jaxreg.Group | jaxreg.Weighted):
         return dataclasses.replace(penalty, penalty=with_strength(penalty.penalty, strength))
     return dataclasses.replace(penalty, **{dataclasses.fields(penalty)[0].name: strength})
 
 
+def unweighted(penalty):
+    """The penalty without factors."""
+    return penalty.penalty if isinstance(penalty, jaxreg.Weighted) else penalty
+
+
 def steps_of(penalty):
     """Steps that the prox accepts: a scalar or an array like the weights, of length 1 along the axis of a `Group`."""
+    penalty = unweighted(penalty)
     if not isinstance(penalty, jaxreg.Group):
         return positive | step_arrays
     axes = penalty.axis if isinstance(penalty.axis, tuple) else (penalty.axis,)
@@ -100,14 +115,23 @@ def charge(penalty, u):
 def plain_value(penalty, x):
     """R(x) in NumPy, from the formula alone."""
     match penalty:
-        case jaxreg.GroupL2(strength, axis):
-            return strength * np.sqrt((x**2).sum(axis)).sum()
+        case jaxreg.Weighted(inner, factors):
+            return (charges(inner, x) * factors).sum()
         case jaxreg.SparseGroupL2(l1, group, axis):
             return l1 * np.abs(x).sum() + group * np.sqrt((x**2).sum(axis)).sum()
-        case jaxreg.Group(inner, axis):
-            return charge(inner, np.sqrt((x**2).sum(axis))).sum()
         case _:
-            return charge(penalty, np.abs(x)).sum()
+            return charges(penalty, x).sum()
+
+
+def charges(penalty, x):
+    """What each weight, or each group, adds to R(x), in NumPy."""
+    match penalty:
+        case jaxreg.GroupL2(strength, axis):
+            return strength * np.sqrt((x**2).sum(axis))
+        case jaxreg.Group(inner, axis):
+            return charge(inner, np.sqrt((x**2).sum(axis)))
+        case _:
+            return charge(penalty, np.abs(x))
 
 
 # A penalty is a pytree, so one compiled program serves every strength that Hypothesis draws.

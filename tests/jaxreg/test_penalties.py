@@ -21,6 +21,7 @@ from penalty_table import (
     single,
     steps_of,
     subgradient,
+    unweighted,
     value_and_slope,
     violation,
     weights,
@@ -62,6 +63,7 @@ CONCAVE = [*SINGLE, *(jaxreg.Group(penalty, axis) for penalty in SINGLE for axis
 
 def shared(penalty, step):
     """The step, or its mean over each group for penalties that need one step per group."""
+    penalty = unweighted(penalty)
     if isinstance(penalty, jaxreg.Group) and np.ndim(step):
         return step.mean(penalty.axis, keepdims=True) if step.size else 1.0
     return step
@@ -78,6 +80,10 @@ def plain_conjugate_prox(penalty, x, step):
         case jaxreg.ElasticNet(l1, l2):
             outside = (2 * l2 * step * np.abs(v) + l1) / (2 * l2 * step + 1)
             return np.where(np.abs(v) <= l1, v, np.sign(v) * outside)
+        case jaxreg.Weighted(jaxreg.ElasticNet(l1, l2), factors):
+            return plain_conjugate_prox(jaxreg.ElasticNet(l1 * factors, l2 * factors), x, step)
+        case jaxreg.Weighted(jaxreg.GroupL2(strength, 1), factors):
+            return plain_conjugate_prox(jaxreg.GroupL2(strength * factors[:, None], 1), x, step)
         case jaxreg.GroupL2(strength, axis):
             return plain_conjugate_prox(jaxreg.Group(jaxreg.L1(strength), axis), x, step)
         case jaxreg.Group(inner, axis):

@@ -100,7 +100,10 @@ def test_update_checks_too():
 def test_entries_that_do_not_fit_their_parameter(use):
     with pytest.raises(ValueError, match=f"^{use}: parameter bias: .*axis=1 does not fit .* \\(3,\\)"):
         USES[use]({"kernel": L1, "bias": jaxreg.GroupL2(0.1, axis=1)}, PARAMS)
-    with pytest.raises(ValueError, match=r"a strength of shape \(7,\) is many penalties at once; use jax.vmap"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected one strength, got an array of shape \(7,\); for a strength of each weight pass jaxreg.Weighted",
+    ):
         USES[use]({"kernel": jaxreg.L1(jnp.ones(7)), "bias": None}, PARAMS)
     with pytest.raises(TypeError, match="parameter steps: .*int32"):
         USES[use]({"steps": L1, "kernel": L1}, {"steps": jnp.arange(3), "kernel": jnp.ones(3)})
