@@ -22,7 +22,7 @@ import numpy as np
 from jaxreg._checks import check_number
 from jaxreg._linear.checks import check_data, check_grid, check_penalties, grouped
 from jaxreg._linear.path import Settings
-from jaxreg._linear.programs import Data, Measured, solve_all
+from jaxreg._linear.programs import Data, Measured, begin, solve_all
 from jaxreg._losses import loss_named
 from jaxreg._paths.checks import warn_at
 from jaxreg._paths.recipe import split_rows
@@ -39,6 +39,8 @@ FIRST = 256
 """Weights of the first working set otherwise; it doubles whenever it is full."""
 MAX_STEPS = 100
 """The most steps at one λ."""
+ROUNDING = 16
+"""The rounding of a KKT residual, in units of the precision times the largest derivative at w = 0."""
 
 
 class LinearModel(NamedTuple):
@@ -114,7 +116,7 @@ def fit_linear_path(
         intercept: whether there is one. It is not penalised.
         validation: x and y of rows that are not fitted, for `validation_loss`.
         tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root of the dtype's
-            precision. Most end far below it.
+            precision ε, or 16 ε times the largest derivative at w = 0 where that is more, as rounding may reach it.
         count: number of strengths, if there are none.
         ratio: of the smallest to the largest of these, in (0, 1).
 
@@ -237,16 +239,18 @@ def solve(
     settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS)
     grid = check_grid(owner, settings, data, penalty, strengths, count, ratio)
     dtype = data.x.dtype
+    rounding = 0.0
     if tolerance is None:
-        tolerance = float(jnp.finfo(dtype).eps) ** 0.5
+        eps = float(jnp.finfo(dtype).eps)
+        tolerance, rounding = eps**0.5, ROUNDING * eps * float(jnp.max(jnp.abs(begin(settings, grid.size, data)[1])))
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
-    descending = jnp.asarray(grid[::-1].copy(), dtype)
-    penalties = jax.vmap(penalty)(descending)
+    tols = np.maximum(tolerance * grid, rounding)
+    penalties = jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype))
     check_penalties(owner, grid, penalties)
-    found = solve_all(settings, jobs, penalties, descending * tolerance)
+    found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype))
     ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
     for one in ascending:
-        one.record["converged"] = (one.record["residual"] <= tolerance * grid) & np.isfinite(one.record["objective"])
+        one.record["converged"] = (one.record["residual"] <= tols) & np.isfinite(one.record["objective"])
         one.record["fitted"] = np.ones_like(one.record["converged"])
     report = warn_at(owner, grid)
     lost = np.array([~np.isfinite(one.record["objective"]) for one in ascending])

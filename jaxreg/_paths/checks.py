@@ -68,7 +68,7 @@ def uses_penalties(recipe: Recipe, params: Any) -> bool:
         optimizer = recipe.optimizer(recipe.penalties(strength, start))
         return optimizer.update(jax.tree.map(jnp.zeros_like, start), optimizer.init(start), start)
 
-    jaxpr = jax.make_jaxpr(step)(1.0).jaxpr
+    jaxpr = jax.make_jaxpr(step)(1.0)
     dependent = set(jaxpr.invars)
     for equation in jaxpr.eqns:
         if any(atom in dependent for atom in equation.invars if not isinstance(atom, jax.extend.core.Literal)):

@@ -223,7 +223,7 @@ def test_float32_is_enough_for_a_certificate_of_its_precision(diabetes):
         warnings.simplefilter("error")
         path = jaxreg.fit_linear_path(x, y, jaxreg.L1)
     assert path.params.weights.dtype == jnp.float32
-    assert (path.record["gap"] <= 1e-5 * path.record["objective"]).all()
+    assert (path.record["gap"] <= 2e-5 * path.record["objective"]).all()
     exact = jaxreg.fit_linear_path(*diabetes, jaxreg.L1, path.strengths)
     np.testing.assert_allclose(path.params.weights, exact.params.weights, atol=0.05)
 
