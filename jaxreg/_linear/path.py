@@ -116,11 +116,14 @@ class Solver:
         settings: what the program is compiled for.
         columns: the data (blocks, size, rows), centred if there is an intercept.
         y: targets (rows,).
+        unit: what the intercept's condition, in units of y, is multiplied by to compare it with those of the weights: the
+            largest root mean square of a column; 0 without an intercept.
     """
 
     settings: Settings
     columns: jax.Array
     y: jax.Array
+    unit: jax.Array
 
     @property
     def whole(self) -> bool:
@@ -198,7 +201,7 @@ class Solver:
         else:
             gradient, unbalanced = self.slopes(z)
         violations = jnp.max(penalty.violation(w, gradient).reshape(len(w), -1), 1)
-        residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) if settings.intercept else 0)
+        residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) * self.unit)
         now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, stall=now.stall.after(residual, rounding))
         if self.whole:
             return now

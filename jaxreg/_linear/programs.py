@@ -69,10 +69,14 @@ def solver_of(settings: Settings, data: Data) -> tuple[Solver, jax.Array, jax.Ar
     x, y = data.taken()
     columns = jnp.moveaxis(x, 0, -1)
     if not settings.intercept:
-        return Solver(settings, columns, y), jnp.zeros(columns.shape[:-1], y.dtype), jnp.zeros([], y.dtype)
+        zero = jnp.zeros([], y.dtype)
+        return Solver(settings, columns, y, zero), jnp.zeros(columns.shape[:-1], y.dtype), zero
     columns, means = centred(columns)
     y, mean = centred(y) if settings.quadratic else (y, jnp.zeros([], y.dtype))
-    return Solver(settings, columns, y), means, mean
+    largest = jnp.max(jnp.abs(columns), initial=0)
+    shares = columns / jnp.where(largest > 0, largest, 1)
+    unit = largest * jnp.sqrt(jnp.max(jnp.mean(jnp.square(shares), -1), initial=0))
+    return Solver(settings, columns, y, unit), means, mean
 
 
 def centred(numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -115,7 +119,7 @@ def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progres
     def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
         value, charged = loss.value(z, y), penalty.value(w)
         gradient, unbalanced = solver.slopes(z)
-        residual = jnp.maximum(jnp.max(penalty.violation(w, gradient)), jnp.abs(unbalanced) * settings.intercept)
+        residual = jnp.maximum(jnp.max(penalty.violation(w, gradient)), jnp.abs(unbalanced) * solver.unit)
         balanced = z + loss.balance(z, y) if settings.intercept else z
         slope = loss.slope(balanced, y)
         known = conjugate(penalty, solver.columns @ slope, "w")

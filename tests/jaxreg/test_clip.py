@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
-from problems import double_precision
 from sklearn.linear_model import Lasso
 
 import jaxreg
@@ -67,17 +67,15 @@ def residual(penalty, params):
     return float(jaxreg.kkt_residual(penalty, params, jax.grad(loss)(params, *data())))
 
 
-def pairs():
-    """Every clip with every optimizer, and every penalty with one clip of each kind."""
-    for clip in CLIPS:
-        yield from (("L1", clip, optimizer) for optimizer in OPTIMIZERS)
-    for penalty in list(PENALTIES)[1:]:
-        yield penalty, "global norm", "Adam"
-        yield penalty, "single gradients", "momentum"
+PAIRS = [("L1", clip, optimizer) for clip in CLIPS for optimizer in OPTIMIZERS] + [
+    (penalty, *pair)
+    for penalty in list(PENALTIES)[1:]
+    for pair in (("global norm", "Adam"), ("single gradients", "momentum"))
+]
 
 
-@double_precision
-@pytest.mark.parametrize(("penalty", "clip", "optimizer"), pairs())
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("penalty", "clip", "optimizer"), PAIRS)
 def test_the_solution_is_the_one_for_the_given_strength(penalty, clip, optimizer):
     mask = {"a": penalty != "weighted", "b": False} if penalty == "weighted" else None
     chosen = {"a": PENALTIES[penalty], "b": None} if mask else PENALTIES[penalty]
@@ -89,7 +87,7 @@ def test_the_solution_is_the_one_for_the_given_strength(penalty, clip, optimizer
     assert optax.tree.norm(clipped) < 0.95 * optax.tree.norm(gradient)
 
 
-@double_precision
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_lasso_of_scikit_learn(optimizer):
     expected = Lasso(alpha=STRENGTH, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(*data()).coef_
@@ -147,7 +145,7 @@ def test_a_number_is_no_clip():
         jaxreg.prox_sgd(0.1, jaxreg.L1(0.1), clip=1.0)
 
 
-@double_precision
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("direction", ["Adam, plateau", "AdaDelta", "NovoGrad"])
 def test_preconditioners_of_more_directions(direction):
     made = {
