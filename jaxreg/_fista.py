@@ -233,9 +233,7 @@ def forward_backward(penalties: PyTree, params: PyTree, gradient: PyTree, step_s
     return map_penalised(penalised, free, assign("fista", penalties, params, None), gradient, params, step_size)
 
 
-def relative_residual(
-    penalties: PyTree, params: PyTree, gradient: PyTree, step_size: PyTree, scale: PyTree
-) -> jax.Array:
+def relative_residual(penalties: PyTree, params: PyTree, gradient: PyTree, step_size: PyTree, scale: PyTree) -> jax.Array:
     """The largest KKT residual of the arrays, each divided by its scale."""
 
     def penalised(own: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array, unit: jax.Array) -> jax.Array:
