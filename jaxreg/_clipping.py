@@ -132,7 +132,8 @@ def factors(before: PyTree, after: PyTree) -> PyTree:
         return jnp.where(into > 0, out / jnp.where(into > 0, into, 1), otherwise)
 
     lengths = [jax.tree.map(length, tree, before) for tree in (after, before)]
-    whole = ratio(*(sum(jax.tree.leaves(one)) for one in lengths), 1.0)
+    after_all, before_all = (sum(jax.tree.leaves(one)) for one in lengths)
+    whole = ratio(after_all, before_all, 1.0)
 
     def factor(into: jax.Array, out: jax.Array, length_after: jax.Array, length_before: jax.Array) -> jax.Array:
         into, out = at_least_float32(into), at_least_float32(out)

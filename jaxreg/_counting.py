@@ -122,11 +122,11 @@ def filled(counts: Sequence[Count], numbers: Sequence[Count], axis: int) -> tupl
 
     def add_bit(step: jax.Array, ends: list[jax.Array]) -> list[jax.Array]:
         raised = [end | (jnp.ones_like(end) << (bits - 1 - step).astype(jnp.uint32)) for end in ends]
-        fit = [at_least(number, below(*pair)) for number, *pair in zip(numbers, counts, raised, strict=True)]
+        fit = [at_least(left, below(own, end)) for left, own, end in zip(numbers, counts, raised, strict=True)]
         return [jnp.where(*choice) for choice in zip(fit, raised, ends, strict=True)]
 
     ends = jax.lax.fori_loop(0, bits, add_bit, [jnp.zeros([], jnp.uint32) for _ in counts])
-    return ends, [minus(number, below(*pair)) for number, *pair in zip(numbers, counts, ends, strict=True)]
+    return ends, [minus(left, below(own, end)) for left, own, end in zip(numbers, counts, ends, strict=True)]
 
 
 def places(x: jax.Array, axis: int) -> jax.Array:

@@ -44,9 +44,7 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
     )
 
 
-def check_data(
-    owner: str, x: Any, y: Any, weights: ArrayLike | None, loss: str, varied: bool, groups: bool
-) -> Data:
+def check_data(owner: str, x: Any, y: Any, weights: ArrayLike | None, loss: str, varied: bool, groups: bool) -> Data:
     """Converts the data to arrays, with x (rows, blocks, size).
 
     Args:

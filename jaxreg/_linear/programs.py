@@ -47,9 +47,9 @@ class Data(NamedTuple):
 
     def taken(self) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The x and y of the rows that are meant, and the shares of the rows: 1/rows, or (rows,)."""
-        x, y, weights = (
-            leaf if self.rows is None or leaf is None else leaf[self.rows] for leaf in (self.x, self.y, self.weights)
-        )
+        x, y, weights = self.x, self.y, self.weights
+        if self.rows is not None:
+            x, y, weights = x[self.rows], y[self.rows], None if weights is None else weights[self.rows]
         if self.counted is not None:
             weights = self.counted if weights is None else self.counted * weights
         return x, y, even(y) if weights is None else weights / jnp.sum(weights)
