@@ -15,7 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._masking import Entries, Words, chosen, is_hole, match, name_of
+from jaxreg._dtypes import wide
+from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_of
+from jaxreg._patterns import Words
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
 from jaxreg.penalties import Penalty
 
@@ -95,7 +97,22 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
         for path, entry in entries_of(owner, tree)
     ]
     found = match(Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params)
-    return jax.tree.unflatten(structure, [Assigned(own if keep else None) for own, keep in zip(found, kept, strict=True)])
+    assigned = jax.tree.unflatten(
+        structure, [Assigned(own if keep else None) for own, keep in zip(found, kept, strict=True)]
+    )
+    check_penalised(owner, assigned, params)
+    return assigned
+
+
+def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
+    """Raises a TypeError that names a penalised leaf that is no array of real floating-point numbers."""
+    check_arrays(owner, params, jax.tree.map(lambda own: own.penalty is not None, assigned))
+    for name, leaf, _ in penalised_leaves(assigned, params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            try:
+                wide(leaf)
+            except TypeError as error:
+                raise TypeError(f"{owner}: parameter {name}: {error}") from None
 
 
 def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, jax.Array, Penalty]]:
@@ -139,6 +156,7 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
     if not jax.tree.leaves(params):
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         return
+    check_arrays(owner, params)
     penalised = list(penalised_leaves(assign(owner, penalty, params, mask, 0), params))
     if not penalised:
         shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}

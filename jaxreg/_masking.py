@@ -12,18 +12,18 @@ matched to it by paths rather than by structure, and a key may be a pattern. Non
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import fnmatch
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxreg._dtypes import is_array, is_weights
+from jaxreg._patterns import Words, fits, has_wildcards, is_pattern, joined, misfit, rank, split
 from jaxreg._typing import Mask, PyTree
 
 
@@ -112,14 +112,15 @@ def matching(*patterns: str) -> Selection:
     """
     for pattern in patterns:
         if not isinstance(pattern, str):
-            raise TypeError(f'matching: expected patterns such as "blocks/*/kernel", got {pattern!r}; pass several one by one')
+            raise TypeError(
+                f'matching: expected patterns such as "blocks/*/kernel", got {pattern!r}; pass several one by one'
+            )
     if not patterns:
         raise ValueError('matching: expected at least one pattern, such as "blocks/*/kernel", got none')
     entries = [((jax.tree_util.DictKey(pattern),), True) for pattern in patterns]
 
     def select(params: PyTree) -> PyTree:
-        words = Words("matching: it", "a pattern", "patterns of names such as {}")
-        found = match(words, entries, params, rest=False)
+        found = match(Words("matching: the list", "a pattern", "patterns of names such as {}"), entries, params, rest=False)
         return jax.tree.unflatten(jax.tree.structure(params), found)
 
     return Selection(select)
@@ -137,7 +138,7 @@ def is_hole(x: Any) -> bool:
 
 def name_of(path: tuple[Any, ...]) -> str:
     """Formats a leaf's path as `layer/kernel`, without the attribute `value` of Flax variables."""
-    return "/".join(parts(path)) or "(the only leaf)"
+    return joined(parts(path))
 
 
 def parts(path: tuple[Any, ...]) -> tuple[str, ...]:
@@ -171,8 +172,8 @@ def expanded(mask: Any, params: PyTree) -> PyTree:
         return True
     if isinstance(mask, type):
         raise TypeError(
-            f"mask: expected a mask, got the type {mask.__name__}; the parameters that update gets are arrays, whose variables "
-            'have no type any more: select by name, as jaxreg.matching("**/kernel") does, or pass wrt= to nnx.Optimizer'
+            f"mask: expected a mask, got the type {mask.__name__}; update gets plain arrays, not variables of a type. "
+            'Select by name, as jaxreg.matching("**/kernel") does, or pass the type as wrt= to nnx.Optimizer'
         )
     if not is_function(mask):
         return mask
@@ -205,21 +206,13 @@ def chosen(mask: Mask, params: PyTree) -> PyTree:
             raise TypeError(
                 f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree of Python bools"
             )
-    words = Words("mask: it", "an entry", 'True or False for each of {}, at its path or above; "**": False is for all others')
+    words = Words("mask: the tree of bools", "a bool", 'True or False for each of {}, at its path or above; "**" fits all')
     found = match(words, [(path, bool(leaf)) for path, leaf in entries], params)
     return jax.tree.unflatten(jax.tree.structure(params), found)
 
 
 Entries = Sequence[tuple[tuple[Any, ...], Any]]
 """The paths and the leaves of a mask or of a tree of penalties."""
-
-
-class Words(NamedTuple):
-    """What `match` calls a tree of entries, an entry, and what was expected, in its messages."""
-
-    tree: str
-    entry: str
-    expected: str
 
 
 def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> list[Any]:
@@ -235,98 +228,38 @@ def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> l
         ValueError: a leaf has no entry, or two patterns that fit equally well; or an entry other than False and None has no
             leaf (not even one that was removed), or any entry if some have wildcards.
     """
+    leaves = [(parts(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_leaf=is_hole)]
     by_path = {parts(path): None if is_hole(entry) else entry for path, entry in entries}
-    patterns = sorted((own for own in by_path if is_pattern(own)), key=rank, reverse=True)
-    strict = any(WILDCARDS & set("".join(own)) for own in patterns)
-    unused = {parts(path): name_of(path) for path, _ in entries if strict or by_path[parts(path)] not in (None, False)}
+    patterns = sorted((own for own in by_path.keys() - dict(leaves).keys() if is_pattern(own)), key=rank, reverse=True)
+    strict = any(has_wildcards(own) for own in patterns)
+    unused = {own: None for own, entry in by_path.items() if own and (strict or entry not in (None, False))}
     found, bare = [], []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_leaf=is_hole):
-        own, hole = parts(path), is_hole(leaf)
+    for own, leaf in leaves:
         above = [own[:length] for length in range(len(own), -1, -1) if own[:length] in by_path]
-        fitting = [pattern for pattern in patterns if fits(split(pattern), split(own), hole)]
+        fitting = [pattern for pattern in patterns if fits(split(pattern), split(own), below=is_hole(leaf))]
         # `optax.masked` may put one hole in place of a whole subtree.
-        below = [entry for entry in unused if hole and entry[: len(own)] == own]
+        below = [entry for entry in unused if is_hole(leaf) and entry[: len(own)] == own]
         for entry in (*above, *fitting, *below):
             unused.pop(entry, None)
-        if hole:
+        if is_hole(leaf):
             continue
-        best = above or fitting
-        if not above and len({rank(pattern) for pattern in fitting[:2]}) < len(fitting[:2]):
-            both = " and ".join("/".join(pattern) for pattern in fitting[:2])
-            raise ValueError(f"{words.tree} has {both}, which both fit {name_of(path)}; write one of them longer")
+        best = above or [pattern for pattern in fitting if rank(pattern) == rank(fitting[0])]
+        if not above and any(by_path[one] is not by_path[best[0]] for one in best):
+            raise ValueError(
+                f"{words.tree} has {' and '.join(map(joined, best))}, which fit {joined(own)} equally well; write a key "
+                "without wildcards for it"
+            )
         found.append(by_path[best[0]] if best else rest)
-        bare += [] if best or rest is not None else [name_of(path)]
+        bare += [] if best or rest is not None else [own]
     if bare or unused:
-        raise ValueError(misfit(words, bare, list(unused.values()), params))
+        raise ValueError(misfit(words, bare, list(unused), [own for own, leaf in leaves if not is_hole(leaf)]))
     return found
-
-
-WILDCARDS = set("*?[")
-
-
-def is_pattern(path: tuple[str, ...]) -> bool:
-    """Whether the text of a path has wildcards, or keys that hold several parts."""
-    return any(WILDCARDS & set(part) or "/" in part for part in path)
-
-
-def rank(path: tuple[str, ...]) -> tuple[bool, int, int]:
-    """How much a pattern says: first those without wildcards, then those with more other characters and fewer stars."""
-    text = "/".join(path)
-    return not WILDCARDS & set(text), len(text) - text.count("*"), -text.count("*")
-
-
-def split(path: tuple[str, ...]) -> tuple[str, ...]:
-    """Splits keys that hold slashes."""
-    return tuple("/".join(path).split("/"))
-
-
-def fits(pattern: tuple[str, ...], path: tuple[str, ...], below: bool = False) -> bool:
-    """Whether a pattern fits a path or begins it, or if `below` is set, could fit something below it."""
-    if not pattern:
-        return True
-    if pattern[0] == "**":
-        return any(fits(pattern[1:], path[start:], below) for start in range(len(path) + 1))
-    if not path:
-        return below
-    return (path[0] == pattern[0] or fnmatch.fnmatchcase(path[0], pattern[0])) and fits(pattern[1:], path[1:], below)
-
-
-def misfit(words: Words, bare: list[str], unused: list[str], params: PyTree) -> str:
-    """Formats the message about leaves without an entry and entries without a leaf, with names that are similar."""
-    problems = [f"nothing for {some(bare)}"] if bare else []
-    problems += [f"{words.entry} at {some(unused)}, where there is no parameter"] if unused else []
-    paths = [parts(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    names = ["/".join(path) or name_of(()) for path in paths]
-    known = {"/".join(path[:length]): None for path in paths for length in range(len(path), 0, -1)}
-    near = {name: None for entry in unused[:3] for name in difflib.get_close_matches(entry, known, 3)}
-    similar = f"; similar names are: {', '.join(near)}" if near else ""
-    return (
-        f"{words.tree} does not fit the parameters: it has {' and '.join(problems)}; expected "
-        f"{words.expected.format(some(names, 8))}{similar}"
-    )
-
-
-def some(names: list[str], count: int = 3) -> str:
-    """Formats the first of a list of names."""
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
 
 
 def is_concrete_bool(leaf: Any) -> bool:
     """Whether a leaf is a JAX or NumPy array that holds one bool."""
     array = isinstance(leaf, jax.Array | np.ndarray) and not isinstance(leaf, jax.core.Tracer)
     return array and leaf.shape == () and leaf.dtype == bool
-
-
-def is_array(leaf: Any) -> bool:
-    """Whether a leaf is an array or a number."""
-    known = isinstance(leaf, jax.Array | jax.ShapeDtypeStruct | np.ndarray | np.generic | int | float | complex)
-    return known and getattr(getattr(leaf, "dtype", None), "kind", "f") not in "OSUmM"
-
-
-def is_weights(leaf: Any) -> bool:
-    """Whether a leaf is an array of floating-point or complex numbers; indices, step counts and PRNG keys are no weights."""
-    return is_array(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
 
 
 def check_arrays(owner: str, params: PyTree, selected: PyTree = None) -> None:
