@@ -164,7 +164,7 @@ def sweep(
         KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C, or the first without a folder,
             does not wait.
     """
-    with interruptible() as watch:
+    with engine.without_mesh(), interruptible() as watch:
         team = Team(watch)
         watch.deferred = team.several
         counts = {"at_once": at_once, "chunk": chunk}
