@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,13 +13,14 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import gmres
 
-from jaxreg._assigning import assign, map_penalised
+from jaxreg._assigning import assign, map_penalised, penalised_leaves
 from jaxreg._typing import PyTree
-from jaxreg.measures import kkt_residual
 from jaxreg.penalties import Penalty
 
 BETWEEN_CHECKS = 10
-"""Steps between two evaluations of the KKT residual, each of which needs a gradient of its own."""
+"""Steps between two evaluations of the residual, each of which needs a gradient of its own."""
+POWER_STEPS = 3
+"""Steps of the power iteration that finds the curvature of an array, from its gradient on."""
 HALVINGS = 60
 """The most times that one step size is halved."""
 VALUE_DIGITS = 1e-3
@@ -33,8 +35,9 @@ class FistaState(NamedTuple):
 
     Attributes:
         steps: number of steps so far, int32.
-        residual: `jaxreg.kkt_residual` at the parameters; infinity before the first step.
-        step_size: of the last step; the first step begins with it.
+        residual: the largest KKT residual of any parameter array at the parameters, each divided by its `scale`.
+        step_size: of the last step, a tree like the parameters with one number for each array.
+        scale: what the KKT residual of each array is divided by, a tree like `step_size`; see `fista`.
         converged: whether the residual is at most `tol`.
         point: the extrapolated point at which the next gradient is taken, a tree like the parameters.
         momentum: t of Beck and Teboulle, from 1 on.
@@ -42,7 +45,8 @@ class FistaState(NamedTuple):
 
     steps: jax.Array
     residual: jax.Array
-    step_size: jax.Array
+    step_size: PyTree
+    scale: PyTree
     converged: jax.Array
     point: PyTree
     momentum: jax.Array
@@ -64,39 +68,103 @@ class Problem:
     search: bool
     restart: bool
 
-    def first_state(self, params: PyTree, data: Any, step_size: jax.Array) -> FistaState:
-        """The state before the first step; a step size that is searched begins at an upper bound of 1/L."""
-        dtype = jnp.result_type(*jax.tree.leaves(params))
-        if self.search:
-            step_size = self.longest_step(params, data)
-        return FistaState(
-            steps=jnp.zeros([], jnp.int32), residual=jnp.asarray(jnp.inf, dtype),
-            step_size=jnp.asarray(step_size, dtype), converged=jnp.asarray(False), point=params,
-            momentum=jnp.ones([], dtype),
+    def first_state(self, penalties: PyTree, params: PyTree, data: Any, step_size: jax.Array, tol: jax.Array) -> FistaState:
+        """The state before the first step."""
+        every = jax.tree.map(lambda _: step_size, params)
+        unknown = jax.tree.map(lambda _: jnp.full_like(step_size, jnp.inf), params)
+        state = FistaState(
+            steps=jnp.zeros([], jnp.int32), residual=jnp.zeros_like(step_size), step_size=every, scale=unknown,
+            converged=jnp.asarray(False), point=params, momentum=jnp.ones_like(step_size),
         )  # fmt: skip
+        return self.measured(penalties, params, state, data, tol)[1]
 
-    def longest_step(self, params: PyTree, data: Any) -> jax.Array:
-        """Computes ‖d‖/‖∇f(w + d) − ∇f(w)‖ for a short d along the gradient: at least 1/L, and often not much more."""
-        gradient = jax.grad(self.fun)(params, data)
-        norm = optax.tree.norm(gradient)
-        length = jnp.sqrt(jnp.finfo(norm.dtype).eps) * jnp.maximum(optax.tree.norm(params), 1)
-        moved = optax.tree.add_scale(params, -length / jnp.where(norm > 0, norm, 1), gradient)
-        change = optax.tree.norm(optax.tree.sub(jax.grad(self.fun)(moved, data), gradient))
-        return jnp.where((norm > 0) & (change > 0), length / jnp.where(change > 0, change, 1), 1)
+    def measured(
+        self, penalties: PyTree, params: PyTree, state: FistaState, data: Any, tol: jax.Array
+    ) -> tuple[PyTree, FistaState]:
+        """Computes the residual at the parameters, and where it meets `tol` again with the scale at these parameters."""
+        value, gradient = jax.value_and_grad(self.fun)(params, data)
+        residual = functools.partial(relative_residual, penalties, params, gradient)
+
+        def again() -> FistaState:
+            steps, scale = self.rescaled(penalties, params, value, gradient, state.step_size, data)
+            left = residual(steps, scale)
+            return state._replace(
+                residual=left, step_size=steps, scale=scale, converged=left <= tol, point=params,
+                momentum=jnp.ones_like(state.momentum),
+            )  # fmt: skip
+
+        left = residual(state.step_size, state.scale)
+        return params, jax.lax.cond(left <= tol, again, lambda: state._replace(residual=left))
+
+    def rescaled(
+        self, penalties: PyTree, params: PyTree, value: jax.Array, gradient: PyTree, step_size: PyTree, data: Any
+    ) -> tuple[PyTree, PyTree]:
+        """The step sizes that a search begins with, and what residuals are divided by, from the curvature at a point.
+
+        For a loss f ≥ 0 of curvature L, |∇f| is at most √(2Lf). With the objective in place of f this has the units of a
+        gradient wherever the parameters are, and stays positive where the gradient is 0.
+        """
+        curvatures = self.curvatures(params, value, gradient, data)
+        assigned = assign("fista", penalties, params, None)
+        objective = jnp.abs(value) + sum(jnp.abs(own.value(leaf)) for _, leaf, own in penalised_leaves(assigned, params))
+
+        def free(slope: jax.Array, _: jax.Array, curvature: jax.Array) -> jax.Array:
+            largest = jnp.maximum(jnp.sqrt(2 * curvature * objective), jnp.max(jnp.abs(slope), initial=0))
+            # Against an infinite scale every residual would be 0.
+            return jnp.where(jnp.isfinite(largest), largest, jnp.nan).astype(curvature.dtype)
+
+        def penalised(own: Penalty, slope: jax.Array, weight: jax.Array, curvature: jax.Array) -> jax.Array:
+            largest = free(slope, weight, curvature)
+            # Next to 0, where a smooth penalty is flat, and any that makes zeros is as steep as its strength.
+            nearly = jnp.full_like(weight, jnp.sqrt(jnp.finfo(weight.dtype).tiny))
+            steep = jnp.max(jnp.abs(own.subgradient(nearly)), initial=0).astype(largest.dtype)
+            smooth = steep <= jnp.finfo(largest.dtype).eps * largest
+            return jnp.where(smooth | ((steep > largest) & (largest > 0)), largest, steep)
+
+        scale = map_penalised(penalised, free, assigned, gradient, params, curvatures)
+        return jax.tree.map(lambda curvature: 1 / curvature, curvatures) if self.search else step_size, scale
+
+    def curvatures(self, params: PyTree, value: jax.Array, gradient: PyTree, data: Any) -> PyTree:
+        """Estimates the largest curvature of the loss along each array, from below.
+
+        Where there is none, it is that at which one step would reduce the loss to 0.
+        """
+        slopes, structure = jax.tree.flatten(gradient)
+        dtype = jnp.result_type(*slopes)
+
+        def turned(alone: jax.Array, directions: list[jax.Array]) -> list[jax.Array]:
+            """The Hessian times the direction of one array, the one where `alone` is 1."""
+            picked = [pick.astype(own.dtype) * own for pick, own in zip(alone, directions, strict=True)]
+            along = jax.tree.unflatten(structure, picked)
+            found = jax.grad(lambda at: optax.tree.vdot(jax.grad(self.fun)(at, data), along))(params)
+            return jax.tree.leaves(found)
+
+        def of_one(alone: jax.Array) -> jax.Array:
+            def power(_: Any, directions: list[jax.Array]) -> list[jax.Array]:
+                return [direction(change) for change in turned(alone, directions)]
+
+            last = turned(alone, jax.lax.fori_loop(1, POWER_STEPS, power, [direction(slope) for slope in slopes]))
+            return jnp.sum(alone * jnp.stack([length(change).astype(dtype) for change in last]))
+
+        # One array after another in a loop, so that the Hessian is compiled once.
+        found = jax.lax.map(of_one, jnp.eye(len(slopes), dtype=dtype))
+        steep = jnp.stack([length(slope).astype(dtype) for slope in slopes])
+        found = jnp.where(found > 0, found, steep * (steep / jnp.abs(value)))
+        return jax.tree.unflatten(structure, list(jnp.where((found > 0) & jnp.isfinite(found), found, 1)))
 
     def step(self, penalties: PyTree, params: PyTree, state: FistaState, data: Any) -> tuple[PyTree, FistaState]:
         """Takes one step; leaves the residual as it is."""
         value, gradient = jax.value_and_grad(self.fun)(state.point, data)
 
-        def proposed(step_size: jax.Array) -> PyTree:
+        def proposed(step_size: PyTree) -> PyTree:
             return forward_backward(penalties, state.point, gradient, step_size)
 
-        def too_long(searched: tuple[jax.Array, PyTree, Any]) -> jax.Array:
+        def too_long(searched: tuple[PyTree, PyTree, Any]) -> jax.Array:
             step_size, after, halvings = searched
             return self.overshoots(value, gradient, state.point, after, step_size, data) & (halvings < HALVINGS)
 
-        def halve(searched: tuple[jax.Array, PyTree, Any]) -> tuple[jax.Array, PyTree, Any]:
-            step_size = searched[0] / 2
+        def halve(searched: tuple[PyTree, PyTree, Any]) -> tuple[PyTree, PyTree, Any]:
+            step_size = jax.tree.map(lambda own: own / 2, searched[0])
             return step_size, proposed(step_size), searched[2] + 1
 
         step_size, after = state.step_size, proposed(state.step_size)
@@ -105,7 +173,8 @@ class Problem:
         moved = optax.tree.sub(after, params)
         momentum = state.momentum
         if self.restart:
-            uphill = optax.tree.vdot(optax.tree.sub(state.point, after), moved) > 0
+            back = jax.tree.map(operator.truediv, optax.tree.sub(state.point, after), step_size)
+            uphill = optax.tree.vdot(back, moved) > 0
             momentum = jnp.where(uphill, 1, momentum)
         grown = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
         ahead = optax.tree.add_scale(after, (momentum - 1) / grown, moved)
@@ -114,27 +183,20 @@ class Problem:
         return after, state._replace(steps=state.steps + 1, step_size=step_size, point=point, momentum=grown)
 
     def overshoots(
-        self, value: jax.Array, gradient: PyTree, before: PyTree, after: PyTree, step_size: jax.Array, data: Any
+        self, value: jax.Array, gradient: PyTree, before: PyTree, after: PyTree, step_size: PyTree, data: Any
     ) -> jax.Array:
         """Whether f is not below its quadratic bound of curvature 1/step_size between two points."""
         moved = optax.tree.sub(after, before)
-        squared = optax.tree.norm(moved, squared=True)
+        curved = optax.tree.vdot(jax.tree.map(operator.truediv, moved, step_size), moved)
         now = self.fun(after, data)
-        by_value = now > value + optax.tree.vdot(gradient, moved) + squared / (2 * step_size)
+        by_value = now > value + optax.tree.vdot(gradient, moved) + curved / 2
 
         def by_gradient() -> jax.Array:
             change = optax.tree.sub(jax.grad(self.fun)(after, data), gradient)
-            return optax.tree.vdot(change, moved) > squared / step_size
+            return optax.tree.vdot(change, moved) > curved
 
         rounding = jnp.abs(now - value) < VALUE_DIGITS * jnp.maximum(jnp.abs(now), jnp.abs(value))
         return jax.lax.cond(rounding, by_gradient, lambda: by_value | ~jnp.isfinite(now))
-
-    def measured(
-        self, penalties: PyTree, params: PyTree, state: FistaState, data: Any, tol: jax.Array
-    ) -> tuple[PyTree, FistaState]:
-        """Computes the residual at the parameters."""
-        residual = kkt_residual(penalties, params, jax.grad(self.fun)(params, data)).astype(state.residual.dtype)
-        return params, state._replace(residual=residual, converged=residual <= tol)
 
     def minimise(
         self, penalties: PyTree, params: PyTree, data: Any, step_size: jax.Array, tol: jax.Array
@@ -150,25 +212,59 @@ class Problem:
             params, state = jax.lax.fori_loop(0, count, lambda _, now: self.step(penalties, now[0], now[1], data), now)
             return self.measured(penalties, params, state, data, tol)
 
-        first = self.measured(penalties, params, self.first_state(params, data, step_size), data, tol)
-        return jax.lax.while_loop(unfinished, some_steps, first)
+        first = self.first_state(penalties, params, data, step_size, tol)
+        return jax.lax.while_loop(unfinished, some_steps, (params, first))
 
-    def displacement(self, penalties: PyTree, params: PyTree, data: Any, step_size: jax.Array) -> PyTree:
+    def displacement(self, penalties: PyTree, params: PyTree, data: Any, step_size: PyTree) -> PyTree:
         """Computes w − prox(w − s ∇f(w)), which is 0 at a solution."""
         gradient = jax.grad(self.fun)(params, data)
         return optax.tree.sub(params, forward_backward(penalties, params, gradient, step_size))
 
 
-def forward_backward(penalties: PyTree, params: PyTree, gradient: PyTree, step_size: jax.Array) -> PyTree:
+def forward_backward(penalties: PyTree, params: PyTree, gradient: PyTree, step_size: PyTree) -> PyTree:
     """One step of proximal gradient descent."""
 
-    def penalised(own: Penalty, slope: jax.Array, weight: jax.Array) -> jax.Array:
-        return own.prox(weight - step_size * slope, step_size).astype(weight.dtype)
+    def penalised(own: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array) -> jax.Array:
+        return own.prox(weight - step * slope, step).astype(weight.dtype)
 
-    def free(slope: jax.Array, weight: jax.Array) -> jax.Array:
-        return (weight - step_size * slope).astype(weight.dtype)
+    def free(slope: jax.Array, weight: jax.Array, step: jax.Array) -> jax.Array:
+        return (weight - step * slope).astype(weight.dtype)
 
-    return map_penalised(penalised, free, assign("fista", penalties, params, None), gradient, params)
+    return map_penalised(penalised, free, assign("fista", penalties, params, None), gradient, params, step_size)
+
+
+def relative_residual(penalties: PyTree, params: PyTree, gradient: PyTree, step_size: PyTree, scale: PyTree) -> jax.Array:
+    """The largest KKT residual of the arrays, each divided by its scale."""
+
+    def penalised(own: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array, unit: jax.Array) -> jax.Array:
+        if type(own).violation is Penalty.violation:
+            # The default takes a step of 1, whose size next to the weights depends on their units.
+            return share((weight - own.prox(weight - step * slope, step)) / step, unit)
+        return share(own.violation(weight, slope), unit)
+
+    def free(slope: jax.Array, _: jax.Array, __: jax.Array, unit: jax.Array) -> jax.Array:
+        return share(slope, unit)
+
+    def share(violation: jax.Array, unit: jax.Array) -> jax.Array:
+        largest = jnp.max(jnp.abs(violation), initial=0).astype(unit.dtype)
+        return jnp.where(largest == 0, 0, largest / unit)
+
+    assigned = assign("fista", penalties, params, None)
+    worst = jax.tree.leaves(map_penalised(penalised, free, assigned, gradient, params, step_size, scale))
+    return functools.reduce(jnp.maximum, worst)
+
+
+def length(x: jax.Array) -> jax.Array:
+    """Computes the norm of all elements, scaled so that no square underflows."""
+    largest = jnp.max(jnp.abs(x), initial=0)
+    divisor = jnp.where(largest > 0, largest, 1)
+    return divisor * jnp.sqrt(jnp.sum(jnp.square(x / divisor)))
+
+
+def direction(x: jax.Array) -> jax.Array:
+    """Divides by the norm; where that is 0, all elements of the result are the same."""
+    norm = length(x)
+    return jnp.where(norm > 0, x / jnp.where(norm > 0, norm, 1), 1 / max(x.size, 1) ** 0.5)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

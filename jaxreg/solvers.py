@@ -25,8 +25,8 @@ For those who come from jaxopt:
 | `ProximalGradient(fun, prox_none)`, parameters without a penalty | None in a tree of penalties, or `mask` |
 | `solver.init_state(w, l1, data)` | `solver.init(w, data)` |
 | `solver.update(w, state, l1, data)` | `solver.update(w, state, data)` |
-| `state.error`, the change in one step ÷ its size | `state.residual`, the KKT residual |
-| `state.iter_num`, `state.stepsize` | `state.steps`, `state.step_size` |
+| `state.error`, the change in one step ÷ its size | `state.residual`, the KKT residual ÷ λ (see `tol`) |
+| `state.iter_num`, `state.stepsize` | `state.steps`, `state.step_size` (one for each array) |
 | `maxiter`, `tol`, `stepsize` (0 searches) | `max_steps`, `tol`, `step_size` (None searches) |
 | `implicit_diff=True` | always, for the strengths of the penalty and the data |
 | `acceleration=True` | always; `restart=False` turns off the restarts, which jaxopt does not have |
@@ -39,6 +39,7 @@ For those who come from jaxopt:
 """
 
 import dataclasses
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ compiled = jax.jit(solve, static_argnums=0)
 
 
 GROWN = 1e6
-"""Parameters that grew by this factor may belong to a loss that is not bounded from below."""
+"""Parameters this many times as large as the start and a first step hint at a loss that is not bounded from below."""
 
 
 class Solution(NamedTuple):
@@ -98,8 +99,8 @@ class Fista:
             TypeError: as for `run`.
             ValueError: as for `run`.
         """
-        self.penalties(params)
-        return self.problem.first_state(params, data, self.first_step_size(params))
+        penalties, step_size = self.penalties(params), self.first_step_size(params)
+        return self.problem.first_state(penalties, params, data, step_size, jnp.asarray(self.tol, step_size.dtype))
 
     @full_precision()
     def update(self, params: PyTree, state: FistaState, data: Any = None) -> tuple[PyTree, FistaState]:
@@ -115,11 +116,11 @@ class Fista:
         """
         penalties = self.penalties(params)
         params, state = self.problem.step(penalties, params, state, data)
-        return self.problem.measured(penalties, params, state, data, jnp.asarray(self.tol))
+        return self.problem.measured(penalties, params, state, data, jnp.asarray(self.tol, state.residual.dtype))
 
     @full_precision()
     def run(self, params: PyTree, data: Any = None) -> Solution:
-        """Takes steps until the KKT residual is at most `tol`.
+        """Takes steps until the residual is at most `tol`.
 
         The result can be differentiated with respect to the strengths of the penalty, to the data and to what `fun` closes
         over (the latter compiles at each call, the data do not), by the implicit function theorem at the solution, so only
@@ -189,14 +190,15 @@ class Fista:
                 "whether the loss is bounded from below"
             )
         if not state.converged:
-            # Products of the Hessian, of about 1/step_size, with the parameters are rounded to this.
             dtype = state.residual.dtype
-            before, after = (max(map(largest, jax.tree.leaves(tree))) for tree in (start, state.point))
-            finest = float(jnp.finfo(dtype).eps * after / state.step_size)
+            before, after = ([largest(leaf) for leaf in jax.tree.leaves(tree)] for tree in (start, state.point))
+            # What a violation of 1 × scale moves the parameters by.
+            moves = [float(move) for move in jax.tree.leaves(jax.tree.map(operator.mul, state.step_size, state.scale))]
             hint = "pass a larger max_steps or tol"
-            if after > GROWN * (1 + before):
-                hint = f"parameters have grown to {after:.1g}, so look whether the loss is bounded from below"
-            elif self.tol < finest:
+            if any(now > GROWN * (old + move) for now, old, move in zip(after, before, moves, strict=True)):
+                hint = f"parameters have grown to {max(after):.1g}, so look whether the loss is bounded from below"
+            elif any(self.tol * move < jnp.finfo(dtype).eps * now for now, move in zip(after, moves, strict=True)):
+                finest = max(jnp.finfo(dtype).eps * now / move for now, move in zip(after, moves, strict=True))
                 hint = f"{dtype} resolves about {finest:.1g} here, so pass a larger tol, or use float64"
             message = f"the residual is {residual:.3g} after {steps} steps, above tol={float(self.tol):.3g}; {hint}"
             # To the user's line, behind `run` and what sets its precision.
@@ -235,10 +237,14 @@ def fista(
             what it closes over is read once: pass as `data` what changes from call to call. On accelerators too its
             products of float32 matrices are not rounded further, unless `jax.default_matmul_precision` says so.
         penalty: such as `jaxreg.L1(0.1)`, a tree of penalties, or a function from parameters to one.
-        tol: the largest `jaxreg.kkt_residual` of a solution, in units of the gradient.
+        tol: how exactly a solution meets its optimality conditions: the largest `jaxreg.kkt_residual` of a parameter array,
+            divided by the scale of that array, so that it does not depend on the units of features and targets. The scale
+            is λ for L1, and for any penalty that makes zeros its slope next to 0 (λ/√n for groups of n weights). For an
+            array with a smooth penalty or none it is √(2·curvature·objective) at the solution, the largest gradient that a
+            loss of this size can have. float32 resolves 1e-5 for strengths down to about a hundredth of the critical one.
         max_steps: the most steps.
-        step_size: a fixed step size, at most 1/L with L the Lipschitz constant of the gradient; None searches it by
-            halving.
+        step_size: a fixed step size, at most 1/L with L the Lipschitz constant of the gradient; None estimates one for each
+            parameter array from its curvature, and halves all of them where they are too long.
         restart: whether the momentum begins anew when it points uphill.
         mask: which parameters to penalise, as for `optax.masked`.
 
