@@ -67,8 +67,8 @@ class Runs(Generic[Outputs]):
         """Returns the outputs as an `xarray.Dataset`: the axes of the grid become dimensions, their values coordinates.
 
         Names of nested outputs have dots, as in `params.layer.kernel`. An output named like an axis, a coordinate or another
-        variable gets the suffix `_output`. Typed keys are converted to their data, and floats that files cannot hold, such as
-        bfloat16, to float32, so that `to_netcdf` can save the dataset.
+        variable gets the suffix `_output`. Typed keys are converted to their data, and bfloat16 and other narrow floats to
+        float32, which netCDF can hold.
 
         Returns:
             The dataset.
