@@ -141,6 +141,11 @@ def name_of(path: tuple[Any, ...]) -> str:
     return joined(parts(path))
 
 
+def dotted(path: tuple[Any, ...]) -> str:
+    """Formats a path as `layer.kernel`, for data sets: netCDF allows no slash in a name. Empty for the root."""
+    return ".".join(parts(path)).replace("/", ".")
+
+
 def parts(path: tuple[Any, ...]) -> tuple[str, ...]:
     """Converts a path to text, which is the same for a key of a dict, an attribute and an index of that name.
 
