@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._counting import count, plus
+from jaxreg._counting import count, total
 from jaxreg._dtypes import at_least_float32
 from jaxreg._groups import check_axis
 from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
@@ -164,7 +164,7 @@ def kept_share(params: PyTree, mask: Mask, axis: Axis) -> jax.Array:
         leaf != 0 if groups is None else jnp.any(leaf != 0, groups)
         for _, leaf, groups in grouped("steer_strength", params, mask, axis)
     ]
-    high, low = functools.reduce(plus, map(count, alive))
+    high, low = total(map(count, alive))
     nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
     return jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive))
 
