@@ -74,11 +74,8 @@ def test_narrow_floats_come_back_from_the_folder_and_every_dataset_can_be_saved(
 
     def fit(key, hyperparams, data):
         kernel = hyperparams["penalty"]["blocks/*"].prox(jax.random.normal(key, (3, 2)), 1.0)
-        narrow = {dtype.__name__: kernel.astype(dtype) for dtype in (jnp.bfloat16, jnp.float16)}
-        return {
-            "counts": jaxreg.sparsity({"blocks": {"0": {"kernel": kernel}}}),
-            "state": nnx.State({"w": nnx.Param(narrow)}),
-        }
+        narrow = {dtype.__name__: nnx.Param(kernel.astype(dtype)) for dtype in (jnp.bfloat16, jnp.float16)}
+        return {"counts": jaxreg.sparsity({"blocks": {"0": {"kernel": kernel}}}), "state": nnx.State(narrow)}
 
     strengths = jnp.array([0.5, 1.0], jnp.bfloat16)
     grid = jaxreg.grid(penalty={"blocks/*": jaxreg.L1(strengths), "head": jaxreg.L1(strengths)})
