@@ -9,6 +9,7 @@
   `SCAD`, `Bridge`, `L0`; `Weighted` for a strength of each weight, and `Penalty` to write your own.
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
+- Which parameters: `kernels` and `matching("blocks/*/attention")`, as `mask` of all of these.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
 - Parameters in bfloat16: `master_weights` keeps a float32 copy, so that small steps are not lost.
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`, `duality_gap`.

@@ -113,7 +113,7 @@ def matching(*patterns: str) -> Selection:
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(
-                f'matching: expected patterns such as "blocks/*/kernel", got {pattern!r}; pass several one by one'
+                f'matching: expected patterns such as "blocks/*/kernel", got {pattern!r}; pass several as arguments'
             )
     if not patterns:
         raise ValueError('matching: expected at least one pattern, such as "blocks/*/kernel", got none')
@@ -295,7 +295,13 @@ def chosen_leaves(params: PyTree, mask: Mask) -> Iterator[tuple[str, jax.Array]]
 
 
 def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
-    """Raises a ValueError if a leaf of the gradient has another shape than its parameter, even if it would broadcast."""
+    """Checks a gradient.
+
+    Raises:
+        TypeError: a leaf is no array.
+        ValueError: a leaf has another shape than its parameter, even if it would broadcast.
+    """
+    check_arrays(owner, gradient)
 
     def check(path: tuple[Any, ...], slope: Any, param: Any) -> None:
         if not is_hole(slope) and jnp.shape(slope) != jnp.shape(param):

@@ -21,9 +21,11 @@ Schedule = TypeAliasType("Schedule", Callable[[jax.typing.ArrayLike], jax.typing
 """From the step count to a number, as optax's schedules."""
 ScalarOrSchedule = TypeAliasType("ScalarOrSchedule", ArrayLike | Schedule)
 """A number, an array (to `jax.vmap` over) or a schedule."""
-Mask = TypeAliasType("Mask", PyTree | Callable[[PyTree], PyTree] | None)
-"""Which leaves to penalise: a tree of bools, a prefix of one, a function from parameters to one, or None for all."""
+Mask = TypeAliasType("Mask", PyTree | Callable[..., PyTree] | None)
+"""Which leaves to penalise: a tree of bools whose paths are those of the parameters, begin them or are patterns of them (see
+`jaxreg.matching`); a function from parameters to such a tree, or from a path and a leaf to a bool; or None for all."""
 Penalties = TypeAliasType("Penalties", PyTree | Callable[[PyTree], PyTree])
-"""A penalty, a tree of penalties and None whose paths are those of the parameters or begin them, or a function to one."""
+"""A penalty; a tree of penalties and None whose paths are those of the parameters, begin them or are patterns of them (see
+`jaxreg.matching`); or a function from parameters to such a tree."""
 Preconditioner = TypeAliasType("Preconditioner", Callable[[PyTree], PyTree])
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""

@@ -19,7 +19,12 @@ For a λ by layer, pass a tree of penalties to any of these, or a function from 
     jaxreg.add_penalty({"first": jaxreg.L1(1e-3), "rest": {"kernel": jaxreg.SquaredL2(1e-4), "bias": None}})
 
 An entry holds for every parameter at its path or below. A plain dict fits the parameters of linen, nnx and Equinox alike, as
-only paths are compared. Write None for parameters that are not penalised. A function is called with the current parameters
+only paths are compared. Write None for parameters that are not penalised. Keys may be patterns (see `jaxreg.matching`):
+
+    jaxreg.add_penalty({"blocks/*/attention": jaxreg.L1(1e-3), "embed": None, "**": jaxreg.SquaredL2(1e-4)})
+
+A mask is matched in the same way: `{"embed": False, "**": True}`. It may also be a function from the parameters to such a
+tree, or one of the path and the leaf, such as `nnx.PathContains("kernel")`. A function is called with the current parameters
 at every update, so it should use their shapes rather than their values.
 
 With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask` or a `penalty` that is a

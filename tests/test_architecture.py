@@ -148,7 +148,7 @@ def test_public_names():
     promised = """L1 SquaredL2 ElasticNet GroupL2 Group SparseGroupL2 LogSum MCP SCAD Bridge L0 add_penalty add_l1 add_l2
     proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
     prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength
-    duality_gap sparsity kernels preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid
+    duality_gap sparsity kernels matching preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid
     select_strength Path CrossValidation compact Compacted fista Fista FistaState Solution plotting
     fit_linear_path cross_validate_linear_path LinearModel"""
     for name in promised.split():

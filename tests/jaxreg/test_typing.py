@@ -84,7 +84,7 @@ def test_help_stands_by_itself(name):
     text = inspect.getdoc(function)
     arguments = text.partition("Args:\n")[2].partition("Returns:\n")[0]
     for parameter in inspect.signature(function).parameters:
-        assert f"\n    {parameter}: " in f"\n{arguments}".replace("**", ""), parameter
+        assert f"\n    {parameter}: " in f"\n{arguments}".replace("*", ""), parameter
     assert "Returns:\n" in text
     assert "Raises:\n" in text
 

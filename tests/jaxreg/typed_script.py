@@ -66,6 +66,7 @@ penalties: list[jaxreg.Penalty] = [
 links: list[optax.GradientTransformation] = [
     jaxreg.add_penalty(jaxreg.L1(1e-3), mask=jaxreg.kernels),
     jaxreg.add_l1(1e-3, mask=only_kernels),
+    jaxreg.add_l1(1e-3, mask=jaxreg.kernels & ~jaxreg.matching("bias")),
     jaxreg.add_l2(optax.linear_schedule(0.0, 1e-3, 10), {"kernel": True, "bias": False}),
     jaxreg.proximal_step(jaxreg.L1(1e-3), step_size=0.1),
     jaxreg.prox_l1(1e-3, 0.1, mask=None),

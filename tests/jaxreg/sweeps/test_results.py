@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import jaxreg
 from jaxreg._sweep import watching
@@ -66,6 +67,28 @@ def test_outputs_named_like_an_axis_are_renamed_in_the_dataset():
     assert set(dataset.data_vars) == {"x_output", "seed_output", "a.b", "a.b_output"}
     np.testing.assert_array_equal(dataset["x"], [1.0, 2.0])
     np.testing.assert_array_equal(dataset["x_output"].sel(x=2.0), 4.0)
+
+
+def test_narrow_floats_come_back_from_the_folder_and_every_dataset_can_be_saved(tmp_path):
+    xr = pytest.importorskip("xarray")
+
+    def fit(key, hyperparams, data):
+        kernel = hyperparams["penalty"]["blocks/*"].prox(jax.random.normal(key, (3, 2)), 1.0)
+        narrow = {dtype.__name__: nnx.Param(kernel.astype(dtype)) for dtype in (jnp.bfloat16, jnp.float16)}
+        return {"counts": jaxreg.sparsity({"blocks": {"0": {"kernel": kernel}}}), "state": nnx.State(narrow)}
+
+    strengths = jnp.array([0.5, 1.0], jnp.bfloat16)
+    grid = jaxreg.grid(penalty={"blocks/*": jaxreg.L1(strengths), "head": jaxreg.L1(strengths)})
+    first, again = (jaxreg.sweep(fit, grid, seeds=2, folder=tmp_path / "sweep") for _ in range(2))
+    for one, other in zip(jax.tree.leaves(first.outputs), jax.tree.leaves(again.outputs), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    dataset = again.dataset()
+    assert {"counts.leaves.blocks.0.kernel.nonzeros", "state.bfloat16"} <= set(dataset.data_vars)
+    assert {"penalty.blocks.*.strength", "penalty.head.strength", "seed"} == set(dataset.coords)
+    np.testing.assert_array_equal(dataset["penalty.head.strength"], [0.5, 1.0])
+    dataset.to_netcdf(tmp_path / "runs.nc")
+    assert xr.load_dataset(tmp_path / "runs.nc").identical(dataset)
 
 
 def interrupting(at):
