@@ -135,7 +135,7 @@ class Problem:
         def turned(alone: jax.Array, directions: list[jax.Array]) -> list[jax.Array]:
             """The Hessian times the direction of one array, the one where `alone` is 1."""
             picked = [pick.astype(own.dtype) * own for pick, own in zip(alone, directions, strict=True)]
-            along = structure.unflatten(picked)
+            along = jax.tree.unflatten(structure, picked)
             found = jax.grad(lambda at: optax.tree.vdot(jax.grad(self.fun)(at, data), along))(params)
             return jax.tree.leaves(found)
 
@@ -150,7 +150,7 @@ class Problem:
         found = jax.lax.map(of_one, jnp.eye(len(slopes), dtype=dtype))
         steep = jnp.stack([length(slope).astype(dtype) for slope in slopes])
         found = jnp.where(found > 0, found, steep * (steep / jnp.abs(value)))
-        return structure.unflatten(list(jnp.where((found > 0) & jnp.isfinite(found), found, 1)))
+        return jax.tree.unflatten(structure, list(jnp.where((found > 0) & jnp.isfinite(found), found, 1)))
 
     def step(self, penalties: PyTree, params: PyTree, state: FistaState, data: Any) -> tuple[PyTree, FistaState]:
         """Takes one step; leaves the residual as it is."""
@@ -233,9 +233,7 @@ def forward_backward(penalties: PyTree, params: PyTree, gradient: PyTree, step_s
     return map_penalised(penalised, free, assign("fista", penalties, params, None), gradient, params, step_size)
 
 
-def relative_residual(
-    penalties: PyTree, params: PyTree, gradient: PyTree, step_size: PyTree, scale: PyTree
-) -> jax.Array:
+def relative_residual(penalties: PyTree, params: PyTree, gradient: PyTree, step_size: PyTree, scale: PyTree) -> jax.Array:
     """The largest KKT residual of the arrays, each divided by its scale."""
 
     def penalised(own: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array, unit: jax.Array) -> jax.Array:
