@@ -60,9 +60,9 @@ def test_bench_lasso_separates_exact_optimizers_from_naive_chains(tmp_path):
         assert scores[name]["nonzero"] < 7, name
         assert scores[name]["residual"] > 1, name
     rows = excerpts("lasso", tmp_path / "lasso.json")["optimizers"].table.rows
-    assert [row[2] for row in rows] == ["7", "7", "7", "10", "10", "10", "10", "10"]
-    assert rows[1][0] == "`prox_sgd`, `prox_sgd` momentum 0.9, `prox_sgd` Nesterov"
-    assert rows[3][0] == "`sgd, momentum 0.9 → prox_l1`"
+    assert [row[2] for row in rows] == ["7", "7", "7", "0", "0", "10", "10", "10", "10", "10"]
+    assert rows[1][0] == "`prox_sgd`, `prox_sgd` momentum 0.9, `prox_sgd` Nesterov, `prox_sgd` clip"
+    assert rows[3][0] == "`clip → prox_sgd`"
 
 
 def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
