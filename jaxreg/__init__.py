@@ -10,6 +10,7 @@
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
+- Parameters in bfloat16: `master_weights` keeps a float32 copy, so that small steps are not lost.
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`, `duality_gap`.
 - A smaller network: `compact` cuts dead inputs and units out.
 - Problems that are solved to a tolerance, with solutions that can be differentiated: `fista`.
@@ -21,13 +22,14 @@
 from importlib import metadata as _metadata
 
 from jaxreg import plotting, preconditioners
-from jaxreg._masking import kernels
+from jaxreg._masking import kernels, matching
 from jaxreg._proximal import proximal
-from jaxreg._states import HeldState, PenaltyState, ProximalState, SteeredState
+from jaxreg._states import HeldState, MasterState, PenaltyState, ProximalState, SteeredState
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.compaction import Compacted, compact
 from jaxreg.linear import LinearModel, cross_validate_linear_path, fit_linear_path
+from jaxreg.master import master_weights
 from jaxreg.measures import Sparsity, critical_strength, duality_gap, kkt_residual, penalty_value, sparsity
 from jaxreg.optimizers import (
     prox_adabelief,
@@ -104,10 +106,13 @@ __all__ = (  # noqa: RUF022
     "PenaltyState",
     "hold_zeros",
     "HeldState",
+    "master_weights",
+    "MasterState",
     "steer_strength",
     "SteeredState",
     "keep_largest",
     "kernels",
+    "matching",
     "sparsity",
     "Sparsity",
     "kkt_residual",

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxreg._masking import NO_KERNELS, name_of
+from jaxreg._masking import NO_KERNELS, check_arrays, name_of
 from jaxreg._typing import PyTree
 
 FACTORS = ("scale", "gamma")
@@ -51,6 +51,7 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
         ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer or to several, a kernel has another
             rank than 2, or the layers do not fit each other.
     """
+    check_arrays(owner, params)
     leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
         raise TypeError(

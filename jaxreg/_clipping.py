@@ -1,10 +1,10 @@
 """The factors by which a transformation rescales gradients, such as those of gradient clipping.
 
-A rescaled gradient is a shorter step. Along a constant gradient g, whatever comes after a clip settles at c·g/D, so the metric
-of the proximal step is D/c: otherwise the fixed points balance the penalty against c·g instead of g.
+A rescaled gradient is a shorter step. Along a constant gradient g, a direction after a clip settles at c·g/D, so the metric
+of the proximal step is D/c. Otherwise fixed points balance the penalty against c·g instead of g.
 
-A factor c that all weights share, as of `optax.clip_by_global_norm`, is read off one more entry of the gradient, which is too
-small to change a norm. Other factors are out/in for each weight.
+A factor c that all weights share, as in `optax.clip_by_global_norm`, is read off an additional entry of the gradient, which
+is too small to change a norm. Other factors are out/in for each weight.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def check_clip(clip: Any) -> None:
             ratios += jax.tree.leaves(jax.tree.map(lambda out, into: np.asarray(out / into), after, gradient))
     if not all(np.all(ratio > 0) for ratio in ratios):
         raise ValueError(
-            "proximal: expected a clip that multiplies each gradient by a positive factor, as optax.clip_by_global_norm(1.0) "
-            "does, got one that reverses, shifts or drops gradients; a learning rate belongs into learning_rate, and other "
-            "links, such as jaxreg.add_l2, before this optimizer in optax.chain"
+            "proximal: expected a clip that multiplies each gradient by a positive factor, as "
+            "optax.clip_by_global_norm(1.0) does, got one that reverses, shifts or drops gradients; pass a learning rate as "
+            "learning_rate, and put links such as jaxreg.add_l2 before this optimizer in optax.chain"
         )
 
 
@@ -132,7 +132,8 @@ def factors(before: PyTree, after: PyTree) -> PyTree:
         return jnp.where(into > 0, out / jnp.where(into > 0, into, 1), otherwise)
 
     lengths = [jax.tree.map(length, tree, before) for tree in (after, before)]
-    whole = ratio(*(sum(jax.tree.leaves(one)) for one in lengths), 1.0)
+    after_all, before_all = (sum(jax.tree.leaves(one)) for one in lengths)
+    whole = ratio(after_all, before_all, 1.0)
 
     def factor(into: jax.Array, out: jax.Array, length_after: jax.Array, length_before: jax.Array) -> jax.Array:
         into, out = at_least_float32(into), at_least_float32(out)

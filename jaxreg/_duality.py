@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxreg._assigning import assign
 from jaxreg._dtypes import like, wide
-from jaxreg._losses import Loss, loss_named
-from jaxreg._masking import name_of
+from jaxreg._losses import Loss, even, loss_named
+from jaxreg._masking import check_arrays, name_of
 from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2
@@ -75,6 +75,7 @@ def duality_gap(
         conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
     """
     function = loss_named("duality_gap", loss)
+    check_arrays("duality_gap", params)
     params = jax.tree.map(wide, params)
     predictions, transposed = linear(predict, params)
     y = jnp.asarray(targets, predictions.dtype)
@@ -89,8 +90,9 @@ def duality_gap(
                 f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
             )
         predictions += jnp.asarray(intercept, predictions.dtype)
-    balanced = predictions if intercept is None else predictions + function.balance(predictions, y)
-    slope = function.slope(balanced, y)
+    share = even(predictions)
+    balanced = predictions if intercept is None else predictions + function.balance(predictions, y, share)
+    slope = function.slope(balanced, y, share)
     (along,) = transposed(slope)
     assigned = jax.tree.leaves(assign("duality_gap", penalty, params, None))
     named = zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(along), assigned, strict=True)
@@ -98,8 +100,8 @@ def duality_gap(
     for (path, leaf), direction, own in named:
         conjugates.append(conjugate(own.penalty, direction, name_of(path)))
         values.append(own.penalty.value(leaf))
-    objective = function.value(predictions, y) + functools.reduce(operator.add, values)
-    return gap_below(objective, function, slope, y, conjugates)
+    objective = function.value(predictions, y, share) + functools.reduce(operator.add, values)
+    return gap_below(objective, function, slope, y, share, conjugates)
 
 
 def linear(predict: Callable[[PyTree], jax.Array], params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
@@ -120,7 +122,7 @@ def linear(predict: Callable[[PyTree], jax.Array], params: PyTree) -> tuple[jax.
 
 
 def gap_below(
-    objective: jax.Array, loss: Loss, slope: jax.Array, y: jax.Array, conjugates: Sequence[Conjugate]
+    objective: jax.Array, loss: Loss, slope: jax.Array, y: jax.Array, share: jax.Array, conjugates: Sequence[Conjugate]
 ) -> jax.Array:
     """How far an objective is above the dual objective at the gradient of the loss, which is scaled until it is feasible.
 
@@ -129,13 +131,14 @@ def gap_below(
         loss: the loss.
         slope: its gradient with respect to the predictions, which sums to 0 if the model has an intercept.
         y: targets.
+        share: of the rows.
         conjugates: of the penalties, at the gradient with respect to their weights.
 
     Returns:
         The gap, at least 0.
     """
     scale = functools.reduce(jnp.minimum, [one.longest for one in conjugates], jnp.ones([], slope.dtype))
-    dual = -loss.conjugate(scale * slope, y) - functools.reduce(operator.add, [one.at(scale) for one in conjugates])
+    dual = -loss.conjugate(scale * slope, y, share) - functools.reduce(operator.add, [one.at(scale) for one in conjugates])
     return jnp.maximum(objective - dual, 0)
 
 

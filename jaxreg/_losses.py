@@ -15,7 +15,9 @@ BALANCING = 100
 
 
 class Loss(NamedTuple):
-    """A loss F(z) of predictions z (rows, …), convex and smooth, the mean over rows.
+    """A loss F(z) of predictions z (rows, …), convex and smooth: a sum over rows, each multiplied by its share.
+
+    Every function takes predictions (or slopes), targets and shares: 1/rows for a mean, or an array (rows,) that sums to 1.
 
     Attributes:
         value: F(z).
@@ -25,39 +27,53 @@ class Loss(NamedTuple):
         balance: the constant c that minimises F(z + c).
     """
 
-    value: Callable[[jax.Array, jax.Array], jax.Array]
-    slope: Callable[[jax.Array, jax.Array], jax.Array]
-    curvature: Callable[[jax.Array, jax.Array], jax.Array]
-    conjugate: Callable[[jax.Array, jax.Array], jax.Array]
-    balance: Callable[[jax.Array, jax.Array], jax.Array]
+    value: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    slope: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    curvature: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    conjugate: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    balance: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def rows_of(z: jax.Array) -> int:
-    """The number of rows."""
-    return z.shape[0] if z.ndim else 1
+def even(z: jax.Array) -> jax.Array:
+    """The share of each row in a mean."""
+    return jnp.asarray(1 / max(z.shape[0] if z.ndim else 1, 1), z.dtype)
 
 
-def negative_entropy(v: jax.Array, y: jax.Array) -> jax.Array:
-    """The conjugate of the logistic loss; rows·v + y is a probability between the target and the prediction."""
-    rows = rows_of(v)
-    probability = jnp.clip(rows * v + y, 0, 1)
-    return jnp.sum(xlogy(probability, probability) + xlogy(1 - probability, 1 - probability)) / rows
+def divided(v: jax.Array, share: jax.Array) -> jax.Array:
+    """Divides slopes by the shares of their rows; 0 for a row without a share."""
+    return jnp.where(share > 0, v / jnp.where(share > 0, share, 1), 0)
 
 
-def balance_odds(z: jax.Array, y: jax.Array) -> jax.Array:
+def half_squares(v: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
+    """The conjugate of the squared loss."""
+    return jnp.sum(v * divided(v, share)) / 2 + jnp.sum(v * y)
+
+
+def negative_entropy(v: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
+    """The conjugate of the logistic loss; v/share + y is a probability between the target and the prediction."""
+    probability = jnp.clip(divided(v, share) + y, 0, 1)
+    return jnp.sum(share * (xlogy(probability, probability) + xlogy(1 - probability, 1 - probability)))
+
+
+def mean(x: jax.Array, share: jax.Array) -> jax.Array:
+    """The sum over rows, each multiplied by its share."""
+    return jnp.sum(share * x)
+
+
+def balance_odds(z: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
     """The constant at which the mean of sigmoid(z + c) is that of y, by Newton's method inside a shrinking bracket.
 
     If all targets are the same it is infinite.
     """
-    share = jnp.mean(y)
-    odds = jnp.log(share) - jnp.log1p(-share)
+    positive = mean(y, share)
+    odds = jnp.log(positive) - jnp.log1p(-positive)
 
     def improve(now: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         low, high, at, _, count = now
         p = jax.nn.sigmoid(z + at)
-        excess = jnp.mean(p) - share
+        excess = mean(p, share) - positive
         low, high = jnp.where(excess < 0, at, low), jnp.where(excess < 0, high, at)
-        after = at - excess / jnp.mean(p * (1 - p))
+        after = at - excess / mean(p * (1 - p), share)
         after = jnp.where((after >= low) & (after <= high), after, (low + high) / 2)
         return low, high, after, jnp.abs(after - at), count + 1
 
@@ -71,16 +87,16 @@ def balance_odds(z: jax.Array, y: jax.Array) -> jax.Array:
 
 LOSSES = {
     "squares": Loss(
-        lambda z, y: jnp.sum(jnp.square(z - y)) / (2 * rows_of(z)),
-        lambda z, y: (z - y) / rows_of(z),
-        lambda z, _: jnp.full_like(z, 1 / rows_of(z)),
-        lambda v, y: rows_of(v) / 2 * jnp.sum(jnp.square(v)) + jnp.sum(v * y),
-        lambda z, y: jnp.mean(y - z),
+        lambda z, y, share: mean(jnp.square(z - y), share) / 2,
+        lambda z, y, share: (z - y) * share,
+        lambda z, _, share: jnp.broadcast_to(share, z.shape),
+        half_squares,
+        lambda z, y, share: mean(y - z, share),
     ),
     "logistic": Loss(
-        lambda z, y: jnp.sum(optax.sigmoid_binary_cross_entropy(z, y)) / rows_of(z),
-        lambda z, y: (jax.nn.sigmoid(z) - y) / rows_of(z),
-        lambda z, _: jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) / rows_of(z),
+        lambda z, y, share: mean(optax.sigmoid_binary_cross_entropy(z, y), share),
+        lambda z, y, share: (jax.nn.sigmoid(z) - y) * share,
+        lambda z, _, share: jax.nn.sigmoid(z) * jax.nn.sigmoid(-z) * share,
         negative_entropy,
         balance_odds,
     ),

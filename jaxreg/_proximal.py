@@ -13,7 +13,7 @@ from jaxreg._checks import check_number
 from jaxreg._clipping import Clip, check_clip
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
-from jaxreg._metric import check_direction, check_preconditioner, floored, is_shared, pooled
+from jaxreg._metric import check_direction, check_preconditioner, check_scales, check_tried, floored, is_shared, pooled
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -83,10 +83,10 @@ def proximal(
             share is exact. Others are measured as out/in for each weight; for a weight without a gradient, from the norms of
             its array.
         lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (a group, if all of its
-            gradients are 0), as rows of an embedding that are not in the batch. A weight whose gradient is nonzero in a share
-            p of the steps is then penalised by pλ instead of λ, and weights that never receive a gradient, behind a pixel
-            that is always black for example, never become 0. Where rows to leave alone are known, `jaxreg.Weighted` with
-            factors of 0 has no such price.
+            gradients are 0), such as rows of an embedding that are not in the batch. The price: a weight whose gradient is
+            nonzero in a share p of the steps is penalised by pλ instead of λ, and weights that never receive a gradient,
+            behind a pixel that is always black for example, never become 0. Where the rows to leave alone are known, use
+            `jaxreg.Weighted` with factors of 0 instead.
 
     Returns:
         An optax optimizer.
@@ -94,8 +94,9 @@ def proximal(
     Raises:
         TypeError: the direction, the penalty or the learning rate has the wrong type; at `init`, the mask is not made of
             bools or a penalised leaf is not floating point; at `update`, the state is another optimizer's.
-        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a number is out of range; at `init`, penalty, mask or
-            preconditioner do not fit; at `update`, gradients have other shapes than the parameters, or `params` is missing.
+        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a number is out of range;
+            at `init`, penalty, mask or preconditioner do not fit; at `update`, gradients have other shapes than the
+            parameters, or `params` is missing.
 
     Warns:
         UserWarning: the direction's first step is not g/D, so the preconditioner belongs to another direction; the direction
@@ -110,7 +111,7 @@ def proximal(
         check_number("proximal", "max_shrink", max_shrink, positive=True, scalar=True)
     if not isinstance(direction, optax.GradientTransformation):
         raise TypeError(f"proximal: direction must be a transformation such as optax.scale_by_adam(), got {direction!r}")
-    check_direction(direction, preconditioner)
+    tried = check_direction(direction, preconditioner)
     if clip is not None:
         check_clip(clip)
     direction = optax.with_extra_args_support(direction)
@@ -120,6 +121,9 @@ def proximal(
         check_params("proximal", penalty, params, mask)
         inner = direction.init(params)
         check_preconditioner(preconditioner, inner)
+        check_scales(preconditioner, inner)
+        if not tried:
+            check_tried(direction, preconditioner, params)
         return ProximalState(jnp.zeros([], jnp.int32), inner, clipping.init(params))
 
     def update(

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._connections import check_layers, connected
-from jaxreg._masking import chosen_leaves, is_hole, kernels
+from jaxreg._dtypes import is_weights
+from jaxreg._masking import check_arrays, chosen, chosen_leaves, is_hole, kernels
 from jaxreg._typing import Mask, PyTree
 
 SHOWN = 20
@@ -178,7 +179,8 @@ def sparsity(
 
     Args:
         params: the parameters, a tree of arrays.
-        mask: which leaves to count, as for `optax.masked`; None counts all of them, biases too.
+        mask: which leaves to count, as for `optax.masked`; None counts all of them, biases too. Integers, such as indices
+            and step counts, are no weights and never counted.
         input_axis: the axis of a kernel that runs over inputs. The default is for Flax's kernels, (…, in, out). Pass -1 for
             Equinox's `Linear`, which is (out, in), and 1 for its convolutions, which are (out, in, …).
         unit_axis: the axis of a kernel that runs over units; -2 for Equinox's `Linear` and 0 for its convolutions.
@@ -190,7 +192,7 @@ def sparsity(
         The counts, a pytree of integer scalars that works inside `jit` and `vmap`.
 
     Raises:
-        TypeError: the mask is not made of bools, or `layers` is a single string.
+        TypeError: the mask is not made of bools or selects a leaf that is no array, or `layers` is a single string.
         ValueError: a kernel has no such axis, both axes are the same, or the mask does not fit the parameters; a name in
             `layers` is no counted kernel or comes twice, or the inputs of a layer do not fit the units of the layer before.
     """
@@ -198,7 +200,10 @@ def sparsity(
     with_axes = {name for name, _ in chosen_leaves(holes, kernels)}
     leaves: dict[str, LeafSparsity] = {}
     found: dict[str, jax.Array] = {}
+    check_arrays("sparsity", holes, chosen(mask, holes))
     for name, leaf in chosen_leaves(holes, mask):
+        if not is_weights(leaf):
+            continue
         # Two leaves may share a name where a key holds a slash.
         unique = name if name not in leaves else f"{name} ({len(leaves)})"
         axes = (input_axis, unit_axis) if name in with_axes else None

@@ -44,6 +44,18 @@ class HeldState(NamedTuple):
     inner: Any
 
 
+class MasterState(NamedTuple):
+    """State of `master_weights`.
+
+    Attributes:
+        master: a tree like the parameters, with the float32 copies of narrower ones and None for others.
+        inner: the state of the wrapped optimizer.
+    """
+
+    master: PyTree
+    inner: Any
+
+
 class SteeredState(NamedTuple):
     """State of `steer_strength`.
 

@@ -12,7 +12,7 @@ A duality gap in the record certifies each solution. For other losses see `jaxre
 networks `jaxreg.fit_path`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,8 @@ import numpy as np
 from jaxreg._checks import check_number
 from jaxreg._linear.checks import check_data, check_grid, check_penalties, grouped
 from jaxreg._linear.path import Settings
-from jaxreg._linear.programs import Data, Measured, solve_all
+from jaxreg._linear.programs import Data, Measured, begin, solve_all
+from jaxreg._linear.tables import as_numbers
 from jaxreg._losses import loss_named
 from jaxreg._paths.checks import warn_at
 from jaxreg._paths.recipe import split_rows
@@ -39,6 +40,8 @@ FIRST = 256
 """Weights of the first working set otherwise; it doubles whenever it is full."""
 MAX_STEPS = 100
 """The most steps at one λ."""
+ROUNDING = 16
+"""The rounding of a KKT residual, in units of the precision times the largest derivative at w = 0."""
 
 
 class LinearModel(NamedTuple):
@@ -62,7 +65,7 @@ class LinearModel(NamedTuple):
         Raises:
             ValueError: x has another shape, or these are the models of a whole path.
         """
-        x, shape = jnp.asarray(x), jnp.shape(self.weights)
+        x, shape = jnp.asarray(as_numbers("LinearModel", "x", x)), jnp.shape(self.weights)
         if jnp.ndim(self.intercept):
             raise ValueError(f"LinearModel: expected one model, got {shape[0]} of a path; take one with path.at(i)")
         if x.shape[1:] != shape:
@@ -78,6 +81,7 @@ def fit_linear_path(
     *,
     loss: str = "squares",
     intercept: bool = True,
+    sample_weight: ArrayLike | None = None,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     tolerance: float | None = None,
     count: int = 100,
@@ -112,9 +116,11 @@ def fit_linear_path(
         loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
             log(1 + exp(prediction)) − y·prediction.
         intercept: whether there is one. It is not penalised.
+        sample_weight: how much each row counts, at least 0 (rows,): the loss is the weighted mean, and a row with the weight
+            0 is left out. None counts all alike.
         validation: x and y of rows that are not fitted, for `validation_loss`.
         tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root of the dtype's
-            precision. Most end far below it.
+            precision ε, or 16 ε times the largest derivative at w = 0 where that is more, as rounding may reach it.
         count: number of strengths, if there are none.
         ratio: of the smallest to the largest of these, in (0, 1).
 
@@ -140,14 +146,14 @@ def fit_linear_path(
     loss_named(owner, loss)
     shape = np.shape(x)[1:]
     groups = grouped(owner, penalty)
-    data = check_data(owner, x, y, loss, intercept, groups)
+    data = check_data(owner, x, y, sample_weight, loss, intercept, groups)
     tested = None
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
             raise TypeError(f"{owner}: validation must be a pair (x, y), got {type(validation).__name__}")
         if np.shape(validation[0])[1:] != shape:
             raise ValueError(f"{owner}: expected validation rows of shape {shape}, got {np.shape(validation[0])[1:]}")
-        tested = check_data(owner, *validation, loss, False, groups)
+        tested = check_data(owner, *validation, None, loss, False, groups)
         tested = jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested)
     grid, (found,) = solve(owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio)
     weights = jnp.asarray(found.w).reshape(len(grid), *shape)
@@ -161,10 +167,11 @@ def cross_validate_linear_path(
     penalty: Callable[[Any], Penalty],
     strengths: Any = None,
     *,
-    folds: int = 10,
+    folds: int | Iterable[Any] = 10,
     split_seed: int = 0,
     loss: str = "squares",
     intercept: bool = True,
+    sample_weight: ArrayLike | None = None,
     tolerance: float | None = None,
     count: int = 100,
     ratio: float = 1e-3,
@@ -184,11 +191,14 @@ def cross_validate_linear_path(
         y: as for `fit_linear_path`.
         penalty: as for `fit_linear_path`.
         strengths: as for `fit_linear_path`; without any they are those of all rows.
-        folds: how many parts the rows are divided into, at least 2. They have the same number of rows, and what is left over
-            is always fitted.
-        split_seed: of the random division into folds.
+        folds: how many parts the rows are divided into at random, at least 2, of sizes that differ by at most 1; or a label
+            for each row (rows,), such as subjects or years, which are held out one after another; or pairs of indices of the
+            rows to fit and of those to hold out, such as scikit-learn's splitters yield. The mean over folds counts all
+            folds alike.
+        split_seed: of the random division.
         loss: as for `fit_linear_path`.
         intercept: as for `fit_linear_path`.
+        sample_weight: as for `fit_linear_path`; the losses of held-out rows are weighted too.
         tolerance: as for `fit_linear_path`.
         count: as for `fit_linear_path`.
         ratio: as for `fit_linear_path`.
@@ -199,25 +209,41 @@ def cross_validate_linear_path(
     Raises:
         TypeError: as for `fit_linear_path`.
         ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or with an intercept one
-            class alone is left without a fold.
+            class alone is left without a fold; or folds or weights do not fit the rows.
 
     Warns:
         UserWarning: as for `fit_linear_path`.
     """
     owner = "cross_validate_linear_path"
     loss_named(owner, loss)
-    data = check_data(owner, x, y, loss, intercept, grouped(owner, penalty))
+    data = check_data(owner, x, y, sample_weight, loss, intercept, grouped(owner, penalty))
+    parts = split_rows(owner, len(data.y), folds, split_seed)
     jobs: list[tuple[Data, Data | None]] = []
-    for trained, held_out in zip(*split_rows(owner, len(data.y), folds, split_seed), strict=True):
-        if loss == "logistic" and intercept and np.ptp(np.asarray(data.y)[trained]) == 0:
+    longest = [max(map(len, rows)) for rows in zip(*parts, strict=True)]
+    alike = all(len({len(rows) for rows in part}) == 1 for part in zip(*parts, strict=True))
+    weights = np.ones(len(data.y)) if data.weights is None else np.asarray(data.weights)
+    for pair in parts:
+        trained, held_out = (part_of(data, rows, None if alike else most) for rows, most in zip(pair, longest, strict=True))
+        if not all(weights[rows].any() for rows in pair):
+            raise ValueError(f"{owner}: expected rows with a weight above 0 on both sides of fold {len(jobs)}, got none")
+        if loss == "logistic" and intercept and np.ptp(np.asarray(data.y)[pair[0]][weights[pair[0]] > 0]) == 0:
             raise ValueError(
-                f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds or another split_seed"
+                f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds, another split_seed or folds "
+                "in which both classes are divided alike"
             )
-        jobs.append((data._replace(rows=jnp.asarray(trained)), data._replace(rows=jnp.asarray(held_out))))
+        jobs.append((trained, held_out))
     grid, found = solve(owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio)
     return CrossValidation(
         grid, {name: np.stack([fold.record[name] for fold in found])[:, None] for name in found[0].record}
     )
+
+
+def part_of(data: Data, rows: np.ndarray, length: int | None) -> Data:
+    """Takes some rows and, for a length, fills their array up with rows that do not count."""
+    if length is None:
+        return data._replace(rows=jnp.asarray(rows))
+    counted = jnp.asarray(np.arange(length) < len(rows), data.x.dtype)
+    return data._replace(rows=jnp.asarray(np.resize(rows, length)), counted=counted)
 
 
 def solve(
@@ -237,16 +263,18 @@ def solve(
     settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS)
     grid = check_grid(owner, settings, data, penalty, strengths, count, ratio)
     dtype = data.x.dtype
+    rounding = 0.0
     if tolerance is None:
-        tolerance = float(jnp.finfo(dtype).eps) ** 0.5
+        eps = float(jnp.finfo(dtype).eps)
+        tolerance, rounding = eps**0.5, ROUNDING * eps * float(jnp.max(jnp.abs(begin(settings, grid.size, data)[1])))
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
-    descending = jnp.asarray(grid[::-1].copy(), dtype)
-    penalties = jax.vmap(penalty)(descending)
+    tols = np.maximum(tolerance * grid, rounding)
+    penalties = jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype))
     check_penalties(owner, grid, penalties)
-    found = solve_all(settings, jobs, penalties, descending * tolerance)
+    found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype))
     ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
     for one in ascending:
-        one.record["converged"] = (one.record["residual"] <= tolerance * grid) & np.isfinite(one.record["objective"])
+        one.record["converged"] = (one.record["residual"] <= tols) & np.isfinite(one.record["objective"])
         one.record["fitted"] = np.ones_like(one.record["converged"])
     report = warn_at(owner, grid)
     lost = np.array([~np.isfinite(one.record["objective"]) for one in ascending])

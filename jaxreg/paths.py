@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -37,6 +37,7 @@ from jaxreg._paths.results import CrossValidation, Path
 from jaxreg._paths.selection import select_strength
 from jaxreg._paths.training import initial, run
 from jaxreg._sweep.grids import grid
+from jaxreg._sweep.keys import on_host
 from jaxreg._typing import Mask, Penalties, PyTree
 from jaxreg.sweeps import sweep
 
@@ -174,15 +175,12 @@ def cross_validate_path(
     optimizer: Callable[[Penalties], optax.GradientTransformation],
     strengths: Any,
     *,
-    folds: int = 5,
+    folds: int | Iterable[Any] = 5,
     seeds: int | Sequence[int] = 1,
     split_seed: int = 0,
     **options: Any,
 ) -> CrossValidation:
-    """Fits a path without each fold of the rows and scores it on that fold; all folds and seeds are one sweep.
-
-    The rows are divided at random into folds of equal size; if their number is no multiple of the folds, the rows that are
-    left over are trained on in every fold.
+    """Fits a path without each fold of the rows and scores it on that fold; all folds of one size and seeds are one sweep.
 
         >>> import jax, jax.numpy as jnp, jaxreg
         >>> def loss(w, rows):
@@ -203,9 +201,10 @@ def cross_validate_path(
         penalty: as for `fit_path`.
         optimizer: as for `fit_path`.
         strengths: as for `fit_path`.
-        folds: how many parts the rows are divided into, at least 2.
+        folds: how many parts the rows are divided into at random, at least 2, of sizes that differ by at most 1; or a label
+            for each row, or pairs of indices, as for `cross_validate_linear_path`. Each size is a program of its own.
         seeds: how many paths for each fold, or a list of seeds.
-        split_seed: of the random division into folds.
+        split_seed: of the random division.
         **options: further arguments of `fit_path`, but for `validation`, `keep`, `key` and `patience`, which would end the
             training on the rows that score it.
 
@@ -214,30 +213,43 @@ def cross_validate_path(
 
     Raises:
         TypeError: as for `fit_path`.
-        ValueError: as for `fit_path`; or there are fewer than 2 folds, or more than rows.
+        ValueError: as for `fit_path`; or there are fewer than 2 folds, or folds that do not fit the rows.
     """
     check_options("cross_validate_path", options, RECIPE_OPTIONS | SWEEP_OPTIONS)
     own = {name: value for name, value in options.items() if name in RECIPE_OPTIONS}
     others = {name: value for name, value in options.items() if name in SWEEP_OPTIONS}
     recipe = Recipe(loss, penalty, optimizer, **own)
     count = row_count("cross_validate_path", data)
-    trained, held_out = split_rows("cross_validate_path", count, folds, split_seed)
-    parts = (take_rows(data, trained[0]), take_rows(data, held_out[0]))
-    strengths = check_path("cross_validate_path", recipe, params, strengths, *parts)
-    shared = {
-        "rows": data, "trained": trained, "held_out": held_out, "start": None if is_function(params) else params,
-        "strengths": strengths, "budgets": recipe.budgets(strengths.size),
-    }  # fmt: skip
+    data = on_host(data)
+    parts = split_rows("cross_validate_path", count, folds, split_seed)
+    strengths = check_path("cross_validate_path", recipe, params, strengths, *(take_rows(data, rows) for rows in parts[0]))
     nothing = np.zeros(0, int)
 
     def one_path(key: jax.Array, hyperparams: Any, data: Any) -> dict[str, Any]:
         train, validation = (take_rows(data["rows"], data[part][hyperparams["fold"]]) for part in ("trained", "held_out"))
         return run(recipe, params, key, Rows(train, validation), data, nothing)
 
-    axes = grid(fold=np.arange(folds, dtype=np.int32))
-    runs = sweep(one_path, axes, shared, seeds=seeds, chunk=1, diverged=lambda _: False, **others)
-    check_results("cross_validate_path", runs.outputs["record"], strengths, recipe.order, recipe.tolerance)
-    return CrossValidation(strengths, runs.outputs["record"])
+    # The loss is the user's mean over rows, which no rows may fill up: folds of one size are one program.
+    sizes = sorted({(len(trained), len(held_out)) for trained, held_out in parts})
+    outputs: list[Any] = [None] * len(parts)
+    for size in sizes:
+        places = [place for place, pair in enumerate(parts) if tuple(map(len, pair)) == size]
+        shared = {
+            "rows": data, "start": None if is_function(params) else params,
+            "strengths": strengths, "budgets": recipe.budgets(strengths.size),
+            **{part: np.stack([parts[at][side] for at in places]) for side, part in enumerate(("trained", "held_out"))},
+        }  # fmt: skip
+        if others.get("folder") is not None and len(sizes) > 1:
+            others["folder"] = os.path.join(options["folder"], "-".join(map(str, size)))
+        runs = sweep(
+            one_path, grid(fold=np.arange(len(places), dtype=np.int32)), shared, seeds=seeds, chunk=1,
+            diverged=lambda _: False, **others,
+        )  # fmt: skip
+        for number, place in enumerate(places):
+            outputs[place] = jax.tree.map(lambda leaf, number=number: np.asarray(leaf[number]), runs.outputs["record"])
+    record = jax.tree.map(lambda *leaves: np.stack(leaves), *outputs)
+    check_results("cross_validate_path", record, strengths, recipe.order, recipe.tolerance)
+    return CrossValidation(strengths, record)
 
 
 def strength_grid(

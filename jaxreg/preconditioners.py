@@ -25,6 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from jaxreg._dtypes import at_least_float32, like
 from jaxreg._typing import Preconditioner, PyTree
@@ -138,6 +139,55 @@ def rss(eps: float = 1e-7) -> Preconditioner:
     return lambda state: root(find(state, optax.ScaleByRssState).sum_of_squares, eps, 0.0)
 
 
+def adadelta(eps: float = 1e-6) -> Preconditioner:
+    """D of `optax.scale_by_adadelta`: √(E[g²] + eps)/√(E[Δ²] + eps), with the averages of squared gradients and updates.
+
+    The state holds E[Δ²] after the step. D belongs to it once the average has settled.
+
+    Args:
+        eps: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
+
+    def diagonal(state: PyTree) -> PyTree:
+        own = find(state, optax.ScaleByAdaDeltaState)
+        return jax.tree.map(operator.truediv, root(own.e_g, eps, 0.0), root(own.e_x, eps, 0.0))
+
+    return diagonal
+
+
+def novograd(b1: float = 0.9, eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
+    """D of `optax.scale_by_novograd`: (1 − b1)·(√(ν + eps_root) + eps), with one ν for each array.
+
+    Args:
+        b1: as passed to the link.
+        eps: as passed to the link.
+        eps_root: as passed to the link.
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
+    return lambda state: times(1 - b1, root(find(state, optax.ScaleByNovogradState).nu, eps_root, eps))
+
+
+def plateau() -> Preconditioner:
+    """D of `optax.contrib.reduce_on_plateau`: 1/scale.
+
+        >>> import jaxreg, optax, optax.contrib
+        >>> from jaxreg import preconditioners
+        >>> tx = jaxreg.proximal(
+        ...     optax.chain(optax.scale_by_adam(), optax.contrib.reduce_on_plateau()), jaxreg.L1(1e-4), 1e-3,
+        ...     preconditioners.product(preconditioners.adam(), preconditioners.plateau()),
+        ... )
+
+    Returns:
+        A function for the `preconditioner` argument of `jaxreg.proximal`.
+    """
+    return lambda state: 1 / find(state, optax.contrib.ReduceLROnPlateauState).scale
+
+
 def product(*factors: Preconditioner) -> Preconditioner:
     """D of a chain of directions, for example RMSProp followed by momentum: the product of their D.
 
@@ -163,6 +213,11 @@ def rms_states() -> tuple[type, ...]:
         for bias_correction in (False, True)
     ]
     return tuple(type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links)
+
+
+def late_states() -> tuple[type, ...]:
+    """Returns the state classes of directions other than momentum whose first step is shorter than later ones."""
+    return optax.ScaleByAdaDeltaState, optax.ScaleByNovogradState
 
 
 def root(nu: PyTree, inside: float, outside: float) -> PyTree:
@@ -200,6 +255,9 @@ def suited(state: PyTree) -> list[str]:
         optax.ScaleByAmsgradState: "amsgrad",
         optax.ScaleByRssState: "rss",
         optax.TraceState: "trace",
+        optax.ScaleByAdaDeltaState: "adadelta",
+        optax.ScaleByNovogradState: "novograd",
+        optax.contrib.ReduceLROnPlateauState: "plateau",
         **dict.fromkeys(rms_states(), "rms"),
     }
     nodes = jax.tree.leaves(state, is_leaf=lambda node: type(node) in by_type)

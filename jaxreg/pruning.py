@@ -9,19 +9,22 @@ Training further without a penalty (refitting) undoes the shrinkage of the weigh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxreg._checks import check_number
-from jaxreg._dtypes import at_least_float32
+from jaxreg._counting import exactly, largest
+from jaxreg._dtypes import at_least_float32, is_weights
 from jaxreg._groups import check_axis, check_range, norm
-from jaxreg._masking import check_shapes, chosen, is_hole, name_of
+from jaxreg._masking import check_arrays, check_shapes, chosen, chosen_leaves, is_hole, name_of
 from jaxreg._states import HeldState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+"""The axis along which groups run; None where each weight is its own."""
 
 
 def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
@@ -56,6 +59,7 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> HeldState:
+        check_arrays("hold_zeros", params)
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         selected = select("hold_zeros", params, mask) if jax.tree.leaves(params) else params
         support = jax.tree.map(
@@ -110,66 +114,47 @@ def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int 
             have the axis.
     """
     check_share("keep_largest", share)
-    selected = select("keep_largest", params, mask)
-    leaves, structure = jax.tree.flatten(params)
-    at = [index for index, keep in enumerate(jax.tree.leaves(selected)) if keep]
-    sizes = [magnitudes("keep_largest", leaves[index], axis) for index in at]
-    flat = jnp.concatenate([size.ravel() for size in sizes])
+    found = grouped("keep_largest", params, mask, axis)
+    sizes = [magnitudes(leaf, groups) for _, leaf, groups in found]
+    number = sum(size.size for size in sizes)
     if isinstance(share, int | float):
-        wanted = jnp.asarray(max(1, round(share * flat.size)))
+        wanted = exactly(max(1, round(share * number)))
     else:
-        wanted = jnp.maximum(1, jnp.round(jnp.asarray(share) * flat.size))
-    kept = jnp.split(largest(flat, jnp.asarray(wanted, jnp.int32)), np.cumsum([size.size for size in sizes])[:-1])
-    for index, size, keep in zip(at, sizes, kept, strict=True):
-        leaves[index] = jnp.where(keep.reshape(size.shape), leaves[index], 0)
+        wanted = exactly(jnp.maximum(1, jnp.round(at_least_float32(share) * float(number))))
+    leaves, structure = jax.tree.flatten(params)
+    for (place, leaf, _), keep in zip(found, largest(sizes, wanted), strict=True):
+        leaves[place] = jnp.where(keep, leaf, 0)
     return jax.tree.unflatten(structure, leaves)
 
 
-@jax.jit
-def largest(values: jax.Array, count: jax.Array) -> jax.Array:
-    """Marks the `count` largest of `values` (n,), floats of at least 0; of equal ones the first.
+def grouped(owner: str, params: PyTree, mask: Mask, axis: Axis) -> list[tuple[int, jax.Array, Axis]]:
+    """Lists the leaves that the mask selects: their place among all leaves, the array, and the axis along which groups run.
 
-    The bits of such floats, read as integers, have the same order. So bisection finds the smallest value that is kept, one
-    bit at a time, in about a tenth of the time that sorting takes.
+    Raises:
+        TypeError: the axis is not an int, or the mask is not made of bools.
+        ValueError: the mask selects nothing or does not fit the parameters, or a leaf does not have the axis.
     """
-    width = 8 * values.dtype.itemsize
-    integers = jax.lax.bitcast_convert_type(values, jnp.uint64 if width == 64 else jnp.uint32)
-
-    def add_bit(step: jax.Array, threshold: jax.Array) -> jax.Array:
-        raised = threshold | (jnp.ones_like(threshold) << (width - 2 - step).astype(threshold.dtype))
-        return jnp.where(jnp.sum(integers >= raised, dtype=jnp.int32) >= count, raised, threshold)
-
-    threshold = jax.lax.fori_loop(0, width - 1, add_bit, jnp.zeros([], integers.dtype))
-    above, equal = integers > threshold, integers == threshold
-    left = count - jnp.sum(above, dtype=jnp.int32)
-    return above | (equal & (jnp.cumsum(equal, dtype=jnp.int32) <= left))
+    groups = None if axis is None else check_axis(owner, axis)
+    keep = jax.tree.leaves(select(owner, params, mask))
+    found = [(place, jnp.asarray(leaf), groups) for place, leaf in enumerate(jax.tree.leaves(params)) if keep[place]]
+    for _, leaf, along in found:
+        if along is not None:
+            check_range(leaf, along, owner)
+    return found
 
 
-def magnitudes(owner: str, x: ArrayLike, axis: int | tuple[int, ...] | None) -> jax.Array:
+def magnitudes(x: jax.Array, axis: Axis) -> jax.Array:
     """Computes |w| or, with the axis kept at length 1, ‖w_g‖; infinite where it is NaN."""
     x = at_least_float32(x)
-    if axis is None:
-        size = jnp.abs(x)
-    else:
-        check_range(x, check_axis(owner, axis), owner)
-        size = norm(x, check_axis(owner, axis))
+    size = jnp.abs(x) if axis is None else norm(x, axis)
     return jnp.where(jnp.isnan(size), jnp.inf, size)
-
-
-def count_nonzeros(owner: str, x: jax.Array, axis: int | tuple[int, ...] | None) -> tuple[jax.Array, int]:
-    """Counts the weights of an array that are not 0, or the groups with such a weight, and all weights or groups."""
-    alive = x != 0
-    if axis is not None:
-        check_range(x, check_axis(owner, axis), owner)
-        alive = jnp.any(alive, axis)
-    return jnp.sum(alive, dtype=jnp.int32), alive.size
 
 
 def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
     """Expands a mask to a tree of bools.
 
     Raises:
-        TypeError: the mask holds something other than bools.
+        TypeError: the mask holds something other than bools, or selects a leaf that holds no floating-point numbers.
         ValueError: the mask selects nothing, or does not fit the parameters.
     """
     selected = chosen(mask, params)
@@ -179,6 +164,13 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
             f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects leaves of rank 2 and more. "
             "Pass another mask"
         )
+    check_arrays(owner, params, selected)
+    for name, leaf in chosen_leaves(params, selected):
+        if not is_weights(leaf):
+            raise TypeError(
+                f"{owner}: expected floating-point weights, got an array of {leaf.dtype} at {name}; leave it out with a "
+                "mask such as jaxreg.kernels"
+            )
     return selected
 
 

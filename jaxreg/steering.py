@@ -16,7 +16,6 @@ The strength may be used in several places, for example in `jaxreg.ElasticNet(st
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -25,12 +24,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxreg._counting import count, total
 from jaxreg._dtypes import at_least_float32
 from jaxreg._groups import check_axis
-from jaxreg._masking import check_shapes, chosen, chosen_leaves, is_hole
+from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
 from jaxreg._states import SteeredState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
-from jaxreg.pruning import check_optimizer, check_share, count_nonzeros, select
+from jaxreg.pruning import Axis, check_optimizer, check_share, grouped
 from jaxreg.transforms import require_params
 
 # Tuned together on the digits (64–64–10) and on MNIST (784–300–100–10), with L1, log-sum and group penalties, shares from
@@ -59,7 +59,7 @@ def steer_strength(
     steps: int,
     *,
     begin: int = 0,
-    axis: int | tuple[int, ...] | None = None,
+    axis: Axis = None,
     mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Makes an optimizer that adjusts the strength λ of its penalty until a given share of the weights is nonzero.
@@ -116,7 +116,8 @@ def steer_strength(
     Source: Zhu and Gupta, To prune, or not to prune (2017), for the target.
     """
     check_arguments(make_optimizer, share, steps, begin)
-    groups = None if axis is None else check_axis("steer_strength", axis)
+    if axis is not None:
+        check_axis("steer_strength", axis)
 
     def made(strength: jax.Array) -> optax.GradientTransformationExtraArgs:
         optimizer = make_optimizer(strength)
@@ -129,10 +130,10 @@ def steer_strength(
         return wanted + (1 - wanted) * (1 - progress) ** 3
 
     def init(params: PyTree) -> SteeredState:
+        check_arrays("steer_strength", params)
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         if jax.tree.leaves(params):
-            select("steer_strength", params, mask)
-            jax.eval_shape(lambda: kept_share(params, mask, groups))
+            jax.eval_shape(lambda: kept_share(params, mask, axis))
         strength = jnp.zeros([], jnp.float32)
         return SteeredState(jnp.zeros([], jnp.int32), strength, made(strength).init(params))
 
@@ -145,8 +146,8 @@ def steer_strength(
         first = START * typical_size(updates, params, mask)
         updates, inner = made(state.strength).update(updates, state.inner, params, **extra_args)
         count = optax.safe_increment(state.count)
-        before = jnp.log(kept_share(params, mask, groups) / target(state.count))
-        after = jnp.log(kept_share(moved(params, updates), mask, groups) / target(count))
+        before = jnp.log(kept_share(params, mask, axis) / target(state.count))
+        after = jnp.log(kept_share(moved(params, updates), mask, axis) / target(count))
         gain = min(GAIN / (steps - begin), FASTEST)
         change = gain * jnp.clip(after, -MOST_BELOW, MOST_ABOVE) + PROPORTIONAL * (after - before)
         grown = jnp.clip(state.strength * jnp.exp(change), SMALLEST, LARGEST)
@@ -157,11 +158,15 @@ def steer_strength(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def kept_share(params: PyTree, mask: Mask, axis: int | tuple[int, ...] | None) -> jax.Array:
+def kept_share(params: PyTree, mask: Mask, axis: Axis) -> jax.Array:
     """Computes the share of selected weights (groups) that are not 0, a float32 scalar; half a weight where none is left."""
-    counted = [count_nonzeros("steer_strength", leaf, axis) for _, leaf in chosen_leaves(params, mask)]
-    nonzeros = functools.reduce(operator.add, [count for count, _ in counted])
-    return jnp.maximum(nonzeros.astype(jnp.float32), 0.5) / sum(size for _, size in counted)
+    alive = [
+        leaf != 0 if groups is None else jnp.any(leaf != 0, groups)
+        for _, leaf, groups in grouped("steer_strength", params, mask, axis)
+    ]
+    high, low = total(map(count, alive))
+    nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
+    return jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive))
 
 
 def typical_size(gradient: PyTree, params: PyTree, mask: Mask) -> jax.Array:

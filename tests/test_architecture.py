@@ -13,12 +13,23 @@ ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
     {"_typing", "_tracing", "_losses", "_precision"},
-    {"_checks", "_dtypes", "_fusion", "_groups", "_pytrees", "_states", "_connections"},
+    {
+        "_checks",
+        "_dtypes",
+        "_fusion",
+        "_groups",
+        "_pytrees",
+        "_states",
+        "_connections",
+        "_counting",
+        "_patterns",
+        "_clipping",
+    },
     {"penalties", "_masking", "preconditioners"},
     {"_assigning", "_sparsity"},
     {"_duality"},
     {"transforms", "measures", "_metric", "pruning"},
-    {"_proximal", "_fista", "steering"},
+    {"_proximal", "_fista", "steering", "master"},
     {"optimizers", "_sweep", "sweeps", "solvers"},
     {"_paths", "paths", "_chains", "compaction"},
     {"_linear", "linear"},
@@ -35,6 +46,7 @@ EXPERIMENTS = (
 SUBMODULES = {
     "compaction",
     "linear",
+    "master",
     "measures",
     "optimizers",
     "paths",

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Data, begin
+from jaxreg._linear.tables import as_numbers
 from jaxreg._paths.checks import check_strengths
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty
@@ -43,13 +44,14 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
     )
 
 
-def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, groups: bool) -> Data:
+def check_data(owner: str, x: Any, y: Any, weights: ArrayLike | None, loss: str, varied: bool, groups: bool) -> Data:
     """Converts the data to arrays, with x (rows, blocks, size).
 
     Args:
         owner: the function that the user called.
         x: (rows, features), or (rows, groups, size) with `groups`.
         y: (rows,).
+        weights: how much each row counts (rows,), or None.
         loss: "squares" or "logistic".
         varied: whether logistic targets must be of both classes.
         groups: whether the penalty is one on groups.
@@ -62,7 +64,7 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         raise TypeError(f"{owner}: x and y must be dense arrays, got {type(x).__name__} and {type(y).__name__}; x.toarray()")
     if any(np.ma.is_masked(one) for one in (x, y)):
         raise ValueError(f"{owner}: x and y must be complete, got masked numbers; drop or impute these rows")
-    x, y = (one if isinstance(one, jax.Array) else np.asarray(one) for one in (x, y))
+    x, y = as_numbers(owner, "x", x), as_numbers(owner, "y", y)
     axes = "(rows, groups, size)" if groups else "(rows, features)"
     if np.ndim(x) != 2 + groups or np.ndim(y) != 1 or np.shape(x)[0] != np.shape(y)[0] or not np.size(x):
         raise ValueError(
@@ -84,7 +86,29 @@ def check_data(owner: str, x: ArrayLike, y: ArrayLike, loss: str, varied: bool, 
         values = np.unique(np.asarray(targets))
         if not np.isin(values, (0, 1)).all() or (varied and len(values) < 2):
             raise ValueError(f"{owner}: logistic loss needs targets 0 and 1, both of them, got {values[:5]}")
-    return Data(columns.reshape(len(columns), columns.shape[1], -1), targets)
+    blocks = columns.reshape(len(columns), columns.shape[1], -1)
+    return Data(blocks, targets, check_weights(owner, weights, len(targets), dtype))
+
+
+def check_weights(owner: str, weights: ArrayLike | None, rows: int, dtype: Any) -> jax.Array | None:
+    """Converts weights of rows to an array (rows,).
+
+    Raises:
+        TypeError: they are not real numbers.
+        ValueError: they have another shape, or are negative, not finite or all 0.
+    """
+    if weights is None:
+        return None
+    found = np.asarray(as_numbers(owner, "sample_weight", weights))
+    if found.dtype.kind not in "biuf":
+        raise TypeError(f"{owner}: sample_weight must be real numbers, got {found.dtype}")
+    if found.shape != (rows,):
+        raise ValueError(f"{owner}: expected sample_weight of shape ({rows},), one for each row, got {found.shape}")
+    if not (np.isfinite(found) & (found >= 0)).all() or not found.any():
+        raise ValueError(
+            f"{owner}: expected a sample_weight of finite numbers of at least 0 that are not all 0, got {found}"
+        )
+    return jnp.asarray(found / found.max(), dtype)
 
 
 def check_grid(
@@ -113,11 +137,13 @@ def check_grid(
     # For a penalty that is proportional to λ.
     level = level_of(made)
     largest = critical / level if level else np.inf
+    scale = float(jnp.max(jnp.abs(data.x)) * jnp.max(jnp.abs(data.y)))
+    if level and critical <= 8 * float(jnp.finfo(data.y.dtype).eps) * scale:
+        # Targets that do not vary: w is 0 at every λ, in the unit of products of x and y.
+        largest = scale or 1.0
+        return np.geomspace(largest * ratio, largest, int(count))
     if not 0 < largest < np.inf or not np.isclose(level_of(penalty(largest)), critical, rtol=1e-3):
-        raise ValueError(
-            f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is {critical:g}); pass strengths, and look "
-            "for targets that do not vary"
-        )
+        raise ValueError(f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is {critical:g}); pass strengths")
     return np.geomspace(largest * ratio, largest, int(count))
 
 

@@ -116,11 +116,16 @@ class Solver:
         settings: what the program is compiled for.
         columns: the data (blocks, size, rows), centred if there is an intercept.
         y: targets (rows,).
+        unit: what the intercept's condition, in units of y, is multiplied by to compare it with those of the weights: the
+            largest root mean square of a column; 0 without an intercept.
+        share: of the rows in the loss: 1/rows, or (rows,).
     """
 
     settings: Settings
     columns: jax.Array
     y: jax.Array
+    unit: jax.Array
+    share: jax.Array
 
     @property
     def whole(self) -> bool:
@@ -140,11 +145,12 @@ class Solver:
         if not self.settings.quadratic:
             empty = jnp.zeros((0, 0), columns.dtype)
             return Working(places, columns, empty, empty)
-        return Working(places, columns, columns @ columns.T / rows, (columns @ self.y / rows).reshape(shape))
+        shared = columns * self.share
+        return Working(places, columns, columns @ shared.T, (shared @ self.y).reshape(shape))
 
     def slopes(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The gradient with respect to the weights, and to the intercept."""
-        slope = self.settings.functions.slope(z, self.y)
+        slope = self.settings.functions.slope(z, self.y, self.share)
         return self.columns @ slope, jnp.sum(slope)
 
     def model(self, now: Now) -> tuple[Quadratic, jax.Array, jax.Array]:
@@ -154,7 +160,7 @@ class Solver:
             The model, how the predictions curve with the intercept, and the total curvature.
         """
         working, settings = now.working, self.settings
-        curvature = settings.functions.curvature(now.z, self.y)
+        curvature = settings.functions.curvature(now.z, self.y, self.share)
         total = jnp.sum(curvature)
         if settings.quadratic:
             # Columns are centred if there is an intercept, so it changes nothing here.
@@ -163,7 +169,7 @@ class Solver:
         hessian = (working.columns * curvature) @ working.columns.T
         if settings.intercept:
             mixed = working.columns @ curvature
-            slope = jnp.sum(settings.functions.slope(now.z, self.y))
+            slope = jnp.sum(settings.functions.slope(now.z, self.y, self.share))
             hessian -= jnp.outer(mixed, mixed) / total
             gradient -= (mixed * slope / total).reshape(gradient.shape)
         w = now.w[working.places]
@@ -187,7 +193,7 @@ class Solver:
             along = (after - before).ravel() @ working.columns
             shift = jnp.zeros_like(intercept)
             if settings.intercept:
-                shift = -(jnp.sum(settings.functions.slope(now.z, self.y)) + jnp.sum(curvature * along)) / total
+                shift = -(jnp.sum(settings.functions.slope(now.z, self.y, self.share)) + jnp.sum(curvature * along)) / total
             share = self.longest(penalty, now, before, after, along + shift)
             after = jnp.where(share == 1, after, before + share * (after - before))
             intercept = intercept + share * shift
@@ -198,7 +204,7 @@ class Solver:
         else:
             gradient, unbalanced = self.slopes(z)
         violations = jnp.max(penalty.violation(w, gradient).reshape(len(w), -1), 1)
-        residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) if settings.intercept else 0)
+        residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) * self.unit)
         now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, stall=now.stall.after(residual, rounding))
         if self.whole:
             return now
@@ -213,12 +219,12 @@ class Solver:
         by_block = jax.vmap(lambda block: penalty.value(block[None]))
         charged = by_block(before)
 
-        def objective(share: jax.Array) -> jax.Array:
-            extra = by_block(before + share * (after - before)) - charged
-            return loss.value(now.z + share * along, self.y) + jnp.sum(extra)
+        def objective(part: jax.Array) -> jax.Array:
+            extra = by_block(before + part * (after - before)) - charged
+            return loss.value(now.z + part * along, self.y, self.share) + jnp.sum(extra)
 
-        value = loss.value(now.z, self.y)
-        expected = jnp.sum(loss.slope(now.z, self.y) * along) + jnp.sum(by_block(after) - charged)
+        value = loss.value(now.z, self.y, self.share)
+        expected = jnp.sum(loss.slope(now.z, self.y, self.share) * along) + jnp.sum(by_block(after) - charged)
         shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
         rounding = 8 * jnp.finfo(along.dtype).eps * jnp.abs(value)
         enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
@@ -242,7 +248,7 @@ class Solver:
             at = progress.done
             kept = (progress.w.at[at].set(now.w), progress.intercepts.at[at].set(now.intercept))
             steps = progress.steps.at[at].add(now.stall.taken)
-            return Progress(at + ~now.full, *kept, steps, (now.w, now.intercept)), now
+            return Progress(at + jnp.where(now.full, 0, 1), *kept, steps, (now.w, now.intercept)), now
 
         w, intercept = progress.start
         z = jnp.einsum("bs,bsn->n", w, self.columns) + intercept

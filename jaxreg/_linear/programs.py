@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxreg._duality import conjugate, gap_below
 from jaxreg._linear.path import Progress, Settings, Solver
+from jaxreg._losses import even
 from jaxreg._precision import full_precision
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
@@ -33,16 +34,25 @@ class Data(NamedTuple):
     Attributes:
         x: (rows of all, blocks, size).
         y: targets (rows of all,).
+        weights: how much each row counts (rows of all,); None counts all alike.
         rows: the indices of those that are meant; None means all.
+        counted: 1 for each of `rows` and 0 for those that fill up the array; None counts all.
     """
 
     x: jax.Array
     y: jax.Array
+    weights: jax.Array | None = None
     rows: jax.Array | None = None
+    counted: jax.Array | None = None
 
-    def taken(self) -> tuple[jax.Array, jax.Array]:
-        """The x and y of the rows that are meant."""
-        return (self.x, self.y) if self.rows is None else (self.x[self.rows], self.y[self.rows])
+    def taken(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The x and y of the rows that are meant, and the shares of the rows: 1/rows, or (rows,)."""
+        x, y, weights = self.x, self.y, self.weights
+        if self.rows is not None:
+            x, y, weights = x[self.rows], y[self.rows], None if weights is None else weights[self.rows]
+        if self.counted is not None:
+            weights = self.counted if weights is None else self.counted * weights
+        return x, y, even(y) if weights is None else weights / jnp.sum(weights)
 
 
 class Measured(NamedTuple):
@@ -66,20 +76,28 @@ def solver_of(settings: Settings, data: Data) -> tuple[Solver, jax.Array, jax.Ar
         The solver, and what was subtracted if there is an intercept: the means (blocks, size) of the columns and, under
         squares, the mean of the targets. Small numbers keep their digits beside large means.
     """
-    x, y = data.taken()
+    x, y, share = data.taken()
     columns = jnp.moveaxis(x, 0, -1)
     if not settings.intercept:
-        return Solver(settings, columns, y), jnp.zeros(columns.shape[:-1], y.dtype), jnp.zeros([], y.dtype)
-    columns, means = centred(columns)
-    y, mean = centred(y) if settings.quadratic else (y, jnp.zeros([], y.dtype))
-    return Solver(settings, columns, y), means, mean
+        zero = jnp.zeros([], y.dtype)
+        return Solver(settings, columns, y, zero, share), jnp.zeros(columns.shape[:-1], y.dtype), zero
+    columns, means = centred(columns, share)
+    y, mean = centred(y, share) if settings.quadratic else (y, jnp.zeros([], y.dtype))
+    largest = jnp.max(jnp.abs(columns), initial=0)
+    scaled = columns / jnp.where(largest > 0, largest, 1)
+    unit = largest * jnp.sqrt(jnp.max(jnp.sum(share * jnp.square(scaled), -1), initial=0))
+    return Solver(settings, columns, y, unit, share), means, mean
 
 
-def centred(numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+def centred(numbers: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Subtracts the mean along the last axis, twice, as the first mean is rounded; returns the mean too."""
-    first = jnp.mean(numbers, -1, keepdims=True)
+
+    def mean(numbers: jax.Array) -> jax.Array:
+        return jnp.sum(numbers * share, -1, keepdims=True) if share.ndim else jnp.mean(numbers, -1, keepdims=True)
+
+    first = mean(numbers)
     numbers -= first
-    second = jnp.mean(numbers, -1, keepdims=True)
+    second = mean(numbers)
     return numbers - second, (first + second)[..., 0]
 
 
@@ -90,7 +108,7 @@ def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Arr
     solver, means, _ = solver_of(settings, data)
     zeros = functools.partial(jnp.zeros, dtype=data.x.dtype)
     z = jnp.zeros_like(solver.y)
-    intercept = settings.functions.balance(z, solver.y) if settings.intercept else zeros(())
+    intercept = settings.functions.balance(z, solver.y, solver.share) if settings.intercept else zeros(())
     steps = jnp.zeros(count, jnp.int32)
     start = (jnp.zeros_like(means), intercept)
     progress = Progress(jnp.zeros([], jnp.int32), zeros((count, *means.shape)), zeros(count), steps, start)
@@ -110,25 +128,25 @@ def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progres
     """Measures the solutions on all rows and features, whatever the working sets were."""
     loss = settings.functions
     solver, means, mean = solver_of(settings, data)
-    y = solver.y
+    y, share = solver.y, solver.share
 
     def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
-        value, charged = loss.value(z, y), penalty.value(w)
+        value, charged = loss.value(z, y, share), penalty.value(w)
         gradient, unbalanced = solver.slopes(z)
-        residual = jnp.maximum(jnp.max(penalty.violation(w, gradient)), jnp.abs(unbalanced) * settings.intercept)
-        balanced = z + loss.balance(z, y) if settings.intercept else z
-        slope = loss.slope(balanced, y)
+        residual = jnp.maximum(jnp.max(penalty.violation(w, gradient)), jnp.abs(unbalanced) * solver.unit)
+        balanced = z + loss.balance(z, y, share) if settings.intercept else z
+        slope = loss.slope(balanced, y, share)
         known = conjugate(penalty, solver.columns @ slope, "w")
-        gap = gap_below(value + charged, loss, slope, y, [known])
+        gap = gap_below(value + charged, loss, slope, y, share, [known])
         return {"objective": value + charged, "loss": value, "gap": gap, "residual": residual, "nonzeros": jnp.sum(w != 0)}
 
     z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.intercepts[:, None]
     record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
     intercepts = progress.intercepts + mean - jnp.einsum("lbs,bs->l", progress.w, means)
     if tested is not None:
-        x, targets = tested.taken()
+        x, targets, parts = tested.taken()
         predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + intercepts[:, None]
-        record["validation_loss"] = jax.vmap(loss.value, (0, None))(predictions, targets)
+        record["validation_loss"] = jax.vmap(loss.value, (0, None, None))(predictions, targets, parts)
     return Measured(progress.w, intercepts, record)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -100,17 +100,48 @@ def take_rows(rows: PyTree, places: Any) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], rows)
 
 
-def split_rows(owner: str, rows: int, folds: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divides rows at random into folds of the same size.
+def split_rows(owner: str, rows: int, folds: Any, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divides rows into folds.
+
+    Args:
+        owner: the function that the user called.
+        rows: their number.
+        folds: how many, of sizes that differ by at most 1, at random; or a label for each row; or pairs of indices of the
+            rows to train on and of those to hold out, such as scikit-learn's splitters yield.
+        seed: of the random division.
 
     Returns:
-        The rows that are trained on, and those that are held out, int32 (folds, …). What is left over is always trained on.
+        For each fold the rows that are trained on, and those that are held out, int32.
 
     Raises:
-        ValueError: there are fewer than 2 folds, or more than rows.
+        TypeError: the folds are none of these.
+        ValueError: there are fewer than 2 folds, or more than rows, or labels or indices do not fit the rows.
     """
-    if isinstance(folds, bool) or not isinstance(folds, int | np.integer) or not 2 <= folds <= rows:
-        raise ValueError(f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}")
-    places = np.random.default_rng(seed).permutation(rows)
-    held_out = places[: rows // folds * folds].reshape(folds, -1).astype(np.int32)
-    return np.stack([np.setdiff1d(places, part) for part in held_out]).astype(np.int32), held_out
+    if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
+        if not 2 <= folds <= rows:
+            raise ValueError(f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}")
+        places = np.random.default_rng(seed).permutation(rows)
+        pairs: list[Any] = [(np.setdiff1d(places, part), part) for part in np.array_split(places, folds)]
+    elif isinstance(folds, str | bytes | bool) or not isinstance(folds, Iterable):
+        raise TypeError(f"{owner}: folds must be a number, a label for each row, or pairs of indices, got {folds!r}")
+    else:
+        listed = list(folds)
+        if listed and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in listed):
+            pairs = [tuple(np.asarray(part) for part in pair) for pair in listed]
+        else:
+            labels = np.unique(np.asarray(listed), return_inverse=True)[1]
+            if labels.shape != (rows,):
+                raise ValueError(f"{owner}: expected a label in folds for each of {rows} rows, got shape {labels.shape}")
+            pairs = [(np.flatnonzero(labels != one), np.flatnonzero(labels == one)) for one in range(labels.max() + 1)]
+    if len(pairs) < 2:
+        raise ValueError(f"{owner}: expected at least 2 folds, got {len(pairs)}")
+    for number, pair in enumerate(pairs):
+        for part in pair:
+            if part.ndim != 1 or part.dtype.kind not in "iu" or not part.size or not 0 <= part.min() <= part.max() < rows:
+                raise ValueError(
+                    f"{owner}: expected indices from 0 to {rows - 1} in fold {number}, at least one to train on and one to "
+                    f"hold out, got {part!r}"
+                )
+        if np.intersect1d(*pair).size:
+            raise ValueError(f"{owner}: fold {number} holds out rows that it trains on, such as {np.intersect1d(*pair)[0]}")
+    return [(trained.astype(np.int32), held_out.astype(np.int32)) for trained, held_out in pairs]

@@ -77,23 +77,24 @@ def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) 
         found.update(structure=structure, kinds=kinds)
         return leaves
 
+    closed: Any  # a ClosedJaxpr, or a Jaxpr from JAX 0.12 on
     with tracing_number(next(numbers)):
         closed, outputs = jax.make_jaxpr(flat, return_shape=True)(run, shared)
     if not outputs:
         raise ValueError("sweep: fit must return at least one array, got none")
     large = [is_large(constant) for constant in closed.consts]
     captured = [np.asarray(constant) for constant, hoisted in zip(closed.consts, large, strict=True) if hoisted]
-    small = [None if hoisted else constant for constant, hoisted in zip(closed.consts, large, strict=True)]
+    small = [None if hoisted else off_mesh(constant) for constant, hoisted in zip(closed.consts, large, strict=True)]
 
     def evaluate(run: list[Any], shared: list[Any]) -> list[Any]:
         inputs, arguments = shared[: len(shared) - len(captured)], shared[len(shared) - len(captured) :]
         remaining = iter(arguments)
         constants = [next(remaining) if hoisted else value for value, hoisted in zip(small, large, strict=True)]
-        return jax.core.eval_jaxpr(closed.jaxpr, constants, *run, *inputs)
+        return jax.core.eval_jaxpr(closed, constants, *run, *inputs)
 
-    constants = [*constants_of(closed.jaxpr), *small]
+    constants = [*constants_of(closed), *small]
     embedded = sum(np.asarray(value).nbytes for value in constants if value is not None and not keys.is_key(value))
-    calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed.jaxpr))
+    calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed))
     # Without unused arguments, the text would not show which of two arrays of the same shape is used.
     lowered = jax.jit(evaluate, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
     text = lowered.as_text()
@@ -115,9 +116,15 @@ def is_large(constant: Any) -> bool:
     return not keys.is_key(constant) and np.asarray(constant).nbytes >= HOISTED_BYTES
 
 
+def off_mesh(constant: Any) -> Any:
+    """Copies a captured array that lies on several devices, as a program for another mesh cannot contain it."""
+    several = isinstance(constant, jax.Array) and len(constant.sharding.device_set) > 1
+    return keys.on_host(constant) if several else constant
+
+
 def equations(jaxpr: Any) -> Iterator[Any]:
     """Yields every equation, including those of jaxprs inside loops, branches and calls."""
-    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+    for equation in jaxpr.eqns:
         yield equation
         for inner in inner_jaxprs(equation):
             yield from equations(inner)
@@ -127,7 +134,7 @@ def inner_jaxprs(equation: Any) -> Iterator[Any]:
     """Yields the jaxprs among the parameters of an equation."""
     for parameter in equation.params.values():
         for value in parameter if isinstance(parameter, tuple | list) else [parameter]:
-            if isinstance(value, jax.extend.core.Jaxpr | jax.extend.core.ClosedJaxpr):
+            if hasattr(value, "eqns"):
                 yield value
 
 

@@ -59,11 +59,12 @@ def prox_adam(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
-            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
+            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+            `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -119,11 +120,12 @@ def prox_nadam(
         mu_dtype: dtype of the average of gradients; None uses that of the parameters.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
-            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
+            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+            `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -190,11 +192,12 @@ def prox_adamw(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
-            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
+            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+            `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -257,11 +260,12 @@ def prox_amsgrad(
         bias_correction_nu: whether to correct the bias of the average of squared gradients.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
-            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
+            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+            `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.

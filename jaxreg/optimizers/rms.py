@@ -51,12 +51,13 @@ def prox_rmsprop(
         bias_correction: whether to correct the bias of the averages.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
-            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
+            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`). With momentum the bound is
             max_shrink/(1 − momentum).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+            `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
@@ -107,11 +108,12 @@ def prox_adagrad(
         eps: added to that sum inside the root.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
             the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. Clip here rather than by a link
-            before this optimizer, which would solve the problem for a different λ (see `jaxreg.proximal`).
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
+            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
             It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+            `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 import jaxreg
@@ -89,6 +90,10 @@ OTHERS = {
     "signs": (optax.scale_by_lion(), None),
     "a trust ratio": (optax.chain(optax.scale_by_adam(), optax.scale_by_trust_ratio()), preconditioners.adam()),
     "a trust ratio alone": (optax.scale_by_trust_ratio(), None),
+    "a clip": (optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()), preconditioners.adam()),
+    "a clip of single gradients": (optax.chain(optax.clip(0.5), optax.trace(0.9)), preconditioners.trace(0.9)),
+    "AdaDelta": (optax.scale_by_adadelta(), None),
+    "another eps of AdaDelta": (optax.scale_by_adadelta(), preconditioners.adadelta(1e-2)),
 }
 
 
@@ -100,7 +105,6 @@ def test_another_direction_s_preconditioner_is_a_warning(name):
 
 
 FITTING = {
-    "clipped": (optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()), preconditioners.adam()),
     "nesterov": (optax.scale_by_adam(nesterov=True), preconditioners.adam()),
     "yogi": (optax.scale_by_yogi(), preconditioners.adam(eps=1e-3)),
     "adamax": (optax.scale_by_adamax(), preconditioners.adamax()),
@@ -112,6 +116,12 @@ FITTING = {
         preconditioners.product(preconditioners.rms(), preconditioners.trace(0.9)),
     ),
     "coupled L2": (optax.chain(jaxreg.add_l2(0.1), optax.scale_by_adam()), preconditioners.adam()),
+    "AdaDelta": (optax.scale_by_adadelta(), preconditioners.adadelta()),
+    "NovoGrad": (optax.scale_by_novograd(), preconditioners.novograd()),
+    "a scale that adapts": (
+        optax.chain(optax.scale_by_adam(), optax.contrib.reduce_on_plateau()),
+        preconditioners.product(preconditioners.adam(), preconditioners.plateau()),
+    ),
     "plain": (optax.identity(), None),
     "plain, decayed": (optax.add_decayed_weights(10.0), None),
     "plain average": (optax.ema(0.9, debias=False), None),
@@ -128,7 +138,7 @@ def test_a_fitting_preconditioner_passes_in_silence(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tx = jaxreg.proximal(direction, L1, 1e-3, preconditioner)
-        updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+        updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS, value=1.0)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(updates))
 
 

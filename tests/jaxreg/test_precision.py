@@ -24,9 +24,9 @@ def precisions(function, *arguments):
                 found.add(precision if precision is None else precision[0].name)
             for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda one: hasattr(one, "eqns")):
                 if hasattr(inner, "eqns"):
-                    visit(getattr(inner, "jaxpr", inner))
+                    visit(inner)
 
-    visit(jax.make_jaxpr(function)(*arguments).jaxpr)
+    visit(jax.make_jaxpr(function)(*arguments))
     return found
 
 

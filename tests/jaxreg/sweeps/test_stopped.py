@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ports import free_port
 
 SLOW = Path(__file__).with_name("killed_sweep.py")
 
@@ -79,9 +79,7 @@ def test_ctrl_c_saves_the_chunk_and_says_how_to_go_on(tmp_path, undisturbed):
 
 def test_two_processes_give_the_numbers_of_one(tmp_path, undisturbed):
     for folder in ("none", tmp_path / "chunks", tmp_path / "chunks"):  # the third time, from the chunks
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         result = tmp_path / "result.npz"
         both = [slow_sweep(folder, result, 2, process, port) for process in (0, 1)]
         for process in both:

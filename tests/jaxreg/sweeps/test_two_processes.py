@@ -1,12 +1,12 @@
 """Two processes: what one of them learns, both raise, within seconds; and the sweeps after it are whole."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
 SECONDS = 60  # compilation and start included; what this replaces hung for 34 to 305 s
@@ -23,9 +23,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_both_processes_raise_the_same_error_and_go_on(tmp_path, case):
     folder = tmp_path / "chunks"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
     both = [
         subprocess.Popen(
