@@ -81,20 +81,23 @@ class Problem:
     def measured(
         self, penalties: PyTree, params: PyTree, state: FistaState, data: Any, tol: jax.Array
     ) -> tuple[PyTree, FistaState]:
-        """Computes the residual at the parameters, and where it meets `tol` again with the scale at these parameters."""
+        """Computes the residual at the parameters, with new scales where it meets `tol` and each time that steps doubled."""
         value, gradient = jax.value_and_grad(self.fun)(params, data)
         residual = functools.partial(relative_residual, penalties, params, gradient)
+        checks = state.steps // BETWEEN_CHECKS
+        doubled = (state.steps % BETWEEN_CHECKS == 0) & (checks & (checks - 1) == 0)
+        due = doubled | (residual(state.step_size, state.scale) <= tol)
+        now = jax.lax.stop_gradient((penalties, params, value, gradient, state.step_size, data))
 
-        def again() -> FistaState:
-            steps, scale = self.rescaled(penalties, params, value, gradient, state.step_size, data)
-            left = residual(steps, scale)
-            return state._replace(
-                residual=left, step_size=steps, scale=scale, converged=left <= tol, point=params,
-                momentum=jnp.ones_like(state.momentum),
-            )  # fmt: skip
+        def again(_: Any) -> tuple[jax.Array, PyTree, PyTree]:
+            return jnp.asarray(False), *self.rescaled(*now)
 
-        left = residual(state.step_size, state.scale)
-        return params, jax.lax.cond(left <= tol, again, lambda: state._replace(residual=left))
+        # A loop, as under vmap a condition would compute the curvatures every time.
+        _, steps, scale = jax.lax.while_loop(lambda now: now[0], again, (due, state.step_size, state.scale))
+        left = residual(steps, scale)
+        point = jax.tree.map(lambda new, old: jnp.where(due, new, old), params, state.point)
+        momentum = jnp.where(due, 1, state.momentum)
+        return params, FistaState(state.steps, left, steps, scale, due & (left <= tol), point, momentum)
 
     def rescaled(
         self, penalties: PyTree, params: PyTree, value: jax.Array, gradient: PyTree, step_size: PyTree, data: Any

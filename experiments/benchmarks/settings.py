@@ -36,6 +36,8 @@ class LassoBenchmark:
     """λ as a share of λ_max, the smallest strength whose solution is 0."""
     steps: int = 20_000
     """Number of full-batch steps of every optimizer."""
+    torch: bool = True
+    """Whether to measure the optimizers of torchao, if it is installed."""
     out: Path = RESULTS / "lasso.json"
     """JSON file for the numbers."""
 

@@ -15,7 +15,20 @@ from matplotlib.figure import Figure
 
 from experiments.results.disk import whole
 
-PACKAGES = ("jaxreg", "jax", "jaxlib", "optax", "flax", "numpy", "scipy", "scikit-learn", "xarray", "matplotlib", "torch")
+PACKAGES = (
+    "jaxreg",
+    "jax",
+    "jaxlib",
+    "optax",
+    "flax",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "xarray",
+    "matplotlib",
+    "torch",
+    "torchao",
+)
 
 
 def provenance(config: dict[str, Any], command: str, seconds: float) -> dict[str, Any]:

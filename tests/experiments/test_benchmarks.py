@@ -44,21 +44,25 @@ def test_bench_update_prints_bytes_and_ratios(tmp_path):
 
 
 def test_bench_lasso_separates_exact_optimizers_from_naive_chains(tmp_path):
-    status, said = run("bench", "lasso", "--out", tmp_path / "lasso.json")
+    status, said = run("bench", "lasso", "--no-torch", "--out", tmp_path / "lasso.json")
     assert status == 0, said
+    assert "torchao was not measured" in said
     scores = json.loads((tmp_path / "lasso.json").read_text())["scores"]
     exact = {name: row for name, row in scores.items() if name.startswith("prox_")}
-    assert len(exact) == 11
+    assert len(exact) == 13
     for name, row in exact.items():
         assert row["error"] < 1e-8, name
         assert row["nonzero"] == scores["scikit-learn's Lasso"]["nonzero"] == 7
     naive = scores["sgd, momentum 0.9 → prox_l1"]
     assert naive["nonzero"] == 10
     assert naive["residual"] > 0.5
+    for name in ("clip → prox_sgd", "clip → prox_adam"):
+        assert scores[name]["nonzero"] < 7, name
+        assert scores[name]["residual"] > 1, name
     rows = excerpts("lasso", tmp_path / "lasso.json")["optimizers"].table.rows
-    assert [row[2] for row in rows] == ["7", "7", "7", "10", "10", "10", "10", "10"]
-    assert rows[1][0] == "`prox_sgd`, `prox_sgd` momentum 0.9, `prox_sgd` Nesterov"
-    assert rows[3][0] == "`sgd, momentum 0.9 → prox_l1`"
+    assert [row[2] for row in rows] == ["7", "7", "7", "0", "0", "10", "10", "10", "10", "10"]
+    assert rows[1][0] == "`prox_sgd`, `prox_sgd` momentum 0.9, `prox_sgd` Nesterov, `prox_sgd` clip"
+    assert rows[3][0] == "`clip → prox_sgd`"
 
 
 def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
