@@ -62,11 +62,14 @@ class SteeredState(NamedTuple):
     Attributes:
         count: steps taken so far, an int32 scalar.
         strength: the strength λ of the next step, a float32 scalar.
+        behind: number of steps in a row, up to the last one, after which more than 1.35 times the target share was kept, an
+            int32 scalar. It keeps growing if the penalty removes no weights however strong it is.
         inner: the state of the optimizer that uses it.
     """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
     strength: jax.Array
+    behind: jax.Array
     inner: Any
 
 

@@ -37,6 +37,10 @@ from jaxreg.transforms import require_params
 # 0.5 to 0.005, 300 to 4,000 steps and learning rates that are constant or decay to 0.
 START = 0.1
 """The first λ, in units of the root mean square of the gradient; values from 0.001 to 1 end about equally well."""
+LOWEST = 1e-9
+"""Where the search for the first λ begins, in units of the first λ above."""
+SEARCH = 0.1
+"""The part of the steps, at the begin, in which λ may grow by more than one step of the controller."""
 LEAD = 0.25
 """The part of the steps, at the end, in which the target stays at the wanted share, so that λ can still correct."""
 GAIN = 1000.0
@@ -135,7 +139,7 @@ def steer_strength(
         if jax.tree.leaves(params):
             jax.eval_shape(lambda: kept_share(params, mask, axis))
         strength = jnp.zeros([], jnp.float32)
-        return SteeredState(jnp.zeros([], jnp.int32), strength, made(strength).init(params))
+        return SteeredState(jnp.zeros([], jnp.int32), strength, jnp.zeros([], jnp.int32), made(strength).init(params))
 
     def update(
         updates: PyTree, state: SteeredState, params: PyTree = None, **extra_args: Any
@@ -143,19 +147,46 @@ def steer_strength(
         require_params(params)
         require_state("steer_strength", state, SteeredState)
         check_shapes("steer_strength", updates, params)
-        first = START * typical_size(updates, params, mask)
-        updates, inner = made(state.strength).update(updates, state.inner, params, **extra_args)
-        count = optax.safe_increment(state.count)
+
+        def step(strength: jax.Array) -> tuple[PyTree, Any, jax.Array]:
+            moves, inner = made(strength).update(updates, state.inner, params, **extra_args)
+            return moves, inner, kept_share(moved(params, moves), mask, axis)
+
+        moves, inner, kept = step(state.strength)
+        steps_taken = optax.safe_increment(state.count)
         before = jnp.log(kept_share(params, mask, axis) / target(state.count))
-        after = jnp.log(kept_share(moved(params, updates), mask, axis) / target(count))
+        after = jnp.log(kept / target(steps_taken))
         gain = min(GAIN / (steps - begin), FASTEST)
         change = gain * jnp.clip(after, -MOST_BELOW, MOST_ABOVE) + PROPORTIONAL * (after - before)
         grown = jnp.clip(state.strength * jnp.exp(change), SMALLEST, LARGEST)
         # Without a gradient so far λ stays 0, and starts with the first one.
-        strength = jnp.where(state.count < begin, 0, jnp.where(state.strength == 0, first, grown))
-        return updates, SteeredState(count, strength.astype(jnp.float32), inner)
+        largest = START * typical_size(updates, params, mask)
+        waits = (state.strength == 0) & ((state.count < begin) | (largest == 0))
+        lowest = jnp.where(state.strength == 0, LOWEST * largest, grown)
+        fewest = jnp.where(state.strength == 0, jnp.minimum(kept, target(steps_taken)), target(steps_taken))
+        searches = ~waits & (state.count <= begin + SEARCH * (steps - begin))
+        found = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
+        strength = jnp.where(waits, 0, found)
+        behind = jnp.where(after > MOST_ABOVE, optax.safe_increment(state.behind), 0)
+        return moves, SteeredState(steps_taken, strength.astype(jnp.float32), behind, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def climbed(
+    acceptable: Callable[[jax.Array], jax.Array], strength: jax.Array, largest: jax.Array, searches: jax.Array
+) -> jax.Array:
+    """Doubles a strength, up to the largest, as long as that is acceptable; tries nothing unless it `searches`.
+
+    A loop, as `jax.vmap` would turn a condition into a choice between two results and compute both at every step.
+    """
+
+    def double(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        more = jnp.minimum(2 * carry[0], largest)
+        good = acceptable(more)
+        return jnp.where(good, more, carry[0]), good & (more < largest)
+
+    return jax.lax.while_loop(lambda carry: carry[1], double, (strength, searches & (strength < largest)))[0]
 
 
 def kept_share(params: PyTree, mask: Mask, axis: Axis) -> jax.Array:
