@@ -15,7 +15,7 @@ from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
 from jaxreg._metric import check_direction, check_preconditioner, check_scales, check_tried, floored, is_shared, pooled
 from jaxreg._states import ProximalState, require_state
-from jaxreg._typing import Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
+from jaxreg._typing import Clipping, Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
 from jaxreg.transforms import prox_update, require_params
 
@@ -27,7 +27,7 @@ def proximal(
     preconditioner: Preconditioner | None = None,
     mask: Mask = None,
     *,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

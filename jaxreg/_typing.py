@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax.typing
+import optax
 
 if sys.version_info >= (3, 12):
     from typing import TypeAliasType
@@ -29,3 +30,5 @@ Penalties = TypeAliasType("Penalties", PyTree | Callable[[PyTree], PyTree])
 `jaxreg.matching`); or a function from parameters to such a tree."""
 Preconditioner = TypeAliasType("Preconditioner", Callable[[PyTree], PyTree])
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""
+Clipping = TypeAliasType("Clipping", optax.GradientTransformation | None)
+"""A transformation that multiplies gradients by positive factors, or none."""

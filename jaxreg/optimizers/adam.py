@@ -7,7 +7,7 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments
 from jaxreg._proximal import proximal
-from jaxreg._typing import DTypeLike, Mask, Penalties, ScalarOrSchedule
+from jaxreg._typing import Clipping, DTypeLike, Mask, Penalties, ScalarOrSchedule
 
 
 def prox_adam(
@@ -21,7 +21,7 @@ def prox_adam(
     *,
     nesterov: bool = False,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -98,7 +98,7 @@ def prox_nadam(
     mu_dtype: DTypeLike | None = None,
     *,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -164,7 +164,7 @@ def prox_adamw(
     *,
     nesterov: bool = False,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -236,7 +236,7 @@ def prox_amsgrad(
     bias_correction_nu: bool = True,
     *,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

@@ -7,7 +7,7 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments
 from jaxreg._proximal import proximal
-from jaxreg._typing import Mask, Penalties, ScalarOrSchedule
+from jaxreg._typing import Clipping, Mask, Penalties, ScalarOrSchedule
 
 
 def prox_yogi(
@@ -18,7 +18,7 @@ def prox_yogi(
     eps: float = 1e-3,
     *,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -70,7 +70,7 @@ def prox_adabelief(
     *,
     nesterov: bool = False,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -125,7 +125,7 @@ def prox_adamax(
     eps: float = 1e-8,
     *,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

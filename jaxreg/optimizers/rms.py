@@ -7,7 +7,7 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_moments, check_momentum
 from jaxreg._proximal import proximal
-from jaxreg._typing import Mask, Penalties, ScalarOrSchedule
+from jaxreg._typing import Clipping, Mask, Penalties, ScalarOrSchedule
 
 
 def prox_rmsprop(
@@ -23,7 +23,7 @@ def prox_rmsprop(
     bias_correction: bool = False,
     *,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -89,7 +89,7 @@ def prox_adagrad(
     eps: float = 1e-7,
     *,
     mask: Mask = None,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

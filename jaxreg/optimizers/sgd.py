@@ -7,7 +7,7 @@ import optax
 from jaxreg import preconditioners
 from jaxreg._checks import check_momentum
 from jaxreg._proximal import proximal
-from jaxreg._typing import DTypeLike, Mask, Penalties, ScalarOrSchedule
+from jaxreg._typing import Clipping, DTypeLike, Mask, Penalties, ScalarOrSchedule
 
 
 def prox_sgd(
@@ -18,7 +18,7 @@ def prox_sgd(
     accumulator_dtype: DTypeLike | None = None,
     mask: Mask = None,
     *,
-    clip: optax.GradientTransformation | None = None,
+    clip: Clipping = None,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.sgd` with an exact proximal step; without momentum, the proximal gradient method (ISTA).

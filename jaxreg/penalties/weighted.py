@@ -24,8 +24,8 @@ class Weighted(Penalty):
         >>> import jax.numpy as jnp
         >>> from jaxreg import L1
         >>> first_fit = jnp.array([2.0, 0.5, 0.1])
-        >>> print(Weighted(L1(0.1), 1 / jnp.abs(first_fit)).prox(first_fit, step=1.0).round(2))
-        [1.95 0.3  0.  ]
+        >>> print(Weighted(L1(0.1), 1 / jnp.abs(first_fit)).prox(first_fit, step=1.0).round(1))
+        [2.  0.3 0. ]
 
     Factors belong to one array. In a tree of parameters, write a penalty for each leaf:
     `{"embedding": Weighted(L1(1e-4), factors), "blocks": L1(1e-4)}`.

@@ -60,6 +60,7 @@ penalties: list[jaxreg.Penalty] = [
     jaxreg.SCAD(1e-3, a=3.7),
     jaxreg.Bridge(1e-3, power=2 / 3),
     jaxreg.L0(1e-3),
+    jaxreg.Weighted(jaxreg.L1(1e-3), factors=jnp.ones((2, 1))),
     Huber(1e-3),
     Huber(strength=1e-3, axis=1).at(0),
 ]
@@ -98,6 +99,7 @@ optimizers.append(
     )
 )
 optimizers += [
+    jaxreg.master_weights(jaxreg.prox_adam(1e-2, jaxreg.L1(1e-3), clip=optax.clip_by_global_norm(1.0), lazy=True)),
     jaxreg.hold_zeros(optax.adam(1e-3), mask=jaxreg.kernels),
     jaxreg.steer_strength(
         lambda strength: jaxreg.prox_adam(1e-3, jaxreg.ElasticNet(strength, 0.1 * strength)), 0.1, 100, begin=10, axis=(0, 1)
@@ -115,6 +117,9 @@ if isinstance(state, jaxreg.ProximalState):
 link_state: Any = links[2].init(params)
 if isinstance(link_state, jaxreg.PenaltyState):
     steps_taken = int(link_state.count)
+master_state: Any = optimizers[-3].init(params)
+if isinstance(master_state, jaxreg.MasterState):
+    steps_taken = len(jax.tree.leaves(master_state.master))
 held_state: Any = optimizers[-2].init(params)
 if isinstance(held_state, jaxreg.HeldState):
     steps_taken = len(jax.tree.leaves(held_state.support))
@@ -184,7 +189,9 @@ lines = jaxreg.plotting.coefficient_paths(path, "kernel", axis=1, ax=curve)
 columns = jnp.eye(4)
 exact: jaxreg.Path = jaxreg.fit_linear_path(columns, jnp.arange(4.0), jaxreg.L1, count=3, validation=(columns, jnp.ones(4)))
 model: jaxreg.LinearModel = exact.at(0)
-held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(columns, jnp.arange(4.0), jaxreg.L1, folds=2, count=3)
+held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(
+    columns, jnp.arange(4.0), jaxreg.L1, folds=[0, 0, 1, 1], count=3
+)
 print(model.predict(columns).shape, held.select("best"))
 print(gap, reached.residual, small.widths, path.dataset().sizes, lines.get_xlabel())
 print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)
