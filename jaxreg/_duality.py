@@ -13,13 +13,13 @@ import numpy as np
 
 from jaxreg._assigning import assign
 from jaxreg._dtypes import like, wide
-from jaxreg._losses import Loss, even, loss_named
+from jaxreg._losses import Loss, even, loss_named, orthonormal
 from jaxreg._masking import check_arrays, name_of
 from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
-from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2
+from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2, Weighted
 
-HAVE_GAPS = "L1, SquaredL2, ElasticNet, GroupL2 or Group(L1(…))"
+HAVE_GAPS = "L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)) or one of these in Weighted"
 
 
 class Conjugate(NamedTuple):
@@ -46,7 +46,8 @@ def duality_gap(
     """Computes an upper bound on how far the objective of a linear model is above its minimum.
 
     The objective is loss + R(w). The dual point is the gradient of the loss with respect to the predictions, scaled until it
-    is feasible, so the bound goes to 0 as w goes to a solution. It needs no other solution to compare with.
+    is feasible, so the bound goes to 0 as w goes to a solution. It needs no other solution to compare with. Weights with a
+    factor of 0 and the intercept are first moved to their minimum for the others, where the gradient along them is 0.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> x, y = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([4.0, 1.0])
@@ -54,8 +55,9 @@ def duality_gap(
         0.0
 
     Args:
-        penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), or a tree of them.
-        params: w, all of it penalised.
+        penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), one of these in `Weighted`, or a tree of them. Under `jit`
+            factors of 0 must not be traced, as the bound is far from tight otherwise.
+        params: w, all of it with a penalty.
         predict: from parameters to predictions (rows,) or (rows, outputs), a linear function such as `lambda w: x @ w`.
         targets: y in the shape of the predictions; 0 or 1 under logistic loss.
         loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
@@ -90,18 +92,48 @@ def duality_gap(
                 f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
             )
         predictions += jnp.asarray(intercept, predictions.dtype)
-    share = even(predictions)
-    balanced = predictions if intercept is None else predictions + function.balance(predictions, y, share)
-    slope = function.slope(balanced, y, share)
-    (along,) = transposed(slope)
-    assigned = jax.tree.leaves(assign("duality_gap", penalty, params, None))
-    named = zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(along), assigned, strict=True)
+    assigned = [own.penalty for own in jax.tree.leaves(assign("duality_gap", penalty, params, None))]
+    shape, share = predictions.shape, even(predictions)
+    predictions, y = predictions.ravel(), y.ravel()
+    without = [unpenalised(own, leaf) for own, leaf in zip(assigned, jax.tree.leaves(params), strict=True)]
+    basis, _ = orthonormal(columns_of(predict, params, without, predictions), share, intercept is not None)
+    slope = function.slope(function.balance(basis, predictions, y, share), y, share)
+    (along,) = transposed(slope.reshape(shape))
+    named = zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(along), assigned, without, strict=True)
     conjugates, values = [], []
-    for (path, leaf), direction, own in named:
-        conjugates.append(conjugate(own.penalty, direction, name_of(path)))
-        values.append(own.penalty.value(leaf))
+    for (path, leaf), direction, own, free in named:
+        # There the gradient is 0 up to rounding.
+        conjugates.append(conjugate(own, jnp.where(free, 0, direction) if free.any() else direction, name_of(path)))
+        values.append(own.value(leaf))
     objective = function.value(predictions, y, share) + functools.reduce(operator.add, values)
     return gap_below(objective, function, slope, y, share, conjugates)
+
+
+def unpenalised(own: Penalty | None, leaf: jax.Array) -> np.ndarray:
+    """Marks the weights of a parameter whose factor is 0, unless factors are traced."""
+    if not isinstance(own, Weighted) or isinstance(own.factors, jax.core.Tracer):
+        return np.zeros(leaf.shape, bool)
+    with jax.ensure_compile_time_eval():
+        factors = np.asarray(own.spread(jnp.zeros(leaf.shape, leaf.dtype)))
+    return np.broadcast_to(factors == 0, leaf.shape)
+
+
+def columns_of(
+    predict: Callable[[PyTree], jax.Array], params: PyTree, marked: Sequence[np.ndarray], like_it: jax.Array
+) -> jax.Array:
+    """The predictions (…, columns) of a linear function for each marked weight at 1 and all others at 0."""
+    count = sum(int(mask.sum()) for mask in marked)
+    if not count:
+        return jnp.zeros((*like_it.shape, 0), like_it.dtype)
+    leaves, structure = jax.tree.flatten(params)
+    units, done = [], 0
+    for leaf, mask in zip(leaves, marked, strict=True):
+        places = np.flatnonzero(mask)
+        unit = np.zeros((count, leaf.size))
+        unit[done + np.arange(len(places)), places] = 1
+        units.append(jnp.asarray(unit.reshape(count, *leaf.shape), leaf.dtype))
+        done += len(places)
+    return jax.vmap(lambda one: predict(one).ravel(), out_axes=1)(structure.unflatten(units))
 
 
 def linear(predict: Callable[[PyTree], jax.Array], params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
@@ -142,17 +174,24 @@ def gap_below(
     return jnp.maximum(objective - dual, 0)
 
 
-def conjugate(own: Penalty | None, v: jax.Array, name: str) -> Conjugate:
-    """Finds the conjugate of a penalty.
+def conjugate(own: Penalty | None, v: jax.Array, name: str, factors: ArrayLike = 1.0) -> Conjugate:
+    """Finds the conjugate of a penalty, Σ f φ for factors f > 0, at f·v.
 
     Raises:
         TypeError: there is no penalty, or its conjugate is not known here.
         ValueError: weights have strengths of their own.
     """
+    if isinstance(own, Weighted):
+        factors = own.spread(v)
+        # Where the factor is 0, the conjugate is finite at 0 alone.
+        free = jnp.any((factors == 0) & (v != 0))
+        own, v = own.penalty, own.divided(v)
+        known = conjugate(own, jnp.where(factors == 0, 0, v), name, factors)
+        return known._replace(longest=jnp.where(free, 0, known.longest))
     if isinstance(own, Group) and isinstance(own.penalty, L1):
         own = GroupL2(own.penalty.strength, own.axis)
     if isinstance(own, L1 | GroupL2 | SquaredL2 | ElasticNet) and any(jnp.ndim(leaf) for leaf in jax.tree.leaves(own)):
-        raise ValueError(f"duality_gap: expected one strength for all of parameter {name}, got {own!r}")
+        raise ValueError(f"duality_gap: expected one strength for all of parameter {name}, got {own!r}; see jaxreg.Weighted")
     if isinstance(own, L1 | GroupL2):
         largest, strength = own.critical_strength(v), like(own.strength, v)
         feasible = jnp.where(largest > strength, strength / jnp.where(largest > 0, largest, 1), jnp.inf)
@@ -165,7 +204,7 @@ def conjugate(own: Penalty | None, v: jax.Array, name: str) -> Conjugate:
 
         def at(scale: jax.Array) -> jax.Array:
             beyond = jnp.maximum(jnp.abs(scale * v) - l1, 0)
-            return jnp.where(l2 > 0, jnp.sum(jnp.square(beyond)) / (4 * jnp.where(l2 > 0, l2, 1)), 0)
+            return jnp.where(l2 > 0, jnp.sum(factors * jnp.square(beyond)) / (4 * jnp.where(l2 > 0, l2, 1)), 0)
 
         return Conjugate(jnp.where(l2 > 0, jnp.inf, alone.longest), at)
     raise TypeError(f"duality_gap: expected {HAVE_GAPS} for parameter {name}, got {own!r}; see jaxreg.kkt_residual")

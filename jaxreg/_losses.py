@@ -1,4 +1,8 @@
-"""The losses of linear models, as functions of predictions z and targets y, with what solvers and gaps need of them."""
+"""The losses of linear models, as functions of predictions z and targets y, with what solvers and gaps need of them.
+
+What no penalty charges, an intercept and columns with a factor of 0, is eliminated: at each w it stands at its minimum. It
+enters as a basis (rows, directions) of what it adds to the predictions.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +15,30 @@ import optax
 from jax.scipy.special import xlogy
 
 BALANCING = 100
-"""The most steps in which an intercept is found."""
+"""The most Newton steps to the minimum without a penalty."""
+ARMIJO = 1e-4
+"""The share of the expected decrease that a step must reach."""
 
 
 class Loss(NamedTuple):
     """A loss F(z) of predictions z (rows, …), convex and smooth: a sum over rows, each multiplied by its share.
 
     Every function takes predictions (or slopes), targets and shares: 1/rows for a mean, or an array (rows,) that sums to 1.
+    `balance` takes a basis before them.
 
     Attributes:
         value: F(z).
         slope: its gradient with respect to z.
         curvature: the diagonal of its second derivative, which is diagonal.
         conjugate: F*(v) at a vector v of slopes.
-        balance: the constant c that minimises F(z + c).
+        balance: z + basis·c for the c that minimises F(z + basis·c).
     """
 
     value: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
     slope: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
     curvature: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
     conjugate: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-    balance: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    balance: Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def even(z: jax.Array) -> jax.Array:
@@ -60,29 +67,83 @@ def mean(x: jax.Array, share: jax.Array) -> jax.Array:
     return jnp.sum(share * x)
 
 
-def balance_odds(z: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
-    """The constant at which the mean of sigmoid(z + c) is that of y, by Newton's method inside a shrinking bracket.
+def orthonormal(columns: jax.Array, share: jax.Array, intercept: bool) -> tuple[jax.Array, jax.Array]:
+    """Finds a basis of what coefficients without a penalty add to the predictions.
 
-    If all targets are the same it is infinite.
+    Args:
+        columns: their columns of the data (rows, columns), which may depend on each other.
+        share: of the rows.
+        intercept: whether a constant is among them.
+
+    Returns:
+        The basis (rows, directions), orthonormal under the shares, in which superfluous directions are 0; and a matrix
+        (1 + columns, directions) that turns coefficients of the basis into the intercept and those of the columns.
     """
-    positive = mean(y, share)
-    odds = jnp.log(positive) - jnp.log1p(-positive)
+    ones = jnp.ones((len(columns), int(intercept)), columns.dtype)
+    if not columns.shape[1]:
+        return ones, ones[:1]
+    centred, means = projected(columns.T, ones, share)
+    # Each in a unit of its own. Of a constant column nothing but rounding is left.
+    lengths, eps = jnp.sqrt(jnp.sum(jnp.square(centred) * share, 1)), jnp.finfo(columns.dtype).eps
+    varied = lengths > 8 * eps * jnp.max(jnp.abs(columns), 0)
+    scales = jnp.where(varied, 1 / jnp.where(varied, lengths, 1), 0)
+    _, sizes, right = jnp.linalg.svd((centred * scales[:, None] * jnp.sqrt(share)).T, full_matrices=False)
+    used = sizes > max(columns.shape) * eps * sizes[0]
+    back = scales[:, None] * right.T * jnp.where(used, 1 / jnp.where(used, sizes, 1), 0)
+    # What is subtracted from the columns goes to the intercept.
+    above = jnp.concatenate([ones[:1], -(jnp.sum(means, 1) @ back)[None]], 1)
+    below = jnp.concatenate([jnp.zeros((len(back), int(intercept)), back.dtype), back], 1)
+    return jnp.concatenate([ones, centred.T @ back], 1), jnp.concatenate([above, below])
+
+
+def projected(numbers: jax.Array, basis: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Subtracts from numbers (…, rows) their part along an orthonormal basis; returns its coefficients (…, directions) too.
+
+    It does so twice, as the first coefficients are rounded: small numbers keep their digits beside large means.
+    """
+    if not basis.shape[1]:
+        return numbers, jnp.zeros((*numbers.shape[:-1], 0), numbers.dtype)
+    dual = (basis.T * share).T
+    first = numbers @ dual
+    numbers -= first @ basis.T
+    second = numbers @ dual
+    return numbers - second @ basis.T, first + second
+
+
+def profile(basis: jax.Array, curvature: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """Makes a function that solves linear systems with the second derivative of the loss along a basis."""
+    matrix = (basis.T * curvature) @ basis
+    if len(matrix) == 1:
+        return lambda right: right / matrix[0, 0]
+    superfluous = jnp.diag(jnp.where(jnp.any(basis != 0, 0), 0, 1).astype(basis.dtype))
+    factor = jax.scipy.linalg.cho_factor(matrix + superfluous)
+    return lambda right: jax.scipy.linalg.cho_solve(factor, right)
+
+
+def balance_odds(basis: jax.Array, z: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
+    """Newton's method, with steps that are halved until the loss falls.
+
+    Where a direction separates the classes its coefficient is infinite, and the steps end after `BALANCING`.
+    """
+    loss, limits = LOSSES["logistic"], jnp.finfo(z.dtype)
+    if not basis.shape[1]:
+        return z
 
     def improve(now: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        low, high, at, _, count = now
-        p = jax.nn.sigmoid(z + at)
-        excess = mean(p, share) - positive
-        low, high = jnp.where(excess < 0, at, low), jnp.where(excess < 0, high, at)
-        after = at - excess / mean(p * (1 - p), share)
-        after = jnp.where((after >= low) & (after <= high), after, (low + high) / 2)
-        return low, high, after, jnp.abs(after - at), count + 1
+        z, part, _, count = now
+        slope, value = loss.slope(z, y, share), loss.value(z, y, share)
+        unbalanced = slope @ basis
+        step = profile(basis, loss.curvature(z, y, share))(unbalanced)
+        tried = z - part * (basis @ step)
+        enough = loss.value(tried, y, share) <= value * (1 + 8 * limits.eps) - ARMIJO * part * (unbalanced @ step)
+        left = jnp.max(jnp.abs(unbalanced) / (jnp.abs(slope) @ jnp.abs(basis) + limits.tiny))
+        return jnp.where(enough, tried, z), jnp.where(enough, 1, part / 2), left, count + 1
 
     def unfinished(now: tuple[jax.Array, ...]) -> jax.Array:
-        return (now[3] > 4 * jnp.finfo(z.dtype).eps * (1 + jnp.abs(now[2]))) & (now[4] < BALANCING)
+        return (now[2] > 4 * limits.eps) & (now[1] > limits.eps) & (now[3] < BALANCING)
 
-    low, high = odds - jnp.max(z), odds - jnp.min(z)
-    start: tuple[jax.Array, ...] = (low, high, jnp.clip(0, low, high), jnp.asarray(jnp.inf, z.dtype), jnp.zeros([], int))
-    return jax.lax.while_loop(unfinished, improve, start)[2]
+    one = jnp.ones([], z.dtype)
+    return jax.lax.while_loop(unfinished, improve, (z, one, one, jnp.zeros([], jnp.int32)))[0]
 
 
 LOSSES = {
@@ -91,7 +152,7 @@ LOSSES = {
         lambda z, y, share: (z - y) * share,
         lambda z, _, share: jnp.broadcast_to(share, z.shape),
         half_squares,
-        lambda z, y, share: mean(y - z, share),
+        lambda basis, z, y, share: y - projected(y - z, basis, share)[0],
     ),
     "logistic": Loss(
         lambda z, y, share: mean(optax.sigmoid_binary_cross_entropy(z, y), share),

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._checks import check_number
-from jaxreg._linear.checks import check_data, check_grid, check_penalties, grouped
+from jaxreg._linear.checks import base_of, check_data, check_factors, check_grid, check_penalties, grouped
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Data, Measured, begin, solve_all
 from jaxreg._linear.tables import as_numbers
@@ -110,7 +110,9 @@ def fit_linear_path(
             `jax.config.update("jax_enable_x64", True)`.
         y: targets (rows,); 0 or 1 under logistic loss.
         penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`, or
-            `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size).
+            `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size). For strengths of their own
+            `lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)`: a factor f for each feature or group, which has the strength
+            f·λ there. Those with a factor of 0 have no penalty, as the intercept.
         strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them, evenly spaced on a
             logarithmic scale up to the smallest λ at which w is 0.
         loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
@@ -126,7 +128,7 @@ def fit_linear_path(
 
     Returns:
         The path: `params` a `LinearModel` with the strengths along the first axis, and a `record` of `objective`, `loss`,
-        `gap` (see `jaxreg.duality_gap`), `residual`, `converged`, `nonzeros`, `steps` and, with validation rows,
+        `gap` (see `jaxreg.duality_gap`), `residual` (of the KKT conditions, those of a feature divided by its factor), `converged`, `nonzeros`, `steps` and, with validation rows,
         `validation_loss`.
 
     Raises:
@@ -147,6 +149,8 @@ def fit_linear_path(
     shape = np.shape(x)[1:]
     groups = grouped(owner, penalty)
     data = check_data(owner, x, y, sample_weight, loss, intercept, groups)
+    factors = check_factors(owner, penalty, shape)
+    data = parted(data, factors)
     tested = None
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -154,10 +158,12 @@ def fit_linear_path(
         if np.shape(validation[0])[1:] != shape:
             raise ValueError(f"{owner}: expected validation rows of shape {shape}, got {np.shape(validation[0])[1:]}")
         tested = check_data(owner, *validation, None, loss, False, groups)
-        tested = jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested)
+        tested = parted(jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested), factors)
     grid, (found,) = solve(owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio)
-    weights = jnp.asarray(found.w).reshape(len(grid), *shape)
-    model = LinearModel(weights, jnp.asarray(found.intercepts))
+    weights = np.zeros((len(grid), shape[0], found.w.shape[2]), found.w.dtype)
+    weights[:, factors > 0] = found.w
+    weights[:, factors == 0] = found.free.reshape(len(grid), -1, found.w.shape[2])
+    model = LinearModel(jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(found.intercepts))
     return Path(grid, model, None, found.record, np.arange(len(grid)), None)
 
 
@@ -216,7 +222,9 @@ def cross_validate_linear_path(
     """
     owner = "cross_validate_linear_path"
     loss_named(owner, loss)
+    shape = np.shape(x)[1:]
     data = check_data(owner, x, y, sample_weight, loss, intercept, grouped(owner, penalty))
+    data = parted(data, check_factors(owner, penalty, shape))
     parts = split_rows(owner, len(data.y), folds, split_seed)
     jobs: list[tuple[Data, Data | None]] = []
     longest = [max(map(len, rows)) for rows in zip(*parts, strict=True)]
@@ -235,6 +243,16 @@ def cross_validate_linear_path(
     grid, found = solve(owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio)
     return CrossValidation(
         grid, {name: np.stack([fold.record[name] for fold in found])[:, None] for name in found[0].record}
+    )
+
+
+def parted(data: Data, factors: np.ndarray) -> Data:
+    """Takes features or groups with a factor of 0 out of x."""
+    if (factors == 1).all():
+        return data
+    kept, x = factors > 0, data.x
+    return data._replace(
+        x=x[:, kept], free=x[:, ~kept].reshape(len(x), -1), factors=jnp.asarray(factors[kept, None], x.dtype)
     )
 
 
@@ -269,7 +287,7 @@ def solve(
         tolerance, rounding = eps**0.5, ROUNDING * eps * float(jnp.max(jnp.abs(begin(settings, grid.size, data)[1])))
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
     tols = np.maximum(tolerance * grid, rounding)
-    penalties = jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype))
+    penalties = base_of(jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype)))
     check_penalties(owner, grid, penalties)
     found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype))
     ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]

@@ -14,7 +14,7 @@ from jaxreg._linear.programs import Data, begin
 from jaxreg._linear.tables import as_numbers
 from jaxreg._paths.checks import check_strengths
 from jaxreg._typing import ArrayLike
-from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty
+from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, Weighted
 
 
 def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
@@ -27,21 +27,51 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
     made = penalty(1.0) if callable(penalty) else None
     if isinstance(made, Penalty) and made.scheduled:
         raise TypeError(f"{owner}: penalty must be a function from λ to a penalty with numbers, got a schedule: {made!r}")
-    if isinstance(made, Penalty) and any(np.shape(leaf) != () for leaf in jax.tree.leaves(made)):
+    own = base_of(made) if isinstance(made, Penalty) else made
+    if isinstance(own, Penalty) and any(np.shape(leaf) != () for leaf in jax.tree.leaves(own)):
         raise ValueError(
-            f"{owner}: expected one strength for all features, got {made!r} at λ = 1; for weights of their own divide the "
-            "columns of x by them, or pass the penalty to jaxreg.fista"
+            f"{owner}: expected one strength for all features, got {made!r} at λ = 1; for strengths of their own pass "
+            "lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)"
         )
-    if isinstance(made, L1 | ElasticNet):
+    if isinstance(own, L1 | ElasticNet):
         return False
-    known = isinstance(made, GroupL2) or (isinstance(made, Group) and isinstance(made.penalty, L1))
-    if known and getattr(made, "axis", None) in (1, -1, (1,), (-1,)):
+    known = isinstance(own, GroupL2) or (isinstance(own, Group) and isinstance(own.penalty, L1))
+    if known and getattr(own, "axis", None) in (1, -1, (1,), (-1,)):
         return True
     raise TypeError(
-        f"{owner}: penalty must be a function from λ to L1, ElasticNet, GroupL2(λ, axis=1) or Group(L1(λ), axis=1), such as "
-        f"jaxreg.L1 or lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s), got {penalty!r}, at λ = 1 {made!r}; "
-        "jaxreg.fista takes any penalty"
+        f"{owner}: penalty must be a function from λ to L1, ElasticNet, GroupL2(λ, axis=1) or Group(L1(λ), axis=1), alone or "
+        f"in Weighted, such as jaxreg.L1 or lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s), got {penalty!r}, at λ = 1 "
+        f"{made!r}; jaxreg.fista takes any penalty"
     )
+
+
+def check_factors(owner: str, penalty: Callable[[Any], Penalty], shape: tuple[int, ...]) -> np.ndarray:
+    """Returns the factors of features or groups (blocks,), 1 without `Weighted`.
+
+    Args:
+        owner: the function that the user called.
+        penalty: from λ to a penalty.
+        shape: of w, (features,) or (groups, size).
+
+    Raises:
+        TypeError: they are traced.
+        ValueError: they have another shape, depend on λ, or are all 0.
+    """
+    made = penalty(1.0)
+    if not isinstance(made, Weighted):
+        return np.ones(shape[0])
+    if isinstance(made.factors, jax.core.Tracer):
+        raise TypeError(f"{owner}: factors must be numbers, as it is a compiled program itself; see jaxreg.fista")
+    factors = np.asarray(made.spread(jnp.zeros(shape))).reshape(shape[0])
+    other = penalty(2.0)
+    if not isinstance(other, Weighted) or np.any(np.asarray(other.factors) != np.asarray(made.factors)):
+        raise ValueError(
+            f"{owner}: expected factors that are the same at every λ, got {made!r} at λ = 1 and {other!r} at 2; write "
+            "lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)"
+        )
+    if not factors.any():
+        raise ValueError(f"{owner}: expected a factor above 0, got {made!r}; without a penalty all λ have one solution")
+    return factors
 
 
 def check_data(owner: str, x: Any, y: Any, weights: ArrayLike | None, loss: str, varied: bool, groups: bool) -> Data:
@@ -119,7 +149,7 @@ def check_grid(
     Raises:
         TypeError: they are not numbers, or are traced.
         ValueError: they are not positive and strictly ascending, `count` or `ratio` is out of range, w = 0 is no solution at
-            any λ, or one at every λ.
+            any λ.
     """
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((strengths, penalty(1.0)))):
         raise TypeError(f"{owner}: λ must be numbers, as it is a compiled program itself; for a gradient see jaxreg.fista")
@@ -132,17 +162,16 @@ def check_grid(
         raise ValueError(f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and ratio={ratio!r}")
     # The same program as the path's own beginning.
     gradient = begin(settings, int(count), data)[1]
-    made = penalty(1.0)
+    made = base_of(penalty(1.0))
     critical = float(made.critical_strength(gradient))
     # For a penalty that is proportional to λ.
     level = level_of(made)
-    largest = critical / level if level else np.inf
-    scale = float(jnp.max(jnp.abs(data.x)) * jnp.max(jnp.abs(data.y)))
-    if level and critical <= 8 * float(jnp.finfo(data.y.dtype).eps) * scale:
-        # Targets that do not vary: w is 0 at every λ, in the unit of products of x and y.
-        largest = scale or 1.0
+    if level and critical == 0:
+        # Targets that do not vary: w is 0 at every λ, and so in the unit of products of x and y.
+        largest = float(jnp.max(jnp.abs(data.x)) * jnp.max(jnp.abs(data.y))) or 1.0
         return np.geomspace(largest * ratio, largest, int(count))
-    if not 0 < largest < np.inf or not np.isclose(level_of(penalty(largest)), critical, rtol=1e-3):
+    largest = critical / level if level else np.inf
+    if not 0 < largest < np.inf or not np.isclose(level_of(base_of(penalty(largest))), critical, rtol=1e-3):
         raise ValueError(f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is {critical:g}); pass strengths")
     return np.geomspace(largest * ratio, largest, int(count))
 
@@ -167,6 +196,11 @@ def check_penalties(owner: str, grid: np.ndarray, penalties: Penalty) -> None:
                 f"{owner}: expected penalty(λ) with strengths that are finite and not negative, got one of "
                 f"{numbers[place]:g} at λ = {grid[place]:g}"
             )
+
+
+def base_of(penalty: Penalty) -> Penalty:
+    """The penalty without its factors."""
+    return penalty.penalty if isinstance(penalty, Weighted) else penalty
 
 
 def level_of(penalty: Penalty) -> float:

@@ -1,19 +1,21 @@
 """The path of a linear model: λ after λ from the largest, each on working sets of blocks until no other violates.
 
-The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso.
+The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso. What has no penalty, an
+intercept and features with a factor of 0, is not among them: it is a basis (rows, directions) with coefficients.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxreg._linear.quadratic import Quadratic, Stall, minimise
-from jaxreg._losses import LOSSES, Loss
+from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise
+from jaxreg._losses import ARMIJO, LOSSES, Loss, profile
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
@@ -21,8 +23,6 @@ PATIENCE = 5
 """Steps at one λ that may pass without a smaller violation where violations are as small as rounding."""
 HALVINGS = 12
 """How many step sizes a line search tries, each half of the one before."""
-ARMIJO = 1e-4
-"""The share of the expected decrease that a step must reach."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Now(NamedTuple):
 
     Attributes:
         w: weights (blocks, size).
-        intercept: a scalar; 0 without one.
+        free: coefficients of the basis (directions,).
         z: predictions (rows,).
         gradient: of the loss with respect to w.
         stall: the largest violations of the optimality conditions at this λ, after each step.
@@ -66,7 +66,7 @@ class Now(NamedTuple):
     """
 
     w: jax.Array
-    intercept: jax.Array
+    free: jax.Array
     z: jax.Array
     gradient: jax.Array
     stall: Stall
@@ -96,14 +96,14 @@ class Progress(NamedTuple):
     Attributes:
         done: how many λ are solved, from the largest.
         w: weights (strengths, blocks, size) so far, in the order of solving.
-        intercepts: (strengths,).
+        free: coefficients of the basis (strengths, directions).
         steps: steps at each λ.
-        start: weights and intercept where the next λ begins.
+        start: weights and coefficients where the next λ begins.
     """
 
     done: jax.Array
     w: jax.Array
-    intercepts: jax.Array
+    free: jax.Array
     steps: jax.Array
     start: tuple[jax.Array, jax.Array]
 
@@ -114,18 +114,22 @@ class Solver:
 
     Attributes:
         settings: what the program is compiled for.
-        columns: the data (blocks, size, rows), centred if there is an intercept.
+        columns: the data (blocks, size, rows), orthogonal to the basis.
         y: targets (rows,).
-        unit: what the intercept's condition, in units of y, is multiplied by to compare it with those of the weights: the
-            largest root mean square of a column; 0 without an intercept.
         share: of the rows in the loss: 1/rows, or (rows,).
+        basis: of what has no penalty (rows, directions), orthonormal under the shares.
+        unit: what the conditions along the basis, in units of y, are multiplied by to compare them with those of the weights:
+            the largest root mean square of a column, divided by its factor.
+        factors: of the penalty of each block (blocks, 1); None for 1.
     """
 
     settings: Settings
     columns: jax.Array
     y: jax.Array
-    unit: jax.Array
     share: jax.Array
+    basis: jax.Array
+    unit: jax.Array
+    factors: jax.Array | None
 
     @property
     def whole(self) -> bool:
@@ -138,7 +142,8 @@ class Solver:
         if self.whole:
             places, columns = jnp.arange(blocks), self.columns
         else:
-            priority = jnp.where(jnp.any(w != 0, 1), jnp.inf, jnp.sum(jnp.square(gradient), 1))
+            size = gradient if self.factors is None else gradient / self.factors
+            priority = jnp.where(jnp.any(w != 0, 1), jnp.inf, jnp.sum(jnp.square(size), 1))
             places = jax.lax.top_k(priority, self.settings.capacity)[1]
             columns = self.columns[places]
         shape, columns = columns.shape[:2], columns.reshape(-1, rows)
@@ -149,63 +154,68 @@ class Solver:
         return Working(places, columns, columns @ shared.T, (shared @ self.y).reshape(shape))
 
     def slopes(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The gradient with respect to the weights, and to the intercept."""
+        """The gradient with respect to the weights, and to the coefficients of the basis."""
         slope = self.settings.functions.slope(z, self.y, self.share)
-        return self.columns @ slope, jnp.sum(slope)
+        return self.columns @ slope, slope @ self.basis
 
-    def model(self, now: Now) -> tuple[Quadratic, jax.Array, jax.Array]:
-        """The second-order model of the loss in the weights of the working set, with the intercept at its minimum.
+    def residual(self, violations: jax.Array, unbalanced: jax.Array) -> jax.Array:
+        """The largest violation of all conditions, in the unit of λ."""
+        return jnp.maximum(jnp.max(violations), jnp.max(jnp.abs(unbalanced), initial=0) * self.unit)
+
+    def model(self, now: Now) -> tuple[Quadratic, Callable[[jax.Array], jax.Array]]:
+        """The second-order model of the loss in the weights of the working set, with what has no penalty at its minimum.
 
         Returns:
-            The model, how the predictions curve with the intercept, and the total curvature.
+            The model, and a function from a change of the predictions to the change of the coefficients of the basis.
         """
         working, settings = now.working, self.settings
-        curvature = settings.functions.curvature(now.z, self.y, self.share)
-        total = jnp.sum(curvature)
         if settings.quadratic:
-            # Columns are centred if there is an intercept, so it changes nothing here.
-            return Quadratic(working.hessian, working.linear), curvature, total
-        gradient = now.gradient[working.places]
-        hessian = (working.columns * curvature) @ working.columns.T
-        if settings.intercept:
-            mixed = working.columns @ curvature
-            slope = jnp.sum(settings.functions.slope(now.z, self.y, self.share))
-            hessian -= jnp.outer(mixed, mixed) / total
-            gradient -= (mixed * slope / total).reshape(gradient.shape)
+            # Columns are orthogonal to the basis, so its coefficients do not change.
+            return Quadratic(working.hessian, working.linear), lambda _: jnp.zeros_like(now.free)
+        curvature = settings.functions.curvature(now.z, self.y, self.share)
+        curved = working.columns * curvature
+        gradient, hessian = now.gradient[working.places], curved @ working.columns.T
+        slope = settings.functions.slope(now.z, self.y, self.share) @ self.basis
+        if not slope.size:
+            shift = lambda _: jnp.zeros_like(now.free)
+        else:
+            mixed, solve = curved @ self.basis, profile(self.basis, curvature)
+            hessian -= mixed @ solve(mixed.T)
+            gradient -= (mixed @ solve(slope)).reshape(gradient.shape)
+            shift = lambda along: -solve(slope + (along * curvature) @ self.basis)
         w = now.w[working.places]
-        return Quadratic(hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient), curvature, total
+        return Quadratic(hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient), shift
 
     def step(self, penalty: Penalty, tol: jax.Array, now: Now) -> Now:
         """Solves the model on the working set, and goes there as far as the objective falls."""
         settings, working = self.settings, now.working
-        model, curvature, total = self.model(now)
+        charge = Charge(penalty, self.factors)
+        inside = charge.at(working.places)
+        model, shift = self.model(now)
         before = now.w[working.places]
         # With fewer rows than weights the Hessian is singular, and coordinate descent alone leads far away from the solution
         # at the last λ. Otherwise it finds most of the way to the next one, at less than a Newton step's cost.
         singular = len(self.y) < self.columns[..., 0].size
-        after = minimise(model, penalty, before, tol / 2, settings.max_steps, singular)
-        rounding = model.rounding(after)
-        intercept = now.intercept
+        after = minimise(model, inside, before, tol / 2, settings.max_steps, singular)
+        rounding, free = model.rounding(inside, after), now.free
         if settings.quadratic:
             # With all blocks the gradient does not need the predictions.
-            z = now.z if self.whole else after.ravel() @ working.columns + intercept
+            z = now.z if self.whole else after.ravel() @ working.columns
         else:
             along = (after - before).ravel() @ working.columns
-            shift = jnp.zeros_like(intercept)
-            if settings.intercept:
-                shift = -(jnp.sum(settings.functions.slope(now.z, self.y, self.share)) + jnp.sum(curvature * along)) / total
-            share = self.longest(penalty, now, before, after, along + shift)
-            after = jnp.where(share == 1, after, before + share * (after - before))
-            intercept = intercept + share * shift
-            z = after.ravel() @ working.columns + intercept
+            moved = shift(along)
+            part = self.longest(inside, now, before, after, along + self.basis @ moved)
+            after = jnp.where(part == 1, after, before + part * (after - before))
+            free = free + part * moved
+            z = after.ravel() @ working.columns + self.basis @ free
         w = now.w.at[working.places].set(after)
         if self.whole and settings.quadratic:
-            gradient, unbalanced = model.gradient(after), jnp.zeros([], z.dtype)
+            gradient, unbalanced = model.gradient(after), jnp.zeros_like(free)
         else:
             gradient, unbalanced = self.slopes(z)
-        violations = jnp.max(penalty.violation(w, gradient).reshape(len(w), -1), 1)
-        residual = jnp.maximum(jnp.max(violations), jnp.abs(unbalanced) * self.unit)
-        now = now._replace(w=w, intercept=intercept, z=z, gradient=gradient, stall=now.stall.after(residual, rounding))
+        violations = charge.violations(w, gradient)
+        residual = self.residual(violations, unbalanced)
+        now = now._replace(w=w, free=free, z=z, gradient=gradient, stall=now.stall.after(residual, rounding))
         if self.whole:
             return now
         outside = violations.at[working.places].set(0) > tol
@@ -213,18 +223,17 @@ class Solver:
         working = jax.lax.cond(jnp.any(outside), self.choose, lambda *_: working, w, gradient)
         return now._replace(working=working, full=(needed > settings.capacity) & (residual > tol))
 
-    def longest(self, penalty: Penalty, now: Now, before: jax.Array, after: jax.Array, along: jax.Array) -> jax.Array:
+    def longest(self, charge: Charge, now: Now, before: jax.Array, after: jax.Array, along: jax.Array) -> jax.Array:
         """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none does."""
         loss = self.settings.functions
-        by_block = jax.vmap(lambda block: penalty.value(block[None]))
-        charged = by_block(before)
+        charged = charge.values(before)
 
         def objective(part: jax.Array) -> jax.Array:
-            extra = by_block(before + part * (after - before)) - charged
+            extra = charge.values(before + part * (after - before)) - charged
             return loss.value(now.z + part * along, self.y, self.share) + jnp.sum(extra)
 
         value = loss.value(now.z, self.y, self.share)
-        expected = jnp.sum(loss.slope(now.z, self.y, self.share) * along) + jnp.sum(by_block(after) - charged)
+        expected = jnp.sum(loss.slope(now.z, self.y, self.share) * along) + jnp.sum(charge.values(after) - charged)
         shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
         rounding = 8 * jnp.finfo(along.dtype).eps * jnp.abs(value)
         enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
@@ -246,13 +255,13 @@ class Solver:
             now = jax.lax.while_loop(unfinished, functools.partial(self.step, penalty, tol), now)
             # Where a working set is full, the same place is written again when there are larger ones.
             at = progress.done
-            kept = (progress.w.at[at].set(now.w), progress.intercepts.at[at].set(now.intercept))
+            kept = (progress.w.at[at].set(now.w), progress.free.at[at].set(now.free))
             steps = progress.steps.at[at].add(now.stall.taken)
-            return Progress(at + jnp.where(now.full, 0, 1), *kept, steps, (now.w, now.intercept)), now
+            return Progress(at + jnp.where(now.full, 0, 1), *kept, steps, (now.w, now.free)), now
 
-        w, intercept = progress.start
-        z = jnp.einsum("bs,bsn->n", w, self.columns) + intercept
+        w, free = progress.start
+        z = jnp.einsum("bs,bsn->n", w, self.columns) + self.basis @ free
         gradient = self.slopes(z)[0]
-        stall = Stall.begin(jnp.full_like(intercept, jnp.inf))
-        first = Now(w, intercept, z, gradient, stall, self.choose(w, gradient), jnp.asarray(False))
+        stall = Stall.begin(jnp.asarray(jnp.inf, z.dtype))
+        first = Now(w, free, z, gradient, stall, self.choose(w, gradient), jnp.asarray(False))
         return jax.lax.while_loop(lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first))[0]

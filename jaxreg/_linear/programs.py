@@ -17,10 +17,11 @@ import jax.numpy as jnp
 
 from jaxreg._duality import conjugate, gap_below
 from jaxreg._linear.path import Progress, Settings, Solver
-from jaxreg._losses import even
+from jaxreg._linear.quadratic import Charge
+from jaxreg._losses import even, orthonormal, projected
 from jaxreg._precision import full_precision
 from jaxreg._typing import PyTree
-from jaxreg.penalties import Penalty
+from jaxreg.penalties import Penalty, Weighted
 
 LAPACK = "scipy.linalg.cython_lapack"
 """The module from which JAX takes LAPACK."""
@@ -37,6 +38,8 @@ class Data(NamedTuple):
         weights: how much each row counts (rows of all,); None counts all alike.
         rows: the indices of those that are meant; None means all.
         counted: 1 for each of `rows` and 0 for those that fill up the array; None counts all.
+        free: columns without a penalty (rows of all, columns); None for none.
+        factors: of the penalty of each block (blocks, 1); None for 1.
     """
 
     x: jax.Array
@@ -44,15 +47,19 @@ class Data(NamedTuple):
     weights: jax.Array | None = None
     rows: jax.Array | None = None
     counted: jax.Array | None = None
+    free: jax.Array | None = None
+    factors: jax.Array | None = None
 
-    def taken(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """The x and y of the rows that are meant, and the shares of the rows: 1/rows, or (rows,)."""
+    def taken(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """The x, y and columns without a penalty of the rows that are meant, and their shares: 1/rows, or (rows,)."""
+        free = jnp.zeros((len(self.y), 0), self.y.dtype) if self.free is None else self.free
         x, y, weights = self.x, self.y, self.weights
         if self.rows is not None:
-            x, y, weights = x[self.rows], y[self.rows], None if weights is None else weights[self.rows]
+            x, y, free = x[self.rows], y[self.rows], free[self.rows]
+            weights = None if weights is None else weights[self.rows]
         if self.counted is not None:
             weights = self.counted if weights is None else self.counted * weights
-        return x, y, even(y) if weights is None else weights / jnp.sum(weights)
+        return x, y, free, even(y) if weights is None else weights / jnp.sum(weights)
 
 
 class Measured(NamedTuple):
@@ -60,59 +67,65 @@ class Measured(NamedTuple):
 
     Attributes:
         w: weights (strengths, blocks, size).
+        free: coefficients of the columns without a penalty (strengths, columns).
         intercepts: (strengths,), for columns that are not centred.
         record: numbers by name, each (strengths,).
     """
 
     w: jax.Array
+    free: jax.Array
     intercepts: jax.Array
     record: dict[str, jax.Array]
 
 
-def solver_of(settings: Settings, data: Data) -> tuple[Solver, jax.Array, jax.Array]:
-    """The solver for some rows.
+class Subtracted(NamedTuple):
+    """What was subtracted so that columns and, under squares, targets are orthogonal to what has no penalty.
 
-    Returns:
-        The solver, and what was subtracted if there is an intercept: the means (blocks, size) of the columns and, under
-        squares, the mean of the targets. Small numbers keep their digits beside large means.
+    Attributes:
+        columns: coefficients of the basis (blocks, size, directions).
+        y: coefficients of the basis (directions,).
+        back: from coefficients of the basis to the intercept and those of the columns (1 + columns, directions).
     """
-    x, y, share = data.taken()
-    columns = jnp.moveaxis(x, 0, -1)
-    if not settings.intercept:
-        zero = jnp.zeros([], y.dtype)
-        return Solver(settings, columns, y, zero, share), jnp.zeros(columns.shape[:-1], y.dtype), zero
-    columns, means = centred(columns, share)
-    y, mean = centred(y, share) if settings.quadratic else (y, jnp.zeros([], y.dtype))
+
+    columns: jax.Array
+    y: jax.Array
+    back: jax.Array
+
+
+def solver_of(settings: Settings, data: Data) -> tuple[Solver, Subtracted]:
+    """The solver for some rows, and what was subtracted from them."""
+    x, y, free, share = data.taken()
+    basis, back = orthonormal(free, share, settings.intercept)
+    columns, along = projected(jnp.moveaxis(x, 0, -1), basis, share)
+    y, mean = projected(y, basis, share) if settings.quadratic else (y, jnp.zeros(basis.shape[1:], y.dtype))
     largest = jnp.max(jnp.abs(columns), initial=0)
     scaled = columns / jnp.where(largest > 0, largest, 1)
-    unit = largest * jnp.sqrt(jnp.max(jnp.sum(share * jnp.square(scaled), -1), initial=0))
-    return Solver(settings, columns, y, unit, share), means, mean
-
-
-def centred(numbers: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Subtracts the mean along the last axis, twice, as the first mean is rounded; returns the mean too."""
-
-    def mean(numbers: jax.Array) -> jax.Array:
-        return jnp.sum(numbers * share, -1, keepdims=True) if share.ndim else jnp.mean(numbers, -1, keepdims=True)
-
-    first = mean(numbers)
-    numbers -= first
-    second = mean(numbers)
-    return numbers - second, (first + second)[..., 0]
+    lengths = largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
+    unit = jnp.max(lengths if data.factors is None else lengths / data.factors)
+    return Solver(settings, columns, y, share, basis, unit, data.factors), Subtracted(along, mean, back)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 @full_precision()
 def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Array]:
-    """Where a path of `count` strengths begins, and the gradient (blocks, size) there."""
-    solver, means, _ = solver_of(settings, data)
+    """Where a path of `count` strengths begins, and the gradient (blocks, size) there, divided by the factors.
+
+    The gradient is 0 where it is rounding alone: for targets that do not vary, and for columns that do not.
+    """
+    solver, subtracted = solver_of(settings, data)
     zeros = functools.partial(jnp.zeros, dtype=data.x.dtype)
-    z = jnp.zeros_like(solver.y)
-    intercept = settings.functions.balance(z, solver.y, solver.share) if settings.intercept else zeros(())
+    z = settings.functions.balance(solver.basis, jnp.zeros_like(solver.y), solver.y, solver.share)
+    shape, free = subtracted.columns.shape[:2], projected(z, solver.basis, solver.share)[1]
+    start = (zeros(shape), free)
     steps = jnp.zeros(count, jnp.int32)
-    start = (jnp.zeros_like(means), intercept)
-    progress = Progress(jnp.zeros([], jnp.int32), zeros((count, *means.shape)), zeros(count), steps, start)
-    return progress, solver.slopes(z + intercept)[0]
+    progress = Progress(jnp.zeros([], jnp.int32), zeros((count, *shape)), zeros((count, *free.shape)), steps, start)
+    lengths = jnp.sqrt(jnp.sum(jnp.square(solver.columns) * solver.share, -1))
+    eps = jnp.finfo(z.dtype).eps
+    varied = lengths > 2 * eps * jnp.max(jnp.abs(data.x), 0)
+    slope = settings.functions.slope(z, solver.y, solver.share)
+    varied &= jnp.sum(jnp.abs(slope)) > 2 * eps * jnp.max(jnp.abs(data.y))
+    gradient = solver.slopes(z)[0] if data.factors is None else solver.slopes(z)[0] / data.factors
+    return progress, jnp.where(varied, gradient, 0)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
@@ -127,27 +140,29 @@ def advance(settings: Settings, data: Data, penalties: PyTree, tols: jax.Array, 
 def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
     """Measures the solutions on all rows and features, whatever the working sets were."""
     loss = settings.functions
-    solver, means, mean = solver_of(settings, data)
+    solver, subtracted = solver_of(settings, data)
     y, share = solver.y, solver.share
 
     def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
-        value, charged = loss.value(z, y, share), penalty.value(w)
+        charge = Charge(penalty, data.factors)
+        value, charged = loss.value(z, y, share), jnp.sum(charge.values(w))
         gradient, unbalanced = solver.slopes(z)
-        residual = jnp.maximum(jnp.max(penalty.violation(w, gradient)), jnp.abs(unbalanced) * solver.unit)
-        balanced = z + loss.balance(z, y, share) if settings.intercept else z
-        slope = loss.slope(balanced, y, share)
-        known = conjugate(penalty, solver.columns @ slope, "w")
-        gap = gap_below(value + charged, loss, slope, y, share, [known])
+        residual = solver.residual(charge.violations(w, gradient), unbalanced)
+        slope = loss.slope(loss.balance(solver.basis, z, y, share), y, share)
+        whole = penalty if data.factors is None else Weighted(penalty, data.factors)
+        gap = gap_below(value + charged, loss, slope, y, share, [conjugate(whole, solver.columns @ slope, "w")])
         return {"objective": value + charged, "loss": value, "gap": gap, "residual": residual, "nonzeros": jnp.sum(w != 0)}
 
-    z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.intercepts[:, None]
+    z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.free @ solver.basis.T
     record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
-    intercepts = progress.intercepts + mean - jnp.einsum("lbs,bs->l", progress.w, means)
+    coefficients = progress.free + subtracted.y - jnp.einsum("lbs,bsk->lk", progress.w, subtracted.columns)
+    intercepts, free = jnp.split(coefficients @ subtracted.back.T, [1], 1)
+    record["nonzeros"] += jnp.sum(free != 0, 1)
     if tested is not None:
-        x, targets, parts = tested.taken()
-        predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + intercepts[:, None]
+        x, targets, columns, parts = tested.taken()
+        predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + free @ columns.T + intercepts
         record["validation_loss"] = jax.vmap(loss.value, (0, None, None))(predictions, targets, parts)
-    return Measured(progress.w, intercepts, record)
+    return Measured(progress.w, free, intercepts[:, 0], record)
 
 
 def solve(settings: Settings, data: Data, tested: Data | None, penalties: PyTree, tols: jax.Array) -> Measured:

@@ -34,6 +34,46 @@ block at a time this is an active-set method, which ends after finitely many ste
 """
 
 
+class Charge(NamedTuple):
+    """A penalty R(w) = Σ f φ(w_block) of blocks, with a factor f > 0 for each.
+
+    Attributes:
+        penalty: φ, which charges blocks (blocks, size) all alike.
+        factors: f (blocks, 1); None for 1.
+    """
+
+    penalty: Penalty
+    factors: jax.Array | None
+
+    def times(self, numbers: jax.Array) -> jax.Array:
+        """Multiplies numbers (blocks, …) by the factors."""
+        return numbers if self.factors is None else jax.vmap(jnp.multiply)(numbers, self.factors[:, 0])
+
+    def divided(self, gradient: jax.Array) -> jax.Array:
+        """Divides a gradient (blocks, size) by the factors, which gives it the unit of λ."""
+        return gradient if self.factors is None else gradient / self.factors
+
+    def values(self, w: jax.Array) -> jax.Array:
+        """R block by block (blocks,)."""
+        return self.times(jax.vmap(lambda block: self.penalty.value(block[None]))(w))
+
+    def subgradient(self, w: jax.Array) -> jax.Array:
+        """The least subgradient (blocks, size)."""
+        return self.times(self.penalty.subgradient(w))
+
+    def curvature(self, w: jax.Array) -> jax.Array:
+        """The second derivative (blocks, size, size), where no block is 0."""
+        return self.times(jax.vmap(jax.jacfwd(lambda block: self.penalty.subgradient(block[None])[0]))(w))
+
+    def violations(self, w: jax.Array, gradient: jax.Array) -> jax.Array:
+        """How far each block is from optimal (blocks,), in the unit of λ."""
+        return jnp.max(self.penalty.violation(w, self.divided(gradient)).reshape(len(w), -1), 1)
+
+    def at(self, places: jax.Array) -> Charge:
+        """That of some blocks."""
+        return self if self.factors is None else self._replace(factors=self.factors[places])
+
+
 class Quadratic(NamedTuple):
     """The function ½ wᵀHw − cᵀw of w (blocks, size).
 
@@ -53,11 +93,11 @@ class Quadratic(NamedTuple):
         bound = jnp.max(jnp.sum(jnp.abs(diagonal), 2), 1)
         return jnp.where(bound > 0, bound, 1)
 
-    def rounding(self, w: jax.Array) -> jax.Array:
-        """A bound on the rounding of the gradient near w, by |H_ij| ≤ √(H_ii H_jj)."""
-        lengths = jnp.sqrt(jnp.diag(self.hessian))
-        products = jnp.max(lengths) * jnp.sum(lengths * jnp.abs(w.ravel()))
-        return jnp.finfo(w.dtype).eps * (products + jnp.max(jnp.abs(self.linear)))
+    def rounding(self, charge: Charge, w: jax.Array) -> jax.Array:
+        """A bound on the rounding of violations near w, by |H_ij| ≤ √(H_ii H_jj)."""
+        lengths = jnp.sqrt(jnp.diag(self.hessian)).reshape(w.shape)
+        products = lengths * jnp.sum(lengths * jnp.abs(w))
+        return jnp.finfo(w.dtype).eps * jnp.max(charge.divided(products + jnp.abs(self.linear)))
 
     def gradient(self, w: jax.Array) -> jax.Array:
         """Hw − c."""
@@ -102,12 +142,12 @@ class Stall(NamedTuple):
         return self.since < patience
 
 
-def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, rounds: int, ahead: bool) -> jax.Array:
+def minimise(model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rounds: int, ahead: bool) -> jax.Array:
     """Minimises ½ wᵀHw − cᵀw + R(w).
 
     Args:
         model: the quadratic.
-        penalty: R, convex, a sum over blocks, and smooth where a block is not 0.
+        charge: R, convex, and smooth where a block is not 0.
         w: where to begin.
         tol: the largest violation of the optimality conditions.
         rounds: the most rounds of passes of coordinate descent and a Newton step.
@@ -116,17 +156,17 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
     Returns:
         The weights.
     """
-    curvatures, rounding = model.curvatures(), model.rounding(w)
+    curvatures, rounding = model.curvatures(), model.rounding(charge, w)
 
     def measured(w: jax.Array) -> tuple[Point, jax.Array]:
         at = Point(w, model.gradient(w))
-        return at, jnp.max(penalty.violation(*at))
+        return at, jnp.max(charge.violations(*at))
 
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
-        wanted = to_visit(penalty, now[0], now[1].taken >= CAREFUL)
+        wanted = to_visit(charge, now[0], now[1].taken >= CAREFUL)
         passes = jnp.where(now[1].taken == 0, 0, PASSES) if ahead else PASSES
-        found = jax.lax.fori_loop(0, passes, lambda _, at: descend(model, curvatures, penalty, at, wanted), now[0])
-        at, violation = measured(newton_step(model, penalty, found))
+        found = jax.lax.fori_loop(0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), now[0])
+        at, violation = measured(newton_step(model, charge, found))
         return at, now[1].after(violation, rounding)
 
     start, violation = measured(w)
@@ -139,32 +179,28 @@ def minimise(model: Quadratic, penalty: Penalty, w: jax.Array, tol: jax.Array, r
     return last[0].w
 
 
-def violations(penalty: Penalty, at: Point) -> jax.Array:
-    """How far each block is from optimal (blocks,)."""
-    return jnp.max(penalty.violation(*at).reshape(len(at.w), -1), 1)
-
-
-def to_visit(penalty: Penalty, at: Point, careful: jax.Array) -> jax.Array:
+def to_visit(charge: Charge, at: Point, careful: jax.Array) -> jax.Array:
     """The support and what violates the optimality conditions, as a mask (blocks,).
 
     If careful, the block alone that violates them most, and none while it is in the support, for a Newton step.
     """
-    support, found = jnp.any(at.w != 0, 1), violations(penalty, at)
+    support, found = jnp.any(at.w != 0, 1), charge.violations(*at)
     most = (jnp.arange(len(found)) == jnp.argmax(found)) & ~support
     return jnp.where(careful, most, support | (found > 0))
 
 
-def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point, wanted: jax.Array) -> Point:
+def descend(model: Quadratic, curvatures: jax.Array, charge: Charge, at: Point, wanted: jax.Array) -> Point:
     """One pass of block coordinate descent over the blocks of a mask."""
     blocks, size = at.w.shape
     order, steps = jnp.nonzero(wanted, size=blocks, fill_value=0)[0], 1 / curvatures
+    thresholds = charge.times(steps)
 
     # XLA's CPU runs a loop whose body has more than eight kernels several times as slowly. So weights come from where the
     # pass began, short sums are written out, as products of matrices are kernels of their own, and indices are not checked.
     def visit(count: jax.Array, now: Point) -> Point:
         place = order[count]
         before, step = at.w[place], steps[place]
-        after = penalty.prox((before - step * now.gradient[place])[None], step)[0]
+        after = charge.penalty.prox((before - step * now.gradient[place])[None], thresholds[place])[0]
         rows = jax.lax.dynamic_slice_in_dim(model.hessian, place * size, size)
         moved = after - before
         change = sum(moved[own] * rows[own] for own in range(size)) if size <= UNROLLED else moved @ rows
@@ -175,7 +211,7 @@ def descend(model: Quadratic, curvatures: jax.Array, penalty: Penalty, at: Point
     return jax.lax.fori_loop(0, jnp.sum(wanted), visit, at)
 
 
-def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> jax.Array:
+def newton_step(model: Quadratic, charge: Charge, at: Point) -> jax.Array:
     """The weights after a Newton step on the support, as far as it lowers the objective.
 
     Blocks that point away from themselves after the step become 0. Of the step and the first points on the way to it where
@@ -183,7 +219,7 @@ def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> jax.Array:
     """
     w, gradient = at
     active = jnp.any(w != 0, 1)
-    step = support_step(model.hessian, penalty, at, active)
+    step = support_step(model.hessian, charge, at, active)
     # A block w + t·step is orthogonal to w at t = −‖w‖²/⟨w, step⟩, which for a single weight is where its sign changes.
     along = jnp.sum(step * w, 1)
     crossings = jnp.where(active & (along < 0), -jnp.sum(w * w, 1) / jnp.where(along < 0, along, 1), jnp.inf)
@@ -193,21 +229,20 @@ def newton_step(model: Quadratic, penalty: Penalty, at: Point) -> jax.Array:
     tried = jnp.where(away[..., None], 0, w + fractions[:, None, None] * step)
     moved = tried - w
     changes = (moved.reshape(len(tried), -1) @ model.hessian).reshape(moved.shape)
-    by_block = jax.vmap(lambda block: penalty.value(block[None]))
     # Differences block by block keep their digits where the objective itself no longer changes.
-    charged = jnp.sum(jax.vmap(by_block)(tried) - by_block(w), 1)
+    charged = jnp.sum(jax.vmap(charge.values)(tried) - charge.values(w), 1)
     lowered = jnp.sum(moved * gradient + moved * changes / 2, (1, 2)) + charged
     best = jnp.argmin(jnp.where(jnp.isnan(lowered), jnp.inf, lowered))
     return jnp.where(lowered[best] < 0, tried[best], w)
 
 
-def support_step(hessian: jax.Array, penalty: Penalty, at: Point, active: jax.Array) -> jax.Array:
+def support_step(hessian: jax.Array, charge: Charge, at: Point, active: jax.Array) -> jax.Array:
     """The Newton step (blocks, size) of active blocks; 0 for the others."""
     w, gradient = at
     blocks, size = w.shape
-    slope = gradient + penalty.subgradient(w)
+    slope = gradient + charge.subgradient(w)
     inside = jnp.where(active[:, None], w, 1)
-    curvature = jax.vmap(jax.jacfwd(lambda block: penalty.subgradient(block[None])[0]))(inside)
+    curvature = charge.curvature(inside)
     # Of its own for every column, as their units may differ by orders of magnitude.
     ridge = RIDGE * jnp.finfo(w.dtype).eps * jnp.diag(hessian).reshape(w.shape)
     # What can be is computed outside of the branches, which are compiled one by one.
