@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,8 +16,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg._masking import chosen, is_hole, name_of
+from jaxreg._roles import Leaf, leaf_roles
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
-from jaxreg.penalties import Penalty
+from jaxreg.penalties import Group, GroupL2, Penalty, SparseGroupL2
 
 Entries = list[tuple[tuple[Any, ...], Any]]
 """The paths and the leaves of a tree of penalties."""
@@ -84,7 +86,8 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
 
     Raises:
         TypeError: the mask is not made of bools, or the penalties are not penalties.
-        ValueError: the mask or the tree of penalties does not fit the parameters.
+        ValueError: the mask or the tree of penalties does not fit the parameters, or a leaf does not have the groups that a
+            penalty's `per` names.
     """
     kept, structure = jax.tree.flatten(chosen(mask, params))
     if not kept:
@@ -95,7 +98,28 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
         for path, entry in entries_of(owner, tree)
     ]
     found = match(owner, entries, params)
-    return jax.tree.unflatten(structure, [Assigned(own if keep else None) for own, keep in zip(found, kept, strict=True)])
+    leaves = functools.cache(lambda: leaf_roles(params))
+    return jax.tree.unflatten(
+        structure,
+        [
+            Assigned(with_axes(owner, own, lambda at=at: leaves()[at]) if keep and own is not None else None)
+            for at, (own, keep) in enumerate(zip(found, kept, strict=True))
+        ],
+    )
+
+
+def with_axes(owner: str, penalty: Penalty, leaf: Callable[[], Leaf]) -> Penalty:
+    """Replaces `per` by the axes of one leaf, in a penalty and in those that it is made of.
+
+    Raises:
+        ValueError: the leaf has no such groups, or the roles of its axes are not known.
+    """
+    parts = {field.name: getattr(penalty, field.name) for field in dataclasses.fields(penalty)}  # type: ignore[arg-type]
+    changes = {name: with_axes(owner, part, leaf) for name, part in parts.items() if isinstance(part, Penalty)}
+    changes = {name: part for name, part in changes.items() if part is not parts[name]}
+    if isinstance(penalty, Group | GroupL2 | SparseGroupL2) and penalty.per is not None:
+        changes |= {"axis": leaf().along(f"{owner}: {type(penalty).__name__}", penalty.per), "per": None}
+    return dataclasses.replace(penalty, **changes) if changes else penalty  # type: ignore[type-var]
 
 
 def match(owner: str, entries: Entries, params: PyTree) -> list[Penalty | None]:
@@ -177,6 +201,9 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
         TypeError: a penalised leaf is not floating point, or the penalties are not penalties.
         ValueError: the mask selects nothing, a penalty or the tree of penalties does not fit the parameters, or a strength
             is an array that should be mapped over.
+
+    Warns:
+        UserWarning: groups run along one axis of arrays of several ranks.
     """
     if not jax.tree.leaves(params):
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
@@ -192,6 +219,20 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
         )
     for name, leaf, own in penalised:
         check_one(owner, name, leaf, own)
+    warn_of_ranks(owner, penalised)
+
+
+def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -> None:
+    """Warns where one penalty of groups along an axis has arrays of several ranks, in which the axis means several things."""
+    for own in {id(own): own for _, _, own in penalised}.values():
+        found = {leaf.ndim: (name, leaf.shape) for name, leaf, other in reversed(penalised) if other is own}
+        if len(found) > 1 and own.axes(penalised[0][1]) is not None:
+            shapes = ", ".join(f"{name} {shape}" for name, shape in found.values())
+            warnings.warn(
+                f"{owner}: groups run along the same axes of arrays of several ranks, where these are not the same inputs or "
+                f'units: {shapes}; say per="input" or per="unit" in place of axis, or write a penalty for each layer',
+                stacklevel=4,
+            )
 
 
 def check_one(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:

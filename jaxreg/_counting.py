@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Count(NamedTuple):
@@ -20,6 +21,14 @@ class Count(NamedTuple):
 
     high: jax.Array
     low: jax.Array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Converts to int64, which NumPy has where JAX does not."""
+        del copy
+        return np.asarray(np.asarray(self.high, np.int64) * 256 + np.asarray(self.low, np.int64), dtype)
+
+    def __int__(self) -> int:
+        return int(np.asarray(self))
 
 
 def carried(high: jax.Array, low: jax.Array) -> Count:
@@ -31,6 +40,11 @@ def exactly(number: int | jax.Array) -> Count:
     """Makes a count of an int, or of a scalar float that holds one."""
     high = number // 256
     return Count(jnp.asarray(high, jnp.uint32), jnp.asarray(number - 256 * high, jnp.uint32))
+
+
+def rounded(count: Count) -> jax.Array:
+    """Converts a count to float32."""
+    return count.high.astype(jnp.float32) * 256 + count.low.astype(jnp.float32)
 
 
 def plus(a: Count, b: Count) -> Count:

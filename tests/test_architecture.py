@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 JAXREG = (
     {"_typing", "_tracing", "_losses", "_precision"},
     {"_checks", "_dtypes", "_fusion", "_groups", "_pytrees", "_states", "_connections", "_counting"},
-    {"penalties", "_masking", "preconditioners"},
+    {"penalties", "_masking", "_roles", "preconditioners"},
     {"_assigning", "_sparsity"},
     {"_duality"},
     {"transforms", "measures", "_metric", "pruning"},
