@@ -98,28 +98,27 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
         for path, entry in entries_of(owner, tree)
     ]
     found = match(owner, entries, params)
-    leaves = functools.cache(lambda: leaf_roles(params))
-    return jax.tree.unflatten(
-        structure,
-        [
-            Assigned(with_axes(owner, own, lambda at=at: leaves()[at]) if keep and own is not None else None)
-            for at, (own, keep) in enumerate(zip(found, kept, strict=True))
-        ],
-    )
+    assigned = [
+        Assigned(with_axes(owner, own, leaf) if keep and own is not None else None)
+        for own, keep, leaf in zip(found, kept, leaf_roles(params), strict=True)
+    ]
+    return jax.tree.unflatten(structure, assigned)
 
 
-def with_axes(owner: str, penalty: Penalty, leaf: Callable[[], Leaf]) -> Penalty:
+def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
     """Replaces `per` by the axes of one leaf, in a penalty and in those that it is made of.
 
     Raises:
         ValueError: the leaf has no such groups, or the roles of its axes are not known.
     """
-    parts = {field.name: getattr(penalty, field.name) for field in dataclasses.fields(penalty)}  # type: ignore[arg-type]
-    changes = {name: with_axes(owner, part, leaf) for name, part in parts.items() if isinstance(part, Penalty)}
-    changes = {name: part for name, part in changes.items() if part is not parts[name]}
     if isinstance(penalty, Group | GroupL2 | SparseGroupL2) and penalty.per is not None:
-        changes |= {"axis": leaf().along(f"{owner}: {type(penalty).__name__}", penalty.per), "per": None}
-    return dataclasses.replace(penalty, **changes) if changes else penalty  # type: ignore[type-var]
+        axes = leaf.along(f"{owner}: {type(penalty).__name__}", penalty.per)
+        penalty = dataclasses.replace(penalty, axis=axes, per=None)
+    for field in dataclasses.fields(penalty):  # type: ignore[arg-type]
+        part = getattr(penalty, field.name)
+        if isinstance(part, Penalty) and (changed := with_axes(owner, part, leaf)) is not part:
+            penalty = dataclasses.replace(penalty, **{field.name: changed})  # type: ignore[type-var]
+    return penalty
 
 
 def match(owner: str, entries: Entries, params: PyTree) -> list[Penalty | None]:
@@ -223,14 +222,14 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
 
 
 def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -> None:
-    """Warns where one penalty of groups along an axis has arrays of several ranks, in which the axis means several things."""
+    """Warns if one penalty of groups along an axis has arrays of several ranks, in which the axis means several things."""
     for own in {id(own): own for _, _, own in penalised}.values():
         found = {leaf.ndim: (name, leaf.shape) for name, leaf, other in reversed(penalised) if other is own}
         if len(found) > 1 and own.axes(penalised[0][1]) is not None:
             shapes = ", ".join(f"{name} {shape}" for name, shape in found.values())
             warnings.warn(
-                f"{owner}: groups run along the same axes of arrays of several ranks, where these are not the same inputs or "
-                f'units: {shapes}; say per="input" or per="unit" in place of axis, or write a penalty for each layer',
+                f"{owner}: expected arrays of one rank for groups along an axis, which is not the same thing in all of "
+                f'{shapes}; pass per="input" or per="unit" in place of axis, or write a penalty for each layer',
                 stacklevel=4,
             )
 

@@ -45,8 +45,8 @@ def connected(kernels: Mapping[str, Kernel]) -> dict[str, tuple[jax.Array, jax.A
     for name, kernel in reversed(list(kernels.items())):
         if set(kernel.inputs) & set(kernel.units):
             raise ValueError(
-                f"sparsity: layers names {name} of shape {kernel.array.shape}, which holds several layers; pass the parameters "
-                "of one of them, as in jax.tree.map(lambda leaf: leaf[0], params)"
+                f"sparsity: expected layers of one kernel each, got the stack {name} of shape {kernel.array.shape}; pass "
+                "the parameters of one layer, as in jax.tree.map(lambda leaf: leaf[0], params)"
             )
         nonzero = leading = kernel.array != 0
         if onward is not None:
@@ -71,8 +71,8 @@ def units_of(name: str, kernel: Kernel, next_name: str, following: Kernel, live:
         return jnp.any(live.reshape(-1, units), 0) if channels_last else jnp.any(live.reshape(units, -1), 1)
     raise ValueError(
         f"sparsity: layer {next_name} of shape {following.array.shape} has {live.size} inputs, which do not fit the {units} "
-        f"units of layer {name} of shape {kernel.array.shape} before it; name the layers in the order of the data flow. Only a "
-        "dense layer after a convolution may have a multiple of them"
+        f"units of layer {name} of shape {kernel.array.shape} before it; name the layers in the order of the data flow. "
+        "Only a dense layer after a convolution may have a multiple of them"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the axes of a kernel run over: inputs, units, heads of attention, layers that are stacked, or the window of a convolution.
+"""What the axes of a kernel run over: inputs, units, heads of attention, stacked layers, or the window of a convolution.
 
 | kernel | shape | inputs | units | heads |
 | --- | --- | --- | --- | --- |
@@ -7,7 +7,7 @@
 | query, key and value of attention (Flax) | (in, heads, size) | 0 | 1, 2 | 1 |
 | out of attention (Flax) | (heads, size, out) | 0, 1 | 2 | 0 |
 
-Leading axes may run over layers, which `nnx.vmap` and `nn.scan` stack: then each layer has inputs, units and heads of its own.
+Leading axes may run over layers, which `nnx.vmap` and `nn.scan` stack: each layer has inputs, units and heads of its own.
 The rank alone does not tell all of these apart, so names and the shape of the bias beside a kernel are read too.
 """
 

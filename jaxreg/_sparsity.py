@@ -174,7 +174,10 @@ def total(numbers: Sequence[jax.Array | Count], size: int) -> jax.Array:
     if size < LARGE:
         return functools.reduce(operator.add, numbers, jnp.zeros([], jnp.int32))
     pair = functools.reduce(plus, map(pair_of, numbers))
-    return rounded(pair) if isinstance(pair.low, jax.core.Tracer) else np.asarray(pair)
+    if isinstance(pair.low, jax.core.Tracer):
+        return rounded(pair)
+    exact: Any = np.asarray(pair)
+    return exact
 
 
 def cells_of(nonzeros: jax.Array | Count, size: int) -> list[str]:
@@ -211,13 +214,15 @@ def sparsity(
         >>> int(counts.nonzeros), int(counts.connected)
         (4, 2)
 
-    Which axes run over inputs and which over units is found for each kernel. Kernels of Flax are (…, in, out), those of
-    attention named `query`, `key` and `value` (in, heads, size), and `out` beside them (heads, size, out). Kernels that are an
-    attribute `weight`, as in Equinox, are (out, in, …), or (in, out) where the name has `embed` in it. The other axes of a
-    convolution run over its window. Layers that are stacked along leading axes have inputs and units of their own, and are
-    known by a bias (layers, out), by the names that linen gives modules of `nn.scan` and `nn.vmap` (`Scan…`, `Vmap…`), or by
-    the name `stacked`. A kernel of rank 3 that none of this describes could be a stack or a convolution, unless its name has
-    `conv` in it: its dead inputs and units are not counted.
+    The axes of inputs and of units are found for each kernel. Kernels of Flax are (…, in, out), but in attention `query`,
+    `key` and `value` are (in, heads, size), and `out` beside them is (heads, size, out). Kernels that are an attribute
+    `weight`, as in Equinox, are (out, in, …), or (in, out) if the name contains `embed`. Where the bias beside a kernel fits
+    only the other order, that one holds. All remaining axes run over the window of a convolution.
+
+    Layers that are stacked along leading axes have inputs and units of their own. They are recognised by a bias
+    (layers, out), by the names that linen gives to modules of `nn.scan` and `nn.vmap` (`Scan…`, `Vmap…`), or by the name
+    `stacked`. Without these, and without `conv` in its name, a kernel of rank 3 may be a stack or a convolution: its dead
+    inputs and units are not counted.
 
     Args:
         params: the parameters, a tree of arrays.
@@ -293,8 +298,8 @@ def count_zeros(x: jax.Array, kernel: Kernel | None) -> LeafSparsity:
     if kernel is None:
         return LeafSparsity(counted(alive), None, None, x.shape)
     dead_inputs, dead_units = (jnp.sum(~kernel.any(alive, axes), dtype=jnp.int32) for axes in (kernel.inputs, kernel.units))
-    sizes = {"inputs": kernel.count(kernel.inputs), "units": kernel.count(kernel.units)}
-    return LeafSparsity(counted(alive), dead_inputs, dead_units, x.shape, **sizes)
+    inputs, units = kernel.count(kernel.inputs), kernel.count(kernel.units)
+    return LeafSparsity(counted(alive), dead_inputs, dead_units, x.shape, inputs=inputs, units=units)
 
 
 def counted(marks: jax.Array) -> jax.Array | Count:

@@ -113,8 +113,8 @@ def keep_largest(
 
     Raises:
         TypeError: the share is not a number, the axis is not an int, or the mask is not made of bools.
-        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the parameters, `axis` and `per` are
-            both given, or a leaf does not have these groups.
+        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the parameters, both `axis` and
+            `per` are given, or a leaf does not have these groups.
     """
     check_share("keep_largest", share)
     found = grouped("keep_largest", params, mask, axis, per)

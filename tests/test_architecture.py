@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Layers from the ground up: a module may import those of earlier layers, and those of its own.
 JAXREG = (
     {"_typing", "_tracing", "_losses", "_precision"},
-    {"_checks", "_dtypes", "_fusion", "_groups", "_pytrees", "_states", "_connections", "_counting"},
+    {"_checks", "_division", "_dtypes", "_fusion", "_groups", "_pytrees", "_states", "_connections", "_counting"},
     {"penalties", "_masking", "_roles", "preconditioners"},
     {"_assigning", "_sparsity"},
     {"_duality"},

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxreg import _groups, _roles
 from jaxreg._checks import check_number
+from jaxreg._division import ratio
 from jaxreg._dtypes import like, wide
 from jaxreg._roles import Per
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
@@ -141,13 +142,14 @@ class Group(Penalty):
         if not _groups.is_shared(step, w, axes):
             raise ValueError(
                 f"Group: expected one step per group, a scalar or an array of length 1 along "
-                f"axis={axes if self.axis is None else self.axis!r}, got a step of shape {step.shape}; jaxreg's optimizers pool the step over each group, so in your own code pass a "
-                "pooled step (see Penalty.pool), or use GroupL2 for the group lasso"
+                f"axis={axes if self.axis is None else self.axis!r}, got a step of shape {step.shape}; jaxreg's optimizers "
+                "pool the step over each group, so in your own code pass a pooled step (see Penalty.pool), or use GroupL2 "
+                "for the group lasso"
             )
         length = _groups.norm(w, axes)
         shrunk = like(self.penalty.prox(length, step), w)
         # Equal lengths stand for 1 so that the group is kept to the bit, and infinities are.
-        kept = jnp.where(shrunk == length, 1, shrunk / jnp.where(length == 0, 1, length))
+        kept = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
         return jnp.where(shrunk == 0, 0, w * kept).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
@@ -197,8 +199,8 @@ class SparseGroupL2(Penalty):
 
     Raises:
         TypeError: a strength or the axis is not a number.
-        ValueError: a strength is negative, NaN or infinite, an axis is named twice, `axis` and `per` are both given, or (once
-            the penalty sees an array) the array does not have these groups, as for `GroupL2`.
+        ValueError: a strength is negative, NaN or infinite, an axis is named twice, both `axis` and `per` are given, or
+            (once the penalty sees an array) the array does not have these groups, as for `GroupL2`.
 
     Source: Simon, Friedman, Hastie and Tibshirani, A sparse-group lasso (2013).
     """
