@@ -22,7 +22,7 @@
 from importlib import metadata as _metadata
 
 from jaxreg import plotting, preconditioners
-from jaxreg._masking import kernels
+from jaxreg._masking import kernels, matching
 from jaxreg._proximal import proximal
 from jaxreg._states import HeldState, MasterState, PenaltyState, ProximalState, SteeredState
 from jaxreg._sweep.grids import Grid, grid
@@ -112,6 +112,7 @@ __all__ = (  # noqa: RUF022
     "SteeredState",
     "keep_largest",
     "kernels",
+    "matching",
     "sparsity",
     "Sparsity",
     "kkt_residual",

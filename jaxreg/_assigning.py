@@ -1,7 +1,8 @@
 """Which penalty each leaf of a parameter tree has, and how to map a function over leaves and penalties.
 
-A tree of penalties is matched to the parameters by paths rather than by structure, so that a plain dict fits the parameters
-of linen, nnx and Equinox alike. An entry, a penalty or None, holds for every parameter at its path or below.
+A tree of penalties is matched to the parameters by paths rather than by structure (see `match` in `_masking.py`), so that a
+plain dict fits the parameters of linen, nnx and Equinox alike. An entry, a penalty or None, holds for every parameter at its
+path or below.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._masking import chosen, is_hole, name_of
+from jaxreg._dtypes import wide
+from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_of
+from jaxreg._patterns import Words
 from jaxreg._roles import Leaf, leaf_roles
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
 from jaxreg.penalties import Group, GroupL2, Penalty, SparseGroupL2
 
-Entries = list[tuple[tuple[Any, ...], Any]]
-"""The paths and the leaves of a tree of penalties."""
+EXPECTED = "one penalty or None for each of {}, at its path or above; write None for parameters that are not penalised"
 
 
 def makes_penalties(penalty: Penalties) -> bool:
@@ -97,12 +99,14 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
         (path, entry.at(count) if count is not None and isinstance(entry, Penalty) and entry.scheduled else entry)
         for path, entry in entries_of(owner, tree)
     ]
-    found = match(owner, entries, params)
-    assigned = [
+    found = match(Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params)
+    owned = [
         Assigned(with_axes(owner, own, leaf) if keep and own is not None else None)
         for own, keep, leaf in zip(found, kept, leaf_roles(params), strict=True)
     ]
-    return jax.tree.unflatten(structure, assigned)
+    assigned = jax.tree.unflatten(structure, owned)
+    check_penalised(owner, assigned, params)
+    return assigned
 
 
 def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
@@ -121,46 +125,15 @@ def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
     return penalty
 
 
-def match(owner: str, entries: Entries, params: PyTree) -> list[Penalty | None]:
-    """Finds, for each leaf of `params`, the entry whose path is that leaf's or begins it.
-
-    Raises:
-        ValueError: a leaf has no entry, or a penalty has no leaf (not even one that was removed).
-    """
-    by_path = {parts(path): None if is_hole(entry) else entry for path, entry in entries}
-    unused = {parts(path): name_of(path) for path, entry in entries if not is_hole(entry)}
-    found, bare = [], []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_leaf=is_hole):
-        own = parts(path)
-        above = [own[:length] for length in range(len(own) + 1) if own[:length] in by_path]
-        # `optax.masked` may put one hole in place of a whole subtree.
-        below = [entry for entry in unused if is_hole(leaf) and entry[: len(own)] == own]
-        for entry in (*above, *below):
-            unused.pop(entry, None)
-        if not is_hole(leaf):
-            found += [by_path[entry] for entry in above]
-            bare += [] if above else [name_of(path)]
-    if bare or unused:
-        problems = [f"nothing for {some(bare)}"] if bare else []
-        problems += [f"a penalty at {some(list(unused.values()))}, where there is no parameter"] if unused else []
-        names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-        raise ValueError(
-            f"{owner}: the tree of penalties does not fit the parameters: it has {' and '.join(problems)}; expected one "
-            f"penalty or None for each of {some(names, 8)}, at its path or above; write None for parameters "
-            "that are not penalised"
-        )
-    return found
-
-
-def parts(path: tuple[Any, ...]) -> tuple[str, ...]:
-    """Converts a path to text, which is the same for a key of a dict, an attribute and an index of that name."""
-    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
-
-
-def some(names: list[str], count: int = 3) -> str:
-    """Formats the first of a list of names."""
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
+def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
+    """Raises a TypeError that names a penalised leaf that is no array of real floating-point numbers."""
+    check_arrays(owner, params, jax.tree.map(lambda own: own.penalty is not None, assigned))
+    for name, leaf, _ in penalised_leaves(assigned, params):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            try:
+                wide(leaf)
+            except TypeError as error:
+                raise TypeError(f"{owner}: parameter {name}: {error}") from None
 
 
 def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, jax.Array, Penalty]]:
@@ -207,6 +180,7 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
     if not jax.tree.leaves(params):
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         return
+    check_arrays(owner, params)
     penalised = list(penalised_leaves(assign(owner, penalty, params, mask, 0), params))
     if not penalised:
         shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxreg._masking import NO_KERNELS, name_of
+from jaxreg._masking import NO_KERNELS, check_arrays, name_of
 from jaxreg._roles import leaf_roles
 from jaxreg._typing import PyTree
 
@@ -54,6 +54,7 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
         ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer or to several, a kernel has another
             rank than 2, the layers do not fit each other, or `layers` is None and several orders fit.
     """
+    check_arrays(owner, params)
     leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
         raise TypeError(

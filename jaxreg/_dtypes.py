@@ -5,8 +5,11 @@ In bfloat16, shrinking a weight of 1.0 by 1e-3 rounds back to 1.0, and a thresho
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 
@@ -42,3 +45,14 @@ def like(number: ScalarOrSchedule, x: jax.Array) -> jax.Array:
     if callable(number):
         raise TypeError("this penalty's strength is a schedule: call penalty.at(count) first to evaluate it at a step")
     return jnp.asarray(number, x.dtype)
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether a leaf is an array or a number."""
+    known = isinstance(leaf, jax.Array | jax.ShapeDtypeStruct | np.ndarray | np.generic | int | float | complex)
+    return known and getattr(getattr(leaf, "dtype", None), "kind", "f") not in "OSUmM"
+
+
+def is_weights(leaf: Any) -> bool:
+    """Whether a leaf is an array of floating-point or complex numbers; indices, step counts and PRNG keys are no weights."""
+    return is_array(leaf) and jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact)

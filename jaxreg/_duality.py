@@ -14,7 +14,7 @@ import numpy as np
 from jaxreg._assigning import assign
 from jaxreg._dtypes import like, wide
 from jaxreg._losses import Loss, even, loss_named
-from jaxreg._masking import name_of
+from jaxreg._masking import check_arrays, name_of
 from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2
@@ -75,6 +75,7 @@ def duality_gap(
         conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
     """
     function = loss_named("duality_gap", loss)
+    check_arrays("duality_gap", params)
     params = jax.tree.map(wide, params)
     predictions, transposed = linear(predict, params)
     y = jnp.asarray(targets, predictions.dtype)

@@ -115,11 +115,11 @@ def along(owner: str, x: ArrayLike, per: Per) -> tuple[int, ...]:
 def leaf_roles(params: PyTree) -> list[Leaf]:
     """Finds the roles of the axes of every leaf, in the order of the leaves."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    shapes = {name_of(path): jnp.shape(leaf) for path, leaf in leaves}
+    shapes = {name_of(path): getattr(leaf, "shape", ()) for path, leaf in leaves}
     folders = {name[: found.start()] for name in shapes for found in re.finditer("/|$", name)}
     found = []
     for path, leaf in leaves:
-        name, key = name_of(path), path[-1] if path else None
+        name, shape, key = name_of(path), getattr(leaf, "shape", ()), path[-1] if path else None
         # An attribute, as a dict with this key may come from anywhere.
         attribute = isinstance(key, jax.tree_util.GetAttrKey) and key.name.startswith("weight")
         layouts = [
@@ -127,7 +127,7 @@ def leaf_roles(params: PyTree) -> list[Leaf]:
             *((EQUINOX, FLAX) if attribute and "embed" not in name.lower() else (FLAX, EQUINOX)),
         ]
         bias = shapes.get(name.removesuffix(last_part(name)) + "bias")
-        found.append(Leaf(name, jnp.shape(leaf), read(name, jnp.shape(leaf), bias, layouts)))
+        found.append(Leaf(name, shape, read(name, shape, bias, layouts)))
     return found
 
 

@@ -7,17 +7,19 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg import _counting
 from jaxreg._connections import Kernel, connected, named_layers
-from jaxreg._counting import Count, count, exactly, minus, plus, rounded
+from jaxreg._counting import Count
+from jaxreg._dtypes import is_weights
 from jaxreg._groups import check_axis
-from jaxreg._masking import chosen, chosen_leaves, is_hole, kernels
+from jaxreg._masking import check_arrays, chosen, chosen_leaves, is_hole, kernels
 from jaxreg._roles import Roles, leaf_roles
 from jaxreg._typing import Mask, PyTree
 
@@ -117,8 +119,9 @@ class Sparsity:
     def fraction(self) -> jax.Array:
         """Share of weights that are exactly 0, from 0 to 1, a float32 scalar; NaN if there are no weights."""
         # From the number of zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by a rounded 1/size.
-        zeros = [minus(exactly(leaf.size), pair_of(leaf.nonzeros)) for leaf in self.leaves.values()]
-        return rounded(functools.reduce(plus, zeros, exactly(0))) / (float(self.size) or jnp.nan)
+        whole, found = _counting.exactly(self.size), pair_of(leaf.nonzeros for leaf in self.leaves.values())
+        high, low = (all_.astype(jnp.float32) - some.astype(jnp.float32) for all_, some in zip(whole, found, strict=True))
+        return (256 * high + low) / (float(self.size) or jnp.nan)
 
     def __getitem__(self, run: PyTree) -> Sparsity:
         """Selects one run or several, by an index for the leading axes."""
@@ -164,18 +167,19 @@ def aligned(rows: list[list[str]], left: int) -> str:
     return "\n".join([text[0], "-" * len(text[0]), *text[1:]])
 
 
-def pair_of(number: jax.Array | Count) -> Count:
-    """Converts an int32 to a pair."""
-    return number if isinstance(number, Count) else exactly(jnp.asarray(number))
+def pair_of(numbers: Iterable[jax.Array | Count]) -> Count:
+    """Adds counts to a pair, which has room for them."""
+    pairs = [number if isinstance(number, Count) else _counting.exactly(jnp.asarray(number)) for number in numbers]
+    return _counting.total([_counting.exactly(0), *pairs])
 
 
 def total(numbers: Sequence[jax.Array | Count], size: int) -> jax.Array:
     """Adds counts that together are at most `size`: an int32, from 2³¹ on an int64 of NumPy or, traced, a float32."""
     if size < LARGE:
         return functools.reduce(operator.add, numbers, jnp.zeros([], jnp.int32))
-    pair = functools.reduce(plus, map(pair_of, numbers))
+    pair = pair_of(numbers)
     if isinstance(pair.low, jax.core.Tracer):
-        return rounded(pair)
+        return pair.high.astype(jnp.float32) * 256 + pair.low.astype(jnp.float32)
     exact: Any = np.asarray(pair)
     return exact
 
@@ -226,7 +230,8 @@ def sparsity(
 
     Args:
         params: the parameters, a tree of arrays.
-        mask: which leaves to count, as for `optax.masked`; None counts all of them, biases too.
+        mask: which leaves to count, as for `optax.masked`; None counts all of them, biases too. Integers, such as indices
+            and step counts, are no weights and never counted.
         input_axis: the axis or axes of every kernel that run over inputs, in place of what is found; -2 if only `unit_axis`
             is given. Axes of stacked layers belong to both: (0, 1) and (0, 2) for kernels (layers, in, out).
         unit_axis: the axis or axes of every kernel that run over units; -1 if only `input_axis` is given.
@@ -239,7 +244,8 @@ def sparsity(
         The counts, a pytree of integer scalars that works inside `jit` and `vmap`.
 
     Raises:
-        TypeError: the mask is not made of bools, an axis is not an int, or `layers` is a single string.
+        TypeError: the mask is not made of bools or selects a leaf that is no array, an axis is not an int, or `layers` is a
+            single string.
         ValueError: a kernel has no such axis, both axes are the same, or the mask does not fit the parameters; a name in
             `layers` is no counted kernel, comes twice or has axes that are not known, a kernel in `layers` holds several
             layers, or the inputs of a layer do not fit the units of the layer before.
@@ -250,7 +256,10 @@ def sparsity(
     known = itertools.compress(zip(leaf_roles(holes), is_kernel, strict=True), keep)
     leaves: dict[str, LeafSparsity] = {}
     found: dict[str, Kernel | None] = {}
+    check_arrays("sparsity", holes, chosen(mask, holes))
     for (name, leaf), (own, kernel) in zip(chosen_leaves(holes, mask), known, strict=True):
+        if not is_weights(leaf):
+            continue
         # Two leaves may share a name where a key holds a slash.
         unique = name if name not in leaves else f"{name} ({len(leaves)})"
         axes = None if not kernel else own.roles if stated is None else axes_in(leaf, *stated)
@@ -304,4 +313,4 @@ def count_zeros(x: jax.Array, kernel: Kernel | None) -> LeafSparsity:
 
 def counted(marks: jax.Array) -> jax.Array | Count:
     """Counts the True in an array, as an int32 if that is large enough."""
-    return jnp.sum(marks, dtype=jnp.int32) if marks.size < LARGE else count(marks)
+    return jnp.sum(marks, dtype=jnp.int32) if marks.size < LARGE else _counting.count(marks)

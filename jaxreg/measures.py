@@ -56,7 +56,7 @@ def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.
     for name, leaf, own in penalised_leaves(assigned, params):
         check_one("penalty_value", name, leaf, own)
     values = [own.value(leaf) for _, leaf, own in penalised_leaves(assigned, params)]
-    return functools.reduce(operator.add, values, jnp.zeros([]))
+    return functools.reduce(operator.add, widen(values))
 
 
 def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mask = None) -> jax.Array:
@@ -102,7 +102,7 @@ def kkt_residual(penalty: Penalties, params: PyTree, gradient: PyTree, mask: Mas
     for name, leaf, own in penalised_leaves(assigned, params):
         check_one("kkt_residual", name, leaf, own)
     worst = jax.tree.leaves(map_penalised(penalised, free, assigned, gradient, params))
-    return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
+    return functools.reduce(jnp.maximum, widen(worst))
 
 
 def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -> jax.Array:
@@ -133,10 +133,12 @@ def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -
     """
     assigned = assign("critical_strength", penalty, gradient, mask)
     worst = [own.critical_strength(leaf) for _, leaf, own in penalised_leaves(assigned, gradient)]
-    return functools.reduce(jnp.maximum, widen(worst), jnp.zeros([]))
+    return functools.reduce(jnp.maximum, widen(worst))
 
 
 def widen(numbers: list[jax.Array]) -> list[jax.Array]:
-    """Casts scalars of several dtypes to the widest of them."""
-    dtype = jnp.result_type(jnp.float32, *[number.dtype for number in numbers]) if numbers else jnp.float32
-    return [number.astype(dtype) for number in numbers]
+    """Casts real scalars, and a 0 before them, to the widest of their dtypes and of JAX's default."""
+    zero = jnp.zeros([])
+    # Not jnp.result_type, which raises under strict dtype promotion.
+    dtype = max([zero.dtype, *[number.dtype for number in numbers]], key=lambda dtype: dtype.itemsize)
+    return [number.astype(dtype) for number in (zero, *numbers)]

@@ -37,6 +37,7 @@ from jaxreg._paths.results import CrossValidation, Path
 from jaxreg._paths.selection import select_strength
 from jaxreg._paths.training import initial, run
 from jaxreg._sweep.grids import grid
+from jaxreg._sweep.keys import on_host
 from jaxreg._typing import Mask, Penalties, PyTree
 from jaxreg.sweeps import sweep
 
@@ -219,6 +220,7 @@ def cross_validate_path(
     others = {name: value for name, value in options.items() if name in SWEEP_OPTIONS}
     recipe = Recipe(loss, penalty, optimizer, **own)
     count = row_count("cross_validate_path", data)
+    data = on_host(data)
     parts = split_rows("cross_validate_path", count, folds, split_seed)
     strengths = check_path("cross_validate_path", recipe, params, strengths, *(take_rows(data, rows) for rows in parts[0]))
     nothing = np.zeros(0, int)

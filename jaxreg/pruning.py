@@ -17,9 +17,9 @@ import optax
 
 from jaxreg._checks import check_number
 from jaxreg._counting import exactly, largest
-from jaxreg._dtypes import at_least_float32
+from jaxreg._dtypes import at_least_float32, is_weights
 from jaxreg._groups import check_range, norm
-from jaxreg._masking import check_shapes, chosen, is_hole, name_of
+from jaxreg._masking import check_arrays, check_shapes, chosen, chosen_leaves, is_hole, name_of
 from jaxreg._roles import Per, check_groups, leaf_roles
 from jaxreg._states import HeldState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
@@ -60,6 +60,7 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> HeldState:
+        check_arrays("hold_zeros", params)
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         selected = select("hold_zeros", params, mask) if jax.tree.leaves(params) else params
         support = jax.tree.map(
@@ -160,7 +161,7 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
     """Expands a mask to a tree of bools.
 
     Raises:
-        TypeError: the mask holds something other than bools.
+        TypeError: the mask holds something other than bools, or selects a leaf that holds no floating-point numbers.
         ValueError: the mask selects nothing, or does not fit the parameters.
     """
     selected = chosen(mask, params)
@@ -170,6 +171,13 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
             f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects leaves of rank 2 and more. "
             "Pass another mask"
         )
+    check_arrays(owner, params, selected)
+    for name, leaf in chosen_leaves(params, selected):
+        if not is_weights(leaf):
+            raise TypeError(
+                f"{owner}: expected floating-point weights, got an array of {leaf.dtype} at {name}; leave it out with a "
+                "mask such as jaxreg.kernels"
+            )
     return selected
 
 

@@ -51,6 +51,7 @@ import numpy as np
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled
 from jaxreg._checks import check_number
 from jaxreg._fista import FistaState, Problem, solve
+from jaxreg._masking import check_arrays
 from jaxreg._precision import full_precision
 from jaxreg._typing import Mask, Penalties, PyTree
 
@@ -172,6 +173,7 @@ class Fista:
         leaves = jax.tree.leaves(params)
         if not leaves:
             raise ValueError(f"fista: expected parameters, got a tree without arrays, {params!r}")
+        check_arrays("fista", params)
         for leaf in leaves:
             if jnp.result_type(leaf) not in (jnp.float32, jnp.float64):
                 raise TypeError(f"fista: expected parameters in float32 or float64, got {jnp.result_type(leaf)}; cast them")

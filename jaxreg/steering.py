@@ -24,10 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._counting import count, plus
+from jaxreg._counting import count, total
 from jaxreg._dtypes import at_least_float32
 from jaxreg._groups import check_axis
-from jaxreg._masking import check_shapes, chosen, is_hole
+from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
 from jaxreg._states import SteeredState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
 from jaxreg.pruning import Axis, check_optimizer, check_share, grouped
@@ -130,6 +130,7 @@ def steer_strength(
         return wanted + (1 - wanted) * (1 - progress) ** 3
 
     def init(params: PyTree) -> SteeredState:
+        check_arrays("steer_strength", params)
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         if jax.tree.leaves(params):
             jax.eval_shape(lambda: kept_share(params, mask, axis))
@@ -163,7 +164,7 @@ def kept_share(params: PyTree, mask: Mask, axis: Axis) -> jax.Array:
         leaf != 0 if groups is None else jnp.any(leaf != 0, groups)
         for _, leaf, groups in grouped("steer_strength", params, mask, axis)
     ]
-    high, low = functools.reduce(plus, map(count, alive))
+    high, low = total(map(count, alive))
     nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
     return jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive))
 

@@ -34,6 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxreg._masking import dotted
 from jaxreg._sweep import engine, keys
 from jaxreg._sweep.grids import Grid
 from jaxreg._sweep.plan import Plan, prepare
@@ -65,8 +66,9 @@ class Runs(Generic[Outputs]):
     def dataset(self) -> xr.Dataset:
         """Returns the outputs as an `xarray.Dataset`: the axes of the grid become dimensions, their values coordinates.
 
-        An output named like an axis, a coordinate or another variable gets the suffix `_output`. Typed keys are converted to
-        their data.
+        Names of nested outputs have dots, as in `params.layer.kernel`. An output named like an axis, a coordinate or another
+        variable gets the suffix `_output`. Typed keys are converted to their data, and bfloat16 and other narrow floats to
+        float32, which netCDF can hold.
 
         Returns:
             The dataset.
@@ -76,12 +78,12 @@ class Runs(Generic[Outputs]):
         """
         import xarray as xr
 
-        coordinates = {label: ([axis], values) for label, (axis, values) in self.grid.coordinates().items()}
+        coordinates = {label: ([axis], keys.savable(values)) for label, (axis, values) in self.grid.coordinates().items()}
         taken = {*self.grid.axes, *coordinates}
         variables = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.outputs):
-            array = np.asarray(jax.random.key_data(leaf)) if keys.is_key(leaf) else leaf
-            name = jax.tree_util.keystr(path, simple=True, separator=".") or "output"
+            array = keys.savable(leaf)
+            name = dotted(path) or "output"
             count = array.ndim - len(self.grid.axes)
             while taken & {name, *(extra := [f"{name}_{axis}" for axis in range(count)])}:
                 name += "_output"
@@ -164,7 +166,7 @@ def sweep(
         KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C, or the first without a folder,
             does not wait.
     """
-    with interruptible() as watch:
+    with engine.without_mesh(), interruptible() as watch:
         team = Team(watch)
         watch.deferred = team.several
         counts = {"at_once": at_once, "chunk": chunk}

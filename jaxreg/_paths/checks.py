@@ -13,8 +13,10 @@ import numpy as np
 
 from jaxreg._assigning import check_params
 from jaxreg._checks import check_number
-from jaxreg._masking import is_function
+from jaxreg._masking import check_arrays, is_function
 from jaxreg._paths.recipe import DENSE_TO_SPARSE, SPARSE_TO_DENSE, Recipe, row_count
+from jaxreg._sweep.engine import without_mesh
+from jaxreg._sweep.keys import on_host
 from jaxreg._typing import PyTree
 
 RECORDED = {"epochs", "params", "objective", "residual", "converged", "nonzeros", "live_inputs", "live_units", "fitted"}
@@ -43,16 +45,21 @@ def check_path(owner: str, recipe: Recipe, params: Any, strengths: Any, data: Py
     if recipe.batch_size is not None and recipe.batch_size > rows:
         raise ValueError(f"{owner}: batch_size must be at most the number of training rows, {rows}, got {recipe.batch_size}")
 
-    def probe(key: jax.Array) -> jax.Array:
-        start = params(key) if is_function(params) else params
+    def probe(key: jax.Array, start: PyTree, data: PyTree) -> jax.Array:
+        start = params(key) if is_function(params) else start
         check_params(owner, recipe.penalty(float(grid[-1])), start, recipe.mask)
         return recipe.loss(start, data)
 
-    loss = jax.eval_shape(probe, jax.random.key(0))
+    start = None if is_function(params) else params
+    check_arrays(owner, start)
+    with without_mesh():
+        start, data = on_host((start, data))
+        loss = jax.eval_shape(probe, jax.random.key(0), start, data)
+        # Without a penalty, at strength 0 alone, the optimizer needs none.
+        used = not grid.any() or uses_penalties(recipe, params, start)
     if getattr(loss, "shape", None) != ():
         raise ValueError(f"{owner}: loss(params, rows) must return a scalar, got {loss}; take the mean over rows")
-    # Without a penalty, at strength 0 alone, the optimizer needs none.
-    if grid.any() and not uses_penalties(recipe, params):
+    if not used:
         raise ValueError(
             f"{owner}: optimizer(penalties) returned an optimizer that does not use the penalties, so its solutions would "
             "be the same at every strength; return jaxreg.prox_adam(1e-3, penalties), say"
@@ -60,16 +67,16 @@ def check_path(owner: str, recipe: Recipe, params: Any, strengths: Any, data: Py
     return grid
 
 
-def uses_penalties(recipe: Recipe, params: Any) -> bool:
+def uses_penalties(recipe: Recipe, params: Any, start: PyTree) -> bool:
     """Whether anything in an optimizer's first step depends on the strength of the penalties."""
 
-    def step(strength: jax.Array) -> PyTree:
-        start = params(jax.random.key(0)) if is_function(params) else params
+    def step(strength: jax.Array, start: PyTree) -> PyTree:
+        start = params(jax.random.key(0)) if is_function(params) else start
         optimizer = recipe.optimizer(recipe.penalties(strength, start))
         return optimizer.update(jax.tree.map(jnp.zeros_like, start), optimizer.init(start), start)
 
-    jaxpr = jax.make_jaxpr(step)(1.0)
-    dependent = set(jaxpr.invars)
+    jaxpr = jax.make_jaxpr(step)(1.0, start)
+    dependent = set(jaxpr.invars[:1])
     for equation in jaxpr.eqns:
         if any(atom in dependent for atom in equation.invars if not isinstance(atom, jax.extend.core.Literal)):
             dependent.update(equation.outvars)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from jaxreg._masking import dotted
 from jaxreg._paths.selection import select_strength
+from jaxreg._sweep.keys import savable
 from jaxreg._typing import PyTree
 
 if TYPE_CHECKING:
@@ -180,6 +182,6 @@ def labelled(record: dict[str, Any], coordinates: dict[str, np.ndarray]) -> xr.D
     import xarray as xr
 
     flat = {}
-    for name, value in record.items():
-        flat.update({f"{name}.{part}": leaf for part, leaf in value.items()} if isinstance(value, dict) else {name: value})
-    return xr.Dataset({name: (list(coordinates), value) for name, value in flat.items()}, coordinates)
+    for path, value in jax.tree_util.tree_leaves_with_path(record):
+        flat[dotted(path)] = (list(coordinates), savable(value))
+    return xr.Dataset(flat, coordinates)

@@ -7,8 +7,10 @@ once as fit in memory, according to the memory analysis of the compiled program.
 processes.
 """
 
+import contextlib
 import functools
 import numbers
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -43,6 +45,16 @@ def mesh_of(devices: int | None) -> Mesh:
     if devices is not None and jax.process_count() > 1 and devices != len(found):
         raise ValueError(f"sweep: with several processes all {len(found)} devices must be used, got devices={devices}")
     return Mesh(np.array(found[:devices]), ("runs",), axis_types=(AxisType.Auto,))
+
+
+@contextlib.contextmanager
+def without_mesh() -> Iterator[None]:
+    """Leaves the mesh that the program has set by `jax.set_mesh`, for which a sweep has one of its own."""
+    if jax.sharding.get_mesh().empty:
+        yield
+        return
+    with jax.set_mesh(None):
+        yield
 
 
 def compile_chunk(program: Program, mesh: Mesh, capacity: int, at_once: int, example: tuple[PyTree, PyTree, PyTree]) -> Any:

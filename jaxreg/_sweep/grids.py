@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._masking import dotted
 from jaxreg._sweep import keys
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty, Weighted
@@ -61,7 +62,7 @@ class Grid:
         for name, values in self.axes.items():
             leaves = jax.tree_util.tree_leaves_with_path(values)
             for path, leaf in leaves:
-                label = name if len(leaves) == 1 else f"{name}.{jax.tree_util.keystr(path, simple=True, separator='.')}"
+                label = name if len(leaves) == 1 else f"{name}.{dotted(path)}"
                 if leaf.ndim == 1 and not keys.is_key(leaf):
                     found[label] = (name, leaf)
         return found

@@ -1,9 +1,10 @@
-"""Converts typed PRNG keys to plain arrays and back, for NumPy, files and collectives."""
+"""Converts typed PRNG keys to plain arrays and back, and other arrays to NumPy's, for files and collectives."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._typing import PyTree
 
@@ -31,3 +32,16 @@ def wrap(tree: PyTree, kinds: Kinds) -> PyTree:
         leaf if kind is None else jax.random.wrap_key_data(leaf, impl=kind) for leaf, kind in zip(leaves, kinds, strict=True)
     ]
     return jax.tree.unflatten(structure, typed)
+
+
+def on_host(tree: PyTree) -> PyTree:
+    """Copies JAX arrays to the host, as those on a mesh can be used under it alone; other leaves and typed keys stay."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) and not is_key(leaf) else leaf, tree)
+
+
+def savable(leaf: Any) -> np.ndarray:
+    """Converts a leaf to an array that netCDF can hold: keys to their data, and bfloat16 and narrower floats to float32."""
+    if is_key(leaf):
+        return np.asarray(jax.random.key_data(leaf))
+    array = np.asarray(leaf)
+    return array.astype(np.float32) if array.dtype.itemsize < 4 and jnp.issubdtype(array.dtype, jnp.floating) else array

@@ -84,7 +84,7 @@ def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) 
         raise ValueError("sweep: fit must return at least one array, got none")
     large = [is_large(constant) for constant in closed.consts]
     captured = [np.asarray(constant) for constant, hoisted in zip(closed.consts, large, strict=True) if hoisted]
-    small = [None if hoisted else constant for constant, hoisted in zip(closed.consts, large, strict=True)]
+    small = [None if hoisted else off_mesh(constant) for constant, hoisted in zip(closed.consts, large, strict=True)]
 
     def evaluate(run: list[Any], shared: list[Any]) -> list[Any]:
         inputs, arguments = shared[: len(shared) - len(captured)], shared[len(shared) - len(captured) :]
@@ -114,6 +114,12 @@ def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) 
 def is_large(constant: Any) -> bool:
     """Whether a captured constant becomes an argument."""
     return not keys.is_key(constant) and np.asarray(constant).nbytes >= HOISTED_BYTES
+
+
+def off_mesh(constant: Any) -> Any:
+    """Copies a captured array that lies on several devices, as a program for another mesh cannot contain it."""
+    several = isinstance(constant, jax.Array) and len(constant.sharding.device_set) > 1
+    return keys.on_host(constant) if several else constant
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:

@@ -85,7 +85,7 @@ AT_INIT = {
         {"kernel": True},
         PARAMS,
         ValueError,
-        "mask: its structure .* not a prefix .*jaxreg.kernels",
+        "mask: .* it has nothing for bias; expected True or False for each of bias, kernel",
     ),
     "mask leaves": (
         jaxreg.L1(0.1),
