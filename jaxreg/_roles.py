@@ -138,13 +138,13 @@ def last_part(name: str) -> str:
 
 def attention(name: str, folders: set[str]) -> list[Layout]:
     """Lists the layout of attention that a name stands for, `query/kernel` for example; empty for other names."""
-    *above, module, leaf = ["", *name.split("/")]
-    for part, parents in ((leaf, [*above, module]), (module, above)):
-        folder = "".join(f"{parent}/" for parent in parents[1:])
-        if part in INTO_HEADS:
+    parts = name.split("/")
+    for at in range(max(len(parts) - 2, 0), len(parts)):
+        folder = "".join(f"{part}/" for part in parts[:at])
+        if parts[at] in INTO_HEADS:
             return [TO_HEADS]
         # Any layer may be called `out`.
-        if part == "out" and ("atten" in folder.lower() or any(folder + other in folders for other in INTO_HEADS)):
+        if parts[at] == "out" and ("atten" in folder.lower() or any(folder + other in folders for other in INTO_HEADS)):
             return [FROM_HEADS]
     return []
 

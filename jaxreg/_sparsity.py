@@ -226,7 +226,7 @@ def sparsity(
     Layers that are stacked along leading axes have inputs and units of their own. They are recognised by a bias
     (layers, out), by the names that linen gives to modules of `nn.scan` and `nn.vmap` (`Scan…`, `Vmap…`), or by the name
     `stacked`. Without these, and without `conv` in its name, a kernel of rank 3 may be a stack or a convolution: its dead
-    inputs and units are not counted.
+    inputs and units are not counted. From rank 4 on, it counts as a convolution.
 
     Args:
         params: the parameters, a tree of arrays.
