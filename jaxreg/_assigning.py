@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,8 +19,9 @@ import jax.numpy as jnp
 from jaxreg._dtypes import wide
 from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_of
 from jaxreg._patterns import Words
+from jaxreg._roles import Leaf, leaf_roles
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
-from jaxreg.penalties import Penalty
+from jaxreg.penalties import Group, GroupL2, Penalty, SparseGroupL2
 
 EXPECTED = "one penalty or None for each of {}, at its path or above; write None for parameters that are not penalised"
 
@@ -86,7 +88,8 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
 
     Raises:
         TypeError: the mask is not made of bools, or the penalties are not penalties.
-        ValueError: the mask or the tree of penalties does not fit the parameters.
+        ValueError: the mask or the tree of penalties does not fit the parameters, or a leaf does not have the groups that a
+            penalty's `per` names.
     """
     kept, structure = jax.tree.flatten(chosen(mask, params))
     if not kept:
@@ -97,11 +100,29 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
         for path, entry in entries_of(owner, tree)
     ]
     found = match(Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params)
-    assigned = jax.tree.unflatten(
-        structure, [Assigned(own if keep else None) for own, keep in zip(found, kept, strict=True)]
-    )
+    owned = [
+        Assigned(with_axes(owner, own, leaf) if keep and own is not None else None)
+        for own, keep, leaf in zip(found, kept, leaf_roles(params), strict=True)
+    ]
+    assigned = jax.tree.unflatten(structure, owned)
     check_penalised(owner, assigned, params)
     return assigned
+
+
+def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
+    """Replaces `per` by the axes of one leaf, in a penalty and in those that it is made of.
+
+    Raises:
+        ValueError: the leaf has no such groups, or the roles of its axes are not known.
+    """
+    if isinstance(penalty, Group | GroupL2 | SparseGroupL2) and penalty.per is not None:
+        axes = leaf.along(f"{owner}: {type(penalty).__name__}", penalty.per)
+        penalty = dataclasses.replace(penalty, axis=axes, per=None)
+    for field in dataclasses.fields(penalty):  # type: ignore[arg-type]
+        part = getattr(penalty, field.name)
+        if isinstance(part, Penalty) and (changed := with_axes(owner, part, leaf)) is not part:
+            penalty = dataclasses.replace(penalty, **{field.name: changed})  # type: ignore[type-var]
+    return penalty
 
 
 def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
@@ -152,6 +173,9 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
         TypeError: a penalised leaf is not floating point, or the penalties are not penalties.
         ValueError: the mask selects nothing, a penalty or the tree of penalties does not fit the parameters, or a strength
             is an array that should be mapped over.
+
+    Warns:
+        UserWarning: groups run along one axis of arrays of several ranks.
     """
     if not jax.tree.leaves(params):
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
@@ -168,6 +192,20 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
         )
     for name, leaf, own in penalised:
         check_one(owner, name, leaf, own)
+    warn_of_ranks(owner, penalised)
+
+
+def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -> None:
+    """Warns if one penalty of groups along an axis has arrays of several ranks, in which the axis means several things."""
+    for own in {id(own): own for _, _, own in penalised}.values():
+        found = {leaf.ndim: (name, leaf.shape) for name, leaf, other in reversed(penalised) if other is own}
+        if len(found) > 1 and own.axes(penalised[0][1]) is not None:
+            shapes = ", ".join(f"{name} {shape}" for name, shape in found.values())
+            warnings.warn(
+                f"{owner}: expected arrays of one rank for groups along an axis, which is not the same thing in all of "
+                f'{shapes}; pass per="input" or per="unit" in place of axis, or write a penalty for each layer',
+                stacklevel=4,
+            )
 
 
 def check_one(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:

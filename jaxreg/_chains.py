@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxreg._masking import NO_KERNELS, check_arrays, name_of
+from jaxreg._roles import leaf_roles
 from jaxreg._typing import PyTree
 
 FACTORS = ("scale", "gamma")
@@ -43,13 +45,14 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
         owner: the function that the user called, for messages.
         params: a tree of arrays.
         layers: names of the kernels, or pairs of names of kernel and bias, from the first layer to the last. None takes all
-            kernels in the order of their names, with numbers compared as numbers.
+            kernels in the only order that fits by their shapes. Kernels whose names differ by numbers alone are in the order
+            of these numbers.
         transposed: whether kernels are (units, inputs).
 
     Raises:
         TypeError: `layers` is a single string or has other entries than names and pairs, or the parameters are traced.
         ValueError: a number is not finite, a name is unknown, a leaf belongs to no layer or to several, a kernel has another
-            rank than 2, or the layers do not fit each other.
+            rank than 2, the layers do not fit each other, or `layers` is None and several orders fit.
     """
     check_arrays(owner, params)
     leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
@@ -63,7 +66,8 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
             raise ValueError(
                 f"{owner}: expected finite parameters, got NaN or infinity at {name}; did the training diverge?"
             )
-    named = named_layers(owner, arrays, layers)
+    check_matrices(owner, params)
+    named = named_layers(owner, arrays, layers, transposed)
     chain = [read_layer(owner, arrays, kernel, bias, transposed) for kernel, bias in named]
     used = [name for layer in chain for name in (layer.kernel_name, layer.bias_name) if name is not None]
     repeated = sorted({name for name in used if used.count(name) > 1})
@@ -89,14 +93,14 @@ def read_chain(owner: str, params: PyTree, layers: Sequence[Any] | None, transpo
     return chain
 
 
-def named_layers(owner: str, arrays: dict[str, np.ndarray], layers: Any) -> list[tuple[str, str | None]]:
+def named_layers(owner: str, arrays: dict[str, np.ndarray], layers: Any, transposed: bool) -> list[tuple[str, str | None]]:
     """Lists the names of kernel and bias of each layer."""
     if layers is None:
-        found = sorted((name for name, leaf in arrays.items() if is_kernel(name, leaf)), key=natural)
+        shapes = {name: leaf.shape[::-1] if transposed else leaf.shape for name, leaf in arrays.items()}
+        found = {name: shapes[name] for name, leaf in arrays.items() if is_kernel(name, leaf)}
         if not found:
-            shapes = {name: leaf.shape for name, leaf in arrays.items()}
             raise ValueError(f"{owner}: expected kernels (leaves of rank 2), found none in {shapes}; name them by layers=…")
-        return [(name, bias_of(name, arrays)) for name in found]
+        return [(name, bias_of(name, arrays)) for name in only_order(owner, found)]
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
         raise TypeError(f"{owner}: layers must be a list or a tuple of names, got {layers!r}; pass ({layers!r},), say")
     named = [(entry, bias_of(entry, arrays)) if isinstance(entry, str) else entry for entry in layers]
@@ -114,6 +118,48 @@ def is_kernel(name: str, leaf: np.ndarray) -> bool:
     return leaf.ndim >= 2 and name.rsplit("/", 1)[-1] not in NO_KERNELS
 
 
+def only_order(owner: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """Finds the order in which the inputs of each kernel are the units of the one before.
+
+    Kernels whose names differ by numbers alone stay in the order of these numbers.
+
+    Args:
+        owner: for messages.
+        shapes: (inputs, units) of each kernel by name.
+
+    Returns:
+        The names; in natural order if no order fits, so that the misfit can be reported.
+
+    Raises:
+        ValueError: several orders fit.
+    """
+    numbered: dict[str, list[str]] = {}
+    for name in sorted(shapes, key=natural):
+        numbered.setdefault(re.sub(r"\d+", "0", name), []).append(name)
+    series = list(numbered.values())
+
+    @functools.cache
+    def orders(taken: tuple[int, ...], units: int | None) -> list[list[str]]:
+        """Lists up to two orders of the kernels that are left."""
+        if all(number == len(names) for number, names in zip(taken, series, strict=True)):
+            return [[]]
+        found = []
+        for at, (number, names) in enumerate(zip(taken, series, strict=True)):
+            if number < len(names) and units in (None, shapes[names[number]][0]):
+                rest = orders((*taken[:at], number + 1, *taken[at + 1 :]), shapes[names[number]][-1])
+                found += [[names[number], *others] for others in rest]
+        return found[:2]
+
+    found = orders((0,) * len(series), None)
+    if len(found) > 1:
+        some, other = (" → ".join(names) for names in found)
+        raise ValueError(
+            f"{owner}: expected layers=…, as the shapes of the kernels fit several orders, {some} and {other}; pass the "
+            f"names from the first layer to the last, of: {', '.join(shapes)}"
+        )
+    return found[0] if found else sorted(shapes, key=natural)
+
+
 def natural(name: str) -> list[Any]:
     """A sort key for names that compares numbers as numbers: Dense_2 before Dense_10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
@@ -128,6 +174,16 @@ def bias_of(name: str, arrays: dict[str, np.ndarray]) -> str | None:
     beside = [other for other in arrays if other.startswith(folder) and "/" not in other[len(folder) :]]
     found = [other for other in beside if arrays[other].ndim == 1]
     return found[0] if len(found) == 1 and found[0].rsplit("/", 1)[-1] not in FACTORS else None
+
+
+def check_matrices(owner: str, params: PyTree) -> None:
+    """Raises a ValueError for kernels with an axis of heads, which may not lose single units."""
+    heads = [f"{leaf.name} of shape {leaf.shape}" for leaf in leaf_roles(params) if leaf.roles and leaf.roles.heads]
+    if heads:
+        raise ValueError(
+            f"{owner}: expected kernels of rank 2, those of dense layers, got kernels of attention with an axis of heads: "
+            f"{', '.join(heads[:6])}; pass the subtree of the dense layers alone, such as that of the block's MLP"
+        )
 
 
 def read_layer(owner: str, arrays: dict[str, np.ndarray], kernel: Any, bias: Any, transposed: bool) -> Layer:

@@ -10,10 +10,11 @@ import functools
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Count(NamedTuple):
@@ -21,6 +22,14 @@ class Count(NamedTuple):
 
     high: jax.Array
     low: jax.Array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Converts to int64, which NumPy has where JAX does not."""
+        del copy
+        return np.asarray(np.asarray(self.high, np.int64) * 256 + np.asarray(self.low, np.int64), dtype)
+
+    def __int__(self) -> int:
+        return int(np.asarray(self))
 
 
 def exactly(number: int | jax.Array) -> Count:

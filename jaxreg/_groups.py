@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxreg._division import ratio
 from jaxreg._typing import ArrayLike
 
 # Enough for steps that span 12 orders of magnitude; the tests have the worst case.
@@ -81,7 +82,7 @@ def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
 def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     """Computes x_g/‖x_g‖ per group, and 0 for a zero group."""
     length = norm(x, axis)
-    return x / jnp.where(length == 0, 1, length)
+    return ratio(x, jnp.where(length == 0, 1, length))
 
 
 def root_mean_square(d: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
@@ -113,7 +114,7 @@ def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[i
     threshold = step * strength
     # In a kept group uᵢ = xᵢ s/(s + tᵢ); elsewhere a constant replaces s, so that the gradient stays finite.
     s = jnp.where(keep, shrunk, 1)
-    return jnp.where(keep, x / (1 + threshold / s), 0)
+    return jnp.where(keep, x / (1 + ratio(threshold, s)), 0)
 
 
 def shrunk_norm(

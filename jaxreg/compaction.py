@@ -85,8 +85,9 @@ def compact(
         params: the parameters of one network, a tree of arrays: plain, linen's or nnx's.
         activation: the function between the layers, which acts on each unit alone, such as `jnp.tanh`.
         layers: names of the kernels from the first layer to the last, as `jaxreg.sparsity` prints them, or pairs of the
-            names of kernel and bias. None takes all kernels in the order of their names. A bias that is not named is the
-            leaf of rank 1 beside its kernel.
+            names of kernel and bias. None takes all kernels in the only order that fits by their shapes, where kernels whose
+            names differ by numbers alone (`Dense_0`, `Dense_1`) are in the order of these numbers. A bias that is not named
+            is the leaf of rank 1 beside its kernel.
         input_axis: the axis of a kernel that runs over inputs, 0 or -2 for Flax, 1 or -1 for Equinox.
         unit_axis: the axis of a kernel that runs over units, the other one.
 
@@ -96,8 +97,8 @@ def compact(
     Raises:
         TypeError: `layers` is not made of names and pairs of names, the activation is not a function, or the parameters are
             traced.
-        ValueError: the parameters are not a chain of dense layers or not finite, a name is unknown, both axes are the same,
-            or the activation does not act on each unit alone.
+        ValueError: the parameters are not a chain of dense layers or not finite, `layers` is None and the kernels fit in
+            several orders, a name is unknown, both axes are the same, or the activation does not act on each unit alone.
     """
     if not callable(activation):
         raise TypeError(f"compact: activation must be a function such as jnp.tanh, got {activation!r}")

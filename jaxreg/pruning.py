@@ -18,8 +18,9 @@ import optax
 from jaxreg._checks import check_number
 from jaxreg._counting import exactly, largest
 from jaxreg._dtypes import at_least_float32, is_weights
-from jaxreg._groups import check_axis, check_range, norm
+from jaxreg._groups import check_range, norm
 from jaxreg._masking import check_arrays, check_shapes, chosen, chosen_leaves, is_hole, name_of
+from jaxreg._roles import Per, check_groups, leaf_roles
 from jaxreg._states import HeldState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
 
@@ -85,7 +86,9 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int | tuple[int, ...] | None = None) -> PyTree:
+def keep_largest(
+    params: PyTree, share: ArrayLike, mask: Mask = None, axis: Axis = None, *, per: Per | None = None
+) -> PyTree:
     """Sets all but the largest weights, or groups of weights, to 0.
 
     All selected leaves are compared together, by |w|, or by ‖w_g‖₂ for groups. Exactly round(share·size) weights (groups),
@@ -104,17 +107,18 @@ def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int 
             choice.
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels (in, out) keeps inputs and
             drops others whole. None compares single weights.
+        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for kernels of several ranks.
 
     Returns:
         The parameters with zeros, in their own dtypes. It works inside `jit` and `vmap`.
 
     Raises:
         TypeError: the share is not a number, the axis is not an int, or the mask is not made of bools.
-        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the parameters, or a leaf does not
-            have the axis.
+        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the parameters, both `axis` and
+            `per` are given, or a leaf does not have these groups.
     """
     check_share("keep_largest", share)
-    found = grouped("keep_largest", params, mask, axis)
+    found = grouped("keep_largest", params, mask, axis, per)
     sizes = [magnitudes(leaf, groups) for _, leaf, groups in found]
     number = sum(size.size for size in sizes)
     if isinstance(share, int | float):
@@ -127,19 +131,22 @@ def keep_largest(params: PyTree, share: ArrayLike, mask: Mask = None, axis: int 
     return jax.tree.unflatten(structure, leaves)
 
 
-def grouped(owner: str, params: PyTree, mask: Mask, axis: Axis) -> list[tuple[int, jax.Array, Axis]]:
+def grouped(owner: str, params: PyTree, mask: Mask, axis: Axis, per: Per | None = None) -> list[tuple[int, jax.Array, Axis]]:
     """Lists the leaves that the mask selects: their place among all leaves, the array, and the axis along which groups run.
 
     Raises:
         TypeError: the axis is not an int, or the mask is not made of bools.
-        ValueError: the mask selects nothing or does not fit the parameters, or a leaf does not have the axis.
+        ValueError: the mask selects nothing or does not fit the parameters, `axis` and `per` are both given, or a leaf does
+            not have these groups.
     """
-    groups = None if axis is None else check_axis(owner, axis)
+    groups = check_groups(owner, axis, per, None)
     keep = jax.tree.leaves(select(owner, params, mask))
-    found = [(place, jnp.asarray(leaf), groups) for place, leaf in enumerate(jax.tree.leaves(params)) if keep[place]]
-    for _, leaf, along in found:
-        if along is not None:
-            check_range(leaf, along, owner)
+    named = leaf_roles(params) if per is not None else []
+    found: list[tuple[int, jax.Array, Axis]] = []
+    for place, leaf in enumerate(map(jnp.asarray, jax.tree.leaves(params))):
+        if keep[place]:
+            along = named[place].along(owner, per) if per is not None else groups
+            found.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
     return found
 
 

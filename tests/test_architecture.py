@@ -15,6 +15,7 @@ JAXREG = (
     {"_typing", "_tracing", "_losses", "_precision"},
     {
         "_checks",
+        "_division",
         "_dtypes",
         "_fusion",
         "_groups",
@@ -25,7 +26,7 @@ JAXREG = (
         "_patterns",
         "_clipping",
     },
-    {"penalties", "_masking", "preconditioners"},
+    {"penalties", "_masking", "_roles", "preconditioners"},
     {"_assigning", "_sparsity"},
     {"_duality"},
     {"transforms", "measures", "_metric", "pruning"},

@@ -240,12 +240,14 @@ class Trainer:
             "converged": jnp.asarray(True) if tolerance is None else residual <= tolerance * strength,
             "nonzeros": counts.nonzeros,
             "live_inputs": {
-                name: leaf.shape[-2] - leaf.dead_inputs
+                name: leaf.inputs - leaf.dead_inputs
                 for name, leaf in counts.leaves.items()
-                if leaf.dead_inputs is not None
+                if leaf.inputs is not None and leaf.dead_inputs is not None
             },
             "live_units": {
-                name: leaf.shape[-1] - leaf.dead_units for name, leaf in counts.leaves.items() if leaf.dead_units is not None
+                name: leaf.units - leaf.dead_units
+                for name, leaf in counts.leaves.items()
+                if leaf.units is not None and leaf.dead_units is not None
             },
             **self.scores(params, value),
         }

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._checks import check_number, check_power
+from jaxreg._division import ratio
 from jaxreg._dtypes import like, wide
 from jaxreg._fusion import fusible
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
@@ -87,7 +88,7 @@ class Bridge(Steep):
         strength = step * (like(self.strength, u) * self.power)
         # Without strength the prox is the identity, even where `size` underflows.
         zero = (size * root.largest <= strength) & ((strength > 0) | (u == 0))
-        c = jnp.where(zero, 0, fusible(strength / jnp.where(zero, 1, size + float(jnp.finfo(u.dtype).tiny))))
+        c = jnp.where(zero, 0, fusible(ratio(strength, jnp.where(zero, 1, size + float(jnp.finfo(u.dtype).tiny)))))
         return zero, u * (1 - root.shrinkage(c))
 
     def slope(self, x: ArrayLike) -> jax.Array:

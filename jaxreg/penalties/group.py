@@ -1,7 +1,7 @@
 """Penalties of groups: all weights of a group become zero together.
 
-    tx = jaxreg.prox_adam(1e-3, jaxreg.GroupL2(1e-3, axis=1), mask=jaxreg.kernels)                  # the group lasso
-    tx = jaxreg.prox_adam(1e-3, jaxreg.Group(jaxreg.LogSum(1e-3, 0.1), axis=1), mask=jaxreg.kernels)
+    tx = jaxreg.prox_adam(1e-3, jaxreg.GroupL2(1e-3, per="input"), mask=jaxreg.kernels)             # the group lasso
+    tx = jaxreg.prox_adam(1e-3, jaxreg.Group(jaxreg.LogSum(1e-3, 0.1), per="unit"), mask=jaxreg.kernels)
     tx = jaxreg.prox_adam(1e-3, jaxreg.SparseGroupL2(1e-4, 1e-3, axis=1), mask=jaxreg.kernels)      # zeros in groups too
 
 The prox of a group has a closed form if all weights of the group have the same step. `pool` therefore returns one D per
@@ -15,9 +15,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxreg import _groups
+from jaxreg import _groups, _roles
 from jaxreg._checks import check_number
+from jaxreg._division import ratio
 from jaxreg._dtypes import like, wide
+from jaxreg._roles import Per
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
 from jaxreg.penalties.elementwise import L1, soft_threshold
@@ -37,56 +39,63 @@ class GroupL2(Penalty):
         strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
         axis: the axis, or axes, that a group runs along. For a kernel of shape (in, out), axis=1 makes one group of all
             weights that leave an input, and axis=0 one group of all weights that enter a unit. For a convolution
-            (h, w, in, out), axis=(0, 1, 2) makes one group per output channel.
+            (h, w, in, out), axis=(0, 1, 2) makes one group per output channel. The default is 0.
+        per: what a group belongs to, in place of `axis`: "input", "unit" (an output channel of a convolution) or "head" (of
+            attention). It is right for kernels of several ranks, each by itself: dense layers, convolutions and attention of
+            Flax and Equinox, each layer of a stack, and embeddings, whose inputs are the tokens. The kernel's name in the
+            tree of parameters and its bias tell where the rank alone does not (see `jaxreg.sparsity`). An array without a
+            name is taken for a kernel of Flax, of a dense layer or, from rank 4 on, of a convolution. In a grouped
+            convolution an "input" is what the kernel's axis of inputs holds.
 
     Raises:
         TypeError: the strength or the axis is not a number.
-        ValueError: the strength is negative, NaN or infinite, an axis is named twice, or (once the penalty sees an array)
-            the array has no such axis.
+        ValueError: the strength is negative, NaN or infinite, an axis is named twice, `axis` and `per` are both given, or
+            (once the penalty sees an array) the array has no such axis, has no heads, or may be a kernel of several kinds.
 
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables (2006).
     """
 
     strength: ScalarOrSchedule
-    axis: int | tuple[int, ...] = dataclasses.field(default=0, metadata={"static": True})
+    axis: int | tuple[int, ...] | None = dataclasses.field(default=None, metadata={"static": True})
+    per: Per | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
         check_number("GroupL2", "strength", self.strength)
-        object.__setattr__(self, "axis", _groups.check_axis("GroupL2", self.axis))
+        object.__setattr__(self, "axis", _roles.check_groups("GroupL2", self.axis, self.per, 0))
 
     def value(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
-        return like(self.strength, x) * jnp.sum(_groups.norm(x, self.axis))
+        return like(self.strength, x) * jnp.sum(_groups.norm(x, self.axes(x)))
 
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
         w = wide(x)
-        return _groups.prox(w, like(step, w), like(self.strength, w), self.axis).astype(jnp.asarray(x).dtype)
+        return _groups.prox(w, like(step, w), like(self.strength, w), self.axes(w)).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
-        return like(self.strength, x) * _groups.unit_vectors(x, self.axis)
+        return like(self.strength, x) * _groups.unit_vectors(x, self.axes(x))
 
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         x = wide(x)
-        strength = like(self.strength, x)
+        axes, strength = self.axes(x), like(self.strength, x)
         slope = like(gradient, x)
-        at_zero = jnp.maximum(_groups.norm(slope, self.axis) - strength, 0)
-        elsewhere = _groups.norm(slope + strength * _groups.unit_vectors(x, self.axis), self.axis)
-        return jnp.squeeze(jnp.where(_groups.norm(x, self.axis) == 0, at_zero, elsewhere), self.axis)
+        at_zero = jnp.maximum(_groups.norm(slope, axes) - strength, 0)
+        elsewhere = _groups.norm(slope + strength * _groups.unit_vectors(x, axes), axes)
+        return jnp.squeeze(jnp.where(_groups.norm(x, axes) == 0, at_zero, elsewhere), axes)
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ/√n for groups of n weights: the slope per weight if all weights of a group have the same size."""
         x = wide(x)
-        return like(self.strength, x) / _groups.count(x, self.axis) ** 0.5
+        return like(self.strength, x) / _groups.count(x, self.axes(x)) ** 0.5
 
     def axes(self, x: ArrayLike) -> tuple[int, ...]:
-        return _groups.check_range(x, self.axis)
+        return axes_of(self, x)
 
     def pool(self, d: jax.Array) -> jax.Array:
-        return _groups.root_mean_square(d, self.axis)
+        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
-        return jnp.max(_groups.norm(wide(gradient), self.axis), initial=0)
+        return jnp.max(_groups.norm(wide(gradient), self.axes(gradient)), initial=0)
 
 
 class Group(Penalty):
@@ -103,72 +112,76 @@ class Group(Penalty):
     Args:
         penalty: a penalty of single weights, such as `LogSum(1e-3)`, which sees one number per group, its norm.
         axis: the axis, or axes, that a group runs along, as for `GroupL2`.
+        per: "input", "unit" or "head" in place of `axis`, as for `GroupL2`.
 
     Raises:
         TypeError: the penalty is not a penalty of single weights, or the axis is not a number.
-        ValueError: an axis is named twice; once the penalty sees an array, the array has no such axis; or the step of a prox
-            differs between the weights of a group.
+        ValueError: an axis is named twice, or `axis` and `per` are both given; once the penalty sees an array, it does not
+            have these groups, as for `GroupL2`; or the step of a prox differs between the weights of a group.
 
     Source: Huang, Breheny and Ma, A selective review of group selection in high-dimensional models (2012).
     """
 
     penalty: Penalty
-    axis: int | tuple[int, ...] = dataclasses.field(default=0, metadata={"static": True})
+    axis: int | tuple[int, ...] | None = dataclasses.field(default=None, metadata={"static": True})
+    per: Per | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
         if not isinstance(self.penalty, Penalty) or isinstance(self.penalty, Group | GroupL2 | SparseGroupL2):
             raise TypeError(
                 f"Group: expected a penalty of single weights, got {self.penalty!r}; pass jaxreg.LogSum(1e-3), say"
             )
-        object.__setattr__(self, "axis", _groups.check_axis("Group", self.axis))
+        object.__setattr__(self, "axis", _roles.check_groups("Group", self.axis, self.per, 0))
 
     def value(self, x: ArrayLike) -> jax.Array:
-        return self.penalty.value(_groups.norm(wide(x), self.axis))
+        return self.penalty.value(_groups.norm(wide(x), self.axes(x)))
 
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
         w = wide(x)
-        step = like(step, w)
-        _groups.check_range(w, self.axis)
-        if not _groups.is_shared(step, w, self.axis):
+        step, axes = like(step, w), self.axes(w)
+        if not _groups.is_shared(step, w, axes):
             raise ValueError(
-                f"Group: expected one step per group, a scalar or an array of length 1 along axis={self.axis!r}, got a step "
-                f"of shape {step.shape}; jaxreg's optimizers pool the step over each group, so in your own code pass a "
-                "pooled step (see Penalty.pool), or use GroupL2 for the group lasso"
+                f"Group: expected one step per group, a scalar or an array of length 1 along "
+                f"axis={axes if self.axis is None else self.axis!r}, got a step of shape {step.shape}; jaxreg's optimizers "
+                "pool the step over each group, so in your own code pass a pooled step (see Penalty.pool), or use GroupL2 "
+                "for the group lasso"
             )
-        length = _groups.norm(w, self.axis)
+        length = _groups.norm(w, axes)
         shrunk = like(self.penalty.prox(length, step), w)
         # Equal lengths stand for 1 so that the group is kept to the bit, and infinities are.
-        kept = jnp.where(shrunk == length, 1, shrunk / jnp.where(length == 0, 1, length))
+        kept = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
         return jnp.where(shrunk == 0, 0, w * kept).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
-        return like(self.penalty.subgradient(_groups.norm(x, self.axis)), x) * _groups.unit_vectors(x, self.axis)
+        axes = self.axes(x)
+        return like(self.penalty.subgradient(_groups.norm(x, axes)), x) * _groups.unit_vectors(x, axes)
 
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         x = wide(x)
-        gradient = like(gradient, x)
-        length = _groups.norm(x, self.axis)
-        at_zero = like(self.penalty.violation(jnp.zeros_like(length), _groups.norm(gradient, self.axis)), x)
-        elsewhere = _groups.norm(gradient + self.subgradient(x), self.axis)
-        return jnp.squeeze(jnp.where(length == 0, at_zero, elsewhere), self.axis)
+        gradient, axes = like(gradient, x), self.axes(x)
+        length = _groups.norm(x, axes)
+        at_zero = like(self.penalty.violation(jnp.zeros_like(length), _groups.norm(gradient, axes)), x)
+        elsewhere = _groups.norm(gradient + self.subgradient(x), axes)
+        return jnp.squeeze(jnp.where(length == 0, at_zero, elsewhere), axes)
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """The slope of φ at the norms of the groups, divided by √n for groups of n weights."""
         x = wide(x)
-        root = max(_groups.count(x, self.axis), 1) ** 0.5
+        axes = self.axes(x)
+        root = max(_groups.count(x, axes), 1) ** 0.5
         # A bound needs no exact norm: the mean square saves a pass over the weights.
-        return like(self.penalty.slope(root * _groups.root_mean_square(x, self.axis)), x) / root
+        return like(self.penalty.slope(root * _groups.root_mean_square(x, axes)), x) / root
 
     def axes(self, x: ArrayLike) -> tuple[int, ...]:
-        return _groups.check_range(x, self.axis)
+        return axes_of(self, x)
 
     def pool(self, d: jax.Array) -> jax.Array:
-        return _groups.root_mean_square(d, self.axis)
+        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """The critical strength of φ for the norms of the gradient's groups."""
-        return self.penalty.critical_strength(_groups.norm(wide(gradient), self.axis))
+        return self.penalty.critical_strength(_groups.norm(wide(gradient), self.axes(gradient)))
 
 
 class SparseGroupL2(Penalty):
@@ -182,28 +195,30 @@ class SparseGroupL2(Penalty):
         l1_strength: λ₁ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
         group_strength: λ₂ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
         axis: the axis, or axes, that a group runs along, as for `GroupL2`.
+        per: "input", "unit" or "head" in place of `axis`, as for `GroupL2`.
 
     Raises:
         TypeError: a strength or the axis is not a number.
-        ValueError: a strength is negative, NaN or infinite, an axis is named twice, or (once the penalty sees an array) the
-            array has no such axis.
+        ValueError: a strength is negative, NaN or infinite, an axis is named twice, both `axis` and `per` are given, or
+            (once the penalty sees an array) the array does not have these groups, as for `GroupL2`.
 
     Source: Simon, Friedman, Hastie and Tibshirani, A sparse-group lasso (2013).
     """
 
     l1_strength: ScalarOrSchedule
     group_strength: ScalarOrSchedule
-    axis: int | tuple[int, ...] = dataclasses.field(default=0, metadata={"static": True})
+    axis: int | tuple[int, ...] | None = dataclasses.field(default=None, metadata={"static": True})
+    per: Per | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
         check_number("SparseGroupL2", "l1_strength", self.l1_strength)
         check_number("SparseGroupL2", "group_strength", self.group_strength)
-        object.__setattr__(self, "axis", _groups.check_axis("SparseGroupL2", self.axis))
+        object.__setattr__(self, "axis", _roles.check_groups("SparseGroupL2", self.axis, self.per, 0))
 
     @property
     def parts(self) -> tuple[L1, GroupL2]:
         """The two penalties whose sum this is."""
-        return L1(self.l1_strength), GroupL2(self.group_strength, self.axis)
+        return L1(self.l1_strength), GroupL2(self.group_strength, self.axis, self.per)
 
     def value(self, x: ArrayLike) -> jax.Array:
         l1, group = self.parts
@@ -220,12 +235,13 @@ class SparseGroupL2(Penalty):
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         l1, group = self.parts
         x = wide(x)
+        axes = self.axes(x)
         slope = like(gradient, x) + group.subgradient(x)
         # In a group that is not 0, R is the sum of functions of single weights as far as its zeros are concerned.
-        elsewhere = _groups.norm(l1.violation(x, slope), self.axis)
+        elsewhere = _groups.norm(l1.violation(x, slope), axes)
         left = soft_threshold(like(gradient, x), like(self.l1_strength, x))
-        at_zero = jnp.maximum(_groups.norm(left, self.axis) - like(self.group_strength, x), 0)
-        return jnp.squeeze(jnp.where(_groups.norm(x, self.axis) == 0, at_zero, elsewhere), self.axis)
+        at_zero = jnp.maximum(_groups.norm(left, axes) - like(self.group_strength, x), 0)
+        return jnp.squeeze(jnp.where(_groups.norm(x, axes) == 0, at_zero, elsewhere), axes)
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ₁ + λ₂/√n for groups of n weights, the sum of the slopes of its parts."""
@@ -233,22 +249,30 @@ class SparseGroupL2(Penalty):
         return l1.slope(x) + group.slope(x)
 
     def axes(self, x: ArrayLike) -> tuple[int, ...]:
-        return _groups.check_range(x, self.axis)
+        return axes_of(self, x)
 
     def pool(self, d: jax.Array) -> jax.Array:
-        return _groups.root_mean_square(d, self.axis)
+        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """The smallest `l1_strength` at which x = 0 is optimal for this `group_strength`: there ‖soft(g, λ₁)‖ ≤ λ₂."""
         slope = jnp.abs(wide(gradient))
+        axes = self.axes(slope)
         strength = like(self.group_strength, slope)
-        largest = jnp.max(slope, self.axis, keepdims=True, initial=0)
+        largest = jnp.max(slope, axes, keepdims=True, initial=0)
 
         def halve(bounds: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
             low, high = bounds
             middle = (low + high) / 2
-            enough = _groups.norm(jnp.maximum(slope - middle, 0), self.axis) <= strength
+            enough = _groups.norm(jnp.maximum(slope - middle, 0), axes) <= strength
             return (jnp.where(enough, low, middle), jnp.where(enough, middle, high)), None
 
         (_, high), _ = jax.lax.scan(halve, (jnp.zeros_like(largest), largest), length=HALVINGS)
-        return jnp.max(jnp.where(_groups.norm(slope, self.axis) <= strength, 0, high), initial=0)
+        return jnp.max(jnp.where(_groups.norm(slope, axes) <= strength, 0, high), initial=0)
+
+
+def axes_of(penalty: Group | GroupL2 | SparseGroupL2, x: ArrayLike) -> tuple[int, ...]:
+    """Returns the axes that a group of an array runs along."""
+    if penalty.per is not None:
+        return _roles.along(type(penalty).__name__, x, penalty.per)
+    return _groups.check_range(x, penalty.axis or 0)

@@ -158,15 +158,63 @@ def test_half_precision_stays():
     assert {leaf.dtype.name for leaf in jax.tree.leaves(small.params)} == {"bfloat16"}
 
 
+def dense(inputs, units):
+    return {"kernel": jnp.ones((inputs, units)), "bias": jnp.ones(units)}
+
+
 def test_named_layers_need_no_order():
-    params = {"z": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}, "a": {"kernel": jnp.ones((3, 1)), "bias": jnp.ones(1)}}
+    params = {"z": dense(2, 3), "a": dense(3, 1)}
     small = jaxreg.compact(params, jnp.tanh, layers=("z/kernel", ("a/kernel", "a/bias")))
     assert small.widths == (2, 3, 1)
     assert small.share == 1
+    # By their shapes the layers fit in this order alone.
+    assert jaxreg.compact(params, jnp.tanh).widths == (2, 3, 1)
+    turned = jax.tree.map(jnp.transpose, params)
+    assert jaxreg.compact(turned, jnp.tanh, input_axis=1, unit_axis=0).widths == (2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "widths"),
+    [
+        ({"embed": (7, 4), "head": (4, 2), **{f"Dense_{number}": (4, 4) for number in range(11)}}, (7, *[4] * 12, 2)),
+        ({"in": (3, 5), "loop": (5, 5), "out": (5, 3)}, None),
+        ({"down": (8, 3), "up": (3, 8)}, None),
+        ({"in": (3, 5), "a": (5, 5), "b": (5, 5), "out": (5, 1)}, None),
+        ({"a_0": (3, 5), "b": (5, 3), "a_1": (3, 2)}, (3, 5, 3, 2)),
+    ],
+)
+def test_an_order_is_taken_only_if_no_other_fits(layers, widths):
+    params = {name: dense(*shape) for name, shape in layers.items()}
+    # Every order by brute force, with numbered names in the order of their numbers.
+    if len(layers) < 6:
+        orders = [order for order in itertools.permutations(layers) if fits(order, layers)]
+        assert (len(orders) == 1) == (widths is not None)
+    if widths is not None:
+        assert jaxreg.compact(params, jnp.tanh).widths_before == widths
+    else:
+        with pytest.raises(ValueError, match=r"compact: expected layers=…, .*several orders, .*of: .*kernel"):
+            jaxreg.compact(params, jnp.tanh)
+
+
+def fits(order, kernels):
+    numbers = [name for name in order if name[-1].isdigit()]
+    return numbers == sorted(numbers) and all(kernels[a][1] == kernels[b][0] for a, b in itertools.pairwise(order))
+
+
+def test_what_fits_in_no_order_is_named():
     with pytest.raises(
-        ValueError, match=r"z/kernel has 2 inputs, which do not fit the 1 units of layer a/kernel.*pass layers"
+        ValueError, match=r"b/kernel has 5 inputs, which do not fit the 4 units of layer a/kernel.*pass layers"
     ):
-        jaxreg.compact(params, jnp.tanh)
+        jaxreg.compact({"a": dense(3, 4), "b": dense(5, 2)}, jnp.tanh)
+
+
+def test_attention_is_no_chain_of_dense_layers():
+    params = {
+        "value": {"kernel": jnp.ones((6, 2, 3)), "bias": jnp.ones((2, 3))},
+        "out": {"kernel": jnp.ones((2, 3, 6)), "bias": jnp.ones(6)},
+    }
+    with pytest.raises(ValueError, match=r"got kernels of attention with an axis of heads: out/kernel of shape \(2, 3, 6\)"):
+        jaxreg.compact(params, jnp.tanh, layers=("value/kernel", "out/kernel"))
 
 
 KERNEL, BIAS = jnp.ones((2, 2)), jnp.ones(2)
