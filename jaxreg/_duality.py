@@ -133,7 +133,7 @@ def columns_of(
         unit[done + np.arange(len(places)), places] = 1
         units.append(jnp.asarray(unit.reshape(count, *leaf.shape), leaf.dtype))
         done += len(places)
-    return jax.vmap(lambda one: predict(one).ravel(), out_axes=1)(structure.unflatten(units))
+    return jax.vmap(lambda one: predict(one).ravel(), out_axes=1)(jax.tree.unflatten(structure, units))
 
 
 def linear(predict: Callable[[PyTree], jax.Array], params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
@@ -185,8 +185,8 @@ def conjugate(own: Penalty | None, v: jax.Array, name: str, factors: ArrayLike =
         factors = own.spread(v)
         # Where the factor is 0, the conjugate is finite at 0 alone.
         free = jnp.any((factors == 0) & (v != 0))
-        own, v = own.penalty, own.divided(v)
-        known = conjugate(own, jnp.where(factors == 0, 0, v), name, factors)
+        scaled = jnp.where(factors == 0, 0, own.divided(v))
+        known = conjugate(own.penalty, scaled, name, factors)
         return known._replace(longest=jnp.where(free, 0, known.longest))
     if isinstance(own, Group) and isinstance(own.penalty, L1):
         own = GroupL2(own.penalty.strength, own.axis)

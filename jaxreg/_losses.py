@@ -143,7 +143,8 @@ def balance_odds(basis: jax.Array, z: jax.Array, y: jax.Array, share: jax.Array)
         return (now[2] > 4 * limits.eps) & (now[1] > limits.eps) & (now[3] < BALANCING)
 
     one = jnp.ones([], z.dtype)
-    return jax.lax.while_loop(unfinished, improve, (z, one, one, jnp.zeros([], jnp.int32)))[0]
+    start: tuple[jax.Array, ...] = (z, one, one, jnp.zeros([], jnp.int32))
+    return jax.lax.while_loop(unfinished, improve, start)[0]
 
 
 LOSSES = {

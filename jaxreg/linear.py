@@ -128,8 +128,8 @@ def fit_linear_path(
 
     Returns:
         The path: `params` a `LinearModel` with the strengths along the first axis, and a `record` of `objective`, `loss`,
-        `gap` (see `jaxreg.duality_gap`), `residual` (of the KKT conditions, those of a feature divided by its factor), `converged`, `nonzeros`, `steps` and, with validation rows,
-        `validation_loss`.
+        `gap` (see `jaxreg.duality_gap`), `residual` (of the KKT conditions, those of a feature divided by its factor),
+        `converged`, `nonzeros`, `steps` and, with validation rows, `validation_loss`.
 
     Raises:
         TypeError: the penalty is not of the kinds above, or the data are not real numbers.

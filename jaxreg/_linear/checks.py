@@ -39,8 +39,8 @@ def grouped(owner: str, penalty: Callable[[Any], Penalty]) -> bool:
     if known and getattr(own, "axis", None) in (1, -1, (1,), (-1,)):
         return True
     raise TypeError(
-        f"{owner}: penalty must be a function from λ to L1, ElasticNet, GroupL2(λ, axis=1) or Group(L1(λ), axis=1), alone or "
-        f"in Weighted, such as jaxreg.L1 or lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s), got {penalty!r}, at λ = 1 "
+        f"{owner}: penalty must be a function from λ to L1, ElasticNet, GroupL2(λ, axis=1) or Group(L1(λ), axis=1), alone "
+        f"or in Weighted, such as jaxreg.L1 or lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s), got {penalty!r}, at λ = 1 "
         f"{made!r}; jaxreg.fista takes any penalty"
     )
 

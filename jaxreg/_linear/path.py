@@ -118,8 +118,8 @@ class Solver:
         y: targets (rows,).
         share: of the rows in the loss: 1/rows, or (rows,).
         basis: of what has no penalty (rows, directions), orthonormal under the shares.
-        unit: what the conditions along the basis, in units of y, are multiplied by to compare them with those of the weights:
-            the largest root mean square of a column, divided by its factor.
+        unit: what the conditions along the basis, in units of y, are multiplied by to compare them with those of the
+            weights: the largest root mean square of a column, divided by its factor.
         factors: of the penalty of each block (blocks, 1); None for 1.
     """
 
@@ -176,15 +176,16 @@ class Solver:
         curved = working.columns * curvature
         gradient, hessian = now.gradient[working.places], curved @ working.columns.T
         slope = settings.functions.slope(now.z, self.y, self.share) @ self.basis
-        if not slope.size:
-            shift = lambda _: jnp.zeros_like(now.free)
-        else:
-            mixed, solve = curved @ self.basis, profile(self.basis, curvature)
-            hessian -= mixed @ solve(mixed.T)
-            gradient -= (mixed @ solve(slope)).reshape(gradient.shape)
-            shift = lambda along: -solve(slope + (along * curvature) @ self.basis)
         w = now.w[working.places]
-        return Quadratic(hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient), shift
+        if not slope.size:
+            linear = (hessian @ w.ravel()).reshape(w.shape) - gradient
+            return Quadratic(hessian, linear), lambda _: jnp.zeros_like(now.free)
+        mixed, solve = curved @ self.basis, profile(self.basis, curvature)
+        hessian -= mixed @ solve(mixed.T)
+        gradient -= (mixed @ solve(slope)).reshape(gradient.shape)
+        return Quadratic(
+            hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient
+        ), lambda along: -solve(slope + (along * curvature) @ self.basis)
 
     def step(self, penalty: Penalty, tol: jax.Array, now: Now) -> Now:
         """Solves the model on the working set, and goes there as far as the objective falls."""

@@ -12,7 +12,7 @@ from jaxreg import linear
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 8)) @ (np.eye(8) + 0.4) + 2
 Y = X @ np.array([1.0, -1, 0.5, 0, 0, 0, 2, 0]) + RANDOM.normal(size=60) + 3
-LABEL = (Y > np.median(Y)).astype(float)
+LABEL = (np.median(Y) < Y).astype(float)
 POSITIVE = np.array([0.5, 1, 2, 1, 0.1, 3, 1, 1])
 SOME_FREE = np.array([1.0, 0, 2, 1, 1, 0.5, 0, 1])
 
