@@ -16,6 +16,7 @@ The strength may be used in several places, for example in `jaxreg.ElasticNet(st
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -26,8 +27,8 @@ import optax
 
 from jaxreg._counting import count, total
 from jaxreg._dtypes import at_least_float32
-from jaxreg._groups import check_axis
 from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
+from jaxreg._roles import Per, check_groups
 from jaxreg._states import SteeredState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
 from jaxreg.pruning import Axis, check_optimizer, check_share, grouped
@@ -41,6 +42,8 @@ LOWEST = 1e-9
 """Where the search for the first λ begins, in units of the first λ above."""
 SEARCH = 0.1
 """The part of the steps, at the begin, in which λ may grow by more than one step of the controller."""
+HOPELESS = 0.2
+"""The part of the steps that λ may be behind its target before it counts as run away."""
 LEAD = 0.25
 """The part of the steps, at the end, in which the target stays at the wanted share, so that λ can still correct."""
 GAIN = 1000.0
@@ -64,14 +67,19 @@ def steer_strength(
     *,
     begin: int = 0,
     axis: Axis = None,
+    per: Per | None = None,
     mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Makes an optimizer that adjusts the strength λ of its penalty until a given share of the weights is nonzero.
 
-    Until `begin`, λ is 0. It starts at a tenth of the root mean square of the gradient. Then log λ changes at each step by a
-    multiple of log kept − log target, where kept is the share of nonzero weights after the step. The target is
-    1 − (1 − share)(1 − (1 − q)³), the schedule of gradual magnitude pruning, where q grows from 0 at `begin` to 1 after
-    three quarters of the way to `steps`. From there on it is `share`, also after `steps`.
+    Until `begin`, λ is 0. Then log λ changes at each step by a multiple of log kept − log target, where kept is the share of
+    nonzero weights after the step. The target is 1 − (1 − share)(1 − (1 − q)³), the schedule of gradual magnitude pruning,
+    where q grows from 0 at `begin` to 1 after three quarters of the way to `steps`. From there on it is `share`, also after
+    `steps`.
+
+    λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the first tenth of the steps λ
+    is searched: it starts very small and doubles, up to a tenth of the root mean square of the gradient, as long as a step
+    with it would keep no less than the target. In these steps `make_optimizer` is called several times.
 
     Train for about a tenth longer than `steps`. Weights can follow λ only as fast as the learning rate lets them: with
     `max_shrink=1` no weight moves by more than the learning rate per step because of the penalty. If the learning rates of
@@ -80,7 +88,8 @@ def steer_strength(
 
     Under a concave penalty only weights up to max_shrink·lr may jump to 0, so pass `max_shrink=None` there if the gradients
     are those of minibatches. An optimizer that sets no weight to exactly 0, such as one with `add_l1`, cannot be steered: λ
-    grows until it destroys the weights. Start from dense weights, as the target starts at 1.
+    grows until it destroys the weights. `state.behind` counts the steps in a row in which more than 1.35 times the target
+    was kept: look at it after training. Start from dense weights, as the target starts at 1.
 
     λ is in the state (`state.strength`), which works inside `jit`, `vmap` and `scan`. Outside of them `make_optimizer` is
     called at every step, which is slow.
@@ -104,6 +113,7 @@ def steer_strength(
         begin: number of steps without a penalty before λ starts.
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`; a group is kept if any of its weights is not
             0, so axis=1 of kernels (in, out) counts inputs. None counts single weights.
+        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for kernels of several ranks.
         mask: the leaves whose weights are counted, as for `optax.masked`; None counts all of them, biases too. It is usually
             the mask of the penalty, `jaxreg.kernels`.
 
@@ -114,14 +124,16 @@ def steer_strength(
         TypeError: `make_optimizer` is not a function or returns no optimizer, the share is not a number, or `steps` or
             `begin` is not an int; at `update`, the state is another optimizer's.
         ValueError: the share is outside (0, 1], `steps` is below 1, or `begin` is not below `steps`; at `init`, the mask
-            selects nothing or a leaf does not have the axis; at `update`, gradients have other shapes than the parameters,
+            selects nothing or a leaf does not have the groups; at `update`, gradients have other shapes than the parameters,
             or `params` is missing.
+
+    Warns:
+        UserWarning: outside of `jit`, λ has run away: for a fifth of the steps in a row too many weights were kept.
 
     Source: Zhu and Gupta, To prune, or not to prune (2017), for the target.
     """
     check_arguments(make_optimizer, share, steps, begin)
-    if axis is not None:
-        check_axis("steer_strength", axis)
+    check_groups("steer_strength", axis, per, None)
 
     def made(strength: jax.Array) -> optax.GradientTransformationExtraArgs:
         optimizer = make_optimizer(strength)
@@ -137,7 +149,7 @@ def steer_strength(
         check_arrays("steer_strength", params)
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
         if jax.tree.leaves(params):
-            jax.eval_shape(lambda: kept_share(params, mask, axis))
+            jax.eval_shape(lambda: kept_share(params, mask, axis, per))
         strength = jnp.zeros([], jnp.float32)
         return SteeredState(jnp.zeros([], jnp.int32), strength, jnp.zeros([], jnp.int32), made(strength).init(params))
 
@@ -150,11 +162,11 @@ def steer_strength(
 
         def step(strength: jax.Array) -> tuple[PyTree, Any, jax.Array]:
             moves, inner = made(strength).update(updates, state.inner, params, **extra_args)
-            return moves, inner, kept_share(moved(params, moves), mask, axis)
+            return moves, inner, kept_share(moved(params, moves), mask, axis, per)
 
         moves, inner, kept = step(state.strength)
         steps_taken = optax.safe_increment(state.count)
-        before = jnp.log(kept_share(params, mask, axis) / target(state.count))
+        before = jnp.log(kept_share(params, mask, axis, per) / target(state.count))
         after = jnp.log(kept / target(steps_taken))
         gain = min(GAIN / (steps - begin), FASTEST)
         change = gain * jnp.clip(after, -MOST_BELOW, MOST_ABOVE) + PROPORTIONAL * (after - before)
@@ -168,9 +180,21 @@ def steer_strength(
         found = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
         strength = jnp.where(waits, 0, found)
         behind = jnp.where(after > MOST_ABOVE, optax.safe_increment(state.behind), 0)
+        warn_if_behind(behind, strength, max(int(HOPELESS * steps), 1))
         return moves, SteeredState(steps_taken, strength.astype(jnp.float32), behind, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> None:
+    """Warns once when too many weights have been kept for some steps in a row; under a transformation nothing is known."""
+    if not isinstance(behind, jax.core.Tracer) and behind.ndim == 0 and int(behind) == patience:
+        warnings.warn(
+            f"steer_strength: for {patience} steps more weights were kept than the target, while λ grew to "
+            f"{float(strength):.3g}; use more steps or a larger learning rate, max_shrink=None under a concave penalty, and "
+            "an optimizer that makes exact zeros",
+            stacklevel=3,
+        )
 
 
 def climbed(
@@ -189,11 +213,11 @@ def climbed(
     return jax.lax.while_loop(lambda carry: carry[1], double, (strength, searches & (strength < largest)))[0]
 
 
-def kept_share(params: PyTree, mask: Mask, axis: Axis) -> jax.Array:
+def kept_share(params: PyTree, mask: Mask, axis: Axis, per: Per | None) -> jax.Array:
     """Computes the share of selected weights (groups) that are not 0, a float32 scalar; half a weight where none is left."""
     alive = [
         leaf != 0 if groups is None else jnp.any(leaf != 0, groups)
-        for _, leaf, groups in grouped("steer_strength", params, mask, axis)
+        for _, leaf, groups in grouped("steer_strength", params, mask, axis, per)
     ]
     high, low = total(map(count, alive))
     nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
