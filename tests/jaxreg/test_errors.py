@@ -102,7 +102,7 @@ AT_INIT = {
         TypeError,
         "mask: expected True or False at kernel, got 'yes'",
     ),
-    "a grid": (jaxreg.L1(jnp.ones(7)), None, PARAMS, ValueError, r"strength of shape \(7,\).*jax.vmap"),
+    "a grid": (jaxreg.L1(jnp.ones(7)), None, PARAMS, ValueError, r"strength, got an array of shape \(7,\).*jax.vmap"),
 }
 
 
