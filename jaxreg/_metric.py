@@ -24,7 +24,7 @@ from jaxreg._masking import is_function
 from jaxreg._tracing import tracing_number
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 
-PROBES = (1e-6, 1e-2, 1.0, 1e3)
+PROBES = (1e-6, 1e-2, 1.0, 3e2)
 """Sizes of the constant gradients of a probe: an eps hides D from small ones, and a clip acts on large ones."""
 PROBED_WEIGHT = 1e-9
 """The weight of a probe: too small for weight decay to matter, but not 0, where trust ratios (LAMB, LARS) are off."""
@@ -118,18 +118,21 @@ def check_direction(direction: optax.GradientTransformation, preconditioner: Pre
         UserWarning: a step is not g/D, so the preconditioner belongs to another direction (or has another b2); or the
             direction holds a clip.
     """
-    gradient = {str(size): np.array([[size, -size]], np.float32) for size in PROBES}
+    gradient = {str(size): np.array([[size, -size]]) for size in PROBES}
     return compare(direction, preconditioner, gradient, 4)
 
 
 def check_tried(direction: optax.GradientTransformation, preconditioner: Preconditioner | None, params: PyTree) -> None:
-    """As `check_direction`, for a direction that fits the user's parameters alone, with arrays of one weight.
+    """As `check_direction`, for a direction that fits the user's parameters alone, with arrays of two weights.
 
     Warns:
         UserWarning: also if the direction cannot be tried out.
     """
     for size in PROBES:
-        gradient = jax.tree.map(lambda leaf, size=size: np.full((1,) * jnp.ndim(leaf), size, np.float32), params)
+        pair = np.array([size, -size])
+        gradient = jax.tree.map(
+            lambda leaf, pair=pair: pair.reshape((1,) * (jnp.ndim(leaf) - 1) + (2,)) if jnp.ndim(leaf) else pair[0], params
+        )
         if not compare(direction, preconditioner, gradient, 5):
             warnings.warn(
                 "proximal: expected a direction that can be tried out with small parameters, got one that cannot, so its "
@@ -179,8 +182,8 @@ def probe(
     direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: PyTree
 ) -> tuple[list[np.ndarray], Any]:
     """Returns D·direction/g of each array after one step along g, and the direction's state."""
-    # Every sweep would compile these few operations again in its own context.
-    with tracing_number(None), jax.ensure_compile_time_eval():
+    # Every sweep would compile these few operations again in its own context. Centred squares lose the digits of float32.
+    with tracing_number(None), jax.ensure_compile_time_eval(), jax.enable_x64(True):
         gradient = jax.tree.map(jnp.asarray, gradient)
         weight = jax.tree.map(lambda leaf: jnp.full_like(leaf, PROBED_WEIGHT), gradient)
         update = optax.with_extra_args_support(direction).update

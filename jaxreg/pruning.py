@@ -9,6 +9,7 @@ Training further without a penalty (refitting) undoes the shrinkage of the weigh
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, TypeAlias
 
 import jax
@@ -140,13 +141,13 @@ def grouped(owner: str, params: PyTree, mask: Mask, axis: Axis, per: Per | None 
             not have these groups.
     """
     groups = check_groups(owner, axis, per, None)
-    keep = jax.tree.leaves(select(owner, params, mask))
+    keep, leaves = jax.tree.leaves(select(owner, params, mask)), jax.tree.leaves(params)
     named = leaf_roles(params) if per is not None else []
     found: list[tuple[int, jax.Array, Axis]] = []
-    for place, leaf in enumerate(map(jnp.asarray, jax.tree.leaves(params))):
-        if keep[place]:
-            along = named[place].along(owner, per) if per is not None else groups
-            found.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
+    for place in itertools.compress(range(len(keep)), keep):
+        leaf = jnp.asarray(leaves[place])
+        along = named[place].along(owner, per) if per is not None else groups
+        found.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
     return found
 
 

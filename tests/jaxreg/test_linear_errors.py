@@ -98,9 +98,7 @@ def test_folds_must_fit_the_rows(folds, error):
 
 
 def test_a_fold_whose_rest_has_one_class_is_an_error():
-    with pytest.raises(
-        ValueError, match="without fold [0-5] all targets are the same; pass fewer folds, another"
-    ):
+    with pytest.raises(ValueError, match="without fold [0-5] all targets are the same; pass fewer folds, another"):
         jaxreg.cross_validate_linear_path(X, (Y == 2) * 1.0, jaxreg.L1, loss="logistic", folds=6)
     # Without an intercept such a fold has a solution, as a fit of one class has.
     scores = jaxreg.cross_validate_linear_path(X, (Y == 2) * 1.0, jaxreg.L1, loss="logistic", folds=6, intercept=False)

@@ -142,8 +142,8 @@ def test_proximal_composes_with_chains_and_masked_directions():
     problem = diabetes()
     penalty = jaxreg.L1(0.05 * problem.critical)
     solution = lasso(penalty.strength)
-    clipped = optax.chain(optax.clip_by_global_norm(1e3), optax.scale_by_adam(b2=0.99))
-    tx = jaxreg.proximal(clipped, penalty, 1e-2, preconditioners.adam(b2=0.99))
+    decayed = optax.chain(optax.scale_by_adam(b2=0.99), optax.add_decayed_weights(0.0))
+    tx = jaxreg.proximal(decayed, penalty, 1e-2, preconditioners.adam(b2=0.99), clip=optax.clip_by_global_norm(1.0))
     np.testing.assert_allclose(minimise(tx, problem.loss, jnp.zeros(10)), solution, atol=1e-8)
 
     # A weight that the mask keeps from Adam follows plain gradients, and its D is 1.
