@@ -196,13 +196,14 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
 
 
 def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -> None:
-    """Warns if one penalty of groups along an axis has arrays of several ranks, in which the axis means several things."""
+    """Warns if one penalty of groups along an axis has kernels of several ranks, in which the axis means several things."""
     for own in {id(own): own for _, _, own in penalised}.values():
-        found = {leaf.ndim: (name, leaf.shape) for name, leaf, other in reversed(penalised) if other is own}
+        kernels = [(name, leaf) for name, leaf, other in penalised if other is own and leaf.ndim > 1]
+        found = {leaf.ndim: (name, leaf.shape) for name, leaf in reversed(kernels)}
         if len(found) > 1 and own.axes(penalised[0][1]) is not None:
             shapes = ", ".join(f"{name} {shape}" for name, shape in found.values())
             warnings.warn(
-                f"{owner}: expected arrays of one rank for groups along an axis, which is not the same thing in all of "
+                f"{owner}: expected kernels of one rank for groups along an axis, which is not the same thing in all of "
                 f'{shapes}; pass per="input" or per="unit" in place of axis, or write a penalty for each layer',
                 stacklevel=4,
             )
