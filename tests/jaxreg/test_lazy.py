@@ -1,4 +1,4 @@
-"""`lazy=True`: weights whose gradient is exactly 0 in a step are left alone by the penalty in that step, at the stated price."""
+"""`lazy=True`: a penalty leaves weights alone in steps in which their gradient is exactly 0, at the stated price."""
 
 import functools
 
