@@ -139,7 +139,7 @@ class Problem:
             """The Hessian times the direction of one array, the one where `alone` is 1."""
             picked = [pick.astype(own.dtype) * own for pick, own in zip(alone, directions, strict=True)]
             along = jax.tree.unflatten(structure, picked)
-            found = jax.grad(lambda at: optax.tree.vdot(jax.grad(self.fun)(at, data), along))(params)
+            found = jax.grad(lambda at: inner(jax.grad(self.fun)(at, data), along))(params)
             return jax.tree.leaves(found)
 
         def of_one(alone: jax.Array) -> jax.Array:
@@ -177,7 +177,7 @@ class Problem:
         momentum = state.momentum
         if self.restart:
             back = jax.tree.map(operator.truediv, optax.tree.sub(state.point, after), step_size)
-            uphill = optax.tree.vdot(back, moved) > 0
+            uphill = inner(back, moved) > 0
             momentum = jnp.where(uphill, 1, momentum)
         grown = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
         ahead = optax.tree.add_scale(after, (momentum - 1) / grown, moved)
@@ -190,13 +190,13 @@ class Problem:
     ) -> jax.Array:
         """Whether f is not below its quadratic bound of curvature 1/step_size between two points."""
         moved = optax.tree.sub(after, before)
-        curved = optax.tree.vdot(jax.tree.map(operator.truediv, moved, step_size), moved)
+        curved = inner(jax.tree.map(operator.truediv, moved, step_size), moved)
         now = self.fun(after, data)
-        by_value = now > value + optax.tree.vdot(gradient, moved) + curved / 2
+        by_value = now > value + inner(gradient, moved) + curved / 2
 
         def by_gradient() -> jax.Array:
             change = optax.tree.sub(jax.grad(self.fun)(after, data), gradient)
-            return optax.tree.vdot(change, moved) > curved
+            return inner(change, moved) > curved
 
         rounding = jnp.abs(now - value) < VALUE_DIGITS * jnp.maximum(jnp.abs(now), jnp.abs(value))
         return jax.lax.cond(rounding, by_gradient, lambda: by_value | ~jnp.isfinite(now))
@@ -255,6 +255,11 @@ def relative_residual(penalties: PyTree, params: PyTree, gradient: PyTree, step_
     assigned = assign("fista", penalties, params, None)
     worst = jax.tree.leaves(map_penalised(penalised, free, assigned, gradient, params, step_size, scale))
     return functools.reduce(jnp.maximum, worst)
+
+
+def inner(a: PyTree, b: PyTree) -> jax.Array:
+    """Computes the inner product of two trees; `optax.tree.vdot` does not take arrays that are sharded explicitly."""
+    return optax.tree.sum(optax.tree.mul(a, b))
 
 
 def length(x: jax.Array) -> jax.Array:

@@ -49,7 +49,7 @@ def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array,
         The move, and 1/D.
     """
     low = d < floor
-    inverse = fusible(1 / jnp.where(low, floor, d))
+    inverse = fusible(1 / jnp.maximum(d, floor))
     return jnp.where(low, move * (d * inverse), move), inverse
 
 

@@ -52,11 +52,16 @@ class Weighted(Penalty):
 
     def value(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
-        factors, axes = self.spread(x), self.axes(x) or ()
-        # One group after another, in the rank of x, as the penalty knows its axes there.
-        shape = [x.shape[a] if a in axes else 1 for a in range(x.ndim)]
-        groups = jnp.moveaxis(x, axes, tuple(range(-len(axes), 0))).reshape(-1, *shape)
-        return jnp.sum(factors.ravel() * jax.vmap(self.penalty.value)(groups))
+        axes = self.axes(x) or ()
+        others = [a for a in range(x.ndim) if a not in axes]
+
+        def value(group: jax.Array) -> jax.Array:
+            # In the rank of x, as the penalty knows its axes there.
+            return self.penalty.value(jnp.expand_dims(group, others))
+
+        for axis in others:
+            value = jax.vmap(value, in_axes=axis, out_axes=-1)
+        return jnp.sum(jnp.squeeze(self.spread(x), axes) * value(x))
 
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
         w = wide(x)
@@ -106,9 +111,11 @@ class Weighted(Penalty):
             ValueError: they have another shape.
         """
         factors, axes = like(self.factors, x), self.axes(x) or ()
-        kept = tuple(1 if a in axes else size for a, size in enumerate(x.shape))
+        # Zeros with the sharding of x, which the factors take.
+        blank = jnp.sum(jnp.zeros_like(x), axes, keepdims=True)
+        kept = blank.shape
         if axes and factors.shape == tuple(size for a, size in enumerate(x.shape) if a not in axes):
-            return factors.reshape(kept)
+            return factors.reshape(kept) + blank
         fits = factors.ndim <= x.ndim and all(
             one in (1, size) for one, size in zip(factors.shape[::-1], kept[::-1], strict=False)
         )
@@ -118,4 +125,4 @@ class Weighted(Penalty):
                 f"Weighted: expected factors that broadcast to {kept}, one for each {per} an array of shape {x.shape}, got "
                 f"shape {factors.shape}; in a tree of parameters write a penalty with its factors for each leaf"
             )
-        return jnp.broadcast_to(factors, kept)
+        return factors + blank
