@@ -2,7 +2,8 @@
 
 Each optimizer's update and `optax.apply_updates` are compiled into one program for one float32 matrix; weights and state are
 donated. Bytes are XLA's own count (`cost_analysis`) for the compiled program, per weight. Every round times every optimizer
-once, in random order, and the ratio to AdamW is computed within each round before the median over all rounds is taken.
+once, in random order, and the ratio to AdamW (with the same clip, where there is one) is computed within each round before
+the median over all rounds is taken.
 
 On CPU cores XLA computes Adam's two moments and the new weights in three loops. AdamW reads and writes ten float32 numbers
 per weight in them, 40 bytes. The proximal step uses only values that the third loop has already loaded. A coupled penalty
@@ -30,6 +31,7 @@ from experiments.benchmarks.settings import UpdateBenchmark
 from experiments.sheet import Sheet
 
 BASELINE = "optax.adamw"
+CLIPPED = "clip → optax.adamw"
 WARM_UP = 2
 """Rounds that are not measured: the first ones touch fresh memory."""
 
@@ -49,6 +51,8 @@ def optimizers() -> dict[str, optax.GradientTransformation]:
         "scale_by_adam → add_l2": optax.chain(
             optax.scale_by_adam(), jaxreg.add_l2(5e-5), optax.scale_by_learning_rate(1e-3)
         ),
+        CLIPPED: optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3, weight_decay=1e-4)),
+        "prox_adam(L1, clip)": jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), clip=optax.clip_by_global_norm(1.0)),
     }
 
 
@@ -82,7 +86,7 @@ def measure_updates(config: UpdateBenchmark, advance: Callable[[int], None]) -> 
 
     Returns:
         `numbers`: by optimizer, the bytes per weight, the median time in milliseconds, and the median and the quartiles of
-        the time divided by AdamW's.
+        the time divided by AdamW's with the same clip.
     """
     weights_key, gradient_key = jax.random.split(jax.random.key(config.seed))
     shape = nearly_square(config.parameters)
@@ -100,7 +104,8 @@ def measure_updates(config: UpdateBenchmark, advance: Callable[[int], None]) -> 
             if round_number >= WARM_UP:
                 seconds[name].append(time.perf_counter() - began)
         advance(1)
-    ratios = {name: np.array(times) / np.array(seconds[BASELINE]) for name, times in seconds.items()}
+    baselines = {name: CLIPPED if "clip" in name else BASELINE for name in seconds}
+    ratios = {name: np.array(times) / np.array(seconds[baselines[name]]) for name, times in seconds.items()}
     numbers = {
         name: {
             "bytes_per_parameter": programs[name].cost_analysis()["bytes accessed"] / config.parameters,
