@@ -1,5 +1,6 @@
 """Settings of every test: eight virtual devices, and float64 where a test asks for it."""
 
+import gc
 import signal
 
 import hypothesis
@@ -19,6 +20,14 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 # A compile can fall into any example, so a deadline would measure the machine; derandomized, a failure repeats.
 hypothesis.settings.register_profile("jaxreg", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("jaxreg")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Frees a file's compiled programs: in thousands they take gigabytes, and every memory map that Linux grants a process."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
