@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("jaxreg")
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-    """Frees a file's compiled programs: in thousands they take gigabytes, and every memory map that Linux grants a process."""
+    """Frees a file's compiled programs: thousands take gigabytes, and all the memory maps that Linux grants a process."""
     yield
     jax.clear_caches()
     gc.collect()
