@@ -289,7 +289,8 @@ def strength_grid(
 
     Raises:
         TypeError: as for `fit_path`.
-        ValueError: as for `fit_path`; or the parameters do not become 0 within `DOUBLINGS` doublings, as under squared L2.
+        ValueError: as for `fit_path`; or all parameters are 0 at `start` already, or some do not become 0 within `DOUBLINGS`
+            doublings, as under squared L2.
     """
     check_number("strength_grid", "start", start, positive=True, scalar=True)
     if not isinstance(count, int) or count < 2 or not 0 < ratio < 1:
@@ -316,6 +317,10 @@ def strength_grid(
             f"strength_grid: expected the penalised parameters to become 0, got {left.min()} that do not up to strength "
             f"{tried[-1]:.3g}; squared L2 makes none 0, and small learning rates need more epochs. Pass a larger start or "
             "more epochs, or write the grid down yourself"
+        )
+    if left[0] == 0:
+        raise ValueError(
+            f"strength_grid: expected a start at which some weights are not 0, got {start:g}, where all are; pass a smaller one"
         )
     emptied = int(np.argmax(left == 0))
     objective = float(path.record["objective"][emptied])

@@ -234,6 +234,8 @@ def test_a_found_grid_ends_where_all_is_zero():
     assert problem.critical <= grid[-1] <= 2 * problem.critical
     with pytest.raises(ValueError, match="expected the penalised parameters to become 0, got 10 that do not"):
         jaxreg.strength_grid(loss, jnp.ones(10), data, jaxreg.SquaredL2, by_gradient, start=1e-9, epochs=1)
+    with pytest.raises(ValueError, match="expected a start at which some weights are not 0, got 100"):
+        jaxreg.strength_grid(loss, jnp.zeros(10), data, jaxreg.L1, by_gradient, start=100, epochs=10)
 
 
 @pytest.mark.usefixtures("float64")
