@@ -20,22 +20,18 @@ import jaxreg
 from jaxreg import preconditioners
 
 SPECS = {
-    "query": {"kernel": P("x", "y", None), "bias": P("y", None)},
+    "query": {"kernel": P("x", "y", None)},
     "in": {"kernel": P("x", "y"), "bias": P("y")},
-    "out": {"kernel": P("y", None), "bias": P(None)},
+    "out": {"kernel": P("y", None)},
 }
-SHAPES = {
-    "query": {"kernel": (32, 4, 8), "bias": (4, 8)},
-    "in": {"kernel": (32, 64), "bias": (64,)},
-    "out": {"kernel": (64, 16), "bias": (16,)},
-}
+SHAPES = {"query": {"kernel": (32, 4, 8)}, "in": {"kernel": (32, 64), "bias": (64,)}, "out": {"kernel": (64, 16)}}
 SMALLEST_KERNEL = 64 * 16
 PENALTY = jaxreg.L1(1e-2)
 MASK = jaxreg.kernels
 TREE = {
-    "query": {"kernel": jaxreg.GroupL2(1e-2, per="head"), "bias": None},
+    "query": {"kernel": jaxreg.GroupL2(1e-2, per="head")},
     "in": {"kernel": jaxreg.GroupL2(1e-2, per="input"), "bias": None},
-    "out": {"kernel": jaxreg.Weighted(PENALTY, np.linspace(0, 2, 16, dtype=np.float32)), "bias": None},
+    "out": {"kernel": jaxreg.Weighted(PENALTY, np.linspace(0, 2, 16, dtype=np.float32))},
 }
 PENALTIES = {
     "L1": PENALTY,
@@ -124,7 +120,7 @@ OUTSIDE_JIT = {
     "cross_validate_linear_path": lambda params, rows: jaxreg.cross_validate_linear_path(
         rows, rows[:, 0], jaxreg.L1, [0.1, 0.5], folds=4
     ).record["loss"],
-    "predict": lambda params, rows: jaxreg.fit_linear_path(ROWS, ROWS[:, 0], jaxreg.L1, [0.5]).at(0).predict(rows),
+    "predict": lambda params, rows: jaxreg.LinearModel(ROWS[0], np.float32(1)).predict(rows),
     "compact": lambda params, rows: (
         jaxreg.compact(
             jaxreg.keep_largest({k: params[k] for k in ("in", "out")}, 0.01, MASK), jax.nn.relu, ["in/kernel", "out/kernel"]
