@@ -20,7 +20,21 @@ NUMBER_FILE = json.loads((ROOT / NUMBERS).read_text(encoding="utf-8"))
 
 # Definitions and names with digits in them, which no run measures.
 DEFINITIONS = (
-    *("L0", "L1", "L2", "prox_l1", "float16", "bfloat16", "float32", "Python 3.11", "Apache-2.0", "LeNet-300-100"),
+    *(
+        "L0",
+        "L1",
+        "L2",
+        "prox_l1",
+        "float16",
+        "bfloat16",
+        "float32",
+        "Python 3.11",
+        "Python 3.13",
+        "JAX 0.10",
+        "JAX 0.12",
+        "Apache-2.0",
+        "LeNet-300-100",
+    ),
     *("95 % interval", "±0.25", "decay at 2λ", "= 2λ", "multiplies the loss by 100", "differ by 1"),
     *("around 0", "exactly 0", "none is 0", "weights are 0", "reach 0", "residual is 0", "λ = 0"),
 )

@@ -48,7 +48,7 @@ def without(columns, numbers):
 @pytest.mark.parametrize("factors", [POSITIVE, SOME_FREE])
 def test_the_lasso_is_scikit_learns_on_what_is_left_of_rescaled_columns(factors, intercept, sample_weight):
     path = jaxreg.fit_linear_path(
-        X, Y, weighted(factors), intercept=intercept, sample_weight=sample_weight, count=8, tolerance=1e-10
+        X, Y, weighted(factors), intercept=intercept, sample_weight=sample_weight, count=6, tolerance=1e-10
     )
     shares = np.full(60, 1 / 60) if sample_weight is None else sample_weight / sample_weight.sum()
     roots = np.sqrt(60 * shares)
@@ -83,7 +83,7 @@ def test_groups_meet_skglm():
     from skglm import GroupLasso
 
     factors = np.array([[1.0], [0.3], [2.0], [1.0]])
-    path = jaxreg.fit_linear_path(X.reshape(60, 4, 2), Y, weighted(factors, rows), count=5, ratio=0.01, tolerance=1e-9)
+    path = jaxreg.fit_linear_path(X.reshape(60, 4, 2), Y, weighted(factors, rows), count=6, ratio=0.01, tolerance=1e-9)
     for place, strength in enumerate(path.strengths):
         model = GroupLasso(groups=2, alpha=strength, weights=factors[:, 0], tol=1e-12, max_epochs=10_000, max_iter=1000)
         np.testing.assert_allclose(path.at(place).weights.ravel(), model.fit(X, Y).coef_, atol=1e-6)
@@ -122,7 +122,7 @@ def test_gaps_bound_the_distance_from_the_minimum_and_are_those_of_duality_gap(l
     x, factors = (X.reshape(60, 4, 2), np.array([1.0, 0, 2, 0.5])) if base is rows else (X, SOME_FREE)
     y = Y if loss == "squares" else LABEL
     make = weighted(factors, base)
-    exact = jaxreg.fit_linear_path(x, y, make, loss=loss, count=4, ratio=0.05, tolerance=1e-10)
+    exact = jaxreg.fit_linear_path(x, y, make, loss=loss, count=6, ratio=0.05, tolerance=1e-10)
     loose = jaxreg.fit_linear_path(x, y, make, exact.strengths, loss=loss, tolerance=0.5)
     above = loose.record["objective"] - exact.record["objective"]
     assert (loose.record["gap"] >= above - 1e-14).all()
@@ -158,7 +158,7 @@ def test_traced_factors_of_0_leave_a_bound():
 def test_the_adaptive_lasso():
     first = np.linalg.lstsq(X - X.mean(0), Y - Y.mean())[0]
     factors = 1 / np.abs(first)
-    path = jaxreg.fit_linear_path(X, Y, weighted(factors), count=10, tolerance=1e-9)
+    path = jaxreg.fit_linear_path(X, Y, weighted(factors), count=6, tolerance=1e-9)
     for place, strength in enumerate(path.strengths):
         expected = lasso((X - X.mean(0)) / factors, Y - Y.mean(), strength) / factors
         np.testing.assert_allclose(path.at(place).weights, expected, atol=1e-7)
@@ -168,27 +168,27 @@ def test_columns_without_a_penalty_may_depend_on_each_other():
     dependent = np.concatenate([X, X[:, 1:2] - 3 * X[:, 6:7], np.ones((60, 1)), np.zeros((60, 1))], 1)
     factors = np.concatenate([SOME_FREE, [0, 0, 0]])
     for loss, y in (("squares", Y), ("logistic", LABEL)):
-        plain = jaxreg.fit_linear_path(X, y, weighted(SOME_FREE), loss=loss, count=5, tolerance=1e-9)
+        plain = jaxreg.fit_linear_path(X, y, weighted(SOME_FREE), loss=loss, count=6, tolerance=1e-9)
         path = jaxreg.fit_linear_path(dependent, y, weighted(factors), plain.strengths, loss=loss, tolerance=1e-9)
         np.testing.assert_allclose(path.record["objective"], plain.record["objective"], rtol=1e-9)
-        for place in range(5):
+        for place in range(6):
             np.testing.assert_allclose(path.at(place).predict(dependent), plain.at(place).predict(X), atol=1e-6)
     # Where they explain all there is, nothing is left for the others.
-    path = jaxreg.fit_linear_path(X, X[:, 1], weighted(SOME_FREE), count=3)
-    np.testing.assert_allclose(path.params.weights, np.eye(8)[[1, 1, 1]], atol=1e-9)
+    path = jaxreg.fit_linear_path(X, X[:, 1], weighted(SOME_FREE), count=6)
+    np.testing.assert_allclose(path.params.weights, np.eye(8)[[1] * 6], atol=1e-9)
     assert path.record["converged"].all()
 
 
 def test_folds_score_factors():
     order = np.arange(60) % 3
-    scores = jaxreg.cross_validate_linear_path(X, Y, weighted(SOME_FREE), folds=order, count=4, tolerance=1e-9)
+    scores = jaxreg.cross_validate_linear_path(X, Y, weighted(SOME_FREE), folds=order, count=6, tolerance=1e-9)
     for fold in range(3):
         train, test = order != fold, order == fold
         path = jaxreg.fit_linear_path(
             X[train], Y[train], weighted(SOME_FREE), scores.strengths, validation=(X[test], Y[test]), tolerance=1e-9
         )
         np.testing.assert_allclose(scores.scores()[fold], path.record["validation_loss"], rtol=1e-7)
-        expected = [np.mean((path.at(at).predict(X[test]) - Y[test]) ** 2) / 2 for at in range(4)]
+        expected = [np.mean((path.at(at).predict(X[test]) - Y[test]) ** 2) / 2 for at in range(6)]
         np.testing.assert_allclose(path.record["validation_loss"], expected, rtol=1e-9)
 
 
@@ -206,8 +206,8 @@ def test_working_sets_lead_to_the_same_path(monkeypatch, loss, base):
 def test_units_of_columns_go_with_their_factors():
     units = 10.0 ** np.arange(-4, 4)
     for loss, y in (("squares", Y), ("logistic", LABEL)):
-        plain = jaxreg.fit_linear_path(X, y, jaxreg.L1, loss=loss, count=8)
-        path = jaxreg.fit_linear_path(X * units, y, weighted(units), loss=loss, count=8)
+        plain = jaxreg.fit_linear_path(X, y, jaxreg.L1, loss=loss, count=6)
+        path = jaxreg.fit_linear_path(X * units, y, weighted(units), loss=loss, count=6)
         np.testing.assert_allclose(path.strengths, plain.strengths, rtol=1e-9)
         np.testing.assert_allclose(path.params.weights * units, plain.params.weights, atol=1e-6)
         assert path.record["converged"].all()
