@@ -320,8 +320,8 @@ def strength_grid(
         )
     if left[0] == 0:
         raise ValueError(
-            f"strength_grid: expected a start at which some weights are not 0, got {start:g}, where all are 0; pass a smaller "
-            "one"
+            f"strength_grid: expected a start at which some weights are not 0, got {start:g}, where all are 0; pass a "
+            "smaller one"
         )
     emptied = int(np.argmax(left == 0))
     objective = float(path.record["objective"][emptied])
