@@ -12,6 +12,7 @@ A duality gap in the record certifies each solution. For other losses see `jaxre
 networks `jaxreg.fit_path`.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ import numpy as np
 from jaxreg._checks import check_number
 from jaxreg._linear.checks import base_of, check_data, check_factors, check_grid, check_penalties, grouped
 from jaxreg._linear.path import Settings
-from jaxreg._linear.programs import Data, Measured, begin, solve_all
+from jaxreg._linear.programs import Data, Measured, prepare, solve_all
 from jaxreg._linear.tables import as_numbers
 from jaxreg._losses import loss_named
 from jaxreg._paths.checks import warn_at
@@ -279,17 +280,19 @@ def solve(
     rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
     whole = blocks * size <= (max(WHOLE, rows) if loss == "squares" else FIRST)
     settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS)
-    grid = check_grid(owner, settings, data, penalty, strengths, count, ratio)
+    prepared = functools.cache(lambda: prepare(settings, data))
+    grid = check_grid(owner, data, lambda: prepared().gradient, penalty, strengths, count, ratio)
     dtype = data.x.dtype
     rounding = 0.0
     if tolerance is None:
         eps = float(jnp.finfo(dtype).eps)
-        tolerance, rounding = eps**0.5, ROUNDING * eps * float(jnp.max(jnp.abs(begin(settings, grid.size, data)[1])))
+        tolerance, rounding = eps**0.5, ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient)))
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
     tols = np.maximum(tolerance * grid, rounding)
     penalties = base_of(jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype)))
     check_penalties(owner, grid, penalties)
-    found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype))
+    begun = prepared() if jobs[0][0] is data else None
+    found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun)
     ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
     for one in ascending:
         one.record["converged"] = (one.record["residual"] <= tols) & np.isfinite(one.record["objective"])

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._linear.path import Settings
-from jaxreg._linear.programs import Data, begin
+from jaxreg._linear.programs import Data
 from jaxreg._linear.tables import as_numbers
 from jaxreg._paths.checks import check_strengths
 from jaxreg._typing import ArrayLike
@@ -142,8 +141,9 @@ def check_weights(owner: str, weights: ArrayLike | None, rows: int, dtype: Any) 
 
 
 def check_grid(
-    owner: str, settings: Settings, data: Data, penalty: Callable[[Any], Penalty], strengths: Any, count: int, ratio: float
-) -> np.ndarray:
+    owner: str, data: Data, gradient: Callable[[], jax.Array], penalty: Callable[[Any], Penalty], strengths: Any, count: int,
+    ratio: float,
+) -> np.ndarray:  # fmt: skip
     """Returns the strengths that were passed, or makes a grid of them, ascending and float64.
 
     Raises:
@@ -160,10 +160,8 @@ def check_grid(
         return grid
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 2 or not 0 < ratio < 1:
         raise ValueError(f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and ratio={ratio!r}")
-    # The same program as the path's own beginning.
-    gradient = begin(settings, int(count), data)[1]
     made = base_of(penalty(1.0))
-    critical = float(made.critical_strength(gradient))
+    critical = float(made.critical_strength(gradient()))
     # For a penalty that is proportional to λ.
     level = level_of(made)
     if level and critical == 0:

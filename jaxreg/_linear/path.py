@@ -108,6 +108,11 @@ class Progress(NamedTuple):
     start: tuple[jax.Array, jax.Array]
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("columns", "y", "share", "basis", "unit", "factors"),
+    meta_fields=("settings",),
+)
 @dataclasses.dataclass(frozen=True)
 class Solver:
     """Solves one path.

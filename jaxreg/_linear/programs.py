@@ -92,8 +92,32 @@ class Subtracted(NamedTuple):
     back: jax.Array
 
 
-def solver_of(settings: Settings, data: Data) -> tuple[Solver, Subtracted]:
-    """The solver for some rows, and what was subtracted from them."""
+class Prepared(NamedTuple):
+    """A path before its first λ.
+
+    Attributes:
+        solver: the solver for some rows.
+        subtracted: what was subtracted from them.
+        start: weights (blocks, size) and coefficients of the basis (directions,) where the path begins.
+        gradient: there, divided by the factors (blocks, size). It is 0 where it is rounding alone: for targets that do not
+            vary, and for columns that do not.
+    """
+
+    solver: Solver
+    subtracted: Subtracted
+    start: tuple[jax.Array, jax.Array]
+    gradient: jax.Array
+
+    def progress(self, count: int) -> Progress:
+        """The beginning of a path of `count` strengths."""
+        w, free = (jnp.zeros((count, *leaf.shape), leaf.dtype) for leaf in self.start)
+        return Progress(jnp.zeros([], jnp.int32), w, free, jnp.zeros(count, jnp.int32), self.start)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+@full_precision()
+def prepare(settings: Settings, data: Data) -> Prepared:
+    """Subtracts what has no penalty from the rows that are meant, and finds where their path begins."""
     x, y, free, share = data.taken()
     basis, back = orthonormal(free, share, settings.intercept)
     columns, along = projected(jnp.moveaxis(x, 0, -1), basis, share)
@@ -102,54 +126,38 @@ def solver_of(settings: Settings, data: Data) -> tuple[Solver, Subtracted]:
     scaled = columns / jnp.where(largest > 0, largest, 1)
     lengths = largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
     unit = jnp.max(lengths if data.factors is None else lengths / data.factors)
-    return Solver(settings, columns, y, share, basis, unit, data.factors), Subtracted(along, mean, back)
+    solver = Solver(settings, columns, y, share, basis, unit, data.factors)
 
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-@full_precision()
-def begin(settings: Settings, count: int, data: Data) -> tuple[Progress, jax.Array]:
-    """Where a path of `count` strengths begins, and the gradient (blocks, size) there, divided by the factors.
-
-    The gradient is 0 where it is rounding alone: for targets that do not vary, and for columns that do not.
-    """
-    solver, subtracted = solver_of(settings, data)
-    zeros = functools.partial(jnp.zeros, dtype=data.x.dtype)
-    z = settings.functions.balance(solver.basis, jnp.zeros_like(solver.y), solver.y, solver.share)
-    shape, free = subtracted.columns.shape[:2], projected(z, solver.basis, solver.share)[1]
-    start = (zeros(shape), free)
-    steps = jnp.zeros(count, jnp.int32)
-    progress = Progress(jnp.zeros([], jnp.int32), zeros((count, *shape)), zeros((count, *free.shape)), steps, start)
-    lengths = jnp.sqrt(jnp.sum(jnp.square(solver.columns) * solver.share, -1))
+    z = settings.functions.balance(basis, jnp.zeros_like(y), y, share)
+    start = jnp.zeros_like(lengths), projected(z, basis, share)[1]
     eps = jnp.finfo(z.dtype).eps
     varied = lengths > 2 * eps * jnp.max(jnp.abs(data.x), 0)
-    slope = settings.functions.slope(z, solver.y, solver.share)
+    slope = settings.functions.slope(z, y, share)
     varied &= jnp.sum(jnp.abs(slope)) > 2 * eps * jnp.max(jnp.abs(data.y))
     gradient = solver.slopes(z)[0] if data.factors is None else solver.slopes(z)[0] / data.factors
-    return progress, jnp.where(varied, gradient, 0)
+    return Prepared(solver, Subtracted(along, mean, back), start, jnp.where(varied, gradient, 0))
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
+@functools.partial(jax.jit, donate_argnums=3)
 @full_precision()
-def advance(settings: Settings, data: Data, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
+def advance(solver: Solver, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
     """Solves as many λ as the capacity of the working sets allows."""
-    return solver_of(settings, data)[0].run(penalties, tols, progress)
+    return solver.run(penalties, tols, progress)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 @full_precision()
-def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
+def measure(solver: Solver, subtracted: Subtracted, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
     """Measures the solutions on all rows and features, whatever the working sets were."""
-    loss = settings.functions
-    solver, subtracted = solver_of(settings, data)
-    y, share = solver.y, solver.share
+    loss, y, share = solver.settings.functions, solver.y, solver.share
 
     def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
-        charge = Charge(penalty, data.factors)
+        charge = Charge(penalty, solver.factors)
         value, charged = loss.value(z, y, share), jnp.sum(charge.values(w))
         gradient, unbalanced = solver.slopes(z)
         residual = solver.residual(charge.violations(w, gradient), unbalanced)
         slope = loss.slope(loss.balance(solver.basis, z, y, share), y, share)
-        whole = penalty if data.factors is None else Weighted(penalty, data.factors)
+        whole = penalty if solver.factors is None else Weighted(penalty, solver.factors)
         gap = gap_below(value + charged, loss, slope, y, share, [conjugate(whole, solver.columns @ slope, "w")])
         return {"objective": value + charged, "loss": value, "gap": gap, "residual": residual, "nonzeros": jnp.sum(w != 0)}
 
@@ -165,29 +173,38 @@ def measure(settings: Settings, data: Data, penalties: PyTree, progress: Progres
     return Measured(progress.w, free, intercepts[:, 0], record)
 
 
-def solve(settings: Settings, data: Data, tested: Data | None, penalties: PyTree, tols: jax.Array) -> Measured:
+def call(program: Any, *arguments: Any) -> Any:
+    """Calls a compiled program, whichever thread compiles it."""
+    with compiling:
+        return program(*arguments)
+
+
+def solve(prepared: Prepared, tested: Data | None, penalties: PyTree, tols: jax.Array) -> Measured:
     """Solves one path, with working sets that grow when they are full."""
-
-    def call(program: Any, *arguments: Any) -> Any:
-        with compiling:
-            return program(*arguments)
-
-    blocks = data.x.shape[1]
-    progress = call(begin, settings, len(tols), data)[0]
+    solver, progress = prepared.solver, prepared.progress(len(tols))
     while True:
-        progress = call(advance, settings, data, penalties, tols, progress)
+        progress = call(advance, solver, penalties, tols, progress)
         if int(progress.done) == len(tols):
-            return jax.block_until_ready(call(measure, settings, data, penalties, progress, tested))
-        settings = dataclasses.replace(settings, capacity=min(2 * settings.capacity, blocks))
+            return jax.block_until_ready(call(measure, solver, prepared.subtracted, penalties, progress, tested))
+        capacity = min(2 * solver.settings.capacity, len(solver.columns))
+        solver = dataclasses.replace(solver, settings=dataclasses.replace(solver.settings, capacity=capacity))
 
 
 def solve_all(
-    settings: Settings, jobs: Sequence[tuple[Data, Data | None]], penalties: PyTree, tols: jax.Array
+    settings: Settings, jobs: Sequence[tuple[Data, Data | None]], penalties: PyTree, tols: jax.Array, whole: Prepared | None
 ) -> list[Measured]:
-    """Solves the paths of all folds, in threads, as a program runs mostly on one core."""
+    """Solves the paths of all folds, in threads, as a program runs mostly on one core.
+
+    Args:
+        settings: what the programs are compiled for.
+        jobs: the rows to fit and those to test on.
+        penalties: at every λ, from the largest.
+        tols: of the residual at every λ.
+        whole: the only job, if it has been prepared.
+    """
     with blas.held():
         if len(jobs) == 1:
-            return [solve(settings, data, tested, penalties, tols) for data, tested in jobs]
+            return [solve(whole or call(prepare, settings, data), tested, penalties, tols) for data, tested in jobs]
         # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
         x, config = jobs[0][0].x, cast(Any, jax.config)
         double, device = x.dtype == jnp.float64, next(iter(x.devices()))
@@ -195,7 +212,7 @@ def solve_all(
 
         def solve_job(job: tuple[Data, Data | None]) -> Measured:
             with jax.enable_x64(double), jax.default_device(device), jax.default_matmul_precision(precision):
-                return solve(settings, job[0], job[1], penalties, tols)
+                return solve(call(prepare, settings, job[0]), job[1], penalties, tols)
 
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
             return list(pool.map(solve_job, jobs))

@@ -45,8 +45,9 @@ def gap(w):
 def path(strength):
     settings, data = Settings("logistic", True, 3, 10), programs.Data(jnp.asarray(X)[..., None], jnp.asarray(Y > 0, float))
     penalties = jaxreg.L1(strength[None])
-    progress = programs.advance(settings, data, penalties, strength[None] * 1e-3, programs.begin(settings, 1, data)[0])
-    return programs.measure(settings, data, penalties, progress, data)
+    prepared = programs.prepare(settings, data)
+    progress = programs.advance(prepared.solver, penalties, strength[None] * 1e-3, prepared.progress(1))
+    return programs.measure(prepared.solver, prepared.subtracted, penalties, progress, data)
 
 
 def predictions(w):
