@@ -4,8 +4,8 @@
     python -m experiments --help          all commands, one per line
     python -m experiments claims --quick  the small version of a suite of studies
 
-Error messages go to stderr. The exit status is 0 for success, 1 for a failure, 2 for a wrong setting, and 130, 143 or 129
-after Ctrl-C, SIGTERM or SIGHUP.
+Error messages go to stderr. The exit status is 0 for success, 1 for a failure, 2 for a wrong
+setting, and 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import os
@@ -24,7 +24,8 @@ def main(words: list[str]) -> int:
         say("; ".join(["interrupted", *notes(interrupt)]))
         return stopping.exit_status()
     except Exception as error:
-        # Interrupted code, such as an import, may turn the KeyboardInterrupt into another exception.
+        # Interrupted code, such as an import, may turn the KeyboardInterrupt into another
+        # exception.
         if stopping.state.signal is None:
             raise
         say("; ".join(["interrupted", *notes(error)]))
@@ -33,7 +34,9 @@ def main(words: list[str]) -> int:
 
 
 def dispatch(words: list[str]) -> int:
-    """Runs the command and reports the errors that a user can correct as one line on stderr; returns the exit status."""
+    """Runs the command and reports the errors that a user can correct as one line on stderr;
+    returns the exit status.
+    """
     # Imported here because importing JAX takes seconds, and Ctrl-C must be handled before that.
     from rich.console import Console
 
@@ -61,7 +64,11 @@ def notes(error: BaseException) -> list[str]:
 
 def say(message: str) -> None:
     """Prints a line to stderr, in red if it is a terminal with colours."""
-    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    coloured = (
+        sys.stderr.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") != "dumb"
+    )
     print(f"\x1b[31m{message}\x1b[0m" if coloured else message, file=sys.stderr)
 
 

@@ -1,16 +1,18 @@
-"""Verdicts: a rule that is fixed beforehand turns numbers into "supported", "not supported" or "contradicted".
+"""Verdicts: a rule that is fixed beforehand turns numbers into "supported", "not supported" or
+"contradicted".
 
-Most tests compute a 95 % interval, Student's t over the seeds, of a difference between two methods. The difference is taken
-seed by seed, because with the same seed all methods share the rows, the initial weights and the order of batches. The claim
-says on which side of a threshold the mean lies. If the whole interval is on that side, the claim is supported; if the whole
-interval is on the other side, it is contradicted; otherwise it is not supported, which does not mean that it is wrong. A run
+Most tests compute a 95 % interval, Student's t over the seeds, of a difference between two methods.
+The difference is taken seed by seed, because with the same seed all methods share the rows, the
+initial weights and the order of batches. The claim says on which side of a threshold the mean lies.
+If the whole interval is on that side, the claim is supported; if the whole interval is on the other
+side, it is contradicted; otherwise it is not supported, which does not mean that it is wrong. A run
 that diverged has no number, and a test that needs this number is "not measured".
 
     above("L1 gives zeros", "exact zeros at λ = 0.01", shares, unit="%")
     increasing("more λ, smaller norm", "‖w‖, every step up in λ", -norms)
 
-Intervals cover new splits and initial weights of the same data, not other data sets, and are not corrected for multiple
-testing.
+Intervals cover new splits and initial weights of the same data, not other data sets, and are not
+corrected for multiple testing.
 """
 
 import dataclasses
@@ -20,7 +22,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SUPPORTED, NOT_SUPPORTED, CONTRADICTED, NOT_MEASURED = "supported", "not supported", "contradicted", "not measured"
+SUPPORTED, NOT_SUPPORTED, CONTRADICTED, NOT_MEASURED = (
+    "supported",
+    "not supported",
+    "contradicted",
+    "not measured",
+)
 IN_PART, CONTRADICTED_IN_PART = "supported in part", "contradicted in part"
 CONFIDENCE = 0.95
 
@@ -34,7 +41,9 @@ class Interval(NamedTuple):
 
 
 def interval(values: Any) -> Interval:
-    """Mean and t interval of values with one entry per seed (seeds,); all NaN if any value is NaN."""
+    """Mean and t interval of values with one entry per seed (seeds,); all NaN if any value is
+    NaN.
+    """
     # Imported here because importing SciPy's statistics takes a while.
     from scipy import stats
 
@@ -47,7 +56,9 @@ def interval(values: Any) -> Interval:
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean over the seeds and its standard error (NaN for a single seed); both are NaN if any value is NaN."""
+    """Mean over the seeds and its standard error (NaN for a single seed); both are NaN if any value
+    is NaN.
+    """
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
     return float(np.mean(values)), float(error)
 
@@ -76,11 +87,17 @@ class Finding:
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:
-    """The verdict on a claim: the common verdict of its findings, or else "supported in part" or "contradicted in part"."""
+    """The verdict on a claim: the common verdict of its findings, or else "supported in part" or
+    "contradicted in part".
+    """
     verdicts = [finding.verdict for finding in findings]
     if len(set(verdicts)) == 1:
         return verdicts[0]
-    for verdict, combined in ((SUPPORTED, IN_PART), (CONTRADICTED, CONTRADICTED_IN_PART), (NOT_SUPPORTED, NOT_SUPPORTED)):
+    for verdict, combined in (
+        (SUPPORTED, IN_PART),
+        (CONTRADICTED, CONTRADICTED_IN_PART),
+        (NOT_SUPPORTED, NOT_SUPPORTED),
+    ):
         if verdict in verdicts:
             return combined
     return NOT_MEASURED
@@ -105,7 +122,13 @@ def findings_as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def above(
-    statement: str, tested: str, values: Any, threshold: float = 0.0, unit: str = "", digits: int = 1, sign: bool = False
+    statement: str,
+    tested: str,
+    values: Any,
+    threshold: float = 0.0,
+    unit: str = "",
+    digits: int = 1,
+    sign: bool = False,
 ) -> Finding:
     """Tests the claim that a mean is above a threshold.
 
@@ -122,11 +145,23 @@ def above(
         The finding.
     """
     found = interval(values)
-    return Finding(statement, tested, text_of(found, unit, digits, sign), verdict_on_side(found, threshold, 1), *found)
+    return Finding(
+        statement,
+        tested,
+        text_of(found, unit, digits, sign),
+        verdict_on_side(found, threshold, 1),
+        *found,
+    )
 
 
 def below(
-    statement: str, tested: str, values: Any, threshold: float = 0.0, unit: str = "", digits: int = 1, sign: bool = False
+    statement: str,
+    tested: str,
+    values: Any,
+    threshold: float = 0.0,
+    unit: str = "",
+    digits: int = 1,
+    sign: bool = False,
 ) -> Finding:
     """Tests the claim that a mean is below a threshold.
 
@@ -143,10 +178,18 @@ def below(
         The finding.
     """
     found = interval(values)
-    return Finding(statement, tested, text_of(found, unit, digits, sign), verdict_on_side(found, threshold, -1), *found)
+    return Finding(
+        statement,
+        tested,
+        text_of(found, unit, digits, sign),
+        verdict_on_side(found, threshold, -1),
+        *found,
+    )
 
 
-def increasing(statement: str, tested: str, values: Any, unit: str = "", digits: int = 1) -> Finding:
+def increasing(
+    statement: str, tested: str, values: Any, unit: str = "", digits: int = 1
+) -> Finding:
     """Tests the claim that values increase at every step from one setting to the next.
 
     Args:
@@ -157,14 +200,17 @@ def increasing(statement: str, tested: str, values: Any, unit: str = "", digits:
         digits: decimal digits that are printed.
 
     Returns:
-        The finding, supported if the mean difference is above 0 at every step. Its numbers are those of the least certain
-        step, whose interval has the smallest lower end.
+        The finding, supported if the mean difference is above 0 at every step. Its numbers are
+        those of the least certain step, whose interval has the smallest lower end.
     """
     differences = [interval(later - earlier) for earlier, later in itertools.pairwise(values)]
     verdicts = [verdict_on_side(difference, 0.0, 1) for difference in differences]
     smallest = min(differences, key=lambda one: one.low if np.isfinite(one.low) else -np.inf)
     growing = verdicts.count(SUPPORTED)
-    numbers = f"{growing} of {len(verdicts)} steps increase; least certain step {text_of(smallest, unit, digits, True)}"
+    numbers = (
+        f"{growing} of {len(verdicts)} steps increase; least certain step "
+        f"{text_of(smallest, unit, digits, True)}"
+    )
     if NOT_MEASURED in verdicts:
         verdict = NOT_MEASURED
     elif growing == len(verdicts):
@@ -174,7 +220,9 @@ def increasing(statement: str, tested: str, values: Any, unit: str = "", digits:
     return Finding(statement, tested, numbers, verdict, *smallest)
 
 
-def between(statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2) -> Finding:
+def between(
+    statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2
+) -> Finding:
     """Tests the claim that a mean lies in a range.
 
     Args:
@@ -186,7 +234,8 @@ def between(statement: str, tested: str, values: Any, low: float, high: float, d
         digits: decimal digits that are printed.
 
     Returns:
-        The finding: supported if the whole interval lies in the range, contradicted if the whole interval lies outside.
+        The finding: supported if the whole interval lies in the range, contradicted if the whole
+        interval lies outside.
     """
     found = interval(values)
     sides = verdict_on_side(found, low, 1), verdict_on_side(found, high, -1)
@@ -198,7 +247,9 @@ def between(statement: str, tested: str, values: Any, low: float, high: float, d
     return Finding(statement, tested, text_of(found, "", digits, True), verdict, *found)
 
 
-def outside(statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2) -> Finding:
+def outside(
+    statement: str, tested: str, values: Any, low: float, high: float, digits: int = 2
+) -> Finding:
     """Tests the claim that a mean lies outside a range, the opposite of `between`.
 
     Args:
@@ -210,7 +261,8 @@ def outside(statement: str, tested: str, values: Any, low: float, high: float, d
         digits: decimal digits that are printed.
 
     Returns:
-        The finding: supported if the whole interval lies outside the range, contradicted if the whole interval lies in it.
+        The finding: supported if the whole interval lies outside the range, contradicted if the
+        whole interval lies in it.
     """
     found = between(statement, tested, values, low, high, digits)
     opposite = {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}
@@ -228,10 +280,15 @@ def none_of(statement: str, tested: str, counts: Any, each: int, what: str) -> F
         what: what was counted, in words.
 
     Returns:
-        The finding: supported if it never happened and no run diverged, contradicted if it happened at all.
+        The finding: supported if it never happened and no run diverged, contradicted if it happened
+        at all.
     """
     counts = np.asarray(counts, float)
-    violations, total, lost = round(float(np.nansum(counts))), each * counts.size, int(np.isnan(counts).sum())
+    violations, total, lost = (
+        round(float(np.nansum(counts))),
+        each * counts.size,
+        int(np.isnan(counts).sum()),
+    )
     verdict = CONTRADICTED if violations else NOT_MEASURED if lost else SUPPORTED
     diverged = f"; {lost} of {counts.size} runs diverged" if lost else ""
     return Finding(statement, tested, f"{violations:,} of {total:,} {what}{diverged}", verdict)
@@ -250,12 +307,20 @@ def within(statement: str, tested: str, largest: float, tolerance: float, what: 
     Returns:
         The finding: supported or contradicted, or not measured if `largest` is not finite.
     """
-    verdict = NOT_MEASURED if not np.isfinite(largest) else SUPPORTED if largest <= tolerance else CONTRADICTED
+    verdict = (
+        NOT_MEASURED
+        if not np.isfinite(largest)
+        else SUPPORTED
+        if largest <= tolerance
+        else CONTRADICTED
+    )
     return Finding(statement, f"{tested}; within {tolerance:.0e}", f"{what} {largest:.1e}", verdict)
 
 
 def verdict_on_side(found: Interval, threshold: float, direction: int) -> str:
-    """The verdict on a claim that a mean is above (direction 1) or below (direction -1) a threshold."""
+    """The verdict on a claim that a mean is above (direction 1) or below (direction -1) a
+    threshold.
+    """
     if not np.isfinite([found.low, found.high]).all():
         return NOT_MEASURED
     low, high = sorted((direction * (found.low - threshold), direction * (found.high - threshold)))
@@ -268,5 +333,9 @@ def text_of(found: Interval, unit: str, digits: int, sign: bool) -> str:
         return "no number: a run diverged, or nothing could be measured"
     form = f"{'+' if sign else ''}.{digits}f"
     # A share lies between 0 and 100 %, but the t interval may reach beyond these limits.
-    low, high = np.clip([found.low, found.high], 0, 100) if unit == "%" and not sign else (found.low, found.high)
+    low, high = (
+        np.clip([found.low, found.high], 0, 100)
+        if unit == "%" and not sign
+        else (found.low, found.high)
+    )
     return f"{found.mean:{form}}{' ' if unit else ''}{unit} [{low:{form}}, {high:{form}}]"

@@ -3,8 +3,8 @@
     command, parsed = parse(["images", "--data", "mnist-5000", "--quick"])
     command.run(parsed, words, console)
 
-`python -m experiments` without a command runs the main job, the first study in the registry. A suite, such as `claims`, is a
-subcommand that runs several studies.
+`python -m experiments` without a command runs the main job, the first study in the registry. A
+suite, such as `claims`, is a subcommand that runs several studies.
 """
 
 import dataclasses
@@ -19,14 +19,23 @@ from rich.console import Console
 
 from experiments import studies
 from experiments.benchmarks.settings import BENCHMARKS
-from experiments.parsing import UnreadableWordsError, call_tyro, check_command, explain, with_typed_name
+from experiments.parsing import (
+    UnreadableWordsError,
+    call_tyro,
+    check_command,
+    explain,
+    with_typed_name,
+)
 from experiments.report.settings import Readme, Report
 from experiments.settings import Options, SettingError
 from experiments.study import Study
 from experiments.terminal import command_of, import_tyro, keep_compiled, progress, use_devices
 
 PROGRAM = "python -m experiments"
-SUITES = {"claims": "Test all claims about L1 and L2: runs the studies strength, relevance, stability and bias"}
+SUITES = {
+    "claims": "Test all claims about L1 and L2: runs the studies strength, relevance, stability "
+    "and bias"
+}
 REPORT = "Make one HTML page with the player, figures and verdicts from the results on disk"
 README = "Write the tables in README.md and experiments/README.md from the results on disk"
 OVERVIEW = """Experiments on what L1 and L2 regularization do to a network, on CPU or GPU. Without a command, the main job
@@ -42,7 +51,8 @@ class Command(NamedTuple):
         default: the default settings.
         summary: one line in the list of commands.
         description: what the command's own `--help` says after the summary.
-        run: function that runs the command, called with the parsed settings, the words and a console.
+        run: function that runs the command, called with the parsed settings, the words and a
+            console.
         study: the study that the command runs; None for other commands.
     """
 
@@ -88,8 +98,11 @@ def parse(words: list[str]) -> tuple[Command, Any]:
         check_command(words[1:], list(BENCHMARKS), "benchmark")
     command, parsed = read(commands, words)
     if command.study is not None:
-        # Some options determine the defaults of others: --quick, and those that a study declares by `adapt`.
-        default = command.kind(command.study.defaults(parsed.settings, parsed.options.quick), Options())
+        # Some options determine the defaults of others: --quick, and those that a study declares by
+        # `adapt`.
+        default = command.kind(
+            command.study.defaults(parsed.settings, parsed.options.quick), Options()
+        )
         if default != command.default:
             adapted = [one._replace(default=default) if one is command else one for one in commands]
             command, parsed = read(adapted, words)
@@ -100,27 +113,55 @@ def read(commands: Sequence[Command], words: list[str]) -> tuple[Command, Any]:
     """Parses the words once, with the defaults of the given commands."""
     tyro = import_tyro()
     kinds: Any = [
-        Annotated[one.kind, tyro.conf.subcommand(one.name, default=one.default, description=described(one, words))]
+        Annotated[
+            one.kind,
+            tyro.conf.subcommand(one.name, default=one.default, description=described(one, words)),
+        ]
         for one in commands
     ]
-    benchmarks: Any = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in BENCHMARKS.items())
+    benchmarks: Any = tuple(
+        Annotated[kind, tyro.conf.subcommand(name)] for name, kind in BENCHMARKS.items()
+    )
     description = (
-        "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps against PyTorch, "
+        "Run a benchmark: the cost of an update, optimizers against scikit-learn's lasso, sweeps "
+        "against PyTorch, "
         "paths of linear models against other packages"
     )
-    bench: Any = Annotated[union(benchmarks), tyro.conf.subcommand("bench", description=description)]
+    bench: Any = Annotated[
+        union(benchmarks), tyro.conf.subcommand("bench", description=description)
+    ]
     every: Any = union((*kinds, bench))
     config = (tyro.conf.CascadeSubcommandArgs, tyro.conf.FlagCreatePairsOff)
     defaults = {one.name: one.default for one in commands}
     defaults |= {"bench": Help(), **{f"bench {name}": kind() for name, kind in BENCHMARKS.items()}}
-    name = " ".join(words[:2]) if " ".join(words[:2]) in defaults else words[0] if words and words[0] in defaults else ""
+    name = (
+        " ".join(words[:2])
+        if " ".join(words[:2]) in defaults
+        else words[0]
+        if words and words[0] in defaults
+        else ""
+    )
     try:
-        parsed = call_tyro(every, words, prog=PROGRAM, description=OVERVIEW, default=commands[0].default, config=config)
+        parsed = call_tyro(
+            every,
+            words,
+            prog=PROGRAM,
+            description=OVERVIEW,
+            default=commands[0].default,
+            config=config,
+        )
     except (SettingError, UnreadableWordsError) as error:
         settings = defaults[name or commands[0].name]
         wrong_value = isinstance(error, SettingError)
-        message = with_typed_name(str(error), words) if wrong_value else explain(str(error), words, settings)
-        see = f"{'See' if message.endswith('?') else 'see'} {' '.join(filter(None, (PROGRAM, name)))} --help"
+        message = (
+            with_typed_name(str(error), words)
+            if wrong_value
+            else explain(str(error), words, settings)
+        )
+        see = (
+            f"{'See' if message.endswith('?') else 'see'} "
+            f"{' '.join(filter(None, (PROGRAM, name)))} --help"
+        )
         raise SettingError(f"{message}{' ' if message.endswith('?') else '; '}{see}") from None
     for benchmark, kind in BENCHMARKS.items():
         if isinstance(parsed, kind):
@@ -145,18 +186,38 @@ def all_commands() -> list[Command]:
     for suite, description in SUITES.items():
         members = [study for study in found if study.suite == suite]
         kind = with_options("Suite", [])
-        commands.append(Command(suite, kind, kind(Options()), description, "", suite_runner(suite, members)))
+        commands.append(
+            Command(suite, kind, kind(Options()), description, "", suite_runner(suite, members))
+        )
     commands.append(Command("report", Report, Report(), REPORT, "", run_report))
     commands.append(Command("readme", Readme, Readme(), README, "", run_readme))
-    commands.append(Command("help", Help, Help(), "Show this help, or the help of a command: help NAME", "", run_version))
-    commands.append(Command("version", Version, Version(), "Show the installed version of jaxreg", "", run_version))
+    commands.append(
+        Command(
+            "help",
+            Help,
+            Help(),
+            "Show this help, or the help of a command: help NAME",
+            "",
+            run_version,
+        )
+    )
+    commands.append(
+        Command(
+            "version", Version, Version(), "Show the installed version of jaxreg", "", run_version
+        )
+    )
     return commands
 
 
 def with_options(name: str, fields: list[tuple[str, Any]]) -> Any:
-    """A dataclass with the given fields and the options of all commands, without prefixes in the names of the options."""
+    """A dataclass with the given fields and the options of all commands, without prefixes in the
+    names of the options.
+    """
     tyro = import_tyro()
-    typed = [(field, Annotated[kind, tyro.conf.arg(name="")]) for field, kind in (*fields, ("options", Options))]
+    typed = [
+        (field, Annotated[kind, tyro.conf.arg(name="")])
+        for field, kind in (*fields, ("options", Options))
+    ]
     return dataclasses.make_dataclass(name, typed, frozen=True)
 
 
@@ -167,21 +228,35 @@ def command_for(study: Study) -> Command:
     def run(parsed: Any, words: list[str], console: Console) -> None:
         run_studies([(study, parsed.settings)], parsed.options, words, console)
 
-    return Command(study.name, kind, kind(study.settings, Options()), study.summary, study.description, run, study)
+    return Command(
+        study.name,
+        kind,
+        kind(study.settings, Options()),
+        study.summary,
+        study.description,
+        run,
+        study,
+    )
 
 
 def suite_runner(suite: str, members: Sequence[Study]) -> Callable[[Any, list[str], Console], None]:
     """The function that runs the studies of a suite."""
 
     def run(parsed: Any, words: list[str], console: Console) -> None:
-        jobs = [(study, study.quick if parsed.options.quick else study.settings) for study in members]
+        jobs = [
+            (study, study.quick if parsed.options.quick else study.settings) for study in members
+        ]
         run_studies(jobs, parsed.options, words, console, suite)
 
     return run
 
 
 def run_studies(
-    jobs: Sequence[tuple[Study, Any]], options: Options, words: list[str], console: Console, suite: str = ""
+    jobs: Sequence[tuple[Study, Any]],
+    options: Options,
+    words: list[str],
+    console: Console,
+    suite: str = "",
 ) -> None:
     """Runs studies with the compilation cache."""
     from experiments import runner

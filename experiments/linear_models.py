@@ -1,7 +1,9 @@
-"""Lasso, ridge and group lasso paths of linear models whose true weights are known, and how well a support is recovered.
+"""Lasso, ridge and group lasso paths of linear models whose true weights are known, and how well a
+support is recovered.
 
-The loss is (1/2n)‖y − Xw‖², without an intercept. All strengths of a path are solved at once by proximal gradient steps with
-momentum on the Gram matrix, starting at w = 0. The KKT residuals measure how accurate the solutions are.
+The loss is (1/2n)‖y − Xw‖², without an intercept. All strengths of a path are solved at once by
+proximal gradient steps with momentum on the Gram matrix, starting at w = 0. The KKT residuals
+measure how accurate the solutions are.
 """
 
 from typing import Any
@@ -30,9 +32,10 @@ def solve_path(
         targets: (rows,).
         penalty: the penalty, with strengths (count,).
         steps: number of proximal gradient steps, static under `jax.jit`.
-        shape: shape of the weights as the penalty sees them; for `GroupL2(axis=1)` each row is a group.
-        momentum: in [0, 1), static. Pass 0 for a concave penalty: only without momentum does every step lower the
-            objective, and with momentum some weights may never come to rest.
+        shape: shape of the weights as the penalty sees them; for `GroupL2(axis=1)` each row is a
+            group.
+        momentum: in [0, 1), static. Pass 0 for a concave penalty: only without momentum does every
+            step lower the objective, and with momentum some weights may never come to rest.
 
     Returns:
         The weights (count, features), and the KKT residuals divided by the strengths (count,).
@@ -60,10 +63,11 @@ def solve_path(
 
 
 def largest_eigenvalue(gram: jax.Array) -> jax.Array:
-    """The largest eigenvalue of a positive definite matrix by power iteration, accurate enough for a step size.
+    """The largest eigenvalue of a positive definite matrix by power iteration, accurate enough for
+    a step size.
 
-    It does not use LAPACK, because batched LAPACK calls in a program on several CPU devices can deadlock in jaxlib's thread
-    pool.
+    It does not use LAPACK, because batched LAPACK calls in a program on several CPU devices can
+    deadlock in jaxlib's thread pool.
     """
 
     def step(_: int, vector: jax.Array) -> jax.Array:
@@ -77,8 +81,8 @@ def largest_eigenvalue(gram: jax.Array) -> jax.Array:
 def grid_of(inputs: jax.Array, targets: jax.Array, method: str, count: int) -> jax.Array:
     """Strengths for a path, evenly spaced on a logarithmic scale.
 
-    For L1 they end at λ_max, the smallest strength whose solution is 0. Squared L2 has no such strength; there they are
-    multiples of the mean eigenvalue of the Gram matrix.
+    For L1 they end at λ_max, the smallest strength whose solution is 0. Squared L2 has no such
+    strength; there they are multiples of the mean eigenvalue of the Gram matrix.
 
     Args:
         inputs: (rows, features).
@@ -110,4 +114,9 @@ def support(weights: jax.Array, true: jax.Array) -> dict[str, jax.Array]:
     size, total = jnp.sum(selected, -1), jnp.sum(relevant)
     # An empty support has no false positives, so its precision is 1.
     precision = jnp.where(size > 0, hits / jnp.maximum(size, 1), 1.0)
-    return {"precision": precision, "recall": hits / total, "f1": 2 * hits / (size + total), "size": size}
+    return {
+        "precision": precision,
+        "recall": hits / total,
+        "f1": 2 * hits / (size + total),
+        "size": size,
+    }

@@ -14,7 +14,9 @@ class MLP(nnx.Module):
 
     def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs):
         pairs = itertools.pairwise(widths)
-        self.layers = nnx.List([nnx.Linear(inputs, outputs, rngs=rngs) for inputs, outputs in pairs])
+        self.layers = nnx.List(
+            [nnx.Linear(inputs, outputs, rngs=rngs) for inputs, outputs in pairs]
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The logits (rows, widths[-1]) for inputs (rows, widths[0])."""
@@ -24,7 +26,9 @@ class MLP(nnx.Module):
 
 
 def initial(widths: Sequence[int], key: jax.Array) -> tuple[Any, Any]:
-    """The graph definition and the random initial parameters of an `MLP` with layers of the given widths."""
+    """The graph definition and the random initial parameters of an `MLP` with layers of the given
+    widths.
+    """
     return nnx.split(MLP(widths, rngs=nnx.Rngs(key)), nnx.Param)
 
 

@@ -1,4 +1,5 @@
-"""Makes sure that standard output cannot fail a run if it is closed, is full, or has an encoding without λ.
+"""Makes sure that standard output cannot fail a run if it is closed, is full, or has an encoding
+without λ.
 
 output.protect()                    # once, before anything is printed
 print("λ = 0.1")                    # prints "lambda = 0.1" in an ASCII locale
@@ -48,7 +49,10 @@ def spell(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
-    words = (SPELLINGS.get(sign) or sign.encode("ascii", "backslashreplace").decode("ascii") for sign in missing)
+    words = (
+        SPELLINGS.get(sign) or sign.encode("ascii", "backslashreplace").decode("ascii")
+        for sign in missing
+    )
     return "".join(words), error.end
 
 
@@ -90,7 +94,9 @@ class Stream:
             self.give_up(error)
 
     def give_up(self, error: OSError) -> None:
-        """Connects the stream to the null device, so that its buffer cannot fail again when Python exits."""
+        """Connects the stream to the null device, so that its buffer cannot fail again when Python
+        exits.
+        """
         self.error = self.error or error
         with contextlib.suppress(OSError):
             null = os.open(os.devnull, os.O_WRONLY)
@@ -102,13 +108,15 @@ class Stream:
 
 
 def protect() -> None:
-    """Opens closed standard streams on the null device, and wraps stdout and stderr in a `Stream`."""
+    """Opens closed standard streams on the null device, and wraps stdout and stderr in a
+    `Stream`.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # This opens the lowest free number, which is `number`. If it stayed free, the next file to be opened would
-            # get it and receive what is printed.
+            # This opens the lowest free number, which is `number`. If it stayed free, the next file
+            # to be opened would get it and receive what is printed.
             os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         setattr(sys, name, Stream(getattr(sys, name) or open(os.devnull, "w", encoding="utf-8")))  # noqa: SIM115
@@ -129,7 +137,10 @@ def finish(status: int) -> int:
     error = getattr(sys.stdout, "error", None)
     if error is not None and error.errno != errno.EPIPE:
         saved = "; the command finished, and its files are saved" if status == 0 else ""
-        print(f"error: standard output could not be written ({error.strerror}){saved}", file=sys.stderr)
+        print(
+            f"error: standard output could not be written ({error.strerror}){saved}",
+            file=sys.stderr,
+        )
         status = status or 1
     sys.stderr.flush()
     return status

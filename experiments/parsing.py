@@ -4,7 +4,8 @@
     explain("Unrecognized options: --seed, 3", ["strength", "--seed", "3"], {"strength": settings})
     # "unknown option --seed; did you mean --seeds?"
 
-tyro prints errors as a frame of many lines, in which options of other commands may hide the mistake.
+tyro prints errors as a frame of many lines, in which options of other commands may hide the
+mistake.
 """
 
 import contextlib
@@ -47,7 +48,9 @@ class Folding:
 
 
 def fold(text: str, width: int) -> str:
-    """Breaks a line after spaces and commas where it would be wider than `width`, not counting colours."""
+    """Breaks a line after spaces and commas where it would be wider than `width`, not counting
+    colours.
+    """
     lines = [""]
     for part in re.findall(r"[^ ,]*[ ,]|[^ ,]+", text):
         if lines[-1] and len(ANSI.sub("", lines[-1] + part).rstrip()) > width:
@@ -98,12 +101,15 @@ def check_command(words: Sequence[str], names: Sequence[str], what: str = "comma
         what: what the names are.
 
     Raises:
-        SettingError: the first word is something else; the message suggests a similar name or lists all of them.
+        SettingError: the first word is something else; the message suggests a similar name or lists
+            all of them.
     """
     if not words or words[0].startswith("-") or words[0] in names:
         return
     near = difflib.get_close_matches(words[0], names, 1, SIMILAR)
-    advice = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(names[:-1])} or {names[-1]}"
+    advice = (
+        f"did you mean {near[0]!r}?" if near else f"expected {', '.join(names[:-1])} or {names[-1]}"
+    )
     raise SettingError(f"unknown {what} {words[0]!r}; {advice}")
 
 
@@ -125,11 +131,17 @@ def explain(reason: str, words: Sequence[str], settings: Any) -> str:
             if option.startswith("--") and option not in known:
                 near = difflib.get_close_matches(option, known, 1, SIMILAR)
                 return f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else "")
-        unexpected = re.findall(r"(\S+) \(applied to", reason) or reason.partition(": ")[2].split(", ")
+        unexpected = re.findall(r"(\S+) \(applied to", reason) or reason.partition(": ")[2].split(
+            ", "
+        )
         return f"expected only options, got {' '.join(unexpected)}"
-    if match := re.fullmatch(r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", reason):
+    if match := re.fullmatch(
+        r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", reason
+    ):
         return f"{match[1]}: expected an integer, got {match[2]}"
-    if match := re.fullmatch(r"Error parsing (\S+): could not convert string to float: (.*)", reason):
+    if match := re.fullmatch(
+        r"Error parsing (\S+): could not convert string to float: (.*)", reason
+    ):
         return f"{match[1]}: expected a number, got {match[2]}"
     if match := re.fullmatch(r"Missing value for argument '(\S+)'.*", reason):
         return f"{match[1]}: expected a value, got none"
@@ -139,7 +151,9 @@ def explain(reason: str, words: Sequence[str], settings: Any) -> str:
 
 
 def with_typed_name(message: str, words: Sequence[str]) -> str:
-    """A message about a setting with the option's full name, `sweep.l1` instead of `l1`, if it was typed."""
+    """A message about a setting with the option's full name, `sweep.l1` instead of `l1`, if it was
+    typed.
+    """
     name, _, rest = message.partition(":")
     options = [word.partition("=")[0][2:] for word in words if word.startswith("--")]
     typed = [option for option in options if option.endswith(f".{name}")]
@@ -147,13 +161,17 @@ def with_typed_name(message: str, words: Sequence[str]) -> str:
 
 
 def option_names(settings: Any, prefix: str = "") -> list[str]:
-    """The options of a command, from its default settings, whose fields `settings` and `options` add no prefix."""
+    """The options of a command, from its default settings, whose fields `settings` and `options`
+    add no prefix.
+    """
     names = ["--help"] if not prefix else []
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         name = field.name.replace("_", "-")
         if dataclasses.is_dataclass(value):
-            names += option_names(value, "" if name in ("settings", "options") else f"{prefix}{name}.")
+            names += option_names(
+                value, "" if name in ("settings", "options") else f"{prefix}{name}."
+            )
         else:
             names.append(f"--{prefix}{name}" if value is not True else f"--{prefix}no-{name}")
     return names

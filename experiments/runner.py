@@ -1,10 +1,12 @@
-"""Runs studies: sweeps with progress and resumption, then datasets, verdicts, figures and tables on disk.
+"""Runs studies: sweeps with progress and resumption, then datasets, verdicts, figures and tables on
+disk.
 
     run_studies([(study, settings)], options, words, console)
 
-A study's folder holds `study.json` (provenance, claims with their findings, and figures), a netCDF file for each sweep, each
-figure as PNG and SVG, and `summary.md`. It is replaced as a whole, once everything in it is written. With `--redraw`, the
-sweeps are read from this folder instead of being run.
+A study's folder holds `study.json` (provenance, claims with their findings, and figures), a netCDF
+file for each sweep, each figure as PNG and SVG, and `summary.md`. It is replaced as a whole, once
+everything in it is written. With `--redraw`, the sweeps are read from this folder instead of being
+run.
 """
 
 import contextlib
@@ -41,7 +43,9 @@ VERDICT_WIDTH = 16
 
 
 def folder_of(study: Study, settings: Any, options: Options, root: Path = Path("results")) -> Path:
-    """The results folder of a study. Quick runs have their own folder, so that they never replace full results."""
+    """The results folder of a study. Quick runs have their own folder, so that they never replace
+    full results.
+    """
     if options.out is not None:
         return options.out
     place = root / "quick" if options.quick else root
@@ -49,7 +53,9 @@ def folder_of(study: Study, settings: Any, options: Options, root: Path = Path("
 
 
 def targets_of(jobs: Sequence[tuple[Study, Any]], options: Options, suite: str) -> list[Path]:
-    """The results folders of all jobs; those of a suite are subfolders of `--out`, if that is given."""
+    """The results folders of all jobs; those of a suite are subfolders of `--out`, if that is
+    given.
+    """
     if suite and options.out is not None:
         folders.check_folder(options.out)
         return [options.out / study.name for study, _ in jobs]
@@ -57,7 +63,11 @@ def targets_of(jobs: Sequence[tuple[Study, Any]], options: Options, suite: str) 
 
 
 def run_studies(
-    jobs: Sequence[tuple[Study, Any]], options: Options, words: list[str], console: Console, suite: str = ""
+    jobs: Sequence[tuple[Study, Any]],
+    options: Options,
+    words: list[str],
+    console: Console,
+    suite: str = "",
 ) -> None:
     """Runs studies one after another, or redraws them.
 
@@ -69,8 +79,8 @@ def run_studies(
         suite: the command that runs all of the jobs; empty for a single study.
 
     Raises:
-        SettingError: a results folder cannot be replaced, a quick run would replace full results, or there are no suitable
-            results to redraw.
+        SettingError: a results folder cannot be replaced, a quick run would replace full results,
+            or there are no suitable results to redraw.
         SavingError: the results cannot be written.
     """
     began = time.perf_counter()
@@ -84,10 +94,16 @@ def run_studies(
     report = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     if options.quick:
         console.print(QUICK, style="yellow", markup=False)
-    with folders.working(folders.beside(targets[0].parent / suite if suite else targets[0]), report) as work:
-        runners = [Runner(study, settings, options, command_of(words), devices, work, console) for study, settings in jobs]
+    with folders.working(
+        folders.beside(targets[0].parent / suite if suite else targets[0]), report
+    ) as work:
+        runners = [
+            Runner(study, settings, options, command_of(words), devices, work, console)
+            for study, settings in jobs
+        ]
         pairs = list(zip(runners, targets, strict=True))
-        # All results are read before the first folder is replaced, so that an error leaves all of them unchanged.
+        # All results are read before the first folder is replaced, so that an error leaves all of
+        # them unchanged.
         saved = [runner.load(target) for runner, target in pairs] if options.redraw else []
         for number, (runner, target) in enumerate(pairs):
             last = number == len(pairs) - 1
@@ -102,7 +118,9 @@ def check_not_replacing_full(target: Path, options: Options) -> None:
     """Raises a SettingError if a quick run would replace the results of a full run."""
     before = store.load_json(target / folders.MARKER)
     full = before.get("quick") is False
-    require(not (options.quick and full), "out", "a folder without full results for a quick run", target)
+    require(
+        not (options.quick and full), "out", "a folder without full results for a quick run", target
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +150,10 @@ class Runner:
         began = time.perf_counter()
         runs = sum(sweep.count(self.settings) for sweep in self.study.sweeps)
         platform = jax.devices()[0].platform
-        self.say(f"{self.study.name}: {runs} runs on {self.devices} {platform} device{'' if self.devices == 1 else 's'}")
+        self.say(
+            f"{self.study.name}: {runs} runs on {self.devices} {platform} "
+            f"device{'' if self.devices == 1 else 's'}"
+        )
         contents: dict[str, Any] = {}
 
         def describe() -> dict[str, Any]:
@@ -148,12 +169,19 @@ class Runner:
     def load(self, target: Path) -> Saved:
         """Reads the results to redraw; raises a SettingError if they do not fit the command."""
         saved = load_saved(self.study, target, self.options.quick)
-        check_settings(self.settings, self.study.defaults(self.settings, self.options.quick), saved, target)
+        check_settings(
+            self.settings, self.study.defaults(self.settings, self.options.quick), saved, target
+        )
         return saved
 
     def redraw_study(self, target: Path, saved: Saved, last: bool) -> None:
-        """Evaluates and draws saved results and replaces the target folder; datasets and provenance stay as they are."""
-        self.say(f"{self.study.name}: redrawing the results in {target}, made by `{saved.provenance['command']}`")
+        """Evaluates and draws saved results and replaces the target folder; datasets and provenance
+        stay as they are.
+        """
+        self.say(
+            f"{self.study.name}: redrawing the results in {target}, made by "
+            f"`{saved.provenance['command']}`"
+        )
         redrawn = {"command": self.command, "versions": store.versions()}
         contents: dict[str, Any] = {**saved.provenance, "redrawn": redrawn}
         with self.work.replacing(target, lambda: contents, last=last) as folder:
@@ -163,13 +191,17 @@ class Runner:
             try:
                 contents |= self.publish(saved.results, folder, saved.provenance["command"])
             except (AttributeError, KeyError, ValueError) as error:
-                error.add_note("the datasets on disk may be from another version; if so, run without --redraw")
+                error.add_note(
+                    "the datasets on disk may be from another version; if so, run without --redraw"
+                )
                 raise
         self.report(saved.results, target)
 
     def train_sweep(self, sweep: Sweep) -> xr.Dataset:
         """Runs one sweep; returns its dataset."""
-        with progress(self.console, f"training ({sweep.name})", sweep.count(self.settings)) as advance:
+        with progress(
+            self.console, f"training ({sweep.name})", sweep.count(self.settings)
+        ) as advance:
             chunks = self.work.chunks(store.settings_name(sweep.name, self.settings, self.devices))
             session = Session(self.options.devices, chunks, self.work.counted(advance))
             return with_attributes(sweep.train(self.settings, session), sweep.name)
@@ -181,7 +213,9 @@ class Runner:
         return {**made_by, "study": self.study.name, "quick": self.options.quick}
 
     def publish(self, results: dict[str, xr.Dataset], folder: Path, command: str) -> dict[str, Any]:
-        """Writes figures and tables, prints the verdicts, and returns the entries of `study.json` about them."""
+        """Writes figures and tables, prints the verdicts, and returns the entries of `study.json`
+        about them.
+        """
         study, variant = self.study, self.study.variant(self.settings)
         figures, claims = [], []
         with progress(self.console, "figures", len(study.names)) as advance:
@@ -210,7 +244,12 @@ class Runner:
     def evaluate(self, claim: Claim, results: dict[str, xr.Dataset]) -> dict[str, Any]:
         """A claim with its findings and its verdict, as a dictionary for JSON."""
         findings = claim.evaluate(results)
-        texts = {"name": claim.name, "title": claim.title, "statement": claim.statement, "caption": claim.caption}
+        texts = {
+            "name": claim.name,
+            "title": claim.title,
+            "statement": claim.statement,
+            "caption": claim.caption,
+        }
         outcome = {"verdict": verdict_of(findings), "counts": counts_of(findings)}
         return {**texts, **outcome, "findings": findings_as_json(findings)}
 
@@ -218,7 +257,10 @@ class Runner:
         """Prints which runs diverged and which files were written."""
         for line in divergences(results):
             self.console.print(line, style="yellow", markup=False, highlight=False)
-        self.say(f"{target}: {', '.join(sorted(path.name for path in target.iterdir() if path.suffix != '.svg'))}")
+        self.say(
+            f"{target}: "
+            f"{', '.join(sorted(path.name for path in target.iterdir() if path.suffix != '.svg'))}"
+        )
 
     def say(self, text: str) -> None:
         """Prints a line without markup, colours or line breaks."""
@@ -232,7 +274,10 @@ def divergences(results: dict[str, xr.Dataset]) -> Iterator[str]:
         if runs:
             total = int((~repeated(dataset)).sum())
             more = f"; and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
-            yield f"{name}: {len(runs)} of {total} runs diverged; their numbers are nan: {'; '.join(runs[:NAMED])}{more}"
+            yield (
+                f"{name}: {len(runs)} of {total} runs diverged; their numbers are nan: "
+                f"{'; '.join(runs[:NAMED])}{more}"
+            )
 
 
 def diverged_runs(dataset: xr.Dataset) -> list[str]:
@@ -244,7 +289,11 @@ def diverged_runs(dataset: xr.Dataset) -> list[str]:
     for indices in np.argwhere(diverged.values):
         run = diverged.isel(dict(zip(diverged.dims, indices.tolist(), strict=True)))
         hidden = {"level"} if "strength" in run.coords else set()
-        labels = [f"{key} {spelled(value.values)}" for key, value in run.coords.items() if key not in hidden]
+        labels = [
+            f"{key} {spelled(value.values)}"
+            for key, value in run.coords.items()
+            if key not in hidden
+        ]
         names.append(", ".join(labels))
     return names
 
@@ -255,7 +304,11 @@ def repeated(dataset: xr.Dataset) -> xr.DataArray:
     if not {"method", "level"} <= set(diverged.dims) or "strength" not in dataset.coords:
         return xr.zeros_like(diverged, dtype=bool)
     later = xr.DataArray(np.arange(diverged.sizes["method"]) > 0, dims="method")
-    return (later & (dataset["strength"].variable == 0)).broadcast_like(diverged).transpose(*diverged.dims)
+    return (
+        (later & (dataset["strength"].variable == 0))
+        .broadcast_like(diverged)
+        .transpose(*diverged.dims)
+    )
 
 
 def spelled(value: np.ndarray) -> str:
@@ -268,20 +321,33 @@ def spelled(value: np.ndarray) -> str:
 def show(claim: dict[str, Any], console: Console, quick: bool) -> None:
     """Prints the verdict on a claim and its findings."""
     suffix = " (quick run, not final)" if quick else ""
-    verdict = f"[{COLOURS.get(claim['verdict'], 'yellow')}]{claim['verdict']}[/] ({claim['counts']}){suffix}"
+    verdict = (
+        f"[{COLOURS.get(claim['verdict'], 'yellow')}]{claim['verdict']}[/] "
+        f"({claim['counts']}){suffix}"
+    )
     console.print(f"[bold]{claim['title']}[/bold]: {verdict}", highlight=False)
     for finding in claim["findings"]:
         colour = COLOURS.get(finding["verdict"], "yellow")
-        first, *rest = indented(f"{finding['statement'].rstrip('.')}: {finding['numbers']}", console.width)
+        first, *rest = indented(
+            f"{finding['statement'].rstrip('.')}: {finding['numbers']}", console.width
+        )
         console.print(f"  [{colour}]{finding['verdict']:13}[/] ", end="", highlight=False)
         for line in (first, *rest):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def indented(text: str, width: int) -> list[str]:
-    """The lines of a finding, of which the first follows the verdict and the others are indented; intervals stay whole."""
+    """The lines of a finding, of which the first follows the verdict and the others are indented;
+    intervals stay whole.
+    """
     whole = re.sub(r"\[[^]]*\]", lambda interval: interval[0].replace(" ", "\xa0"), text)
     first, others = " " * VERDICT_WIDTH, " " * (VERDICT_WIDTH if width >= 60 else 4)
-    wrapped = textwrap.wrap(whole, max(width, 40), initial_indent=first, subsequent_indent=others, break_on_hyphens=False)
+    wrapped = textwrap.wrap(
+        whole,
+        max(width, 40),
+        initial_indent=first,
+        subsequent_indent=others,
+        break_on_hyphens=False,
+    )
     lines = [line.replace("\xa0", " ") for line in wrapped]
     return [lines[0][VERDICT_WIDTH:], *lines[1:]]

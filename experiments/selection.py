@@ -1,8 +1,10 @@
-"""The one place where validation data choose a setting. Test data are read only at the setting that was chosen.
+"""The one place where validation data choose a setting. Test data are read only at the setting that
+was chosen.
 
 dataset["test_accuracy"].isel(level=best_level(dataset, "validation_accuracy"))
 weights[best_index(errors)]                                    # the same inside jit
-sparsest(points, one_standard_error_below(best(points)))       # fewest weights within one standard error
+sparsest(points, one_standard_error_below(best(points)))       # fewest weights within one standard
+error
 """
 
 from collections.abc import Iterable
@@ -18,7 +20,8 @@ from experiments.claims import mean_and_error
 
 
 def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 1) -> xr.DataArray:
-    """The level with the best validation metric, for each seed and each entry along the other dimensions.
+    """The level with the best validation metric, for each seed and each entry along the other
+    dimensions.
 
     Args:
         dataset: metrics along `level`, from weak to strong, and other dimensions.
@@ -27,14 +30,19 @@ def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 
         first: the first level that may be chosen; 1 leaves out λ = 0, if that is level 0.
 
     Returns:
-        Levels, to be used as an index: `dataset["test_accuracy"].isel(level=best_level(...))`, chosen by
-        `jaxreg.select_strength`. Among equally good levels it is the one with the largest λ, the simplest network. A network
-        that diverged has the metric NaN and is never chosen, unless all did.
+        Levels, to be used as an index: `dataset["test_accuracy"].isel(level=best_level(...))`,
+        chosen by `jaxreg.select_strength`. Among equally good levels it is the one with the largest
+        λ, the simplest network. A network that diverged has the metric NaN and is never chosen,
+        unless all did.
     """
 
     def pick(values: np.ndarray) -> int:
         last = len(values) - 1
-        found = jaxreg.select_strength(range(len(values)), values, "best", largest) if np.isfinite(values).any() else last
+        found = (
+            jaxreg.select_strength(range(len(values)), values, "best", largest)
+            if np.isfinite(values).any()
+            else last
+        )
         return first + found
 
     metric = dataset[by].isel(level=slice(first, None))
@@ -76,7 +84,9 @@ NEAR = 1.05
 
 
 def best(points: Iterable[P]) -> P | None:
-    """The point with the highest mean validation accuracy, the first among equals; None if no point was measured."""
+    """The point with the highest mean validation accuracy, the first among equals; None if no point
+    was measured.
+    """
     measured = [point for point in points if point.measured]
     return max(measured, key=lambda point: point.validation.mean(), default=None)
 
@@ -88,14 +98,16 @@ def one_standard_error_below(point: Point) -> float:
 
 
 def sparsest(points: Iterable[P], least: float) -> P | None:
-    """The point that keeps the fewest weights among those whose mean validation accuracy is at least `least`.
+    """The point that keeps the fewest weights among those whose mean validation accuracy is at
+    least `least`.
 
     Args:
         points: the points to choose from.
         least: the smallest mean validation accuracy that qualifies.
 
     Returns:
-        The sparsest point, the most accurate one among equally sparse points; None if no point qualifies.
+        The sparsest point, the most accurate one among equally sparse points; None if no point
+        qualifies.
     """
     good = [point for point in points if point.measured and point.validation.mean() >= least]
     return min(good, key=lambda point: (point.kept.mean(), -point.validation.mean()), default=None)
@@ -110,8 +122,8 @@ def interpolate(kept: np.ndarray, accuracy: np.ndarray, share: float) -> float:
         share: where to interpolate.
 
     Returns:
-        The accuracy, linear in the logarithm of the share; that of the last network up to 5 % beyond it, and NaN farther
-        away.
+        The accuracy, linear in the logarithm of the share; that of the last network up to 5 %
+        beyond it, and NaN farther away.
     """
     usable = np.flatnonzero(np.isfinite(accuracy) & (kept > 0))
     order = usable[np.argsort(kept[usable])]

@@ -1,4 +1,6 @@
-"""Building blocks of every study's settings: checks, grids of strengths, and how a network is trained."""
+"""Building blocks of every study's settings: checks, grids of strengths, and how a network is
+trained.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +9,8 @@ import numpy as np
 
 
 def strengths(first: float, last: float, count: int) -> tuple[float, ...]:
-    """Strengths that are evenly spaced on a logarithmic scale, rounded to three digits so that they are easy to retype.
+    """Strengths that are evenly spaced on a logarithmic scale, rounded to three digits so that they
+    are easy to retype.
 
     Args:
         first: the smallest strength.
@@ -21,7 +24,8 @@ def strengths(first: float, last: float, count: int) -> tuple[float, ...]:
 
 
 class SettingError(Exception):
-    """A setting that cannot be used. The command line prints its message as one line, and tracebacks for all other errors.
+    """A setting that cannot be used. The command line prints its message as one line, and
+    tracebacks for all other errors.
 
     It is not a ValueError, because tyro catches those and prints them in a frame.
     """
@@ -37,14 +41,16 @@ def require(condition: bool, name: str, expected: str, got: object) -> None:
         got: the value.
 
     Raises:
-        SettingError: `condition` is False; the message gives the name, what was expected and the value.
+        SettingError: `condition` is False; the message gives the name, what was expected and the
+            value.
     """
     if not condition:
         raise SettingError(f"{name}: expected {expected}, got {got}")
 
 
 def same_length(config: object, *names: str) -> None:
-    """Requires grids of positive, increasing strengths of the same length, as a dataset has one axis for their levels.
+    """Requires grids of positive, increasing strengths of the same length, as a dataset has one
+    axis for their levels.
 
     Args:
         config: the settings.
@@ -55,16 +61,27 @@ def same_length(config: object, *names: str) -> None:
     """
     for name in names:
         values = getattr(config, name)
-        good = len(values) > 0 and all(value > 0 for value in values) and list(values) == sorted(set(values))
+        good = (
+            len(values) > 0
+            and all(value > 0 for value in values)
+            and list(values) == sorted(set(values))
+        )
         require(good, name.replace("_", "-"), "increasing positive strengths", values)
     lengths = {name.replace("_", "-"): len(getattr(config, name)) for name in names}
     numbers = ", ".join(f"{length} for {name}" for name, length in lengths.items())
-    require(len(set(lengths.values())) == 1, " and ".join(lengths), "the same number of strengths", numbers)
+    require(
+        len(set(lengths.values())) == 1,
+        " and ".join(lengths),
+        "the same number of strengths",
+        numbers,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How one network is trained, whatever its penalty: by Adam, with a learning rate that falls to 0 along a cosine."""
+    """How one network is trained, whatever its penalty: by Adam, with a learning rate that falls to
+    0 along a cosine.
+    """
 
     epochs: int = 400
     """Passes over the training rows."""
@@ -85,17 +102,25 @@ class Options:
     """Options of every command that runs studies, besides the studies' own settings."""
 
     out: Path | None = None
-    """Results folder, which is replaced as a whole once everything is written. By default results/NAME, and
-    results/quick/NAME with --quick."""
+    """Results folder, which is replaced as a whole once everything is written. By default
+    results/NAME, and results/quick/NAME with --quick.
+    """
     devices: int | None = None
     """Number of JAX devices to spread the runs over. By default one per CPU core, or every GPU."""
     cache: Path | None = Path("~/.cache/jaxreg")
-    """Folder where JAX keeps compiled programs, so that a second start does not compile them again; None for no cache."""
+    """Folder where JAX keeps compiled programs, so that a second start does not compile them again;
+    None for no cache.
+    """
     quick: bool = False
-    """Run a small version with few seeds, strengths and epochs, whose numbers and verdicts are not final. Other settings
-    that are given still apply."""
+    """Run a small version with few seeds, strengths and epochs, whose numbers and verdicts are not
+    final. Other settings that are given still apply.
+    """
     redraw: bool = False
-    """Evaluate the claims and draw the figures again from the datasets on disk, without training."""
+    """Evaluate the claims and draw the figures again from the datasets on disk, without
+    training.
+    """
 
     def __post_init__(self) -> None:
-        require(self.devices is None or 1 <= self.devices <= 512, "devices", "1 to 512", self.devices)
+        require(
+            self.devices is None or 1 <= self.devices <= 512, "devices", "1 to 512", self.devices
+        )

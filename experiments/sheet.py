@@ -1,4 +1,5 @@
-"""A table for terminals of any width: if the columns do not all fit side by side, it is split into several tables.
+"""A table for terminals of any width: if the columns do not all fit side by side, it is split into
+several tables.
 
     console.print(Sheet(["λ", "test %", "zeros %"], ["proximal L1", ["0.001", "92.3±0.3", "95.5±0.1"]]))
 
@@ -23,12 +24,16 @@ class Sheet:
     """A table that fits its terminal.
 
     Attributes:
-        headings: one heading per column. The first column identifies a row and is repeated if the columns are split.
-        rows: a row is a sequence with one cell per column, or a string, which is a heading for the rows below it.
+        headings: one heading per column. The first column identifies a row and is repeated if the
+            columns are split.
+        rows: a row is a sequence with one cell per column, or a string, which is a heading for the
+            rows below it.
         title: printed above the table.
         legend: printed below the table.
-        left: indices of the columns that are aligned to the left; the others are aligned to the right.
-        group: heading of the extra first column that the headings among the rows become in Markdown.
+        left: indices of the columns that are aligned to the left; the others are aligned to the
+            right.
+        group: heading of the extra first column that the headings among the rows become in
+            Markdown.
     """
 
     headings: Sequence[str]
@@ -52,9 +57,13 @@ class Sheet:
             yield Text(shown.legend, style="dim italic")
 
     def spelled(self, encoding: str) -> "Sheet":
-        """The same table in an encoding; replacing characters before the layout keeps the columns aligned."""
+        """The same table in an encoding; replacing characters before the layout keeps the columns
+        aligned.
+        """
         rows = [
-            printable(row, encoding) if isinstance(row, str) else [printable(cell, encoding) for cell in row]
+            printable(row, encoding)
+            if isinstance(row, str)
+            else [printable(cell, encoding) for cell in row]
             for row in self.rows
         ]
         headings = [printable(heading, encoding) for heading in self.headings]
@@ -71,9 +80,13 @@ class Sheet:
         return max(map(len, [*words, *(row[column] for row in self.cells())]))
 
     def layout(self, available: int) -> tuple[int, list[list[int]]]:
-        """The width of the first column, and the other columns in groups that each fit beside it."""
+        """The width of the first column, and the other columns in groups that each fit beside
+        it.
+        """
         widths = {column: self.width_of(column) for column in range(1, len(self.headings))}
-        first = min(self.width_of(0), max(NARROWEST, available - 1 - max(widths.values(), default=0)))
+        first = min(
+            self.width_of(0), max(NARROWEST, available - 1 - max(widths.values(), default=0))
+        )
         blocks: list[list[int]] = [[]]
         used = first
         for column, width in widths.items():
@@ -88,8 +101,13 @@ class Sheet:
         """Yields the lines of the first column and some others."""
         widths = [first, *map(self.width_of, columns)]
         picked = [0, *columns]
-        heading = [textwrap.wrap(self.headings[column], width) for column, width in zip(picked, widths, strict=True)]
-        yield from (self.line(cells, picked, widths, "bold") for cells in stacked(heading, bottom=True))
+        heading = [
+            textwrap.wrap(self.headings[column], width)
+            for column, width in zip(picked, widths, strict=True)
+        ]
+        yield from (
+            self.line(cells, picked, widths, "bold") for cells in stacked(heading, bottom=True)
+        )
         for row in self.rows:
             if isinstance(row, str):
                 yield Text(row, style="bold")
@@ -98,7 +116,9 @@ class Sheet:
             numbers = [[row[column]] for column in columns]
             yield from (self.line(cells, picked, widths, "") for cells in stacked([name, *numbers]))
 
-    def line(self, cells: Sequence[str], columns: Sequence[int], widths: Sequence[int], style: str) -> Text:
+    def line(
+        self, cells: Sequence[str], columns: Sequence[int], widths: Sequence[int], style: str
+    ) -> Text:
         """One line with aligned cells."""
         aligned = (
             cell.ljust(width) if column in self.left else cell.rjust(width)
@@ -108,7 +128,12 @@ class Sheet:
 
 
 def stacked(cells: Sequence[list[str]], bottom: bool = False) -> list[list[str]]:
-    """Turns cells of several lines each into lines of cells, with empty lines added above or below."""
+    """Turns cells of several lines each into lines of cells, with empty lines added above or
+    below.
+    """
     height = max(map(len, cells))
-    filled = [[""] * (height - len(cell)) + cell if bottom else cell + [""] * (height - len(cell)) for cell in cells]
+    filled = [
+        [""] * (height - len(cell)) + cell if bottom else cell + [""] * (height - len(cell))
+        for cell in cells
+    ]
     return [list(line) for line in zip(*filled, strict=True)]

@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP all end a command: immediately, or in a sweep once the current chunk is saved.
+"""Ctrl-C, SIGTERM and SIGHUP all end a command: immediately, or in a sweep once the current chunk
+is saved.
 
     stopping.listen()                   # once, before slow imports
     stopping.begin_work()               # from now on a signal raises KeyboardInterrupt, so that files are cleaned up
@@ -38,10 +39,12 @@ state = State()
 
 
 def listen() -> None:
-    """Installs the signal handlers. Signals that are ignored, such as SIGHUP under nohup, stay ignored.
+    """Installs the signal handlers. Signals that are ignored, such as SIGHUP under nohup, stay
+    ignored.
 
-    Until `begin_work` is called, a signal ends the process immediately. An exception that is raised while NumPy or JAX is
-    imported can crash the process, print a traceback from within an extension module, or be swallowed.
+    Until `begin_work` is called, a signal ends the process immediately. An exception that is raised
+    while NumPy or JAX is imported can crash the process, print a traceback from within an extension
+    module, or be swallowed.
     """
     state.working = False
     for name in SIGNALS:
@@ -52,18 +55,24 @@ def listen() -> None:
 
 
 def begin_work() -> None:
-    """Makes signals raise KeyboardInterrupt from now on, so that unfinished files are cleaned up."""
+    """Makes signals raise KeyboardInterrupt from now on, so that unfinished files are cleaned
+    up.
+    """
     state.working = True
 
 
 def quiet(swallowed: Any) -> None:
-    """Prints exceptions that a callback swallowed, except a KeyboardInterrupt from `stop`, which `check` raises again."""
+    """Prints exceptions that a callback swallowed, except a KeyboardInterrupt from `stop`, which
+    `check` raises again.
+    """
     if not (state.signal is not None and issubclass(swallowed.exc_type, KeyboardInterrupt)):
         sys.__unraisablehook__(swallowed)
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """The signal handler: raises KeyboardInterrupt, or passes the signal to a running sweep, or ends the process."""
+    """The signal handler: raises KeyboardInterrupt, or passes the signal to a running sweep, or
+    ends the process.
+    """
     del frame
     if state.signal is not None:
         os._exit(128 + number)
@@ -83,7 +92,8 @@ def stop(number: int, frame: FrameType | None) -> None:
 def check() -> None:
     """Raises KeyboardInterrupt if a signal came and no `uninterrupted` block is open.
 
-    JAX and the garbage collector swallow exceptions in callbacks, so an exception raised by `stop` may be lost.
+    JAX and the garbage collector swallow exceptions in callbacks, so an exception raised by `stop`
+    may be lost.
     """
     if state.signal is not None and not state.blocks:
         raise KeyboardInterrupt
@@ -101,5 +111,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def exit_status() -> int:
-    """The exit status that shells expect after a signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    """The exit status that shells expect after a signal: 130 for Ctrl-C, 143 for SIGTERM, 129 for
+    SIGHUP.
+    """
     return 128 + (state.signal or signal.SIGINT)

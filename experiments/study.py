@@ -1,8 +1,9 @@
-"""A study consists of settings, sweeps that train networks, claims that are tested on their results, and figures.
+"""A study consists of settings, sweeps that train networks, claims that are tested on their
+results, and figures.
 
-A study is a folder in `experiments.studies` whose `__init__` declares `STUDY`, and one line in the list there. The runner
-adds a subcommand with `--help`, `--quick` and `--redraw`, progress, resumption, results on disk, verdicts, figures, an
-entry in the gallery and a section of the page:
+A study is a folder in `experiments.studies` whose `__init__` declares `STUDY`, and one line in the
+list there. The runner adds a subcommand with `--help`, `--quick` and `--redraw`, progress,
+resumption, results on disk, verdicts, figures, an entry in the gallery and a section of the page:
 
     def train(settings, session):
         runs = session.sweep(fit, jaxreg.grid(penalty=jaxreg.L1(jnp.array(settings.l1)), seed=range(settings.seeds)))
@@ -37,7 +38,8 @@ class Session:
 
     Attributes:
         devices: number of JAX devices to use; None for all.
-        folder: where finished chunks are saved, so that an interrupted command can resume; None saves nothing.
+        folder: where finished chunks are saved, so that an interrupted command can resume; None
+            saves nothing.
         advance: called with the number of runs finished since the last call.
     """
 
@@ -46,7 +48,13 @@ class Session:
     advance: Callable[[int], None] = lambda _: None
 
     def sweep(
-        self, fit: Callable[..., Any], runs: Any, data: Any = None, *, part: str | None = None, chunk: int | None = None
+        self,
+        fit: Callable[..., Any],
+        runs: Any,
+        data: Any = None,
+        *,
+        part: str | None = None,
+        chunk: int | None = None,
     ) -> jaxreg.Runs:
         """Runs `jaxreg.sweep` with this session's devices, progress and chunks.
 
@@ -54,28 +62,32 @@ class Session:
             fit: trains one network, as for `jaxreg.sweep`.
             runs: the grid, or a tree of arrays with one entry per run.
             data: shared by all runs.
-            part: name of a subfolder for the chunks, for a training function that calls this method several times.
+            part: name of a subfolder for the chunks, for a training function that calls this method
+                several times.
             chunk: number of runs computed together; None leaves the choice to `jaxreg.sweep`.
 
         Returns:
             The outputs of all runs.
         """
         folder = self.folder / part if self.folder is not None and part else self.folder
-        return jaxreg.sweep(fit, runs, data, devices=self.devices, folder=folder, chunk=chunk, progress=self.advance)
+        return jaxreg.sweep(
+            fit, runs, data, devices=self.devices, folder=folder, chunk=chunk, progress=self.advance
+        )
 
 
 class Sweep(NamedTuple):
     """One sweep of a study, which yields one dataset.
 
     Each variable and coordinate of the dataset needs the attributes `long_name` and `units`, which
-    `experiments.layout.described` sets. If the whole dataset lacks them, as the one that `jaxreg.Runs.dataset` returns does,
-    the runner sets each `long_name` to the name of the variable and `units` to "1".
+    `experiments.layout.described` sets. If the whole dataset lacks them, as the one that
+    `jaxreg.Runs.dataset` returns does, the runner sets each `long_name` to the name of the variable
+    and `units` to "1".
 
     Attributes:
         name: name of the dataset and of its file.
         count: function from the study's settings to the number of runs, for the progress bar.
-        train: function from the settings and a session to the dataset. Its boolean variable `diverged`, if there is one,
-            marks the runs that diverged.
+        train: function from the settings and a session to the dataset. Its boolean variable
+            `diverged`, if there is one, marks the runs that diverged.
     """
 
     name: str
@@ -98,8 +110,8 @@ class Claim(NamedTuple):
         evaluate: function from the results to the findings.
         draw: function from the results to the figure.
         caption: what the figure shows.
-        headlines: function from the results and the findings to a few short lines with numbers, for the table of claims in
-            the documents; by default the numbers of the findings.
+        headlines: function from the results and the findings to a few short lines with numbers, for
+            the table of claims in the documents; by default the numbers of the findings.
     """
 
     name: str
@@ -119,7 +131,8 @@ class Figure(NamedTuple):
         title: title in a few words.
         draw: function from the results to the figure.
         caption: what the figure shows.
-        numbers: function from the results to the numbers that a reader should be able to reproduce, one per line.
+        numbers: function from the results to the numbers that a reader should be able to reproduce,
+            one per line.
     """
 
     name: str
@@ -130,7 +143,9 @@ class Figure(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a study prints besides its verdicts: a table, and its meaning in one or two sentences."""
+    """What a study prints besides its verdicts: a table, and its meaning in one or two
+    sentences.
+    """
 
     table: Sheet
     text: str = ""
@@ -149,13 +164,16 @@ class Study:
         claims: the claims that are tested on the results.
         figures: the figures that belong to no claim.
         description: what the study's own `--help` says after the summary.
-        tabulate: function from the results to the table that is printed and written to `summary.md`.
-        suite: the command that runs this study together with the others of its suite; empty for none.
-        variant: function from the settings to the name of a subfolder, for a study that keeps results on different data
-            sets side by side.
-        check: function that raises a `SettingError` for settings that do not fit the data, before any training.
-        adapt: function from the settings as typed and `quick` to the defaults, for a study where the value of one option
-            determines the defaults of others.
+        tabulate: function from the results to the table that is printed and written to
+            `summary.md`.
+        suite: the command that runs this study together with the others of its suite; empty for
+            none.
+        variant: function from the settings to the name of a subfolder, for a study that keeps
+            results on different data sets side by side.
+        check: function that raises a `SettingError` for settings that do not fit the data, before
+            any training.
+        adapt: function from the settings as typed and `quick` to the defaults, for a study where
+            the value of one option determines the defaults of others.
         excerpts: functions from the results to small tables for the documents, by the table's name.
     """
 

@@ -1,4 +1,6 @@
-"""What all commands share: the import of tyro, JAX devices, the compilation cache and progress bars."""
+"""What all commands share: the import of tyro, JAX devices, the compilation cache and progress
+bars.
+"""
 
 import contextlib
 import importlib
@@ -10,7 +12,14 @@ from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from experiments import stopping
 from experiments.settings import SettingError, require
@@ -51,16 +60,23 @@ def use_devices(count: int | None) -> int:
     jax.config.update("jax_num_cpu_devices", count or usable or 1)
     try:
         found = jax.devices()
-    except (RuntimeError, AssertionError) as error:  # JAX 0.10 raises AssertionError for a platform without a plugin
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # JAX 0.10 raises AssertionError for a platform without a plugin
         asked = os.environ.get("JAX_PLATFORMS", "not set")
-        raise SettingError(f"devices: JAX cannot start its backend (JAX_PLATFORMS is {asked}): {error}") from error
+        raise SettingError(
+            f"devices: JAX cannot start its backend (JAX_PLATFORMS is {asked}): {error}"
+        ) from error
     what = f"at most {len(found)}, the number of {found[0].platform} devices that JAX finds"
     require(count is None or count <= len(found), "devices", what, count)
     return count or len(found)
 
 
 def keep_compiled(folder: Path | None) -> None:
-    """Turns on JAX's persistent compilation cache in a folder, or does nothing if the folder is None."""
+    """Turns on JAX's persistent compilation cache in a folder, or does nothing if the folder is
+    None.
+    """
     if folder is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder.expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -83,7 +99,8 @@ def progress(console: Console, what: str, total: int) -> Iterator[Callable[[int]
     elapsed = [TimeElapsedColumn()] if room > 15 else []
     bar_width = max(3, min(40, room - len(elapsed) * len(" 0:00:00")))
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width), MofNCompleteColumn(), *elapsed, TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(bar_width), MofNCompleteColumn(), *elapsed,
+        TimeRemainingColumn(),
     )  # fmt: skip
     stopping.begin_work()
     with Progress(*columns, console=console) as bar:

@@ -1,7 +1,8 @@
 """Training and evaluation of one network as pure functions of strengths, a key and data.
 
-Every method is one setting of the same chain of transformations, because a link with strength 0 changes nothing. So all
-methods run in one program that is compiled once, and a method is a set of numbers.
+Every method is one setting of the same chain of transformations, because a link with strength 0
+changes nothing. So all methods run in one program that is compiled once, and a method is a set of
+numbers.
 
     Strengths(proximal_l1=1e-3)      # an L1 penalty by the proximal step, exact zeros
     Strengths(decoupled_l2=0.005)    # optax.adamw(weight_decay=0.01)
@@ -25,7 +26,9 @@ from experiments.settings import Training
 
 
 class Strengths(NamedTuple):
-    """The strength λ of each method on the kernels, in nats of the mean cross-entropy per unit of the penalty."""
+    """The strength λ of each method on the kernels, in nats of the mean cross-entropy per unit of
+    the penalty.
+    """
 
     coupled_l1: ArrayLike = 0.0
     decoupled_l1: ArrayLike = 0.0
@@ -39,15 +42,25 @@ OptimizerOf = Callable[[optax.Schedule], optax.GradientTransformation]
 """A function from a learning-rate schedule to an optimizer."""
 
 
-def optimizer(strengths: Strengths, learning_rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
-    """Adam with coupled penalties before it, decoupled penalties after it, and the proximal step at the end."""
+def optimizer(
+    strengths: Strengths, learning_rate: optax.Schedule
+) -> optax.GradientTransformationExtraArgs:
+    """Adam with coupled penalties before it, decoupled penalties after it, and the proximal step at
+    the end.
+    """
     direction = optax.chain(
-        jaxreg.add_penalty(jaxreg.ElasticNet(strengths.coupled_l1, strengths.coupled_l2), mask=jaxreg.kernels),
+        jaxreg.add_penalty(
+            jaxreg.ElasticNet(strengths.coupled_l1, strengths.coupled_l2), mask=jaxreg.kernels
+        ),
         optax.scale_by_adam(),
-        jaxreg.add_penalty(jaxreg.ElasticNet(strengths.decoupled_l1, strengths.decoupled_l2), mask=jaxreg.kernels),
+        jaxreg.add_penalty(
+            jaxreg.ElasticNet(strengths.decoupled_l1, strengths.decoupled_l2), mask=jaxreg.kernels
+        ),
     )
     penalty = jaxreg.ElasticNet(strengths.proximal_l1, strengths.proximal_l2)
-    return jaxreg.proximal(direction, penalty, learning_rate, jaxreg.preconditioners.adam(), mask=jaxreg.kernels)
+    return jaxreg.proximal(
+        direction, penalty, learning_rate, jaxreg.preconditioners.adam(), mask=jaxreg.kernels
+    )
 
 
 def cross_entropy(structure: Any, params: Any, rows: Rows) -> jax.Array:
@@ -64,7 +77,12 @@ def accuracy(structure: Any, params: Any, rows: Rows) -> jax.Array:
 
 
 def train_state(
-    structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training
+    structure: Any,
+    params: Any,
+    optimizer_of: OptimizerOf,
+    key: jax.Array,
+    rows: Rows,
+    settings: Training,
 ) -> tuple[Any, Any]:
     """Trains a network for `settings.epochs` epochs in one scan.
 
@@ -95,34 +113,49 @@ def train_state(
         order = jax.random.permutation(key, count)[: count // batch * batch]
         return jax.lax.scan(step, carry, order.reshape(-1, batch))
 
-    trained, _ = jax.lax.scan(epoch, (params, tx.init(params)), jax.random.split(key, settings.epochs))
+    trained, _ = jax.lax.scan(
+        epoch, (params, tx.init(params)), jax.random.split(key, settings.epochs)
+    )
     return trained
 
 
 def train_params(
-    structure: Any, params: Any, optimizer_of: OptimizerOf, key: jax.Array, rows: Rows, settings: Training
+    structure: Any,
+    params: Any,
+    optimizer_of: OptimizerOf,
+    key: jax.Array,
+    rows: Rows,
+    settings: Training,
 ) -> Any:
     """The trained parameters, as `train_state` returns them."""
     return train_state(structure, params, optimizer_of, key, rows, settings)[0]
 
 
-def evaluate(structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[str, Rows]) -> dict[str, jax.Array]:
+def evaluate(
+    structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[str, Rows]
+) -> dict[str, jax.Array]:
     """The metrics of one trained network.
 
     Args:
         structure: the graph definition of the network.
         params: its trained parameters.
-        penalty: the penalty that the method minimises together with the loss, for the KKT residual. Decoupled decay
-            minimises no penalty; there it has strength 0, and the residual is that of the loss alone.
+        penalty: the penalty that the method minimises together with the loss, for the KKT residual.
+            Decoupled decay minimises no penalty; there it has strength 0, and the residual is that
+            of the loss alone.
         parts: rows to evaluate the network on, by name, among them "train" and "test".
 
     Returns:
-        Metrics by name, scalars () or one value per layer (layers,); all are NaN if the network diverged.
+        Metrics by name, scalars () or one value per layer (layers,); all are NaN if the network
+        diverged.
     """
     kernels = kernels_of(params)
     gradient = jax.grad(functools.partial(cross_entropy, structure))(params, parts["train"])
-    metrics = {f"{name}_accuracy": accuracy(structure, params, rows) for name, rows in parts.items()}
-    metrics |= {f"{name}_loss": cross_entropy(structure, params, rows) for name, rows in parts.items()}
+    metrics = {
+        f"{name}_accuracy": accuracy(structure, params, rows) for name, rows in parts.items()
+    }
+    metrics |= {
+        f"{name}_loss": cross_entropy(structure, params, rows) for name, rows in parts.items()
+    }
     metrics |= {
         "gap": metrics["train_accuracy"] - metrics["test_accuracy"],
         "zero_fraction": jaxreg.sparsity(params, jaxreg.kernels).fraction,
@@ -133,14 +166,17 @@ def evaluate(structure: Any, params: Any, penalty: jaxreg.Penalty, parts: dict[s
         "layer_zero_fraction": jnp.stack([jnp.mean(kernel == 0) for kernel in kernels]),
         "layer_norm": jnp.stack([jnp.linalg.norm(kernel) for kernel in kernels]),
     }
-    # Also the counts of a diverged network become NaN, so that they cannot be mistaken for measurements.
+    # Also the counts of a diverged network become NaN, so that they cannot be mistaken for
+    # measurements.
     finite = jnp.isfinite(metrics["train_loss"])
     return {name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()}
 
 
 def charged(strengths: Strengths) -> jaxreg.ElasticNet:
     """The penalty that a method minimises together with the loss."""
-    return jaxreg.ElasticNet(strengths.coupled_l1 + strengths.proximal_l1, strengths.coupled_l2 + strengths.proximal_l2)
+    return jaxreg.ElasticNet(
+        strengths.coupled_l1 + strengths.proximal_l1, strengths.coupled_l2 + strengths.proximal_l2
+    )
 
 
 def split(key: jax.Array, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
@@ -155,7 +191,10 @@ def split(key: jax.Array, rows: Rows, sizes: Sequence[int]) -> list[Rows]:
         Parts of these sizes, and a last part with the remaining rows.
     """
     order = jax.random.permutation(key, rows.labels.shape[0])
-    return [Rows(rows.inputs[picked], rows.labels[picked]) for picked in jnp.split(order, np.cumsum(np.array(sizes)))]
+    return [
+        Rows(rows.inputs[picked], rows.labels[picked])
+        for picked in jnp.split(order, np.cumsum(np.array(sizes)))
+    ]
 
 
 def mislabelled(key: jax.Array, rows: Rows, share: Any) -> Rows:
@@ -164,7 +203,8 @@ def mislabelled(key: jax.Array, rows: Rows, share: Any) -> Rows:
     Args:
         key: random key.
         rows: the rows.
-        share: the share of labels that are replaced, drawn at random; each gets one of the other nine classes.
+        share: the share of labels that are replaced, drawn at random; each gets one of the other
+            nine classes.
 
     Returns:
         The rows with the changed labels.

@@ -2,15 +2,18 @@
 
     import jaxreg
 
-    tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)   # exact zeros, exactly this λ
+    tx = jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)  # exact zeros, exactly this λ
     print(jaxreg.sparsity(params))
 
-- Penalties: `L1`, `SquaredL2`, `ElasticNet`, of groups `GroupL2`, `Group`, `SparseGroupL2`, concave ones `LogSum`, `MCP`,
-  `SCAD`, `Bridge`, `L0`; `Weighted` for a strength of each weight, and `Penalty` to write your own.
-- Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any optax direction.
+- Penalties: `L1`, `SquaredL2`, `ElasticNet`, of groups `GroupL2`, `Group`, `SparseGroupL2`, concave
+  ones `LogSum`, `MCP`, `SCAD`, `Bridge`, `L0`; `Weighted` for a strength of each weight, and
+  `Penalty` to write your own.
+- Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any
+  optax direction.
 - Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Which parameters: `kernels` and `matching("blocks/*/attention")`, as `mask` of all of these.
-- Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train on with the zeros fixed.
+- Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train
+  on with the zeros fixed.
 - Parameters in bfloat16: `master_weights` keeps a float32 copy, so that small steps are not lost.
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`, `duality_gap`.
 - A smaller network: `compact` cuts dead inputs and units out.
@@ -31,7 +34,14 @@ from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.compaction import Compacted, compact
 from jaxreg.linear import LinearModel, cross_validate_linear_path, fit_linear_path
 from jaxreg.master import master_weights
-from jaxreg.measures import Sparsity, critical_strength, duality_gap, kkt_residual, penalty_value, sparsity
+from jaxreg.measures import (
+    Sparsity,
+    critical_strength,
+    duality_gap,
+    kkt_residual,
+    penalty_value,
+    sparsity,
+)
 from jaxreg.optimizers import (
     prox_adabelief,
     prox_adagrad,
@@ -44,7 +54,14 @@ from jaxreg.optimizers import (
     prox_sgd,
     prox_yogi,
 )
-from jaxreg.paths import CrossValidation, Path, cross_validate_path, fit_path, select_strength, strength_grid
+from jaxreg.paths import (
+    CrossValidation,
+    Path,
+    cross_validate_path,
+    fit_path,
+    select_strength,
+    strength_grid,
+)
 from jaxreg.penalties import (
     L0,
     L1,

@@ -1,8 +1,9 @@
-"""Which penalty each leaf of a parameter tree has, and how to map a function over leaves and penalties.
+"""Which penalty each leaf of a parameter tree has, and how to map a function over leaves and
+penalties.
 
-A tree of penalties is matched to the parameters by paths rather than by structure (see `match` in `_masking.py`), so that a
-plain dict fits the parameters of linen, nnx and Equinox alike. An entry, a penalty or None, holds for every parameter at its
-path or below.
+A tree of penalties is matched to the parameters by paths rather than by structure (see `match` in
+`_masking.py`), so that a plain dict fits the parameters of linen, nnx and Equinox alike. An entry,
+a penalty or None, holds for every parameter at its path or below.
 """
 
 from __future__ import annotations
@@ -23,17 +24,24 @@ from jaxreg._roles import Leaf, leaf_roles
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
 from jaxreg.penalties import Group, GroupL2, Penalty, SparseGroupL2
 
-EXPECTED = "one penalty or None for each of {}, at its path or above; write None for parameters that are not penalised"
+EXPECTED = (
+    "one penalty or None for each of {}, at its path or above; write None for parameters "
+    "that are not penalised"
+)
 
 
 def makes_penalties(penalty: Penalties) -> bool:
-    """Whether this is a function from parameters to penalties; a module that holds penalties is a tree, though callable."""
+    """Whether this is a function from parameters to penalties; a module that holds penalties is a
+    tree, though callable.
+    """
     is_leaf = jax.tree_util.all_leaves([penalty]) and not isinstance(penalty, type)
     return callable(penalty) and (is_leaf or isinstance(penalty, jax.tree_util.Partial))
 
 
 def is_scheduled(penalty: Penalties) -> bool:
-    """Whether any strength may be a schedule, which is not known of a function before it sees the parameters."""
+    """Whether any strength may be a schedule, which is not known of a function before it sees the
+    parameters.
+    """
     leaves = jax.tree.leaves(penalty, is_leaf=lambda node: isinstance(node, Penalty))
     return makes_penalties(penalty) or any(leaf.scheduled for leaf in leaves)
 
@@ -42,7 +50,8 @@ def check_penalty(owner: str, penalty: Penalties) -> None:
     """Checks a penalty or a tree of penalties; a function is checked once it sees the parameters.
 
     Raises:
-        TypeError: it is or holds something other than penalties and None, a bare number for example.
+        TypeError: it is or holds something other than penalties and None, a bare number for
+            example.
         ValueError: it is a tree without any penalty.
     """
     if not makes_penalties(penalty):
@@ -50,17 +59,28 @@ def check_penalty(owner: str, penalty: Penalties) -> None:
 
 
 def entries_of(owner: str, tree: PyTree) -> Entries:
-    """Lists the paths and penalties of a tree of penalties, which may be a single one; raises as `check_penalty` does."""
-    entries = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda node: isinstance(node, Penalty) or is_hole(node))
+    """Lists the paths and penalties of a tree of penalties, which may be a single one; raises as
+    `check_penalty` does.
+    """
+    entries = jax.tree_util.tree_leaves_with_path(
+        tree, is_leaf=lambda node: isinstance(node, Penalty) or is_hole(node)
+    )
     for path, entry in entries:
         if not isinstance(entry, Penalty) and not (path and is_hole(entry)):
             place = f" or None at {name_of(path)}" if path else ""
-            hint = "; with optax.inject_hyperparams, name functions in static_args" if entry is None else ""
-            raise TypeError(f"{owner}: expected a penalty such as jaxreg.L1(1e-4){place}, got {entry!r}{hint}")
+            hint = (
+                "; with optax.inject_hyperparams, name functions in static_args"
+                if entry is None
+                else ""
+            )
+            raise TypeError(
+                f"{owner}: expected a penalty such as jaxreg.L1(1e-4){place}, got {entry!r}{hint}"
+            )
     if not any(isinstance(entry, Penalty) for _, entry in entries):
         found = "only None" if entries else "an empty tree"
         raise ValueError(
-            f"{owner}: expected a tree with at least one penalty, got {found}, so nothing would be penalised; write a "
+            f"{owner}: expected a tree with at least one penalty, got {found}, so nothing would "
+            "be penalised; write a "
             "penalty such as jaxreg.L1(1e-4) for some of the parameters"
         )
     return entries
@@ -68,12 +88,16 @@ def entries_of(owner: str, tree: PyTree) -> Entries:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Assigned:
-    """The penalty of one parameter, or None. To JAX this is a leaf, whereas a penalty is itself a tree."""
+    """The penalty of one parameter, or None. To JAX this is a leaf, whereas a penalty is itself a
+    tree.
+    """
 
     penalty: Penalty | None
 
 
-def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: ArrayLike | None = None) -> PyTree:
+def assign(
+    owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: ArrayLike | None = None
+) -> PyTree:
     """Finds the penalty of every parameter.
 
     Args:
@@ -88,15 +112,20 @@ def assign(owner: str, penalty: Penalties, params: PyTree, mask: Mask, count: Ar
 
     Raises:
         TypeError: the mask is not made of bools, or the penalties are not penalties.
-        ValueError: the mask or the tree of penalties does not fit the parameters, or a leaf does not have the groups that a
-            penalty's `per` names.
+        ValueError: the mask or the tree of penalties does not fit the parameters, or a leaf does
+            not have the groups that a penalty's `per` names.
     """
     kept, structure = jax.tree.flatten(chosen(mask, params))
     if not kept:
         return params
     tree = penalty(params) if makes_penalties(penalty) else penalty
     entries = [
-        (path, entry.at(count) if count is not None and isinstance(entry, Penalty) and entry.scheduled else entry)
+        (
+            path,
+            entry.at(count)
+            if count is not None and isinstance(entry, Penalty) and entry.scheduled
+            else entry,
+        )
         for path, entry in entries_of(owner, tree)
     ]
     found = match(Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params)
@@ -126,7 +155,9 @@ def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
 
 
 def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
-    """Raises a TypeError that names a penalised leaf that is no array of real floating-point numbers."""
+    """Raises a TypeError that names a penalised leaf that is no array of real floating-point
+    numbers.
+    """
     check_arrays(owner, params, jax.tree.map(lambda own: own.penalty is not None, assigned))
     for name, leaf, _ in penalised_leaves(assigned, params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -152,7 +183,8 @@ def map_penalised(
     params: PyTree,
     *rest: PyTree,
 ) -> PyTree:
-    """Maps `penalised` over (penalty, update, param, *rest) of the penalised leaves, `other` over the rest without penalty.
+    """Maps `penalised` over (penalty, update, param, *rest) of the penalised leaves, `other` over
+    the rest without penalty.
 
     None stays None.
     """
@@ -167,27 +199,34 @@ def map_penalised(
 
 
 def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> None:
-    """Evaluates each penalty on the shape of every leaf that it penalises, so that a mismatch raises at `init`.
+    """Evaluates each penalty on the shape of every leaf that it penalises, so that a mismatch
+    raises at `init`.
 
     Raises:
         TypeError: a penalised leaf is not floating point, or the penalties are not penalties.
-        ValueError: the mask selects nothing, a penalty or the tree of penalties does not fit the parameters, or a strength
-            is an array that should be mapped over.
+        ValueError: the mask selects nothing, a penalty or the tree of penalties does not fit the
+            parameters, or a strength is an array that should be mapped over.
 
     Warns:
         UserWarning: groups run along one axis of arrays of several ranks.
     """
     if not jax.tree.leaves(params):
-        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
+        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would
+        # fit.
         return
     check_arrays(owner, params)
     penalised = list(penalised_leaves(assign(owner, penalty, params, mask, 0), params))
     if not penalised:
-        shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        shapes = {
+            name_of(path): jnp.shape(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+        }
         among = "" if isinstance(penalty, Penalty) else " that have a penalty among"
         raise ValueError(
-            f"{owner}: the mask selects none of the parameters{among} {shapes}, so nothing would be penalised; "
-            "jaxreg.kernels selects leaves of rank 2 and more (none are left after optax.flatten). Pass another mask, or "
+            f"{owner}: the mask selects none of the parameters{among} {shapes}, so nothing would "
+            "be penalised; "
+            "jaxreg.kernels selects leaves of rank 2 and more (none are left after "
+            "optax.flatten). Pass another mask, or "
             "strength 0"
         )
     for name, leaf, own in penalised:
@@ -196,15 +235,21 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
 
 
 def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -> None:
-    """Warns if one penalty of groups along an axis has kernels of several ranks, in which the axis means several things."""
+    """Warns if one penalty of groups along an axis has kernels of several ranks, in which the axis
+    means several things.
+    """
     for own in {id(own): own for _, _, own in penalised}.values():
-        kernels = [(name, leaf) for name, leaf, other in penalised if other is own and leaf.ndim > 1]
+        kernels = [
+            (name, leaf) for name, leaf, other in penalised if other is own and leaf.ndim > 1
+        ]
         found = {leaf.ndim: (name, leaf.shape) for name, leaf in reversed(kernels)}
         if len(found) > 1 and own.axes(penalised[0][1]) is not None:
             shapes = ", ".join(f"{name} {shape}" for name, shape in found.values())
             warnings.warn(
-                f"{owner}: expected kernels of one rank for groups along an axis, which is not the same thing in all of "
-                f'{shapes}; pass per="input" or per="unit" in place of axis, or write a penalty for each layer',
+                f"{owner}: expected kernels of one rank for groups along an axis, which is not "
+                "the same thing in all of "
+                f'{shapes}; pass per="input" or per="unit" in place of axis, or write a penalty '
+                "for each layer",
                 stacklevel=4,
             )
 
@@ -222,6 +267,8 @@ def check_one(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:
         raise type(error)(f"{owner}: parameter {name}: {error}") from error
     if value.shape:
         raise ValueError(
-            f"{owner}: parameter {name}: expected one strength, got an array of shape {value.shape}; for a strength of each "
-            "weight pass jaxreg.Weighted(jaxreg.L1(λ), factors), and to try many strengths use jax.vmap over the penalty"
+            f"{owner}: parameter {name}: expected one strength, got an array of shape "
+            f"{value.shape}; for a strength of each "
+            "weight pass jaxreg.Weighted(jaxreg.L1(λ), factors), and to try many strengths use "
+            "jax.vmap over the penalty"
         )

@@ -1,10 +1,12 @@
 """The factors by which a transformation rescales gradients, such as those of gradient clipping.
 
-A rescaled gradient is a shorter step. Along a constant gradient g, a direction after a clip settles at c·g/D, so the metric
-of the proximal step is D/c. Otherwise fixed points balance the penalty against c·g instead of g.
+A rescaled gradient is a shorter step. Along a constant gradient g, a direction after a clip settles
+at c·g/D, so the metric of the proximal step is D/c. Otherwise fixed points balance the penalty
+against c·g instead of g.
 
-A factor c that all weights share, as in `optax.clip_by_global_norm`, is read off an additional entry of the gradient, which
-is too small to change a norm. Other factors are out/in for each weight.
+A factor c that all weights share, as in `optax.clip_by_global_norm`, is read off an additional
+entry of the gradient, which is too small to change a norm. Other factors are out/in for each
+weight.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from jaxreg._tracing import tracing_number
 from jaxreg._typing import PyTree
 
 ENTRY = 1e-25
-"""The gradient of the additional entry: its square underflows in float32, and its quotient with a norm does not."""
+"""The gradient of the additional entry: its square underflows in float32, and its quotient with a
+norm does not.
+"""
 SIZES = (1e-6, 1.0, 1e3)
 """Sizes of the gradients with which a clip is probed: below and above common thresholds."""
 LEAST = 1e-15
@@ -35,24 +39,40 @@ def check_clip(clip: Any) -> None:
 
     Raises:
         TypeError: it is not an optax transformation.
-        ValueError: it reverses, shifts or drops gradients, as learning rates, weight decay and noise do.
+        ValueError: it reverses, shifts or drops gradients, as learning rates, weight decay and
+            noise do.
     """
     if not isinstance(clip, optax.GradientTransformation):
-        raise TypeError(f"proximal: clip must be a transformation such as optax.clip_by_global_norm(1.0), got {clip!r}")
-    weights = {"kernel": np.array([[1.0, -1.0]], np.float32), "bias": np.array([1.0, -1.0, 1.0], np.float32)}
-    signs = {"kernel": np.array([[1.0, 1.0]], np.float32), "bias": np.array([-1.0, 0.5, -0.5], np.float32)}
+        raise TypeError(
+            "proximal: clip must be a transformation such as optax.clip_by_global_norm(1.0), got "
+            f"{clip!r}"
+        )
+    weights = {
+        "kernel": np.array([[1.0, -1.0]], np.float32),
+        "bias": np.array([1.0, -1.0, 1.0], np.float32),
+    }
+    signs = {
+        "kernel": np.array([[1.0, 1.0]], np.float32),
+        "bias": np.array([-1.0, 0.5, -0.5], np.float32),
+    }
     ratios: list[Any] = []
     with tracing_number(None), jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
         # A clip with masks or labels for the user's own parameters is not probed.
         for size in SIZES:
             gradient = jax.tree.map(lambda sign, size=size: size * jnp.asarray(sign), signs)
-            after, _ = optax.with_extra_args_support(clip).update(gradient, clip.init(weights), weights)
-            ratios += jax.tree.leaves(jax.tree.map(lambda out, into: np.asarray(out / into), after, gradient))
+            after, _ = optax.with_extra_args_support(clip).update(
+                gradient, clip.init(weights), weights
+            )
+            ratios += jax.tree.leaves(
+                jax.tree.map(lambda out, into: np.asarray(out / into), after, gradient)
+            )
     if not all(np.all(ratio > 0) for ratio in ratios):
         raise ValueError(
             "proximal: expected a clip that multiplies each gradient by a positive factor, as "
-            "optax.clip_by_global_norm(1.0) does, got one that reverses, shifts or drops gradients; pass a learning rate as "
-            "learning_rate, and put links such as jaxreg.add_l2 before this optimizer in optax.chain"
+            "optax.clip_by_global_norm(1.0) does, got one that reverses, shifts or drops "
+            "gradients; pass a learning rate as "
+            "learning_rate, and put links such as jaxreg.add_l2 before this optimizer in "
+            "optax.chain"
         )
 
 
@@ -72,11 +92,14 @@ class Clip:
             return optax.EmptyState()
         return self.clip.init((params, jnp.zeros([])) if is_shared(self.clip, params) else params)
 
-    def update(self, gradient: PyTree, state: Any, params: PyTree, extra_args: dict[str, Any]) -> tuple[PyTree, PyTree, Any]:
+    def update(
+        self, gradient: PyTree, state: Any, params: PyTree, extra_args: dict[str, Any]
+    ) -> tuple[PyTree, PyTree, Any]:
         """Clips a gradient.
 
         Returns:
-            The clipped gradient; a tree like it with the factor of each array, a scalar or an array like it; the new state.
+            The clipped gradient; a tree like it with the factor of each array, a scalar or an array
+            like it; the new state.
         """
         if self.clip is None:
             return gradient, jax.tree.map(lambda _: 1.0, gradient), state
@@ -93,13 +116,17 @@ class Clip:
 
 
 def is_shared(clip: optax.GradientTransformation, params: PyTree) -> bool:
-    """Whether all weights and an additional entry have one factor, whatever the sizes of their gradients."""
+    """Whether all weights and an additional entry have one factor, whatever the sizes of their
+    gradients.
+    """
     leaves, structure = jax.tree.flatten(params)
     return probed(clip, structure, tuple(map(jnp.ndim, leaves)))
 
 
 @functools.lru_cache(maxsize=256)
-def probed(clip: optax.GradientTransformationExtraArgs, structure: Any, ranks: tuple[int, ...]) -> bool:
+def probed(
+    clip: optax.GradientTransformationExtraArgs, structure: Any, ranks: tuple[int, ...]
+) -> bool:
     """Answers `is_shared` for one weight of each array, with gradients of very different sizes."""
     random = np.random.default_rng(0)
     with tracing_number(None), jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
@@ -109,7 +136,9 @@ def probed(clip: optax.GradientTransformationExtraArgs, structure: Any, ranks: t
             drawn = [jnp.asarray(size * np.exp(random.normal()) * one, jnp.float32) for one in ones]
             before = jax.tree.unflatten(structure, drawn), jnp.full([], ENTRY)
             after, _ = clip.update(before, clip.init(params), params)
-            ratios = jax.tree.leaves(jax.tree.map(lambda out, into: np.asarray(out / into).item(), after, before))
+            ratios = jax.tree.leaves(
+                jax.tree.map(lambda out, into: np.asarray(out / into).item(), after, before)
+            )
             if not np.allclose(ratios, ratios[-1], rtol=1e-4) or not ratios[-1] > 0:
                 return False
         return True
@@ -117,7 +146,8 @@ def probed(clip: optax.GradientTransformationExtraArgs, structure: Any, ranks: t
 
 
 def factors(before: PyTree, after: PyTree) -> PyTree:
-    """Computes out/in for each weight, and for weights without a gradient the ratio of the ℓ1 norms of their array.
+    """Computes out/in for each weight, and for weights without a gradient the ratio of the ℓ1 norms
+    of their array.
 
     The ratio of all arrays stands for that of an array without any gradient.
     """
@@ -135,9 +165,13 @@ def factors(before: PyTree, after: PyTree) -> PyTree:
     after_all, before_all = (sum(jax.tree.leaves(one)) for one in lengths)
     whole = ratio(after_all, before_all, 1.0)
 
-    def factor(into: jax.Array, out: jax.Array, length_after: jax.Array, length_before: jax.Array) -> jax.Array:
+    def factor(
+        into: jax.Array, out: jax.Array, length_after: jax.Array, length_before: jax.Array
+    ) -> jax.Array:
         into, out = at_least_float32(into), at_least_float32(out)
         own = out / jnp.where(usable(into), into, 1)
-        return jnp.maximum(jnp.where(usable(into), own, ratio(length_after, length_before, whole)), LEAST)
+        return jnp.maximum(
+            jnp.where(usable(into), own, ratio(length_after, length_before, whole)), LEAST
+        )
 
     return jax.tree.map(factor, before, after, *lengths)

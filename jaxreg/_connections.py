@@ -34,18 +34,20 @@ def connected(kernels: Mapping[str, Kernel]) -> dict[str, tuple[jax.Array, jax.A
         kernels: of all layers by name, from the first to the last.
 
     Returns:
-        For each layer the weights that do not lead to an output though they are not 0, bools in the shape of the kernel, and
-        the number of inputs with a weight that does, an int32 scalar.
+        For each layer the weights that do not lead to an output though they are not 0, bools in the
+        shape of the kernel, and the number of inputs with a weight that does, an int32 scalar.
 
     Raises:
-        ValueError: the inputs of a layer do not fit the units of the layer before, or a kernel holds several layers.
+        ValueError: the inputs of a layer do not fit the units of the layer before, or a kernel
+            holds several layers.
     """
     results: dict[str, tuple[jax.Array, jax.Array]] = {}
     onward: tuple[str, Kernel, jax.Array] | None = None
     for name, kernel in reversed(list(kernels.items())):
         if set(kernel.inputs) & set(kernel.units):
             raise ValueError(
-                f"sparsity: expected layers of one kernel each, got the stack {name} of shape {kernel.array.shape}; pass "
+                f"sparsity: expected layers of one kernel each, got the stack {name} of shape "
+                f"{kernel.array.shape}; pass "
                 "the parameters of one layer, as in jax.tree.map(lambda leaf: leaf[0], params)"
             )
         nonzero = leading = kernel.array != 0
@@ -59,46 +61,68 @@ def connected(kernels: Mapping[str, Kernel]) -> dict[str, tuple[jax.Array, jax.A
     return results
 
 
-def units_of(name: str, kernel: Kernel, next_name: str, following: Kernel, live: jax.Array) -> jax.Array:
-    """Finds the units of a layer that feed a live input (inputs,) of the next layer: bools (units,)."""
+def units_of(
+    name: str, kernel: Kernel, next_name: str, following: Kernel, live: jax.Array
+) -> jax.Array:
+    """Finds the units of a layer that feed a live input (inputs,) of the next layer: bools
+    (units,).
+    """
     units = kernel.count(kernel.units)
     if live.size == units:
         return live
-    # A flattened convolution has one input for each channel and position: with the channels last as in Flax, where kernels
-    # end with the axis of units, input i is channel i mod channels; with the channels first, as in Equinox, i // positions.
+    # A flattened convolution has one input for each channel and position: with the channels last as
+    # in Flax, where kernels end with the axis of units, input i is channel i mod channels; with the
+    # channels first, as in Equinox, i // positions.
     if kernel.array.ndim > 2 and following.array.ndim == 2 and units and live.size % units == 0:
         channels_last = kernel.units[-1] == kernel.array.ndim - 1
-        return jnp.any(live.reshape(-1, units), 0) if channels_last else jnp.any(live.reshape(units, -1), 1)
+        return (
+            jnp.any(live.reshape(-1, units), 0)
+            if channels_last
+            else jnp.any(live.reshape(units, -1), 1)
+        )
     raise ValueError(
-        f"sparsity: layer {next_name} of shape {following.array.shape} has {live.size} inputs, which do not fit the {units} "
-        f"units of layer {name} of shape {kernel.array.shape} before it; name the layers in the order of the data flow. "
+        f"sparsity: layer {next_name} of shape {following.array.shape} has {live.size} inputs, "
+        f"which do not fit the {units} "
+        f"units of layer {name} of shape {kernel.array.shape} before it; name the layers in the "
+        "order of the data flow. "
         "Only a dense layer after a convolution may have a multiple of them"
     )
 
 
 def named_layers(layers: Any, kernels: Mapping[str, Kernel | None]) -> dict[str, Kernel]:
-    """Finds the kernels of the layers that the user names, among all kernels; None are those with unknown axes.
+    """Finds the kernels of the layers that the user names, among all kernels; None are those with
+    unknown axes.
 
     Raises:
         TypeError: the names are a single string.
-        ValueError: there is none, one is not the name of a kernel with known axes, or one comes twice.
+        ValueError: there is none, one is not the name of a kernel with known axes, or one comes
+            twice.
     """
     found: dict[str, Kernel] = {}
     if isinstance(layers, str) or not isinstance(layers, Sequence):
-        raise TypeError(f"sparsity: layers must be a list or a tuple of names, got {layers!r}; pass ({layers!r},), say")
+        raise TypeError(
+            f"sparsity: layers must be a list or a tuple of names, got {layers!r}; pass "
+            f"({layers!r},), say"
+        )
     for name in layers:
         if name not in kernels:
-            near = difflib.get_close_matches(str(name), kernels, n=3, cutoff=0.5) or list(kernels)[:10]
+            near = (
+                difflib.get_close_matches(str(name), kernels, n=3, cutoff=0.5) or list(kernels)[:10]
+            )
             raise ValueError(
-                f"sparsity: layers names {name!r}, which is not a counted kernel; similar names are: {', '.join(near)}"
+                f"sparsity: layers names {name!r}, which is not a counted kernel; similar names "
+                f"are: {', '.join(near)}"
             )
         kernel = kernels[name]
         if kernel is None:
             raise ValueError(
-                f"sparsity: expected layers whose axes are known, got {name!r}, which may be a convolution or a stack of "
+                f"sparsity: expected layers whose axes are known, got {name!r}, which may be a "
+                "convolution or a stack of "
                 "layers; pass input_axis and unit_axis"
             )
         found[name] = kernel
     if not layers or len(set(layers)) < len(layers):
-        raise ValueError(f"sparsity: layers must name at least one kernel and none twice, got {layers!r}")
+        raise ValueError(
+            f"sparsity: layers must name at least one kernel and none twice, got {layers!r}"
+        )
     return found

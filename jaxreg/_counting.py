@@ -1,7 +1,8 @@
 """The largest of the values in several arrays, found by counting alone.
 
-Arrays are neither joined nor sorted, so sharded ones stay where they are: devices exchange counts and nothing else. A count
-is a pair of uint32 (high, low) that stands for high·2⁸ + low, exact up to 10¹² without 64-bit integers.
+Arrays are neither joined nor sorted, so sharded ones stay where they are: devices exchange counts
+and nothing else. A count is a pair of uint32 (high, low) that stands for high·2⁸ + low, exact up to
+10¹² without 64-bit integers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Count(NamedTuple):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Converts to int64, which NumPy has where JAX does not."""
         del copy
-        return np.asarray(np.asarray(self.high, np.int64) * 256 + np.asarray(self.low, np.int64), dtype)
+        return np.asarray(
+            np.asarray(self.high, np.int64) * 256 + np.asarray(self.low, np.int64), dtype
+        )
 
     def __int__(self) -> int:
         return int(np.asarray(self))
@@ -64,7 +67,8 @@ def count(marks: jax.Array) -> Count:
 
 
 class Place(NamedTuple):
-    """A place in the order of all values, the largest first: of equal ones those of lower rows, then of lower columns.
+    """A place in the order of all values, the largest first: of equal ones those of lower rows,
+    then of lower columns.
 
     Attributes:
         value: the bits of the largest value minus those of this one.
@@ -79,10 +83,12 @@ class Place(NamedTuple):
 
 @jax.jit
 def largest(values: Sequence[jax.Array], number: Count) -> list[jax.Array]:
-    """Marks the `number` largest of the values in all arrays, floats of at least 0; of equal ones the first.
+    """Marks the `number` largest of the values in all arrays, floats of at least 0; of equal ones
+    the first.
 
-    The bits of such floats, read as integers, have the same order. So bisection finds the first place that is not kept, one
-    bit at a time, and ends as soon as the right number lies before it: in about a tenth of the time that sorting takes.
+    The bits of such floats, read as integers, have the same order. So bisection finds the first
+    place that is not kept, one bit at a time, and ends as soon as the right number lies before it:
+    in about a tenth of the time that sorting takes.
     """
     places, ends = places_of(values)
     lengths = [end.bit_length() for end in ends]
@@ -90,7 +96,11 @@ def largest(values: Sequence[jax.Array], number: Count) -> list[jax.Array]:
 
     def before(cut: Place) -> list[jax.Array]:
         return [
-            (value < cut.value) | ((value == cut.value) & ((row < cut.row) | ((row == cut.row) & (column < cut.column))))
+            (value < cut.value)
+            | (
+                (value == cut.value)
+                & ((row < cut.row) | ((row == cut.row) & (column < cut.column)))
+            )
             for value, row, column in places
         ]
 
@@ -98,7 +108,11 @@ def largest(values: Sequence[jax.Array], number: Count) -> list[jax.Array]:
         left = [sum(lengths[: part + 1]) - 1 - step for part in range(3)]
         return Place(
             *(
-                jnp.where((at >= 0) & (at < length), jnp.ones_like(part) << at.astype(part.dtype), jnp.zeros_like(part))
+                jnp.where(
+                    (at >= 0) & (at < length),
+                    jnp.ones_like(part) << at.astype(part.dtype),
+                    jnp.zeros_like(part),
+                )
                 for at, length, part in zip(left, lengths, start, strict=True)
             )
         )
@@ -112,9 +126,15 @@ def largest(values: Sequence[jax.Array], number: Count) -> list[jax.Array]:
         raised = jax.tree.map(jnp.bitwise_or, cut, bit(step))
         kept = total(map(count, before(raised)))
         fits = at_least(number, kept)
-        return step + 1, jax.tree.map(lambda new, old: jnp.where(fits, new, old), raised, cut), fits & at_least(kept, number)
+        return (
+            step + 1,
+            jax.tree.map(lambda new, old: jnp.where(fits, new, old), raised, cut),
+            fits & at_least(kept, number),
+        )
 
-    _, cut, _ = jax.lax.while_loop(unfinished, add_bit, (jnp.zeros([], jnp.int32), start, jnp.zeros([], bool)))
+    _, cut, _ = jax.lax.while_loop(
+        unfinished, add_bit, (jnp.zeros([], jnp.int32), start, jnp.zeros([], bool))
+    )
     return [kept.reshape(value.shape) for kept, value in zip(before(cut), values, strict=True)]
 
 
@@ -130,6 +150,10 @@ def places_of(values: Sequence[jax.Array]) -> tuple[list[Place], tuple[int, int,
             row = row * jnp.uint32(shape[axis]) + jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
         bits = jax.lax.bitcast_convert_type(value.astype(floats), unsigned)
         column = jax.lax.broadcasted_iota(jnp.uint32, (1,) * last + value.shape[last:], last)
-        places.append(Place(jnp.asarray(2 ** (width - 1) - 1, unsigned) - bits, row + jnp.uint32(rows), column))
+        places.append(
+            Place(
+                jnp.asarray(2 ** (width - 1) - 1, unsigned) - bits, row + jnp.uint32(rows), column
+            )
+        )
         rows, columns = rows + math.prod(shape), max(columns, value.shape[last])
     return places, (2 ** (width - 1) - 1, rows, columns)

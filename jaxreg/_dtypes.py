@@ -1,6 +1,8 @@
-"""Computing in float32 or wider: numbers are widened here when they enter, and results are cast once at the end.
+"""Computing in float32 or wider: numbers are widened here when they enter, and results are cast
+once at the end.
 
-In bfloat16, shrinking a weight of 1.0 by 1e-3 rounds back to 1.0, and a threshold kept in bfloat16 loses its digits too.
+In bfloat16, shrinking a weight of 1.0 by 1e-3 rounds back to 1.0, and a threshold kept in bfloat16
+loses its digits too.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from jaxreg._typing import ArrayLike, ScalarOrSchedule
 
 
 def wide(x: ArrayLike) -> jax.Array:
-    """Casts weights to the dtype that penalties compute in: their own, but never narrower than float32.
+    """Casts weights to the dtype that penalties compute in: their own, but never narrower than
+    float32.
 
     Raises:
         TypeError: `x` is not real floating point.
@@ -23,7 +26,8 @@ def wide(x: ArrayLike) -> jax.Array:
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
-            f"a penalty needs real floating-point weights, got an array of {x.dtype} with shape {x.shape}; "
+            f"a penalty needs real floating-point weights, got an array of {x.dtype} with shape "
+            f"{x.shape}; "
             "cast it, or leave it out with a mask"
         )
     return at_least_float32(x)
@@ -43,16 +47,23 @@ def like(number: ScalarOrSchedule, x: jax.Array) -> jax.Array:
         TypeError: the number is a schedule, which has no value without a step count.
     """
     if callable(number):
-        raise TypeError("this penalty's strength is a schedule: call penalty.at(count) first to evaluate it at a step")
+        raise TypeError(
+            "this penalty's strength is a schedule: call penalty.at(count) first to evaluate it "
+            "at a step"
+        )
     return jnp.asarray(number, x.dtype)
 
 
 def is_array(leaf: Any) -> bool:
     """Whether a leaf is an array or a number."""
-    known = isinstance(leaf, jax.Array | jax.ShapeDtypeStruct | np.ndarray | np.generic | int | float | complex)
+    known = isinstance(
+        leaf, jax.Array | jax.ShapeDtypeStruct | np.ndarray | np.generic | int | float | complex
+    )
     return known and getattr(getattr(leaf, "dtype", None), "kind", "f") not in "OSUmM"
 
 
 def is_weights(leaf: Any) -> bool:
-    """Whether a leaf is an array of floating-point or complex numbers; indices, step counts and PRNG keys are no weights."""
+    """Whether a leaf is an array of floating-point or complex numbers; indices, step counts and
+    PRNG keys are no weights.
+    """
     return is_array(leaf) and jnp.issubdtype(getattr(leaf, "dtype", type(leaf)), jnp.inexact)

@@ -45,36 +45,43 @@ def duality_gap(
 ) -> jax.Array:
     """Computes an upper bound on how far the objective of a linear model is above its minimum.
 
-    The objective is loss + R(w). The dual point is the gradient of the loss with respect to the predictions, scaled until it
-    is feasible, so the bound goes to 0 as w goes to a solution. It needs no other solution to compare with. Weights with a
-    factor of 0 and the intercept are first moved to their minimum for the others, where the gradient along them is 0.
+    The objective is loss + R(w). The dual point is the gradient of the loss with respect to the
+    predictions, scaled until it is feasible, so the bound goes to 0 as w goes to a solution. It
+    needs no other solution to compare with. Weights with a factor of 0 and the intercept are first
+    moved to their minimum for the others, where the gradient along them is 0.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> x, y = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([4.0, 1.0])
-        >>> print(jaxreg.duality_gap(jaxreg.L1(1.0), jnp.array([2.0, 0.0]), lambda w: x @ w, y))       # a solution
+        >>> # A solution
+        >>> print(jaxreg.duality_gap(jaxreg.L1(1.0), jnp.array([2.0, 0.0]), lambda w: x @ w, y))
         0.0
 
     Args:
-        penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), one of these in `Weighted`, or a tree of them. Under `jit`
-            factors of 0 must not be traced, as the bound is far from tight otherwise.
+        penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), one of these in `Weighted`, or a
+            tree of them. Under `jit` factors of 0 must not be traced, as the bound is far from
+            tight otherwise.
         params: w, all of it with a penalty.
-        predict: from parameters to predictions (rows,) or (rows, outputs), a linear function such as `lambda w: x @ w`.
+        predict: from parameters to predictions (rows,) or (rows, outputs), a linear function such
+            as `lambda w: x @ w`.
         targets: y in the shape of the predictions; 0 or 1 under logistic loss.
-        loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
-            log(1 + exp(prediction)) − y·prediction.
-        intercept: a constant, without a penalty, that is added to all predictions; None for a model that has none. The bound
-            is on the distance from the minimum over both.
+        loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over
+            rows of log(1 + exp(prediction)) − y·prediction.
+        intercept: a constant, without a penalty, that is added to all predictions; None for a model
+            that has none. The bound is on the distance from the minimum over both.
 
     Returns:
-        A scalar in the units of the loss, at least 0. Below the dtype's precision times the objective it is rounding alone.
+        A scalar in the units of the loss, at least 0. Below the dtype's precision times the
+        objective it is rounding alone.
 
     Raises:
         TypeError: a parameter has no penalty, or a penalty of another kind.
-        ValueError: the loss is unknown, logistic targets are not 0 and 1, `predict` is not linear, targets and predictions
-            differ in shape, the intercept is not one number, or the weights of a parameter have strengths of their own.
+        ValueError: the loss is unknown, logistic targets are not 0 and 1, `predict` is not linear,
+            targets and predictions differ in shape, the intercept is not one number, or the weights
+            of a parameter have strengths of their own.
 
-    Source: Fercoq, Gramfort and Salmon, Mind the duality gap: safer rules for the Lasso (2015); for the elastic net, whose
-        conjugate is finite everywhere, Rockafellar, Convex Analysis (1970), section 31.
+    Source: Fercoq, Gramfort and Salmon, Mind the duality gap: safer rules for the Lasso (2015); for
+        the elastic net, whose conjugate is finite everywhere, Rockafellar, Convex Analysis (1970),
+        section 31.
     """
     function = loss_named("duality_gap", loss)
     check_arrays("duality_gap", params)
@@ -82,28 +89,54 @@ def duality_gap(
     predictions, transposed = linear(predict, params)
     y = jnp.asarray(targets, predictions.dtype)
     if y.shape != predictions.shape:
-        raise ValueError(f"duality_gap: predictions have shape {predictions.shape}, but targets {y.shape}")
-    if loss == "logistic" and not isinstance(y, jax.core.Tracer) and not np.isin(np.asarray(y), (0, 1)).all():
-        raise ValueError("duality_gap: logistic loss needs targets 0 and 1; pass (targets + 1) / 2 if they are −1 and 1")
+        raise ValueError(
+            f"duality_gap: predictions have shape {predictions.shape}, but targets {y.shape}"
+        )
+    if (
+        loss == "logistic"
+        and not isinstance(y, jax.core.Tracer)
+        and not np.isin(np.asarray(y), (0, 1)).all()
+    ):
+        raise ValueError(
+            "duality_gap: logistic loss needs targets 0 and 1; pass (targets + 1) / 2 if they are "
+            "−1 and 1"
+        )
     if intercept is not None:
         if predictions.ndim != 1 or jnp.shape(intercept) != ():
             raise ValueError(
-                f"duality_gap: an intercept must be one number, for predictions of shape (rows,), got shape "
+                "duality_gap: an intercept must be one number, for predictions of shape (rows,), "
+                "got shape "
                 f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
             )
         predictions += jnp.asarray(intercept, predictions.dtype)
-    assigned = [own.penalty for own in jax.tree.leaves(assign("duality_gap", penalty, params, None))]
+    assigned = [
+        own.penalty for own in jax.tree.leaves(assign("duality_gap", penalty, params, None))
+    ]
     shape, share = predictions.shape, even(predictions)
     predictions, y = predictions.ravel(), y.ravel()
-    without = [unpenalised(own, leaf) for own, leaf in zip(assigned, jax.tree.leaves(params), strict=True)]
-    basis, _ = orthonormal(columns_of(predict, params, without, predictions), share, intercept is not None)
+    without = [
+        unpenalised(own, leaf) for own, leaf in zip(assigned, jax.tree.leaves(params), strict=True)
+    ]
+    basis, _ = orthonormal(
+        columns_of(predict, params, without, predictions), share, intercept is not None
+    )
     slope = function.slope(function.balance(basis, predictions, y, share), y, share)
     (along,) = transposed(slope.reshape(shape))
-    named = zip(jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(along), assigned, without, strict=True)
+    named = zip(
+        jax.tree_util.tree_leaves_with_path(params),
+        jax.tree.leaves(along),
+        assigned,
+        without,
+        strict=True,
+    )
     conjugates, values = [], []
     for (path, leaf), direction, own, free in named:
         # There the gradient is 0 up to rounding.
-        conjugates.append(conjugate(own, jnp.where(free, 0, direction) if free.any() else direction, name_of(path)))
+        conjugates.append(
+            conjugate(
+                own, jnp.where(free, 0, direction) if free.any() else direction, name_of(path)
+            )
+        )
         values.append(own.value(leaf))
     objective = function.value(predictions, y, share) + functools.reduce(operator.add, values)
     return gap_below(objective, function, slope, y, share, conjugates)
@@ -119,9 +152,14 @@ def unpenalised(own: Penalty | None, leaf: jax.Array) -> np.ndarray:
 
 
 def columns_of(
-    predict: Callable[[PyTree], jax.Array], params: PyTree, marked: Sequence[np.ndarray], like_it: jax.Array
+    predict: Callable[[PyTree], jax.Array],
+    params: PyTree,
+    marked: Sequence[np.ndarray],
+    like_it: jax.Array,
 ) -> jax.Array:
-    """The predictions (…, columns) of a linear function for each marked weight at 1 and all others at 0."""
+    """The predictions (…, columns) of a linear function for each marked weight at 1 and all others
+    at 0.
+    """
     count = sum(int(mask.sum()) for mask in marked)
     if not count:
         return jnp.zeros((*like_it.shape, 0), like_it.dtype)
@@ -133,35 +171,49 @@ def columns_of(
         unit[done + np.arange(len(places)), places] = 1
         units.append(jnp.asarray(unit.reshape(count, *leaf.shape), leaf.dtype))
         done += len(places)
-    return jax.vmap(lambda one: predict(one).ravel(), out_axes=1)(jax.tree.unflatten(structure, units))
+    return jax.vmap(lambda one: predict(one).ravel(), out_axes=1)(
+        jax.tree.unflatten(structure, units)
+    )
 
 
-def linear(predict: Callable[[PyTree], jax.Array], params: PyTree) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
+def linear(
+    predict: Callable[[PyTree], jax.Array], params: PyTree
+) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
     """Evaluates a linear function, and transposes it; raises a ValueError if it is not linear."""
     try:
         transposed = jax.linear_transpose(predict, params)
         predictions = predict(params)
         constant = jnp.any(predict(jax.tree.map(jnp.zeros_like, params)) != 0)
         if not isinstance(constant, jax.core.Tracer) and constant:
-            raise TypeError("predictions for parameters of 0 are not 0; pass the constant as intercept")
+            raise TypeError(
+                "predictions for parameters of 0 are not 0; pass the constant as intercept"
+            )
         # A function that is not linear fails only once it is transposed.
         transposed(jnp.zeros_like(predictions))
     except (NotImplementedError, TypeError, AssertionError) as error:
         raise ValueError(
-            f"duality_gap: expected a linear predict(params), such as lambda w: x @ w, without a constant added: {error}"
+            "duality_gap: expected a linear predict(params), such as lambda w: x @ w, without a "
+            f"constant added: {error}"
         ) from error
     return predictions, transposed
 
 
 def gap_below(
-    objective: jax.Array, loss: Loss, slope: jax.Array, y: jax.Array, share: jax.Array, conjugates: Sequence[Conjugate]
+    objective: jax.Array,
+    loss: Loss,
+    slope: jax.Array,
+    y: jax.Array,
+    share: jax.Array,
+    conjugates: Sequence[Conjugate],
 ) -> jax.Array:
-    """How far an objective is above the dual objective at the gradient of the loss, which is scaled until it is feasible.
+    """How far an objective is above the dual objective at the gradient of the loss, which is scaled
+    until it is feasible.
 
     Args:
         objective: loss + penalty.
         loss: the loss.
-        slope: its gradient with respect to the predictions, which sums to 0 if the model has an intercept.
+        slope: its gradient with respect to the predictions, which sums to 0 if the model has an
+            intercept.
         y: targets.
         share: of the rows.
         conjugates: of the penalties, at the gradient with respect to their weights.
@@ -169,8 +221,12 @@ def gap_below(
     Returns:
         The gap, at least 0.
     """
-    scale = functools.reduce(jnp.minimum, [one.longest for one in conjugates], jnp.ones([], slope.dtype))
-    dual = -loss.conjugate(scale * slope, y, share) - functools.reduce(operator.add, [one.at(scale) for one in conjugates])
+    scale = functools.reduce(
+        jnp.minimum, [one.longest for one in conjugates], jnp.ones([], slope.dtype)
+    )
+    dual = -loss.conjugate(scale * slope, y, share) - functools.reduce(
+        operator.add, [one.at(scale) for one in conjugates]
+    )
     return jnp.maximum(objective - dual, 0)
 
 
@@ -190,11 +246,18 @@ def conjugate(own: Penalty | None, v: jax.Array, name: str, factors: ArrayLike =
         return known._replace(longest=jnp.where(free, 0, known.longest))
     if isinstance(own, Group) and isinstance(own.penalty, L1):
         own = GroupL2(own.penalty.strength, own.axis)
-    if isinstance(own, L1 | GroupL2 | SquaredL2 | ElasticNet) and any(jnp.ndim(leaf) for leaf in jax.tree.leaves(own)):
-        raise ValueError(f"duality_gap: expected one strength for all of parameter {name}, got {own!r}; see jaxreg.Weighted")
+    if isinstance(own, L1 | GroupL2 | SquaredL2 | ElasticNet) and any(
+        jnp.ndim(leaf) for leaf in jax.tree.leaves(own)
+    ):
+        raise ValueError(
+            f"duality_gap: expected one strength for all of parameter {name}, got {own!r}; see "
+            "jaxreg.Weighted"
+        )
     if isinstance(own, L1 | GroupL2):
         largest, strength = own.critical_strength(v), like(own.strength, v)
-        feasible = jnp.where(largest > strength, strength / jnp.where(largest > 0, largest, 1), jnp.inf)
+        feasible = jnp.where(
+            largest > strength, strength / jnp.where(largest > 0, largest, 1), jnp.inf
+        )
         return Conjugate(jnp.where(jnp.isnan(largest), jnp.nan, feasible), jnp.zeros_like)
     if isinstance(own, SquaredL2):
         own = ElasticNet(0.0, own.strength)
@@ -204,7 +267,12 @@ def conjugate(own: Penalty | None, v: jax.Array, name: str, factors: ArrayLike =
 
         def at(scale: jax.Array) -> jax.Array:
             beyond = jnp.maximum(jnp.abs(scale * v) - l1, 0)
-            return jnp.where(l2 > 0, jnp.sum(factors * jnp.square(beyond)) / (4 * jnp.where(l2 > 0, l2, 1)), 0)
+            return jnp.where(
+                l2 > 0, jnp.sum(factors * jnp.square(beyond)) / (4 * jnp.where(l2 > 0, l2, 1)), 0
+            )
 
         return Conjugate(jnp.where(l2 > 0, jnp.inf, alone.longest), at)
-    raise TypeError(f"duality_gap: expected {HAVE_GAPS} for parameter {name}, got {own!r}; see jaxreg.kkt_residual")
+    raise TypeError(
+        f"duality_gap: expected {HAVE_GAPS} for parameter {name}, got {own!r}; see "
+        "jaxreg.kkt_residual"
+    )

@@ -1,16 +1,18 @@
 """Norms of groups of weights, and the prox of the group lasso in a diagonal metric.
 
-A group runs along `axis` of one array; norms keep that axis with length 1, so that they broadcast against the array.
+A group runs along `axis` of one array; norms keep that axis with length 1, so that they broadcast
+against the array.
 
-With a step per weight, the group's prox minimises ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ‖u‖. Its optimum is 0 where ‖x/step‖ ≤ λ, and
-else uᵢ = xᵢ s/(s + stepᵢλ), where s = ‖u‖ solves
+With a step per weight, the group's prox minimises ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ‖u‖. Its optimum is 0
+where ‖x/step‖ ≤ λ, and else uᵢ = xᵢ s/(s + stepᵢλ), where s = ‖u‖ solves
 
     Σᵢ (xᵢ / (s + tᵢ))² = 1,   tᵢ = stepᵢ λ.
 
-The left side decreases with s, so there is one root. Written as 1/√(left side) − 1 = 0 the equation is increasing, concave
-and nearly straight, the form that Moré and Sorensen (1983) gave to the equation of the trust-region problem: Newton's
-method, started left of the root, converges to it monotonically. It starts at the largest |xᵢ| − tᵢ (or 0), where no term of
-the sum is above 1, so that nothing overflows however different the steps are.
+The left side decreases with s, so there is one root. Written as 1/√(left side) − 1 = 0 the equation
+is increasing, concave and nearly straight, the form that Moré and Sorensen (1983) gave to the
+equation of the trust-region problem: Newton's method, started left of the root, converges to it
+monotonically. It starts at the largest |xᵢ| − tᵢ (or 0), where no term of the sum is above 1, so
+that nothing overflows however different the steps are.
 """
 
 from __future__ import annotations
@@ -38,15 +40,23 @@ def check_axis(owner: str, axis: Any) -> int | tuple[int, ...]:
         ValueError: there is none, or one is named twice.
     """
     try:
-        axes = tuple(operator.index(a) for a in axis) if isinstance(axis, tuple | list) else operator.index(axis)
+        axes = (
+            tuple(operator.index(a) for a in axis)
+            if isinstance(axis, tuple | list)
+            else operator.index(axis)
+        )
     except TypeError:
-        raise TypeError(f"{owner}: axis must be an int or a tuple of ints, got {axis!r}; pass axis=1, say") from None
+        raise TypeError(
+            f"{owner}: axis must be an int or a tuple of ints, got {axis!r}; pass axis=1, say"
+        ) from None
     if isinstance(axes, tuple) and (not axes or len(set(axes)) < len(axes)):
         raise ValueError(f"{owner}: axis must name at least one axis and none twice, got {axis!r}")
     return axes
 
 
-def check_range(x: ArrayLike, axis: int | tuple[int, ...], owner: str = "groups") -> tuple[int, ...]:
+def check_range(
+    x: ArrayLike, axis: int | tuple[int, ...], owner: str = "groups"
+) -> tuple[int, ...]:
     """Returns the axes ascending from 0 on.
 
     Raises:
@@ -55,7 +65,8 @@ def check_range(x: ArrayLike, axis: int | tuple[int, ...], owner: str = "groups"
     axes, rank = axis if isinstance(axis, tuple) else (axis,), jnp.ndim(x)
     if any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
         raise ValueError(
-            f"{owner}: axis={axis!r} does not fit an array of shape {jnp.shape(x)}; choose axes below {rank}, or leave the "
+            f"{owner}: axis={axis!r} does not fit an array of shape {jnp.shape(x)}; choose axes "
+            f"below {rank}, or leave the "
             "array out with a mask such as jaxreg.kernels"
         )
     return tuple(sorted(a % rank for a in axes))
@@ -86,7 +97,9 @@ def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
 
 
 def root_mean_square(d: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """Computes √(mean dᵢ²) over each group, with `axis` kept at length 1; a scalar stays as it is."""
+    """Computes √(mean dᵢ²) over each group, with `axis` kept at length 1; a scalar stays as it
+    is.
+    """
     if d.ndim == 0:
         return d
     mean = jnp.sum(jnp.square(d), axis, keepdims=True) / max(count(d, axis), 1)
@@ -100,8 +113,12 @@ def is_shared(step: jax.Array, x: jax.Array, axis: int | tuple[int, ...]) -> boo
     return step.ndim == 0 or (step.ndim == x.ndim and all(step.shape[a] == 1 for a in axes))
 
 
-def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
-    """Computes argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or an array like `x`."""
+def prox(
+    x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[int, ...]
+) -> jax.Array:
+    """Computes argmin over u of ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + strength·Σ_g ‖u_g‖, with `step` a scalar or
+    an array like `x`.
+    """
     check_range(x, axis)
     length = norm(x, axis)
     if is_shared(step, x, axis):
@@ -112,13 +129,18 @@ def prox(x: jax.Array, step: jax.Array, strength: jax.Array, axis: int | tuple[i
         keep = jnp.logical_not(norm(jnp.where(x == 0, 0, x / step), axis) <= strength)
         shrunk = shrunk_norm(x, step * strength, length, keep, axis)
     threshold = step * strength
-    # In a kept group uᵢ = xᵢ s/(s + tᵢ); elsewhere a constant replaces s, so that the gradient stays finite.
+    # In a kept group uᵢ = xᵢ s/(s + tᵢ); elsewhere a constant replaces s, so that the gradient
+    # stays finite.
     s = jnp.where(keep, shrunk, 1)
     return jnp.where(keep, x / (1 + ratio(threshold, s)), 0)
 
 
 def shrunk_norm(
-    x: jax.Array, threshold: jax.Array, length: jax.Array, keep: jax.Array, axis: int | tuple[int, ...]
+    x: jax.Array,
+    threshold: jax.Array,
+    length: jax.Array,
+    keep: jax.Array,
+    axis: int | tuple[int, ...],
 ) -> jax.Array:
     """Solves Σᵢ (xᵢ/(s + tᵢ))² = 1 for s in each kept group; 1 elsewhere."""
     sum_groups = functools.partial(jnp.sum, axis=axis, keepdims=True)
@@ -140,7 +162,8 @@ def shrunk_norm(
     fixed = jax.lax.stop_gradient((x, threshold))
     lower = jnp.max(jnp.abs(fixed[0]) - fixed[1], axis, keepdims=True, initial=0)
     root, _ = jax.lax.scan(climb, lower, None, length=NEWTON_STEPS)
-    # Two more steps from the root, outside the loop, carry the derivatives of the implicit function: the first step those of
-    # first order, the second, which squares the error, those up to third order.
+    # Two more steps from the root, outside the loop, carry the derivatives of the implicit
+    # function: the first step those of first order, the second, which squares the error, those up
+    # to third order.
     root = newton(newton(root, x, threshold), x, threshold)
     return jnp.where(solvable, root * scale, length)

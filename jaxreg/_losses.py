@@ -1,7 +1,8 @@
-"""The losses of linear models, as functions of predictions z and targets y, with what solvers and gaps need of them.
+"""The losses of linear models, as functions of predictions z and targets y, with what solvers and
+gaps need of them.
 
-What no penalty charges, an intercept and columns with a factor of 0, is eliminated: at each w it stands at its minimum. It
-enters as a basis (rows, directions) of what it adds to the predictions.
+What no penalty charges, an intercept and columns with a factor of 0, is eliminated: at each w it
+stands at its minimum. It enters as a basis (rows, directions) of what it adds to the predictions.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ ARMIJO = 1e-4
 
 
 class Loss(NamedTuple):
-    """A loss F(z) of predictions z (rows, …), convex and smooth: a sum over rows, each multiplied by its share.
+    """A loss F(z) of predictions z (rows, …), convex and smooth: a sum over rows, each multiplied
+    by its share.
 
-    Every function takes predictions (or slopes), targets and shares: 1/rows for a mean, or an array (rows,) that sums to 1.
-    `balance` takes a basis before them.
+    Every function takes predictions (or slopes), targets and shares: 1/rows for a mean, or an array
+    (rows,) that sums to 1. `balance` takes a basis before them.
 
     Attributes:
         value: F(z).
@@ -57,9 +59,13 @@ def half_squares(v: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
 
 
 def negative_entropy(v: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
-    """The conjugate of the logistic loss; v/share + y is a probability between the target and the prediction."""
+    """The conjugate of the logistic loss; v/share + y is a probability between the target and the
+    prediction.
+    """
     probability = jnp.clip(divided(v, share) + y, 0, 1)
-    return jnp.sum(share * (xlogy(probability, probability) + xlogy(1 - probability, 1 - probability)))
+    return jnp.sum(
+        share * (xlogy(probability, probability) + xlogy(1 - probability, 1 - probability))
+    )
 
 
 def mean(x: jax.Array, share: jax.Array) -> jax.Array:
@@ -67,7 +73,9 @@ def mean(x: jax.Array, share: jax.Array) -> jax.Array:
     return jnp.sum(share * x)
 
 
-def orthonormal(columns: jax.Array, share: jax.Array, intercept: bool) -> tuple[jax.Array, jax.Array]:
+def orthonormal(
+    columns: jax.Array, share: jax.Array, intercept: bool
+) -> tuple[jax.Array, jax.Array]:
     """Finds a basis of what coefficients without a penalty add to the predictions.
 
     Args:
@@ -76,8 +84,9 @@ def orthonormal(columns: jax.Array, share: jax.Array, intercept: bool) -> tuple[
         intercept: whether a constant is among them.
 
     Returns:
-        The basis (rows, directions), orthonormal under the shares, in which superfluous directions are 0; and a matrix
-        (1 + columns, directions) that turns coefficients of the basis into the intercept and those of the columns.
+        The basis (rows, directions), orthonormal under the shares, in which superfluous directions
+        are 0; and a matrix (1 + columns, directions) that turns coefficients of the basis into the
+        intercept and those of the columns.
     """
     ones = jnp.ones((len(columns), int(intercept)), columns.dtype)
     if not columns.shape[1]:
@@ -87,7 +96,9 @@ def orthonormal(columns: jax.Array, share: jax.Array, intercept: bool) -> tuple[
     lengths, eps = jnp.sqrt(jnp.sum(jnp.square(centred) * share, 1)), jnp.finfo(columns.dtype).eps
     varied = lengths > 8 * eps * jnp.max(jnp.abs(columns), 0)
     scales = jnp.where(varied, 1 / jnp.where(varied, lengths, 1), 0)
-    _, sizes, right = jnp.linalg.svd((centred * scales[:, None] * jnp.sqrt(share)).T, full_matrices=False)
+    _, sizes, right = jnp.linalg.svd(
+        (centred * scales[:, None] * jnp.sqrt(share)).T, full_matrices=False
+    )
     used = sizes > max(columns.shape) * eps * sizes[0]
     back = scales[:, None] * right.T * jnp.where(used, 1 / jnp.where(used, sizes, 1), 0)
     # What is subtracted from the columns goes to the intercept.
@@ -96,10 +107,14 @@ def orthonormal(columns: jax.Array, share: jax.Array, intercept: bool) -> tuple[
     return jnp.concatenate([ones, centred.T @ back], 1), jnp.concatenate([above, below])
 
 
-def projected(numbers: jax.Array, basis: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Subtracts from numbers (…, rows) their part along an orthonormal basis; returns its coefficients (…, directions) too.
+def projected(
+    numbers: jax.Array, basis: jax.Array, share: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Subtracts from numbers (…, rows) their part along an orthonormal basis; returns its
+    coefficients (…, directions) too.
 
-    It does so twice, as the first coefficients are rounded: small numbers keep their digits beside large means.
+    It does so twice, as the first coefficients are rounded: small numbers keep their digits beside
+    large means.
     """
     if not basis.shape[1]:
         return numbers, jnp.zeros((*numbers.shape[:-1], 0), numbers.dtype)
@@ -111,7 +126,9 @@ def projected(numbers: jax.Array, basis: jax.Array, share: jax.Array) -> tuple[j
 
 
 def profile(basis: jax.Array, curvature: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """Makes a function that solves linear systems with the second derivative of the loss along a basis."""
+    """Makes a function that solves linear systems with the second derivative of the loss along a
+    basis.
+    """
     matrix = (basis.T * curvature) @ basis
     if len(matrix) == 1:
         return lambda right: right / matrix[0, 0]
@@ -123,7 +140,8 @@ def profile(basis: jax.Array, curvature: jax.Array) -> Callable[[jax.Array], jax
 def balance_odds(basis: jax.Array, z: jax.Array, y: jax.Array, share: jax.Array) -> jax.Array:
     """Newton's method, with steps that are halved until the loss falls.
 
-    Where a direction separates the classes its coefficient is infinite, and the steps end after `BALANCING`.
+    Where a direction separates the classes its coefficient is infinite, and the steps end after
+    `BALANCING`.
     """
     loss, limits = LOSSES["logistic"], jnp.finfo(z.dtype)
     if not basis.shape[1]:
@@ -135,7 +153,9 @@ def balance_odds(basis: jax.Array, z: jax.Array, y: jax.Array, share: jax.Array)
         unbalanced = slope @ basis
         step = profile(basis, loss.curvature(z, y, share))(unbalanced)
         tried = z - part * (basis @ step)
-        enough = loss.value(tried, y, share) <= value * (1 + 8 * limits.eps) - ARMIJO * part * (unbalanced @ step)
+        enough = loss.value(tried, y, share) <= value * (1 + 8 * limits.eps) - ARMIJO * part * (
+            unbalanced @ step
+        )
         left = jnp.max(jnp.abs(unbalanced) / (jnp.abs(slope) @ jnp.abs(basis) + limits.tiny))
         return jnp.where(enough, tried, z), jnp.where(enough, 1, part / 2), left, count + 1
 

@@ -1,12 +1,13 @@
-"""Which leaves of a parameter tree a mask selects. No other file than this and `_assigning.py` walks trees.
+"""Which leaves of a parameter tree a mask selects. No other file than this and `_assigning.py`
+walks trees.
 
     mask = jaxreg.kernels                                      # a function of the parameters
-    mask = jaxreg.kernels & ~jaxreg.matching("embed")          # kernels, but not those of the embedding
+    mask = jaxreg.kernels & ~jaxreg.matching("embed")  # kernels, but not those of the embedding
     mask = {"embed": False, "blocks/*/attention": True, "**": False}
 
-A tree can be whatever holds the parameters: dicts, linen or nnx states, Equinox modules. Masks and trees of penalties are
-matched to it by paths rather than by structure, and a key may be a pattern. None leaves (removed by a filter) and
-`optax.MaskedNode` (removed by `optax.masked`) are skipped.
+A tree can be whatever holds the parameters: dicts, linen or nnx states, Equinox modules. Masks and
+trees of penalties are matched to it by paths rather than by structure, and a key may be a pattern.
+None leaves (removed by a filter) and `optax.MaskedNode` (removed by `optax.masked`) are skipped.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from jaxreg._typing import Mask, PyTree
 
 
 def kernels(params: PyTree) -> PyTree:
-    """Mask that selects the kernels: floating-point leaves of rank 2 or more that are not named `bias` or `scale`.
+    """Mask that selects the kernels: floating-point leaves of rank 2 or more that are not named
+    `bias` or `scale`.
 
-    Pass the function itself as `mask`: `jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)`. Embeddings count as
-    kernels; `jaxreg.kernels & ~jaxreg.matching("embed")` leaves out one that is called `embed`. Layers stacked along a
-    leading axis (`nnx.vmap`, `nn.scan`) may have norm scales of rank 2 under other names: leave them out likewise.
+    Pass the function itself as `mask`: `jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4),
+    mask=jaxreg.kernels)`. Embeddings count as kernels; `jaxreg.kernels & ~jaxreg.matching("embed")`
+    leaves out one that is called `embed`. Layers stacked along a leading axis (`nnx.vmap`,
+    `nn.scan`) may have norm scales of rank 2 under other names: leave them out likewise.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> jaxreg.kernels({"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)})
@@ -45,15 +48,18 @@ def kernels(params: PyTree) -> PyTree:
         A tree of Python bools with the structure of `params`.
 
     Raises:
-        TypeError: `params` is a step count: `optax.inject_hyperparams` mistook this function for a schedule.
+        TypeError: `params` is a step count: `optax.inject_hyperparams` mistook this function for a
+            schedule.
     """
     if jax.tree_util.all_leaves([params]) and jnp.issubdtype(jnp.result_type(params), jnp.integer):
         raise TypeError(
-            'kernels: expected parameters, got a step count; with optax.inject_hyperparams pass static_args="mask", or it '
+            "kernels: expected parameters, got a step count; with "
+            'optax.inject_hyperparams pass static_args="mask", or it '
             "takes a mask that is a function for a schedule"
         )
     return jax.tree_util.tree_map_with_path(
-        lambda path, x: is_weights(x) and jnp.ndim(x) >= 2 and last_name(path) not in NO_KERNELS, params
+        lambda path, x: is_weights(x) and jnp.ndim(x) >= 2 and last_name(path) not in NO_KERNELS,
+        params,
     )
 
 
@@ -74,7 +80,9 @@ class Selection:
         return self.select(params)
 
     def __and__(self, other: Mask) -> Selection:
-        return Selection(lambda params: jax.tree.map(operator.and_, chosen(self, params), chosen(other, params)))
+        return Selection(
+            lambda params: jax.tree.map(operator.and_, chosen(self, params), chosen(other, params))
+        )
 
     __rand__ = __and__
 
@@ -85,26 +93,30 @@ class Selection:
 def matching(*patterns: str) -> Selection:
     """Mask that selects leaves by their names, as `jaxreg.sparsity` prints them.
 
-    A pattern fits a leaf if it matches the leaf's name or that of a module above it: `embed` selects `embed/embedding`. In a
-    pattern, `*` stands for any characters but `/`, and `**` for any number of parts between slashes, also none:
-    `**/kernel` selects `kernel` and `blocks/0/kernel`. `?` and `[…]` are as in `fnmatch`; upper and lower case differ.
+    A pattern fits a leaf if it matches the leaf's name or that of a module above it: `embed`
+    selects `embed/embedding`. In a pattern, `*` stands for any characters but `/`, and `**` for any
+    number of parts between slashes, also none: `**/kernel` selects `kernel` and `blocks/0/kernel`.
+    `?` and `[…]` are as in `fnmatch`; upper and lower case differ.
 
         >>> import jax.numpy as jnp, jaxreg
-        >>> params = {"embed": {"table": jnp.ones((8, 2))}, "blocks": [{"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}]}
+        >>> block = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+        >>> params = {"embed": {"table": jnp.ones((8, 2))}, "blocks": [block]}
         >>> jaxreg.matching("blocks/*/kernel")(params)
         {'blocks': [{'bias': False, 'kernel': True}], 'embed': {'table': False}}
-        >>> mask = jaxreg.kernels & ~jaxreg.matching("embed")               # kernels, but not the embedding
+        >>> mask = jaxreg.kernels & ~jaxreg.matching("embed")  # kernels, but not the embedding
         >>> mask(params)
         {'blocks': [{'bias': False, 'kernel': True}], 'embed': {'table': False}}
 
-    Keys of a tree of penalties, or of a mask, may be such patterns too: `{"blocks/*/attention": jaxreg.L1(1e-4), "**":
-    None}`. Where several fit, a key without wildcards comes first, then the pattern with the most other characters.
+    Keys of a tree of penalties, or of a mask, may be such patterns too: `{"blocks/*/attention":
+    jaxreg.L1(1e-4), "**": None}`. Where several fit, a key without wildcards comes first, then the
+    pattern with the most other characters.
 
     Args:
         *patterns: one or several; a leaf is selected if any of them fits.
 
     Returns:
-        A function from parameters to a tree of bools, for `mask`; `&` combines it with another mask, and `~` negates it.
+        A function from parameters to a tree of bools, for `mask`; `&` combines it with another
+        mask, and `~` negates it.
 
     Raises:
         TypeError: a pattern is not a string.
@@ -113,14 +125,22 @@ def matching(*patterns: str) -> Selection:
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(
-                f'matching: expected patterns such as "blocks/*/kernel", got {pattern!r}; pass several as arguments'
+                f'matching: expected patterns such as "blocks/*/kernel", got {pattern!r}; '
+                "pass several as arguments"
             )
     if not patterns:
-        raise ValueError('matching: expected at least one pattern, such as "blocks/*/kernel", got none')
+        raise ValueError(
+            'matching: expected at least one pattern, such as "blocks/*/kernel", got none'
+        )
     entries = [((jax.tree_util.DictKey(pattern),), True) for pattern in patterns]
 
     def select(params: PyTree) -> PyTree:
-        found = match(Words("matching: the list", "a pattern", "patterns of names such as {}"), entries, params, rest=False)
+        found = match(
+            Words("matching: the list", "a pattern", "patterns of names such as {}"),
+            entries,
+            params,
+            rest=False,
+        )
         return jax.tree.unflatten(jax.tree.structure(params), found)
 
     return Selection(select)
@@ -142,14 +162,18 @@ def name_of(path: tuple[Any, ...]) -> str:
 
 
 def dotted(path: tuple[Any, ...]) -> str:
-    """Formats a path as `layer.kernel`, for data sets: netCDF allows no slash in a name. Empty for the root."""
+    """Formats a path as `layer.kernel`, for data sets: netCDF allows no slash in a name. Empty for
+    the root.
+    """
     return ".".join(parts(path)).replace("/", ".")
 
 
 def parts(path: tuple[Any, ...]) -> tuple[str, ...]:
-    """Converts a path to text, which is the same for a key of a dict, an attribute and an index of that name.
+    """Converts a path to text, which is the same for a key of a dict, an attribute and an index of
+    that name.
 
-    The attribute `value` of Flax variables is left out: `nnx.Optimizer` passes variables to `init` and arrays to `update`.
+    The attribute `value` of Flax variables is left out: `nnx.Optimizer` passes variables to `init`
+    and arrays to `update`.
     """
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):
         path = path[:-1]
@@ -157,12 +181,16 @@ def parts(path: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 def is_function(node: Any) -> bool:
-    """Whether something is a function rather than a tree; modules are trees, though they may be callable too."""
+    """Whether something is a function rather than a tree; modules are trees, though they may be
+    callable too.
+    """
     return callable(node) and all(callable(leaf) for leaf in jax.tree.leaves(node))
 
 
 def takes_path(function: Any) -> bool:
-    """Whether a function takes a path and a leaf, as filters of nnx do, rather than the parameters."""
+    """Whether a function takes a path and a leaf, as filters of nnx do, rather than the
+    parameters.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -172,13 +200,17 @@ def takes_path(function: Any) -> bool:
 
 
 def expanded(mask: Any, params: PyTree) -> PyTree:
-    """Evaluates a mask that is a function; raises a TypeError for a type, as arrays do not know that of their variables."""
+    """Evaluates a mask that is a function; raises a TypeError for a type, as arrays do not know
+    that of their variables.
+    """
     if mask is None or mask is ...:
         return True
     if isinstance(mask, type):
         raise TypeError(
-            f"mask: expected a mask, got the type {mask.__name__}; update gets plain arrays, not variables of a type. "
-            'Select by name, as jaxreg.matching("**/kernel") does, or pass the type as wrt= to nnx.Optimizer'
+            f"mask: expected a mask, got the type {mask.__name__}; update gets plain arrays, not "
+            "variables of a type. "
+            'Select by name, as jaxreg.matching("**/kernel") does, or pass the type as wrt= to '
+            "nnx.Optimizer"
         )
     if not is_function(mask):
         return mask
@@ -187,7 +219,12 @@ def expanded(mask: Any, params: PyTree) -> PyTree:
 
     def keep(path: tuple[Any, ...], leaf: Any) -> Any:
         path = path[: len(parts(path))]
-        return mask(tuple(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))) for key in path), leaf)
+        return mask(
+            tuple(
+                getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))) for key in path
+            ),
+            leaf,
+        )
 
     return jax.tree_util.tree_map_with_path(keep, params)
 
@@ -196,9 +233,10 @@ def chosen(mask: Mask, params: PyTree) -> PyTree:
     """Expands a mask to a tree of bools with the structure of `params`.
 
     Args:
-        mask: None (every leaf), a tree of bools whose paths are those of `params` or begin them, a function from `params` to
-            such a tree, or a function of the path and the leaf, such as `nnx.PathContains("kernel")`. `optax.masked` accepts
-            trees and functions of one argument too, but here a function always gets parameters, never updates.
+        mask: None (every leaf), a tree of bools whose paths are those of `params` or begin them, a
+            function from `params` to such a tree, or a function of the path and the leaf, such as
+            `nnx.PathContains("kernel")`. `optax.masked` accepts trees and functions of one argument
+            too, but here a function always gets parameters, never updates.
         params: the parameters.
 
     Raises:
@@ -209,9 +247,14 @@ def chosen(mask: Mask, params: PyTree) -> PyTree:
     for path, leaf in entries:
         if not isinstance(leaf, bool | np.bool_) and not is_concrete_bool(leaf):
             raise TypeError(
-                f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree of Python bools"
+                f"mask: expected True or False at {name_of(path)}, got {leaf!r}; a mask is a tree "
+                "of Python bools"
             )
-    words = Words("mask: the tree of bools", "a bool", 'True or False for each of {}, at its path or above; "**" fits all')
+    words = Words(
+        "mask: the tree of bools",
+        "a bool",
+        'True or False for each of {}, at its path or above; "**" fits all',
+    )
     found = match(words, [(path, bool(leaf)) for path, leaf in entries], params)
     return jax.tree.unflatten(jax.tree.structure(params), found)
 
@@ -221,7 +264,8 @@ Entries = Sequence[tuple[tuple[Any, ...], Any]]
 
 
 def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> list[Any]:
-    """Finds, for each leaf of `params`, the entry whose path is that leaf's, begins it, or is a pattern that does.
+    """Finds, for each leaf of `params`, the entry whose path is that leaf's, begins it, or is a
+    pattern that does.
 
     Args:
         words: for messages.
@@ -230,18 +274,32 @@ def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> l
         rest: for leaves without an entry; None raises.
 
     Raises:
-        ValueError: a leaf has no entry, or two patterns that fit equally well; or an entry other than False and None has no
-            leaf (not even one that was removed), or any entry if some have wildcards.
+        ValueError: a leaf has no entry, or two patterns that fit equally well; or an entry other
+            than False and None has no leaf (not even one that was removed), or any entry if some
+            have wildcards.
     """
-    leaves = [(parts(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_leaf=is_hole)]
+    leaves = [
+        (parts(path), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params, is_leaf=is_hole)
+    ]
     by_path = {parts(path): None if is_hole(entry) else entry for path, entry in entries}
-    patterns = sorted((own for own in by_path.keys() - dict(leaves).keys() if is_pattern(own)), key=rank, reverse=True)
+    patterns = sorted(
+        (own for own in by_path.keys() - dict(leaves).keys() if is_pattern(own)),
+        key=rank,
+        reverse=True,
+    )
     strict = any(has_wildcards(own) for own in patterns)
-    unused = {own: None for own, entry in by_path.items() if own and (strict or entry not in (None, False))}
+    unused = {
+        own: None
+        for own, entry in by_path.items()
+        if own and (strict or entry not in (None, False))
+    }
     found, bare = [], []
     for own, leaf in leaves:
         above = [own[:length] for length in range(len(own), -1, -1) if own[:length] in by_path]
-        fitting = [pattern for pattern in patterns if fits(split(pattern), split(own), below=is_hole(leaf))]
+        fitting = [
+            pattern for pattern in patterns if fits(split(pattern), split(own), below=is_hole(leaf))
+        ]
         # `optax.masked` may put one hole in place of a whole subtree.
         below = [entry for entry in unused if is_hole(leaf) and entry[: len(own)] == own]
         for entry in (*above, *fitting, *below):
@@ -251,13 +309,16 @@ def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> l
         best = above or [pattern for pattern in fitting if rank(pattern) == rank(fitting[0])]
         if not above and any(by_path[one] is not by_path[best[0]] for one in best):
             raise ValueError(
-                f"{words.tree} has {' and '.join(map(joined, best))}, which fit {joined(own)} equally well; write a key "
+                f"{words.tree} has {' and '.join(map(joined, best))}, which fit {joined(own)} "
+                "equally well; write a key "
                 "without wildcards for it"
             )
         found.append(by_path[best[0]] if best else rest)
         bare += [] if best or rest is not None else [own]
     if bare or unused:
-        raise ValueError(misfit(words, bare, list(unused), [own for own, leaf in leaves if not is_hole(leaf)]))
+        raise ValueError(
+            misfit(words, bare, list(unused), [own for own, leaf in leaves if not is_hole(leaf)])
+        )
     return found
 
 
@@ -279,9 +340,14 @@ def check_arrays(owner: str, params: PyTree, selected: PyTree = None) -> None:
     keep = [True] * len(leaves) if selected is None else jax.tree.leaves(selected)
     for (path, leaf), kept in zip(leaves, keep, strict=True):
         if kept and not is_array(leaf):
-            named = f"the function {getattr(leaf, '__name__', '')}".rstrip() if callable(leaf) else type(leaf).__name__
+            named = (
+                f"the function {getattr(leaf, '__name__', '')}".rstrip()
+                if callable(leaf)
+                else type(leaf).__name__
+            )
             raise TypeError(
-                f"{owner}: expected arrays, got {named} at {name_of(path)}; pass the arrays of the module alone, "
+                f"{owner}: expected arrays, got {named} at {name_of(path)}; pass the arrays of "
+                "the module alone, "
                 "eqx.filter(module, eqx.is_inexact_array) in Equinox"
             )
 
@@ -306,8 +372,10 @@ def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
     def check(path: tuple[Any, ...], slope: Any, param: Any) -> None:
         if not is_hole(slope) and jnp.shape(slope) != jnp.shape(param):
             raise ValueError(
-                f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at {name_of(path)}, got "
-                f"{jnp.shape(slope)}; pass the gradient of a scalar loss with respect to these parameters"
+                f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at "
+                f"{name_of(path)}, got "
+                f"{jnp.shape(slope)}; pass the gradient of a scalar loss with respect to these "
+                "parameters"
             )
 
     jax.tree_util.tree_map_with_path(check, gradient, params, is_leaf=is_hole)

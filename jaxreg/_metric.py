@@ -1,9 +1,11 @@
-"""The metric D of a proximal step: its floor, and a check that it belongs to the direction that it is used with.
+"""The metric D of a proximal step: its floor, and a check that it belongs to the direction that it
+is used with.
 
-Along a constant gradient g, a direction settles at g/D, so the threshold of an exact proximal step is lr·λ/D. For a weight
-without a gradient so far (in a row of an embedding that was not in the first batch, for example) √ν̂ is 0 and D is just eps,
-so that this threshold would set the weight to 0 in one step. Fixed points do not depend on D as long as direction and prox
-share it. So D is kept at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled down to match.
+Along a constant gradient g, a direction settles at g/D, so the threshold of an exact proximal step
+is lr·λ/D. For a weight without a gradient so far (in a row of an embedding that was not in the
+first batch, for example) √ν̂ is 0 and D is just eps, so that this threshold would set the weight to
+0 in one step. Fixed points do not depend on D as long as direction and prox share it. So D is kept
+at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled down to match.
 """
 
 from __future__ import annotations
@@ -25,17 +27,25 @@ from jaxreg._tracing import tracing_number
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 
 PROBES = (1e-6, 1e-2, 1.0, 3e2)
-"""Sizes of the constant gradients of a probe: an eps hides D from small ones, and a clip acts on large ones."""
+"""Sizes of the constant gradients of a probe: an eps hides D from small ones, and a clip acts on
+large ones.
+"""
 PROBED_WEIGHT = 1e-9
-"""The weight of a probe: too small for weight decay to matter, but not 0, where trust ratios (LAMB, LARS) are off."""
+"""The weight of a probe: too small for weight decay to matter, but not 0, where trust ratios (LAMB,
+LARS) are off.
+"""
 NESTEROV = 1.6
 """A bound on D·direction/g at the first step: Nesterov's Adam starts at 1 + b1/(1 + b1) < 1.5."""
 LATE = 3.0
 """By how much this may vary with the size of g for averages that start at 0: AdaDelta's by √2."""
 
 
-def pooled(move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """Replaces D by the metric that the penalty wants (`Penalty.pool`) and scales the move −lr·direction to match."""
+def pooled(
+    move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """Replaces D by the metric that the penalty wants (`Penalty.pool`) and scales the move
+    −lr·direction to match.
+    """
     wanted = pool(d)
     if wanted is d:
         return move, d
@@ -43,7 +53,8 @@ def pooled(move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]
 
 
 def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Raises D to at least `floor` and scales the move −lr·direction to match; where D is larger, both keep every bit.
+    """Raises D to at least `floor` and scales the move −lr·direction to match; where D is larger,
+    both keep every bit.
 
     Returns:
         The move, and 1/D.
@@ -67,16 +78,18 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
 
     Raises:
         TypeError: the preconditioner returns a function, so it was passed without calling it first.
-        ValueError: the preconditioner does not fit the state, or is missing although the direction divides the gradient by a
-            D, or no diagonal D exists (L-BFGS).
+        ValueError: the preconditioner does not fit the state, or is missing although the direction
+            divides the gradient by a D, or no diagonal D exists (L-BFGS).
     """
     check_diagonal(state)
     if preconditioner is None:
         names = preconditioners.suited(state)
         if names:
             raise ValueError(
-                f"proximal: expected the preconditioner of a direction with the state of {' and '.join(names)}, got None, "
-                "which solves the problem for a different λ; pass the one from jaxreg.preconditioners, with the "
+                "proximal: expected the preconditioner of a direction with the state of "
+                f"{' and '.join(names)}, got None, "
+                "which solves the problem for a different λ; pass the one from "
+                "jaxreg.preconditioners, with the "
                 "arguments of the direction"
             )
         return
@@ -85,7 +98,8 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
         found = preconditioner(state)
         if is_function(found):
             raise TypeError(
-                f"proximal: preconditioner returned {found!r} instead of D; call it first, as in preconditioners.adam()"
+                f"proximal: preconditioner returned {found!r} instead of D; call it first, as in "
+                "preconditioners.adam()"
             )
         return found
 
@@ -93,37 +107,52 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
 
 
 def check_diagonal(state: Any) -> None:
-    """Raises a ValueError if the metric of a direction with this state is a full matrix, as that of L-BFGS."""
+    """Raises a ValueError if the metric of a direction with this state is a full matrix, as that of
+    L-BFGS.
+    """
     quasi_newton = optax.ScaleByLBFGSState
-    if any(isinstance(node, quasi_newton) for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, quasi_newton))):
+    if any(
+        isinstance(node, quasi_newton)
+        for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, quasi_newton))
+    ):
         raise ValueError(
-            "proximal: expected a direction that divides the gradient by a diagonal D, got L-BFGS, whose metric is a full "
-            "matrix, so it would solve the problem for a different λ; pass optax.scale_by_adam() or, for SGD, "
+            "proximal: expected a direction that divides the gradient by a diagonal D, got "
+            "L-BFGS, whose metric is a full "
+            "matrix, so it would solve the problem for a different λ; pass optax.scale_by_adam() "
+            "or, for SGD, "
             "optax.identity()"
         )
 
 
-def check_direction(direction: optax.GradientTransformation, preconditioner: Preconditioner | None) -> bool:
-    """Takes a step of the direction along small and large constant gradients g and compares it with g/D.
+def check_direction(
+    direction: optax.GradientTransformation, preconditioner: Preconditioner | None
+) -> bool:
+    """Takes a step of the direction along small and large constant gradients g and compares it with
+    g/D.
 
     Directions of traced values pass.
 
     Returns:
-        Whether the direction could be tried out; if not, `check_tried` tries again with the parameters.
+        Whether the direction could be tried out; if not, `check_tried` tries again with the
+        parameters.
 
     Raises:
-        ValueError: the direction reverses the gradient, so it contains a learning rate and its sign.
+        ValueError: the direction reverses the gradient, so it contains a learning rate and its
+            sign.
 
-    Warns:
-        UserWarning: a step is not g/D, so the preconditioner belongs to another direction (or has another b2); or the
+    Warns: UserWarning: a step is not g/D, so the preconditioner belongs to another direction (or
+        has another b2); or the
             direction holds a clip.
     """
     gradient = {str(size): np.array([[size, -size]]) for size in PROBES}
     return compare(direction, preconditioner, gradient, 4)
 
 
-def check_tried(direction: optax.GradientTransformation, preconditioner: Preconditioner | None, params: PyTree) -> None:
-    """As `check_direction`, for a direction that fits the user's parameters alone, with arrays of two weights.
+def check_tried(
+    direction: optax.GradientTransformation, preconditioner: Preconditioner | None, params: PyTree
+) -> None:
+    """As `check_direction`, for a direction that fits the user's parameters alone, with arrays of
+    two weights.
 
     Warns:
         UserWarning: also if the direction cannot be tried out.
@@ -131,47 +160,67 @@ def check_tried(direction: optax.GradientTransformation, preconditioner: Precond
     for size in PROBES:
         pair = np.array([size, -size])
         gradient = jax.tree.map(
-            lambda leaf, pair=pair: pair.reshape((1,) * (jnp.ndim(leaf) - 1) + (2,)) if jnp.ndim(leaf) else pair[0], params
+            lambda leaf, pair=pair: (
+                pair.reshape((1,) * (jnp.ndim(leaf) - 1) + (2,)) if jnp.ndim(leaf) else pair[0]
+            ),
+            params,
         )
         if not compare(direction, preconditioner, gradient, 5):
             warnings.warn(
-                "proximal: expected a direction that can be tried out with small parameters, got one that cannot, so its "
-                "preconditioner may be another's and λ a different one; compare jaxreg.kkt_residual with λ after training",
+                "proximal: expected a direction that can be tried out with small parameters, got "
+                "one that cannot, so its "
+                "preconditioner may be another's and λ a different one; compare "
+                "jaxreg.kkt_residual with λ after training",
                 stacklevel=4,
             )
             return
 
 
 def compare(
-    direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: PyTree, stacklevel: int
+    direction: optax.GradientTransformation,
+    preconditioner: Preconditioner | None,
+    gradient: PyTree,
+    stacklevel: int,
 ) -> bool:
-    """Takes the first step along a gradient and compares it with g/D; returns whether it could be taken."""
+    """Takes the first step along a gradient and compares it with g/D; returns whether it could be
+    taken.
+    """
     try:
         ratios, state = probe(direction, preconditioner, gradient)
     except Exception:  # whatever the user's direction raises for parameters that are not the user's
         return False
     check_diagonal(state)
     # Noise does not follow the sign of the gradient.
-    clear = [ratio for ratio in ratios if ratio.size == 1 or np.isclose(ratio.min(), ratio.max(), rtol=0.01)]
+    clear = [
+        ratio
+        for ratio in ratios
+        if ratio.size == 1 or np.isclose(ratio.min(), ratio.max(), rtol=0.01)
+    ]
     if ratios and not clear:
         return False
     values = [float(ratio.flat[0]) for ratio in clear]
     if any(value < 0 for value in values):
         raise ValueError(
-            "proximal: expected a direction along the gradient, got one against it, so it already contains a learning rate "
-            "(as optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without one"
+            "proximal: expected a direction along the gradient, got one against it, so it already "
+            "contains a learning rate "
+            "(as optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without "
+            "one"
         )
-    # Momentum starts at g and only approaches g/(1 − momentum); averages without bias correction start below g.
-    # These are short by a factor that does not depend on the size of g, or by little.
+    # Momentum starts at g and only approaches g/(1 − momentum); averages without bias correction
+    # start below g. These are short by a factor that does not depend on the size of g, or by
+    # little.
     late = accumulates(state)
     least = max(max(values, default=0) / LATE, 0) if late else 0.99
     wrong = [value for value in values if not least <= value < NESTEROV or value == 0]
     if wrong:
         worst = min(wrong) if min(wrong) < least else max(wrong)
         warnings.warn(
-            f"proximal: along a constant gradient g, expected a first step of g/D, got {worst:.3g} times that, which solves "
-            "the problem for a different λ; pass the preconditioner named after the direction, with the same arguments "
-            "(b2, eps, …), and clip by the argument clip=, not inside the direction. Directions of signs, such as Lion's, "
+            "proximal: along a constant gradient g, expected a first step of g/D, got "
+            f"{worst:.3g} times that, which solves "
+            "the problem for a different λ; pass the preconditioner named after the direction, "
+            "with the same arguments "
+            "(b2, eps, …), and clip by the argument clip=, not inside the direction. Directions "
+            "of signs, such as Lion's, "
             "and of orthogonal matrices, such as Muon's, have none: use jaxreg.proximal_step",
             stacklevel=stacklevel,
         )
@@ -182,7 +231,8 @@ def probe(
     direction: optax.GradientTransformation, preconditioner: Preconditioner | None, gradient: PyTree
 ) -> tuple[list[np.ndarray], Any]:
     """Returns D·direction/g of each array after one step along g, and the direction's state."""
-    # Every sweep would compile these few operations again in its own context. Centred squares lose the digits of float32.
+    # Every sweep would compile these few operations again in its own context. Centred squares lose
+    # the digits of float32.
     with tracing_number(None), jax.ensure_compile_time_eval(), jax.enable_x64(True):
         gradient = jax.tree.map(jnp.asarray, gradient)
         weight = jax.tree.map(lambda leaf: jnp.full_like(leaf, PROBED_WEIGHT), gradient)
@@ -202,8 +252,8 @@ def probe(
 def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
     """Looks for scales inside a direction that change later, by its state.
 
-    Warns:
-        UserWarning: there is a schedule, or a `reduce_on_plateau` that the preconditioner does not know.
+    Warns: UserWarning: there is a schedule, or a `reduce_on_plateau` that the preconditioner does
+        not know.
     """
     plateau = optax.contrib.ReduceLROnPlateauState
     kinds = (optax.ScaleByScheduleState, plateau)
@@ -214,22 +264,28 @@ def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
     found = {type(node) for node in jax.tree.leaves(state, is_leaf=is_scale) if is_scale(node)}
     if found == {plateau} and preconditioner is not None:
         # A preconditioner that reads the scale misses it.
-        without = jax.tree.map(lambda node: None if is_scale(node) else node, state, is_leaf=is_scale)
+        without = jax.tree.map(
+            lambda node: None if is_scale(node) else node, state, is_leaf=is_scale
+        )
         try:
             jax.eval_shape(preconditioner, without)
         except ValueError:
             return
     if found:
         warnings.warn(
-            "proximal: expected a direction with a constant scale, got a schedule or reduce_on_plateau inside it, which "
-            "changes λ; pass a schedule as learning_rate, and for reduce_on_plateau the preconditioner "
+            "proximal: expected a direction with a constant scale, got a schedule or "
+            "reduce_on_plateau inside it, which "
+            "changes λ; pass a schedule as learning_rate, and for reduce_on_plateau the "
+            "preconditioner "
             "preconditioners.product(…, preconditioners.plateau())",
             stacklevel=4,
         )
 
 
 def accumulates(state: Any) -> bool:
-    """Whether a direction's state holds an average, with which the first step is shorter than later ones."""
+    """Whether a direction's state holds an average, with which the first step is shorter than later
+    ones.
+    """
     averages = (optax.TraceState, optax.EmaState, *preconditioners.late_states())
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, averages))
     return any(isinstance(node, averages) for node in nodes)

@@ -1,6 +1,8 @@
-"""Patterns of names: `blocks/*/kernel` fits the names of kernels, and `blocks/*` those of whole blocks and what is below.
+"""Patterns of names: `blocks/*/kernel` fits the names of kernels, and `blocks/*` those of whole
+blocks and what is below.
 
-A name is a tuple of its parts. In a pattern, `*` stands for any characters of one part, and the part `**` for any parts.
+A name is a tuple of its parts. In a pattern, `*` stands for any characters of one part, and the
+part `**` for any parts.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ def is_pattern(path: tuple[str, ...]) -> bool:
 
 
 def rank(path: tuple[str, ...]) -> tuple[bool, int, int]:
-    """How much a pattern says: first those without wildcards, then those with more other characters and fewer stars."""
+    """How much a pattern says: first those without wildcards, then those with more other characters
+    and fewer stars.
+    """
     text = "/".join(path)
     return not has_wildcards(path), len(text) - text.count("*"), -text.count("*")
 
@@ -39,14 +43,18 @@ def split(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def fits(pattern: tuple[str, ...], path: tuple[str, ...], below: bool = False) -> bool:
-    """Whether a pattern fits a path or begins it, or if `below` is set, could fit something below it."""
+    """Whether a pattern fits a path or begins it, or if `below` is set, could fit something below
+    it.
+    """
     if not pattern:
         return True
     if pattern[0] == "**":
         return any(fits(pattern[1:], path[start:], below) for start in range(len(path) + 1))
     if not path:
         return below
-    return (path[0] == pattern[0] or fnmatch.fnmatchcase(path[0], pattern[0])) and fits(pattern[1:], path[1:], below)
+    return (path[0] == pattern[0] or fnmatch.fnmatchcase(path[0], pattern[0])) and fits(
+        pattern[1:], path[1:], below
+    )
 
 
 def some(paths: list[tuple[str, ...]], count: int = 3) -> str:
@@ -63,12 +71,23 @@ class Words(NamedTuple):
     expected: str
 
 
-def misfit(words: Words, bare: list[tuple[str, ...]], unused: list[tuple[str, ...]], leaves: list[tuple[str, ...]]) -> str:
-    """Formats the message about leaves without an entry and entries without a leaf, with similar names."""
+def misfit(
+    words: Words,
+    bare: list[tuple[str, ...]],
+    unused: list[tuple[str, ...]],
+    leaves: list[tuple[str, ...]],
+) -> str:
+    """Formats the message about leaves without an entry and entries without a leaf, with similar
+    names.
+    """
     problems = [f"nothing for {some(bare)}"] if bare else []
     problems += [f"{words.entry} at {some(unused)}, where there is no parameter"] if unused else []
     known = {joined(own[:length]): None for own in leaves for length in range(len(own), 0, -1)}
-    near = {name: None for entry in unused[:3] for name in difflib.get_close_matches(joined(entry), known, 3)}
+    near = {
+        name: None
+        for entry in unused[:3]
+        for name in difflib.get_close_matches(joined(entry), known, 3)
+    }
     similar = f"; similar names are: {', '.join(near)}" if near else ""
     return (
         f"{words.tree} does not fit the parameters: it has {' and '.join(problems)}; expected "

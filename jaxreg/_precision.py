@@ -9,9 +9,11 @@ import jax
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Traces products of float32 matrices as such; a precision set with `jax.default_matmul_precision` is respected.
+    """Traces products of float32 matrices as such; a precision set with
+    `jax.default_matmul_precision` is respected.
 
-    By default GPUs and TPUs round the factors to some 10 bits, and no optimality condition holds to more than that.
+    By default GPUs and TPUs round the factors to some 10 bits, and no optimality condition holds to
+    more than that.
     """
     config: Any = jax.config
     if config.jax_default_matmul_precision is not None:

@@ -1,4 +1,6 @@
-"""`proximal`: any optax direction, followed by the proximal step in the metric of that direction."""
+"""`proximal`: any optax direction, followed by the proximal step in the metric of that
+direction.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from jaxreg._checks import check_number
 from jaxreg._clipping import Clip, check_clip
 from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
-from jaxreg._metric import check_direction, check_preconditioner, check_scales, check_tried, floored, is_shared, pooled
+from jaxreg._metric import (
+    check_direction,
+    check_preconditioner,
+    check_scales,
+    check_tried,
+    floored,
+    is_shared,
+    pooled,
+)
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Clipping, Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -31,15 +41,19 @@ def proximal(
     max_shrink: float | None = 1.0,
     lazy: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """Makes an optimizer with exact zeros of any optax direction: w ← prox_{lr·R, D}(w − lr·direction).
+    """Makes an optimizer with exact zeros of any optax direction: w ← prox_{lr·R, D}(w −
+    lr·direction).
 
-    Along a constant gradient g, a direction settles at g/D, where D is its preconditioner. The proximal step uses the
-    same metric, so its threshold is lr·λ/D for each weight, and fixed points solve loss + penalty for the given λ.
+    Along a constant gradient g, a direction settles at g/D, where D is its preconditioner. The
+    proximal step uses the same metric, so its threshold is lr·λ/D for each weight, and fixed points
+    solve loss + penalty for the given λ.
 
-    Before the step, a D given per weight is raised to at least slope/max_shrink, and the direction is scaled down to match
-    (`Penalty.slope`: λ for L1, 2λ for squared L2, λ/√n for groups of n). Fixed points do not change, since direction and
-    prox share D. Without this floor, a weight without a gradient so far, whose D is just eps, would be set to 0 in one step.
-    For the same reason penalties of groups can share one D in each group (`Penalty.pool`), for which the prox is cheap.
+    Before the step, a D given per weight is raised to at least slope/max_shrink, and the direction
+    is scaled down to match (`Penalty.slope`: λ for L1, 2λ for squared L2, λ/√n for groups of n).
+    Fixed points do not change, since direction and prox share D. Without this floor, a weight
+    without a gradient so far, whose D is just eps, would be set to 0 in one step. For the same
+    reason penalties of groups can share one D in each group (`Penalty.pool`), for which the prox is
+    cheap.
 
         >>> import optax, jaxreg
         >>> tx = jaxreg.proximal(  # prox_adam with clipped gradients
@@ -51,66 +65,79 @@ def proximal(
         ...     clip=optax.clip_by_global_norm(1.0),
         ... )
 
-    Clip gradients by `clip`, not by a link before the optimizer or inside the direction. At a solution of loss + penalty the
-    gradient of the loss is not 0: its norm is up to λ√p for p weights. A clip below that norm scales it by c < 1, and a
-    proximal step that does not know c solves the problem for λ/c. With `clip` the threshold is lr·c·λ/D, and a constant c
-    changes nothing at the solution. Where c changes from batch to batch, step and threshold of each batch use its own c.
+    Clip gradients by `clip`, not by a link before the optimizer or inside the direction. At a
+    solution of loss + penalty the gradient of the loss is not 0: its norm is up to λ√p for p
+    weights. A clip below that norm scales it by c < 1, and a proximal step that does not know c
+    solves the problem for λ/c. With `clip` the threshold is lr·c·λ/D, and a constant c changes
+    nothing at the solution. Where c changes from batch to batch, step and threshold of each batch
+    use its own c.
 
-    The result is a whole optimizer: add no learning rate, no sign and no other optimizer before or after it. In a chain it
-    is the last link, after those that add to gradients (`add_l2`). A link cannot see the others of its chain, so neither
-    `optax.chain(optax.clip_by_global_norm(1.0), jaxreg.prox_adam(…))`, which solves for a different λ, nor
-    `optax.chain(optax.adam(lr), jaxreg.prox_adam(…))`, which increases the loss, can be refused. The same holds for a scale
-    that changes later: give a schedule as `learning_rate`, and see `jaxreg.preconditioners.plateau`.
+    The result is a whole optimizer: add no learning rate, no sign and no other optimizer before or
+    after it. In a chain it is the last link, after those that add to gradients (`add_l2`). A link
+    cannot see the others of its chain, so neither `optax.chain(optax.clip_by_global_norm(1.0),
+    jaxreg.prox_adam(…))`, which solves for a different λ, nor `optax.chain(optax.adam(lr),
+    jaxreg.prox_adam(…))`, which increases the loss, can be refused. The same holds for a scale that
+    changes later: give a schedule as `learning_rate`, and see `jaxreg.preconditioners.plateau`.
 
     Args:
-        direction: an optax transformation without a learning rate: `optax.scale_by_adam()`, `optax.trace(0.9)`, a chain.
-        penalty: a penalty, or a tree of penalties, in units of the loss; strengths may be schedules. The tree has a penalty
-            or None at the path of each parameter or above it (see `jaxreg.transforms`). A function from the parameters to
-            such a tree will do too.
+        direction: an optax transformation without a learning rate: `optax.scale_by_adam()`,
+            `optax.trace(0.9)`, a chain.
+        penalty: a penalty, or a tree of penalties, in units of the loss; strengths may be
+            schedules. The tree has a penalty or None at the path of each parameter or above it (see
+            `jaxreg.transforms`). A function from the parameters to such a tree will do too.
         learning_rate: a positive number or a schedule; step and prox evaluate it at the same count.
         preconditioner: from the direction's state to D, a scalar or a tree like the parameters (see
             `jaxreg.preconditioners`); None means D = 1, which is right for plain SGD only.
-        mask: which leaves to penalise, as for `optax.masked`; None penalises all. The others follow the direction alone.
-        max_shrink: limits how far the penalty alone moves a weight in one step, in units of the learning rate; 1 is nearly
-            always right. |w| falls by at most max_shrink·lr under L1, ‖w_g‖/√n by as much under group L2, and |w| to no less
-            than |w|/(1 + max_shrink·lr) under squared L2. Larger values reach zero faster where gradients are 0; smaller
-            ones slow the direction down wherever D < slope/max_shrink. Under a concave penalty weights may reach 0 by a
-            jump, but only those up to max_shrink·lr: to prune a network with minibatches, pass None, which sets no bound.
-            Then weights without a gradient are not protected, and where all gradients vanish, as on full batches, D falls
-            to 0 and every weight may jump. A scalar D (SGD, momentum) has no floor.
-        clip: a transformation that multiplies gradients by positive factors, such as `optax.clip_by_global_norm(1.0)`,
-            `optax.clip(0.1)` or `optax.adaptive_grad_clip(0.01)`; the direction sees its result. A factor that all weights
-            share is exact. Others are measured as out/in for each weight; for a weight without a gradient, from the norms of
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all. The others follow
+            the direction alone.
+        max_shrink: limits how far the penalty alone moves a weight in one step, in units of the
+            learning rate; 1 is nearly always right. |w| falls by at most max_shrink·lr under L1,
+            ‖w_g‖/√n by as much under group L2, and |w| to no less than |w|/(1 + max_shrink·lr)
+            under squared L2. Larger values reach zero faster where gradients are 0; smaller ones
+            slow the direction down wherever D < slope/max_shrink. Under a concave penalty weights
+            may reach 0 by a jump, but only those up to max_shrink·lr: to prune a network with
+            minibatches, pass None, which sets no bound. Then weights without a gradient are not
+            protected, and where all gradients vanish, as on full batches, D falls to 0 and every
+            weight may jump. A scalar D (SGD, momentum) has no floor.
+        clip: a transformation that multiplies gradients by positive factors, such as
+            `optax.clip_by_global_norm(1.0)`, `optax.clip(0.1)` or `optax.adaptive_grad_clip(0.01)`;
+            the direction sees its result. A factor that all weights share is exact. Others are
+            measured as out/in for each weight; for a weight without a gradient, from the norms of
             its array.
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (a group, if all of its
-            gradients are 0), such as rows of an embedding that are not in the batch. The price: a weight whose gradient is
-            nonzero in a share p of the steps is penalised by pλ instead of λ, and weights that never receive a gradient,
-            behind a pixel that is always black for example, never become 0. Where the rows to leave alone are known, use
-            `jaxreg.Weighted` with factors of 0 instead.
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0
+            (a group, if all of its gradients are 0), such as rows of an embedding that are not in
+            the batch. The price: a weight whose gradient is nonzero in a share p of the steps is
+            penalised by pλ instead of λ, and weights that never receive a gradient, behind a pixel
+            that is always black for example, never become 0. Where the rows to leave alone are
+            known, use `jaxreg.Weighted` with factors of 0 instead.
 
     Returns:
         An optax optimizer.
 
     Raises:
-        TypeError: the direction, the penalty or the learning rate has the wrong type; at `init`, the mask is not made of
-            bools or a penalised leaf is not floating point; at `update`, the state is another optimizer's.
-        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a number is out of range;
-            at `init`, penalty, mask or preconditioner do not fit; at `update`, gradients have other shapes than the
-            parameters, or `params` is missing.
+        TypeError: the direction, the penalty or the learning rate has the wrong type; at `init`,
+            the mask is not made of bools or a penalised leaf is not floating point; at `update`,
+            the state is another optimizer's.
+        ValueError: the direction holds a learning rate, the clip reverses or shifts gradients, or a
+            number is out of range; at `init`, penalty, mask or preconditioner do not fit; at
+            `update`, gradients have other shapes than the parameters, or `params` is missing.
 
-    Warns:
-        UserWarning: the direction's first step is not g/D, so the preconditioner belongs to another direction; the direction
+    Warns: UserWarning: the direction's first step is not g/D, so the preconditioner belongs to
+        another direction; the direction
             holds a clip, or a scale that changes later; or it cannot be tried out.
 
-    Source: proximal gradient in a variable metric; Yun, Lozano and Yang, Adaptive Proximal Gradient Methods for
-        Structured Neural Networks (2021), equation 3.
+    Source: proximal gradient in a variable metric; Yun, Lozano and Yang, Adaptive Proximal Gradient
+        Methods for Structured Neural Networks (2021), equation 3.
     """
     check_penalty("proximal", penalty)
     check_number("proximal", "learning_rate", learning_rate, positive=True, scalar=True)
     if max_shrink is not None:
         check_number("proximal", "max_shrink", max_shrink, positive=True, scalar=True)
     if not isinstance(direction, optax.GradientTransformation):
-        raise TypeError(f"proximal: direction must be a transformation such as optax.scale_by_adam(), got {direction!r}")
+        raise TypeError(
+            "proximal: direction must be a transformation such as optax.scale_by_adam(), got "
+            f"{direction!r}"
+        )
     tried = check_direction(direction, preconditioner)
     if clip is not None:
         check_clip(clip)
@@ -140,7 +167,14 @@ def proximal(
         shared = is_shared(metric, params)
         diagonal = jax.tree.map(lambda _: metric, params) if shared else metric
 
-        def step(now: Penalty, towards: jax.Array, weight: jax.Array, d: Any, factor: Any, slope: jax.Array) -> jax.Array:
+        def step(
+            now: Penalty,
+            towards: jax.Array,
+            weight: jax.Array,
+            d: Any,
+            factor: Any,
+            slope: jax.Array,
+        ) -> jax.Array:
             move = -like(rate, wide(towards)) * wide(towards)
             # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
             plain = shared or isinstance(d, optax.MaskedNode)
@@ -150,13 +184,17 @@ def proximal(
             else:
                 move, inverse = in_metric(now, weight, move, d, None if plain else max_shrink)
             if lazy:
-                inverse = jnp.where(now.pool(jnp.where(slope == 0, 0, 1).astype(move.dtype)) > 0, inverse, 0)
+                inverse = jnp.where(
+                    now.pool(jnp.where(slope == 0, 0, 1).astype(move.dtype)) > 0, inverse, 0
+                )
             return prox_update(now, weight, move, like(rate, move) * inverse)
 
         def follow(towards: jax.Array, *_: Any) -> jax.Array:
             return -like(rate, towards) * towards
 
-        updates = map_penalised(step, follow, assigned, directions, params, diagonal, factors, gradient)
+        updates = map_penalised(
+            step, follow, assigned, directions, params, diagonal, factors, gradient
+        )
         return updates, ProximalState(optax.safe_increment(state.count), inner, clip_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -165,7 +203,8 @@ def proximal(
 def in_metric(
     penalty: Penalty, weight: jax.Array, move: jax.Array, d: jax.Array, max_shrink: float | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Pools D as the penalty wants it, raises it to its floor, and scales the move −lr·direction to match.
+    """Pools D as the penalty wants it, raises it to its floor, and scales the move −lr·direction to
+    match.
 
     Returns:
         The move, and 1/D.

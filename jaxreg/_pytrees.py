@@ -10,13 +10,15 @@ import jax
 
 
 def register(cls: type) -> None:
-    """Makes a class a frozen dataclass and a pytree: its fields are leaves, those marked `static` are structure.
+    """Makes a class a frozen dataclass and a pytree: its fields are leaves, those marked `static`
+    are structure.
 
-    Instances are equal only if they are the same object: comparing arrays of strengths would give arrays, which have no
-    truth value and no hash.
+    Instances are equal only if they are the same object: comparing arrays of strengths would give
+    arrays, which have no truth value and no hash.
 
-    `jax.tree_util.register_dataclass` would run the constructor's checks on whatever a transformation puts into the
-    leaves (tracers, shapes, sentinels). Unflattening here bypasses the constructor.
+    `jax.tree_util.register_dataclass` would run the constructor's checks on whatever a
+    transformation puts into the leaves (tracers, shapes, sentinels). Unflattening here bypasses the
+    constructor.
     """
     dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(cls)

@@ -1,4 +1,5 @@
-"""What the axes of a kernel run over: inputs, units, heads of attention, stacked layers, or the window of a convolution.
+"""What the axes of a kernel run over: inputs, units, heads of attention, stacked layers, or the
+window of a convolution.
 
 | kernel | shape | inputs | units | heads |
 | --- | --- | --- | --- | --- |
@@ -7,8 +8,9 @@
 | query, key and value of attention (Flax) | (in, heads, size) | 0 | 1, 2 | 1 |
 | out of attention (Flax) | (heads, size, out) | 0, 1 | 2 | 0 |
 
-Leading axes may run over layers, which `nnx.vmap` and `nn.scan` stack: each layer has inputs, units and heads of its own.
-The rank alone does not tell all of these apart, so names and the shape of the bias beside a kernel are read too.
+Leading axes may run over layers, which `nnx.vmap` and `nn.scan` stack: each layer has inputs, units
+and heads of its own. The rank alone does not tell all of these apart, so names and the shape of the
+bias beside a kernel are read too.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ Per: TypeAlias = Literal["input", "unit", "head"]
 """What all weights of a group belong to."""
 
 STACKED = re.compile(r"(Scan|Vmap)[A-Z]\w*|stacked")
-"""Parts of a path that stand for a stack of layers: linen names modules of `nn.scan` and `nn.vmap` so."""
+"""Parts of a path that stand for a stack of layers: linen names modules of `nn.scan` and `nn.vmap`
+so.
+"""
 INTO_HEADS = ("query", "key", "value")
 
 
@@ -48,7 +52,8 @@ TO_HEADS, FROM_HEADS = Layout((0,), (1, 2), (1,)), Layout((0, 1), (2,), (0,))
 
 
 class Roles(NamedTuple):
-    """Axes of a kernel, ascending from 0 on. Axes of stacked layers are among `inputs`, `units` and `heads`.
+    """Axes of a kernel, ascending from 0 on. Axes of stacked layers are among `inputs`, `units` and
+    `heads`.
 
     Attributes:
         inputs: the axes that tell inputs apart.
@@ -62,7 +67,9 @@ class Roles(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A parameter and the roles of its axes, which are None if it is no kernel or they are not known."""
+    """A parameter and the roles of its axes, which are None if it is no kernel or they are not
+    known.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -74,25 +81,36 @@ class Leaf(NamedTuple):
         Raises:
             ValueError: this is no kernel, it has no heads, or the roles of its axes are not known.
         """
-        what = f"{owner}: per={per!r} needs a kernel{{}}, got the shape {self.shape}" + f" at {self.name}" * bool(self.name)
+        what = (
+            f"{owner}: per={per!r} needs a kernel{{}}, got the shape {self.shape}"
+            + f" at {self.name}" * bool(self.name)
+        )
         if len(self.shape) < 2 or last_part(self.name) in NO_KERNELS:
-            raise ValueError(what.format("") + "; leave this parameter out with a mask such as jaxreg.kernels")
+            raise ValueError(
+                what.format("") + "; leave this parameter out with a mask such as jaxreg.kernels"
+            )
         if self.roles is None:
             raise ValueError(
-                what.format(" whose axes are known by rank, name or bias") + ", which may be a convolution, attention or "
-                "stacked layers; pass axis=… for it, as one of a tree of penalties for example, or leave it out with a mask"
+                what.format(" whose axes are known by rank, name or bias")
+                + ", which may be a convolution, attention or "
+                "stacked layers; pass axis=… for it, as one of a tree of penalties for example, "
+                "or leave it out with a mask"
             )
         kept = {"input": self.roles.inputs, "unit": self.roles.units, "head": self.roles.heads}[per]
         if not kept:
             raise ValueError(
-                what.format(" with an axis of heads") + "; leave it out with a mask, or give it the shape (in, heads, size) "
+                what.format(" with an axis of heads")
+                + "; leave it out with a mask, or give it the shape (in, heads, size) "
                 "under the name query, key or value, or (heads, size, out) under the name out"
             )
         return tuple(a for a in range(len(self.shape)) if a not in kept)
 
 
-def check_groups(owner: str, axis: Any, per: Any, default: int | None) -> int | tuple[int, ...] | None:
-    """Checks what says how weights are grouped, and returns the axis: `default` if nothing does, None if `per` does.
+def check_groups(
+    owner: str, axis: Any, per: Any, default: int | None
+) -> int | tuple[int, ...] | None:
+    """Checks what says how weights are grouped, and returns the axis: `default` if nothing does,
+    None if `per` does.
 
     Raises:
         TypeError: the axis is not an int.
@@ -101,14 +119,21 @@ def check_groups(owner: str, axis: Any, per: Any, default: int | None) -> int | 
     if per is None:
         return default if axis is None else check_axis(owner, axis)
     if axis is not None:
-        raise ValueError(f"{owner}: expected axis or per, got axis={axis!r} and per={per!r}; pass one of them")
+        raise ValueError(
+            f"{owner}: expected axis or per, got axis={axis!r} and per={per!r}; pass one of them"
+        )
     if per not in ("input", "unit", "head"):
-        raise ValueError(f'{owner}: per must be "input", "unit" or "head", got {per!r}; axis=… says anything else')
+        raise ValueError(
+            f'{owner}: per must be "input", "unit" or "head", got {per!r}; axis=… says anything '
+            "else"
+        )
     return None
 
 
 def along(owner: str, x: ArrayLike, per: Per) -> tuple[int, ...]:
-    """Returns the axes that a group of one array without a name runs along; raises as `Leaf.along` does."""
+    """Returns the axes that a group of one array without a name runs along; raises as `Leaf.along`
+    does.
+    """
     return Leaf("", jnp.shape(x), read("", jnp.shape(x))).along(owner, per)
 
 
@@ -137,27 +162,35 @@ def last_part(name: str) -> str:
 
 
 def attention(name: str, folders: set[str]) -> list[Layout]:
-    """Lists the layout of attention that a name stands for, `query/kernel` for example; empty for other names."""
+    """Lists the layout of attention that a name stands for, `query/kernel` for example; empty for
+    other names.
+    """
     parts = name.split("/")
     for at in range(max(len(parts) - 2, 0), len(parts)):
         folder = "".join(f"{part}/" for part in parts[:at])
         if parts[at] in INTO_HEADS:
             return [TO_HEADS]
         # Any layer may be called `out`.
-        if parts[at] == "out" and ("atten" in folder.lower() or any(folder + other in folders for other in INTO_HEADS)):
+        if parts[at] == "out" and (
+            "atten" in folder.lower() or any(folder + other in folders for other in INTO_HEADS)
+        ):
             return [FROM_HEADS]
     return []
 
 
 def read(
-    name: str, shape: tuple[int, ...], bias: tuple[int, ...] | None = None, layouts: list[Layout] | None = None
+    name: str,
+    shape: tuple[int, ...],
+    bias: tuple[int, ...] | None = None,
+    layouts: list[Layout] | None = None,
 ) -> Roles | None:
     """Finds the roles of a kernel's axes.
 
     Args:
         name: of the leaf.
         shape: of the leaf.
-        bias: the shape of the bias beside it, if it has one, which is that of the units with stacked layers before it.
+        bias: the shape of the bias beside it, if it has one, which is that of the units with
+            stacked layers before it.
         layouts: the layouts that the kernel may have, the most likely first.
 
     Returns:
@@ -172,17 +205,29 @@ def read(
             if bias is not None and layout.fits(rank - stacked):
                 roles = placed(layout, stacked, rank)
                 expected = tuple(shape[a] for a in roles.units)
-                # Equinox's convolutions have an axis of length 1 in a bias for each axis of the window.
+                # Equinox's convolutions have an axis of length 1 in a bias for each axis of the
+                # window.
                 if bias in (expected, expected + (1,) * (rank - stacked - 2)):
                     return roles
     if layouts[0].heads and rank - named >= 3:
         return placed(layouts[0], rank - 3, rank)
     likely = next(layout for layout in layouts if not layout.heads)
-    known = rank - named == 2 or "conv" in name.lower() or (rank - named > 3 and not re.search("atten|attn", name.lower()))
+    known = (
+        rank - named == 2
+        or "conv" in name.lower()
+        or (rank - named > 3 and not re.search("atten|attn", name.lower()))
+    )
     return placed(likely, named, rank) if known else None
 
 
 def placed(layout: Layout, stacked: int, rank: int) -> Roles:
-    """Counts the axes of a layout from the first axis of the array, after some axes of stacked layers."""
+    """Counts the axes of a layout from the first axis of the array, after some axes of stacked
+    layers.
+    """
     before = tuple(range(stacked))
-    return Roles(*(before + tuple(sorted(stacked + a % (rank - stacked) for a in axes)) if axes else () for axes in layout))
+    return Roles(
+        *(
+            before + tuple(sorted(stacked + a % (rank - stacked) for a in axes)) if axes else ()
+            for axes in layout
+        )
+    )

@@ -48,7 +48,8 @@ class MasterState(NamedTuple):
     """State of `master_weights`.
 
     Attributes:
-        master: a tree like the parameters, with the float32 copies of narrower ones and None for others.
+        master: a tree like the parameters, with the float32 copies of narrower ones and None for
+            others.
         inner: the state of the wrapped optimizer.
     """
 
@@ -62,8 +63,9 @@ class SteeredState(NamedTuple):
     Attributes:
         count: steps taken so far, an int32 scalar.
         strength: the strength λ of the next step, a float32 scalar.
-        behind: number of steps in a row, up to the last one, after which more than 1.35 times the target share was kept, an
-            int32 scalar. It keeps growing if the penalty removes no weights however strong it is.
+        behind: number of steps in a row, up to the last one, after which more than 1.35 times the
+            target share was kept, an int32 scalar. It keeps growing if the penalty removes no
+            weights however strong it is.
         inner: the state of the optimizer that uses it.
     """
 
@@ -75,17 +77,26 @@ class SteeredState(NamedTuple):
 
 def next_state(state: Any) -> Any:
     """Increments the step count, if the state has one."""
-    return PenaltyState(optax.safe_increment(state.count)) if isinstance(state, PenaltyState) else state
+    return (
+        PenaltyState(optax.safe_increment(state.count))
+        if isinstance(state, PenaltyState)
+        else state
+    )
 
 
 def require_state(owner: str, state: Any, kind: Any) -> None:
-    """Raises a TypeError if `update` got something other than the state that its own `init` returned.
+    """Raises a TypeError if `update` got something other than the state that its own `init`
+    returned.
 
-    It compares fields rather than the class, since a checkpoint may restore a state as another class with the same fields.
+    It compares fields rather than the class, since a checkpoint may restore a state as another
+    class with the same fields.
     """
     counts = "count" in kind._fields
-    if not all(hasattr(state, field) for field in kind._fields) or (counts and not hasattr(state.count, "dtype")):
+    if not all(hasattr(state, field) for field in kind._fields) or (
+        counts and not hasattr(state.count, "dtype")
+    ):
         raise TypeError(
-            f"{owner}: expected the {kind.__name__} that init returned, got {type(state).__name__}; call "
+            f"{owner}: expected the {kind.__name__} that init returned, got "
+            f"{type(state).__name__}; call "
             "update(gradient, state, params) with this optimizer's own state"
         )

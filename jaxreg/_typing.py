@@ -1,4 +1,6 @@
-"""Names for the types in jaxreg's signatures, which `help` and the API reference show instead of long unions."""
+"""Names for the types in jaxreg's signatures, which `help` and the API reference show instead of
+long unions.
+"""
 
 import sys
 from collections.abc import Callable
@@ -13,7 +15,9 @@ else:
     from typing_extensions import TypeAliasType
 
 PyTree: TypeAlias = Any
-"""A tree of arrays: parameters, gradients, data. What JAX accepts as one cannot be written as a type."""
+"""A tree of arrays: parameters, gradients, data. What JAX accepts as one cannot be written as a
+type.
+"""
 ArrayLike = TypeAliasType("ArrayLike", jax.typing.ArrayLike)
 """An array or a number."""
 DTypeLike = TypeAliasType("DTypeLike", jax.typing.DTypeLike)
@@ -23,11 +27,14 @@ Schedule = TypeAliasType("Schedule", Callable[[jax.typing.ArrayLike], jax.typing
 ScalarOrSchedule = TypeAliasType("ScalarOrSchedule", ArrayLike | Schedule)
 """A number, an array (to `jax.vmap` over) or a schedule."""
 Mask = TypeAliasType("Mask", PyTree | Callable[..., PyTree] | None)
-"""Which leaves to penalise: a tree of bools whose paths are those of the parameters, begin them or are patterns of them (see
-`jaxreg.matching`); a function from parameters to such a tree, or from a path and a leaf to a bool; or None for all."""
+"""Which leaves to penalise: a tree of bools whose paths are those of the parameters, begin them or
+are patterns of them (see `jaxreg.matching`); a function from parameters to such a tree, or from a
+path and a leaf to a bool; or None for all.
+"""
 Penalties = TypeAliasType("Penalties", PyTree | Callable[[PyTree], PyTree])
-"""A penalty; a tree of penalties and None whose paths are those of the parameters, begin them or are patterns of them (see
-`jaxreg.matching`); or a function from parameters to such a tree."""
+"""A penalty; a tree of penalties and None whose paths are those of the parameters, begin them or
+are patterns of them (see `jaxreg.matching`); or a function from parameters to such a tree.
+"""
 Preconditioner = TypeAliasType("Preconditioner", Callable[[PyTree], PyTree])
 """From a direction's state, after its update, to D: a scalar, or a tree like the parameters."""
 Clipping = TypeAliasType("Clipping", optax.GradientTransformation | None)

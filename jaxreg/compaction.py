@@ -1,12 +1,13 @@
 """`compact`: the same network without its dead inputs and units.
 
-    small = jaxreg.compact(params, activation=jnp.tanh)     # a chain of dense layers with exact zeros
-    print(small)                                            # 784–300–100–10 → 310–41–33–10, 6.0 % of the weights
+    small = jaxreg.compact(params, activation=jnp.tanh)  # a chain of dense layers with exact zeros
+    print(small)  # 784–300–100–10 → 310–41–33–10, 6.0 % of the weights
     logits = apply(small.params, images[:, small.inputs])
 
-A unit is dead if all weights that leave it are 0, or lead to dead units alone; it is cut. A unit is constant if all weights
-that enter it are 0: its output activation(bias), times the weights that leave it, is added to the next layer's biases, and
-the unit is cut too. An input is dead if no weight leads from it to an output.
+A unit is dead if all weights that leave it are 0, or lead to dead units alone; it is cut. A unit is
+constant if all weights that enter it are 0: its output activation(bias), times the weights that
+leave it, is added to the next layer's biases, and the unit is cut too. An input is dead if no
+weight leads from it to an output.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ class Compacted:
 
     Attributes:
         params: the smaller parameters, in the structure and the dtypes of the original ones.
-        inputs: indices of the inputs that are kept, int64 (inputs,): the smaller network is called with `x[:, inputs]`.
+        inputs: indices of the inputs that are kept, int64 (inputs,): the smaller network is called
+            with `x[:, inputs]`.
         units: indices of the units of each hidden layer that are kept, int64 arrays.
-        widths: number of inputs, of the units of each hidden layer and of outputs, of the smaller network.
+        widths: number of inputs, of the units of each hidden layer and of outputs, of the smaller
+            network.
         widths_before: the same of the original network.
     """
 
@@ -48,7 +51,10 @@ class Compacted:
     @property
     def share(self) -> float:
         """Number of weights in kernels, zeros included, divided by that of the original network."""
-        after, before = (sum(a * b for a, b in itertools.pairwise(widths)) for widths in (self.widths, self.widths_before))
+        after, before = (
+            sum(a * b for a, b in itertools.pairwise(widths))
+            for widths in (self.widths, self.widths_before)
+        )
         return after / before
 
     def __str__(self) -> str:
@@ -64,7 +70,8 @@ def compact(
     input_axis: int = -2,
     unit_axis: int = -1,
 ) -> Compacted:
-    """Cuts dead inputs and units out of a chain of dense layers; its outputs change by rounding only.
+    """Cuts dead inputs and units out of a chain of dense layers; its outputs change by rounding
+    only.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> first = {"kernel": jnp.array([[2.0, 0.0], [0.0, 0.0]]), "bias": jnp.array([0.0, 1.0])}
@@ -75,36 +82,47 @@ def compact(
         >>> small.params["last"]
         {'bias': Array([3.], dtype=float32), 'kernel': Array([[1.]], dtype=float32)}
 
-    Every layer keeps at least one unit and the network at least one input, as frameworks have no layer of width 0. A
-    constant unit that is not 0 stays if the next layer has no bias to add it to.
+    Every layer keeps at least one unit and the network at least one input, as frameworks have no
+    layer of width 0. A constant unit that is not 0 stays if the next layer has no bias to add it
+    to.
 
-    In Flax, make the model for the new sizes: for linen with `small.widths`; for nnx, `nnx.merge(graphdef, small.params)`
-    computes with the smaller kernels. To train the smaller network further, keep a bias for every layer.
+    In Flax, make the model for the new sizes: for linen with `small.widths`; for nnx,
+    `nnx.merge(graphdef, small.params)` computes with the smaller kernels. To train the smaller
+    network further, keep a bias for every layer.
 
     Args:
         params: the parameters of one network, a tree of arrays: plain, linen's or nnx's.
-        activation: the function between the layers, which acts on each unit alone, such as `jnp.tanh`.
-        layers: names of the kernels from the first layer to the last, as `jaxreg.sparsity` prints them, or pairs of the
-            names of kernel and bias. None takes all kernels in the only order that fits by their shapes, where kernels whose
-            names differ by numbers alone (`Dense_0`, `Dense_1`) are in the order of these numbers. A bias that is not named
-            is the leaf of rank 1 beside its kernel.
-        input_axis: the axis of a kernel that runs over inputs, 0 or -2 for Flax, 1 or -1 for Equinox.
+        activation: the function between the layers, which acts on each unit alone, such as
+            `jnp.tanh`.
+        layers: names of the kernels from the first layer to the last, as `jaxreg.sparsity` prints
+            them, or pairs of the names of kernel and bias. None takes all kernels in the only order
+            that fits by their shapes, where kernels whose names differ by numbers alone (`Dense_0`,
+            `Dense_1`) are in the order of these numbers. A bias that is not named is the leaf of
+            rank 1 beside its kernel.
+        input_axis: the axis of a kernel that runs over inputs, 0 or -2 for Flax, 1 or -1 for
+            Equinox.
         unit_axis: the axis of a kernel that runs over units, the other one.
 
     Returns:
         The smaller parameters and what was kept.
 
     Raises:
-        TypeError: `layers` is not made of names and pairs of names, the activation is not a function, or the parameters are
-            traced.
-        ValueError: the parameters are not a chain of dense layers or not finite, `layers` is None and the kernels fit in
-            several orders, a name is unknown, both axes are the same, or the activation does not act on each unit alone.
+        TypeError: `layers` is not made of names and pairs of names, the activation is not a
+            function, or the parameters are traced.
+        ValueError: the parameters are not a chain of dense layers or not finite, `layers` is None
+            and the kernels fit in several orders, a name is unknown, both axes are the same, or the
+            activation does not act on each unit alone.
     """
     if not callable(activation):
-        raise TypeError(f"compact: activation must be a function such as jnp.tanh, got {activation!r}")
-    if {input_axis % 2, unit_axis % 2} != {0, 1} or not all(-2 <= axis < 2 for axis in (input_axis, unit_axis)):
+        raise TypeError(
+            f"compact: activation must be a function such as jnp.tanh, got {activation!r}"
+        )
+    if {input_axis % 2, unit_axis % 2} != {0, 1} or not all(
+        -2 <= axis < 2 for axis in (input_axis, unit_axis)
+    ):
         raise ValueError(
-            f"compact: expected input_axis and unit_axis to be the two axes of a matrix, got {input_axis} and {unit_axis}"
+            "compact: expected input_axis and unit_axis to be the two axes of a matrix, got "
+            f"{input_axis} and {unit_axis}"
         )
     transposed = input_axis % 2 == 1
     chain = read_chain("compact", params, layers, transposed)
@@ -128,12 +146,18 @@ def compact(
 
 
 def fold_constants(chain: list[Layer], activation: Callable[[jax.Array], jax.Array]) -> list[Layer]:
-    """Adds what constant units contribute to the biases of the next layer, and sets their outgoing weights to 0."""
+    """Adds what constant units contribute to the biases of the next layer, and sets their outgoing
+    weights to 0.
+    """
     folded = [chain[0]]
     for layer in chain[1:]:
         before = folded[-1]
         constant = ~np.any(before.kernel != 0, axis=0)
-        bias = np.zeros(before.kernel.shape[1], before.kernel.dtype) if before.bias is None else before.bias
+        bias = (
+            np.zeros(before.kernel.shape[1], before.kernel.dtype)
+            if before.bias is None
+            else before.bias
+        )
         outputs = np.asarray(activation(jnp.asarray(bias[constant])))
         if layer.bias is None:
             # There is nothing to add a constant to: only units whose output is 0 can go.
@@ -142,13 +166,19 @@ def fold_constants(chain: list[Layer], activation: Callable[[jax.Array], jax.Arr
             outputs = outputs[outputs == 0]
         added = outputs.astype(np.float64) @ layer.kernel[constant].astype(np.float64)
         kernel = np.where(constant[:, None], 0, layer.kernel).astype(layer.kernel.dtype)
-        moved = None if layer.bias is None else (layer.bias.astype(np.float64) + added).astype(layer.bias.dtype)
+        moved = (
+            None
+            if layer.bias is None
+            else (layer.bias.astype(np.float64) + added).astype(layer.bias.dtype)
+        )
         folded.append(dataclasses.replace(layer, kernel=kernel, bias=moved))
     return folded
 
 
 def kept_places(chain: list[Layer]) -> list[np.ndarray]:
-    """Lists the inputs and the units of each layer with a weight that leads to an output; at least one everywhere."""
+    """Lists the inputs and the units of each layer with a weight that leads to an output; at least
+    one everywhere.
+    """
     kept = [np.arange(chain[-1].kernel.shape[1])]
     for layer in reversed(chain):
         places = np.flatnonzero(np.any(layer.kernel[:, kept[0]] != 0, axis=1))
@@ -160,13 +190,18 @@ def check_activation(activation: Callable[[jax.Array], jax.Array]) -> None:
     """Checks that an activation acts on each unit alone.
 
     Raises:
-        ValueError: its result has another shape, or depends on the other units, as that of softmax does.
+        ValueError: its result has another shape, or depends on the other units, as that of softmax
+            does.
     """
     x = jnp.array([0.5, -1.0, 2.0])
-    together, alone = np.asarray(activation(x)), [np.asarray(activation(x[place : place + 1])) for place in range(x.size)]
+    together, alone = (
+        np.asarray(activation(x)),
+        [np.asarray(activation(x[place : place + 1])) for place in range(x.size)],
+    )
     same = together.shape == x.shape and all(one.shape == (1,) for one in alone)
     if not same or not np.allclose(together, np.concatenate(alone), rtol=1e-2):
         raise ValueError(
-            f"compact: expected an activation that acts on each unit alone, such as jnp.tanh, got {activation!r}, whose "
+            "compact: expected an activation that acts on each unit alone, such as jnp.tanh, got "
+            f"{activation!r}, whose "
             "result depends on other units or has another shape"
         )

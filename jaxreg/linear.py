@@ -1,7 +1,8 @@
-"""Linear models: `fit_linear_path` solves lasso, elastic net, sparse logistic regression and group lasso for a grid of λ.
+"""Linear models: `fit_linear_path` solves lasso, elastic net, sparse logistic regression and group
+lasso for a grid of λ.
 
     path = jaxreg.fit_linear_path(x, y, jaxreg.L1, validation=(x_held_out, y_held_out))
-    print(path)                                                         # objective, duality gap, nonzeros, … at each λ
+    print(path)  # objective, duality gap, nonzeros, … at each λ
     model = path.at(path.select())
     model.weights, model.intercept, model.predict(x_new)
 
@@ -21,7 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._checks import check_number
-from jaxreg._linear.checks import base_of, check_data, check_factors, check_grid, check_penalties, grouped
+from jaxreg._linear.checks import (
+    base_of,
+    check_data,
+    check_factors,
+    check_grid,
+    check_penalties,
+    grouped,
+)
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Data, Measured, prepare, solve_all
 from jaxreg._linear.tables import as_numbers
@@ -36,13 +44,17 @@ from jaxreg.penalties import Penalty
 __all__ = ("LinearModel", "cross_validate_linear_path", "fit_linear_path")
 
 WHOLE = 512
-"""Up to this many weights, or rows, a working set has all weights under squares, whose Hessian is computed once."""
+"""Up to this many weights, or rows, a working set has all weights under squares, whose Hessian is
+computed once.
+"""
 FIRST = 256
 """Weights of the first working set otherwise; it doubles whenever it is full."""
 MAX_STEPS = 100
 """The most steps at one λ."""
 ROUNDING = 16
-"""The rounding of a KKT residual, in units of the precision times the largest derivative at w = 0."""
+"""The rounding of a KKT residual, in units of the precision times the largest derivative at w =
+0.
+"""
 
 
 class LinearModel(NamedTuple):
@@ -68,9 +80,15 @@ class LinearModel(NamedTuple):
         """
         x, shape = jnp.asarray(as_numbers("LinearModel", "x", x)), jnp.shape(self.weights)
         if jnp.ndim(self.intercept):
-            raise ValueError(f"LinearModel: expected one model, got {shape[0]} of a path; take one with path.at(i)")
+            raise ValueError(
+                f"LinearModel: expected one model, got {shape[0]} of a path; take one with "
+                "path.at(i)"
+            )
         if x.shape[1:] != shape:
-            raise ValueError(f"LinearModel: expected x of shape (rows, {', '.join(map(str, shape))}), got {x.shape}")
+            raise ValueError(
+                f"LinearModel: expected x of shape (rows, {', '.join(map(str, shape))}), got "
+                f"{x.shape}"
+            )
         return jnp.tensordot(x, self.weights, len(shape)) + self.intercept
 
 
@@ -99,51 +117,56 @@ def fit_linear_path(
         >>> print(np.asarray(path.at(1).predict(x)).round(3))
         [0.5 0. ]
 
-    It begins at the largest λ. At each λ it minimises the quadratic model of the loss on a working set of features, by
-    coordinate descent with Newton steps on the support, until no feature violates the optimality conditions. One compiled
-    program solves all λ; where working sets grow, one for each of their sizes. Its steps are small and each waits for the
-    last, so that up to some thousand rows and features a CPU is faster than a GPU:
-    `with jax.default_device(jax.devices("cpu")[0]):` around the call.
+    It begins at the largest λ. At each λ it minimises the quadratic model of the loss on a working
+    set of features, by coordinate descent with Newton steps on the support, until no feature
+    violates the optimality conditions. One compiled program solves all λ; where working sets grow,
+    one for each of their sizes. Its steps are small and each waits for the last, so that up to some
+    thousand rows and features a CPU is faster than a GPU: `with
+    jax.default_device(jax.devices("cpu")[0]):` around the call.
 
     Args:
-        x: (rows, features), or (rows, groups, size) for a penalty on groups. For groups of different sizes fill up with
-            columns of zeros, whose weights are 0. float64, which integers become too, needs
-            `jax.config.update("jax_enable_x64", True)`.
+        x: (rows, features), or (rows, groups, size) for a penalty on groups. For groups of
+            different sizes fill up with columns of zeros, whose weights are 0. float64, which
+            integers become too, needs `jax.config.update("jax_enable_x64", True)`.
         y: targets (rows,); 0 or 1 under logistic loss.
-        penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`, or
-            `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size). For strengths of their own
-            `lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)`: a factor f for each feature or group, which has the strength
-            f·λ there. Those with a factor of 0 have no penalty, as the intercept.
-        strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them, evenly spaced on a
-            logarithmic scale up to the smallest λ at which w is 0.
-        loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over rows of
-            log(1 + exp(prediction)) − y·prediction.
+        penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`,
+            or `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size).
+            For strengths of their own `lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)`: a factor
+            f for each feature or group, which has the strength f·λ there. Those with a factor of 0
+            have no penalty, as the intercept.
+        strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them,
+            evenly spaced on a logarithmic scale up to the smallest λ at which w is 0.
+        loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over
+            rows of log(1 + exp(prediction)) − y·prediction.
         intercept: whether there is one. It is not penalised.
-        sample_weight: how much each row counts, at least 0 (rows,): the loss is the weighted mean, and a row with the weight
-            0 is left out. None counts all alike.
+        sample_weight: how much each row counts, at least 0 (rows,): the loss is the weighted mean,
+            and a row with the weight 0 is left out. None counts all alike.
         validation: x and y of rows that are not fitted, for `validation_loss`.
-        tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root of the dtype's
-            precision ε, or 16 ε times the largest derivative at w = 0 where that is more, as rounding may reach it.
+        tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root
+            of the dtype's precision ε, or 16 ε times the largest derivative at w = 0 where that is
+            more, as rounding may reach it.
         count: number of strengths, if there are none.
         ratio: of the smallest to the largest of these, in (0, 1).
 
     Returns:
-        The path: `params` a `LinearModel` with the strengths along the first axis, and a `record` of `objective`, `loss`,
-        `gap` (see `jaxreg.duality_gap`), `residual` (of the KKT conditions, those of a feature divided by its factor),
-        `converged`, `nonzeros`, `steps` and, with validation rows, `validation_loss`.
+        The path: `params` a `LinearModel` with the strengths along the first axis, and a `record`
+        of `objective`, `loss`, `gap` (see `jaxreg.duality_gap`), `residual` (of the KKT conditions,
+        those of a feature divided by its factor), `converged`, `nonzeros`, `steps` and, with
+        validation rows, `validation_loss`.
 
     Raises:
         TypeError: the penalty is not of the kinds above, or the data are not real numbers.
-        ValueError: shapes do not fit, numbers are NaN, infinite or out of range, a penalty has a negative strength, or
-            logistic targets are not 0 and 1.
+        ValueError: shapes do not fit, numbers are NaN, infinite or out of range, a penalty has a
+            negative strength, or logistic targets are not 0 and 1.
 
     Warns:
         UserWarning: at some λ the tolerance was not met.
 
-    Source: coordinate descent for these models from Friedman, Hastie and Tibshirani, Regularization paths for generalized
-        linear models via coordinate descent (2010); working sets from Massias, Gramfort and Salmon, Celer: a fast solver for
-        the lasso with dual extrapolation (2018); Newton steps on the support from Bareilles, Iutzeler and Malick, Newton
-        acceleration on manifolds identified by proximal gradient methods (2023).
+    Source: coordinate descent for these models from Friedman, Hastie and Tibshirani, Regularization
+        paths for generalized linear models via coordinate descent (2010); working sets from
+        Massias, Gramfort and Salmon, Celer: a fast solver for the lasso with dual extrapolation
+        (2018); Newton steps on the support from Bareilles, Iutzeler and Malick, Newton acceleration
+        on manifolds identified by proximal gradient methods (2023).
     """
     owner = "fit_linear_path"
     loss_named(owner, loss)
@@ -155,16 +178,25 @@ def fit_linear_path(
     tested = None
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise TypeError(f"{owner}: validation must be a pair (x, y), got {type(validation).__name__}")
+            raise TypeError(
+                f"{owner}: validation must be a pair (x, y), got {type(validation).__name__}"
+            )
         if np.shape(validation[0])[1:] != shape:
-            raise ValueError(f"{owner}: expected validation rows of shape {shape}, got {np.shape(validation[0])[1:]}")
+            raise ValueError(
+                f"{owner}: expected validation rows of shape {shape}, got "
+                f"{np.shape(validation[0])[1:]}"
+            )
         tested = check_data(owner, *validation, None, loss, False, groups)
         tested = parted(jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested), factors)
-    grid, (found,) = solve(owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio)
+    grid, (found,) = solve(
+        owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio
+    )
     weights = np.zeros((len(grid), shape[0], found.w.shape[2]), found.w.dtype)
     weights[:, factors > 0] = found.w
     weights[:, factors == 0] = found.free.reshape(len(grid), -1, found.w.shape[2])
-    model = LinearModel(jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(found.intercepts))
+    model = LinearModel(
+        jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(found.intercepts)
+    )
     return Path(grid, model, None, found.record, np.arange(len(grid)), None)
 
 
@@ -198,10 +230,10 @@ def cross_validate_linear_path(
         y: as for `fit_linear_path`.
         penalty: as for `fit_linear_path`.
         strengths: as for `fit_linear_path`; without any they are those of all rows.
-        folds: how many parts the rows are divided into at random, at least 2, of sizes that differ by at most 1; or a label
-            for each row (rows,), such as subjects or years, which are held out one after another; or pairs of indices of the
-            rows to fit and of those to hold out, such as scikit-learn's splitters yield. The mean over folds counts all
-            folds alike.
+        folds: how many parts the rows are divided into at random, at least 2, of sizes that differ
+            by at most 1; or a label for each row (rows,), such as subjects or years, which are held
+            out one after another; or pairs of indices of the rows to fit and of those to hold out,
+            such as scikit-learn's splitters yield. The mean over folds counts all folds alike.
         split_seed: of the random division.
         loss: as for `fit_linear_path`.
         intercept: as for `fit_linear_path`.
@@ -215,8 +247,9 @@ def cross_validate_linear_path(
 
     Raises:
         TypeError: as for `fit_linear_path`.
-        ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or with an intercept one
-            class alone is left without a fold; or folds or weights do not fit the rows.
+        ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or
+            with an intercept one class alone is left without a fold; or folds or weights do not fit
+            the rows.
 
     Warns:
         UserWarning: as for `fit_linear_path`.
@@ -232,18 +265,35 @@ def cross_validate_linear_path(
     alike = all(len({len(rows) for rows in part}) == 1 for part in zip(*parts, strict=True))
     weights = np.ones(len(data.y)) if data.weights is None else np.asarray(data.weights)
     for pair in parts:
-        trained, held_out = (part_of(data, rows, None if alike else most) for rows, most in zip(pair, longest, strict=True))
+        trained, held_out = (
+            part_of(data, rows, None if alike else most)
+            for rows, most in zip(pair, longest, strict=True)
+        )
         if not all(weights[rows].any() for rows in pair):
-            raise ValueError(f"{owner}: expected rows with a weight above 0 on both sides of fold {len(jobs)}, got none")
-        if loss == "logistic" and intercept and np.ptp(np.asarray(data.y)[pair[0]][weights[pair[0]] > 0]) == 0:
             raise ValueError(
-                f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds, another split_seed or folds "
+                f"{owner}: expected rows with a weight above 0 on both sides of fold {len(jobs)}, "
+                "got none"
+            )
+        if (
+            loss == "logistic"
+            and intercept
+            and np.ptp(np.asarray(data.y)[pair[0]][weights[pair[0]] > 0]) == 0
+        ):
+            raise ValueError(
+                f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds, "
+                "another split_seed or folds "
                 "in which both classes are divided alike"
             )
         jobs.append((trained, held_out))
-    grid, found = solve(owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio)
+    grid, found = solve(
+        owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio
+    )
     return CrossValidation(
-        grid, {name: np.stack([fold.record[name] for fold in found])[:, None] for name in found[0].record}
+        grid,
+        {
+            name: np.stack([fold.record[name] for fold in found])[:, None]
+            for name in found[0].record
+        },
     )
 
 
@@ -253,7 +303,9 @@ def parted(data: Data, factors: np.ndarray) -> Data:
         return data
     kept, x = factors > 0, data.x
     return data._replace(
-        x=x[:, kept], free=x[:, ~kept].reshape(len(x), -1), factors=jnp.asarray(factors[kept, None], x.dtype)
+        x=x[:, kept],
+        free=x[:, ~kept].reshape(len(x), -1),
+        factors=jnp.asarray(factors[kept, None], x.dtype),
     )
 
 
@@ -266,7 +318,8 @@ def part_of(data: Data, rows: np.ndarray, length: int | None) -> Data:
 
 
 def solve(
-    owner: str, data: Data, jobs: list[tuple[Data, Data | None]], penalty: Callable[[Any], Penalty], strengths: Any,
+    owner: str, data: Data, jobs: list[tuple[Data, Data | None]], penalty: Callable[[Any],
+    Penalty], strengths: Any,
     loss: str, intercept: bool, tolerance: float | None, count: int, ratio: float,
 ) -> tuple[np.ndarray, list[Measured]]:  # fmt: skip
     """Solves a path for each job, with the grid of all data.
@@ -279,14 +332,19 @@ def solve(
     blocks, size = data.x.shape[1:]
     rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
     whole = blocks * size <= (max(WHOLE, rows) if loss == "squares" else FIRST)
-    settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS)
+    settings = Settings(
+        loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS
+    )
     prepared = functools.cache(lambda: prepare(settings, data))
     grid = check_grid(owner, data, lambda: prepared().gradient, penalty, strengths, count, ratio)
     dtype = data.x.dtype
     rounding = 0.0
     if tolerance is None:
         eps = float(jnp.finfo(dtype).eps)
-        tolerance, rounding = eps**0.5, ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient)))
+        tolerance, rounding = (
+            eps**0.5,
+            ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient))),
+        )
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
     tols = np.maximum(tolerance * grid, rounding)
     penalties = base_of(jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype)))
@@ -295,7 +353,9 @@ def solve(
     found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun)
     ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
     for one in ascending:
-        one.record["converged"] = (one.record["residual"] <= tols) & np.isfinite(one.record["objective"])
+        one.record["converged"] = (one.record["residual"] <= tols) & np.isfinite(
+            one.record["objective"]
+        )
         one.record["fitted"] = np.ones_like(one.record["converged"])
     report = warn_at(owner, grid)
     lost = np.array([~np.isfinite(one.record["objective"]) for one in ascending])

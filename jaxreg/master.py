@@ -2,8 +2,9 @@
 
     tx = jaxreg.master_weights(jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels))
 
-In bfloat16 numbers near w are 2⁻⁸|w| to 2⁻⁷|w| apart, so a step below 0.2 % of a weight rounds back to the weight: a
-learning rate, a decay or a penalty that is too small does nothing at all, in jaxreg as in optax.
+In bfloat16 numbers near w are 2⁻⁸|w| to 2⁻⁷|w| apart, so a step below 0.2 % of a weight rounds back
+to the weight: a learning rate, a decay or a penalty that is too small does nothing at all, in
+jaxreg as in optax.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ from jaxreg.pruning import check_optimizer
 from jaxreg.transforms import require_params
 
 
-def master_weights(optimizer: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+def master_weights(
+    optimizer: optax.GradientTransformation,
+) -> optax.GradientTransformationExtraArgs:
     """Wraps an optimizer so that it updates a float32 copy of the parameters, kept in its state.
 
-    Parameters are that copy rounded to their own dtype after `optax.apply_updates`, so weights that are 0 in one are 0 in
-    the other, as long as float16 does not underflow. Gradients are cast to float32 before the optimizer sees them. Where
-    parameters were changed from outside (`keep_largest`, a checkpoint), the copy begins anew there.
+    Parameters are that copy rounded to their own dtype after `optax.apply_updates`, so weights that
+    are 0 in one are 0 in the other, as long as float16 does not underflow. Gradients are cast to
+    float32 before the optimizer sees them. Where parameters were changed from outside
+    (`keep_largest`, a checkpoint), the copy begins anew there.
 
         >>> import jax.numpy as jnp, optax, jaxreg
         >>> params = jnp.ones(2, jnp.bfloat16)
-        >>> tx = jaxreg.master_weights(jaxreg.prox_sgd(0.01, jaxreg.L1(0.1)))        # shrinks a weight by 0.001 per step
+        >>> # Shrinks a weight by 0.001 per step
+        >>> tx = jaxreg.master_weights(jaxreg.prox_sgd(0.01, jaxreg.L1(0.1)))
         >>> state = tx.init(params)
         >>> for _ in range(100):
         ...     updates, state = tx.update(jnp.zeros(2, jnp.bfloat16), state, params)
@@ -38,8 +43,8 @@ def master_weights(optimizer: optax.GradientTransformation) -> optax.GradientTra
         >>> print(params, state.master.round(4))
         [0.898438 0.898438] [0.9 0.9]
 
-    Updates of narrow parameters are float32, so this must be the outermost wrapper: `optax.apply_updates` adds them in
-    float32 and rounds once.
+    Updates of narrow parameters are float32, so this must be the outermost wrapper:
+    `optax.apply_updates` adds them in float32 and rounds once.
 
     Args:
         optimizer: any optax optimizer.
@@ -48,8 +53,10 @@ def master_weights(optimizer: optax.GradientTransformation) -> optax.GradientTra
         An optax optimizer with the state `MasterState`; its `update` needs `params`.
 
     Raises:
-        TypeError: `optimizer` is not an optax optimizer; at `update`, the state is another optimizer's.
-        ValueError: at `update`, gradients have other shapes than the parameters, or `params` is missing.
+        TypeError: `optimizer` is not an optax optimizer; at `update`, the state is another
+            optimizer's.
+        ValueError: at `update`, gradients have other shapes than the parameters, or `params` is
+            missing.
 
     Source: Micikevicius et al., Mixed precision training (2018), section 3.1.
     """
@@ -58,9 +65,14 @@ def master_weights(optimizer: optax.GradientTransformation) -> optax.GradientTra
 
     def init(params: PyTree) -> MasterState:
         widened = map_arrays(widen, params)
-        return MasterState(map_arrays(lambda leaf: widen(leaf) if is_narrow(leaf) else None, params), inner.init(widened))
+        return MasterState(
+            map_arrays(lambda leaf: widen(leaf) if is_narrow(leaf) else None, params),
+            inner.init(widened),
+        )
 
-    def update(updates: PyTree, state: MasterState, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, MasterState]:
+    def update(
+        updates: PyTree, state: MasterState, params: PyTree = None, **extra_args: Any
+    ) -> tuple[PyTree, MasterState]:
         require_params(params)
         require_state("master_weights", state, MasterState)
         check_shapes("master_weights", updates, params)
@@ -84,7 +96,12 @@ def master_weights(optimizer: optax.GradientTransformation) -> optax.GradientTra
 
 def map_arrays(function: Any, tree: PyTree, *rest: PyTree) -> PyTree:
     """Maps a function over the arrays of a tree; holes stay."""
-    return jax.tree.map(lambda leaf, *more: leaf if is_hole(leaf) else function(leaf, *more), tree, *rest, is_leaf=is_hole)
+    return jax.tree.map(
+        lambda leaf, *more: leaf if is_hole(leaf) else function(leaf, *more),
+        tree,
+        *rest,
+        is_leaf=is_hole,
+    )
 
 
 def is_narrow(leaf: Any) -> bool:

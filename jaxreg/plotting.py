@@ -1,9 +1,11 @@
-"""The two plots that users of regularization paths expect; matplotlib is imported when one is drawn.
+"""The two plots that users of regularization paths expect; matplotlib is imported when one is
+drawn.
 
     jaxreg.plotting.validation_curve(scores)                          # after cross_validate_path
     jaxreg.plotting.coefficient_paths(path, "layers/0/kernel", 1)     # norms of inputs against λ
 
-Both draw into `ax`, a new one by default, and return it: `ax.figure.savefig("curve.png")`. They need the extra `plot`.
+Both draw into `ax`, a new one by default, and return it: `ax.figure.savefig("curve.png")`. They
+need the extra `plot`.
 """
 
 from __future__ import annotations
@@ -32,14 +34,15 @@ def validation_curve(
     count: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Plots the mean score on held-out rows against λ, with bars of one standard error, and marks both rules' choices.
+    """Plots the mean score on held-out rows against λ, with bars of one standard error, and marks
+    both rules' choices.
 
     Args:
         scores: from `jaxreg.cross_validate_path`.
         by: the name of the score.
         largest: whether large scores are good.
-        count: what is counted above the plot: the name of a kernel, for its live inputs; None takes the first kernel, or the
-            nonzero parameters if there is no kernel.
+        count: what is counted above the plot: the name of a kernel, for its live inputs; None takes
+            the first kernel, or the nonzero parameters if there is no kernel.
         ax: where to draw.
 
     Returns:
@@ -51,7 +54,9 @@ def validation_curve(
     """
     ax = ax or new_axes()
     strengths, mean, error = positive(scores.strengths), scores.mean(by), scores.error(by)
-    ax.errorbar(strengths, mean, error, fmt="o", ms=3, color="C3", ecolor="0.7", elinewidth=1, capsize=2)
+    ax.errorbar(
+        strengths, mean, error, fmt="o", ms=3, color="C3", ecolor="0.7", elinewidth=1, capsize=2
+    )
     for rule, style in (("best", "--"), ("one_se", ":")):
         picked = strengths[scores.select(rule, by, largest)]
         label = {"best": "best", "one_se": "within one standard error"}[rule]
@@ -64,15 +69,20 @@ def validation_curve(
 
 
 def coefficient_paths(
-    path: Path, kernel: str | None = None, axis: int | None = None, seed: int | None = None, ax: Axes | None = None
+    path: Path,
+    kernel: str | None = None,
+    axis: int | None = None,
+    seed: int | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Plots parameters, or norms of their groups, against λ: one line each.
 
     Args:
         path: from `jaxreg.fit_path`, with the parameters of the strengths to plot.
-        kernel: the name of the parameter, as `jaxreg.sparsity` prints it; None takes the only one, or the first kernel.
-        axis: the axis along which norms are taken: 1 plots a line for each input of a kernel (in, out). None plots the
-            parameters themselves.
+        kernel: the name of the parameter, as `jaxreg.sparsity` prints it; None takes the only one,
+            or the first kernel.
+        axis: the axis along which norms are taken: 1 plots a line for each input of a kernel (in,
+            out). None plots the parameters themselves.
         seed: index of the seed, if the path has seeds.
         ax: where to draw.
 
@@ -81,18 +91,29 @@ def coefficient_paths(
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: no parameters were kept, the name is unknown, or `seed` is missing or superfluous.
+        ValueError: no parameters were kept, the name is unknown, or `seed` is missing or
+            superfluous.
     """
     if path.params is None:
         raise ValueError('coefficient_paths: the path holds no parameters; fit it with keep="all"')
     if (seed is None) != (path.seeds is None):
         wanted = "an index" if seed is None else "None"
-        raise ValueError(f"coefficient_paths: expected seed to be {wanted}, got {seed}; the path has seeds {path.seeds}")
-    leaves = {name_of(place): np.asarray(leaf) for place, leaf in jax.tree_util.tree_leaves_with_path(path.params)}
+        raise ValueError(
+            f"coefficient_paths: expected seed to be {wanted}, got {seed}; the path has seeds "
+            f"{path.seeds}"
+        )
+    leaves = {
+        name_of(place): np.asarray(leaf)
+        for place, leaf in jax.tree_util.tree_leaves_with_path(path.params)
+    }
     leaves = leaves if seed is None else {name: leaf[seed] for name, leaf in leaves.items()}
-    name = kernel or next((name for name, leaf in leaves.items() if leaf.ndim > 2), next(iter(leaves)))
+    name = kernel or next(
+        (name for name, leaf in leaves.items() if leaf.ndim > 2), next(iter(leaves))
+    )
     if name not in leaves:
-        raise ValueError(f"coefficient_paths: kernel must be one of {', '.join(leaves)}, got {kernel!r}")
+        raise ValueError(
+            f"coefficient_paths: kernel must be one of {', '.join(leaves)}, got {kernel!r}"
+        )
     values = leaves[name].astype(float)
     if axis is not None:
         values = np.linalg.norm(values, axis=axis if axis < 0 else axis + 1)
@@ -103,7 +124,11 @@ def coefficient_paths(
     ax.plot(strengths, lines[:, largest], linewidth=0.8)
     ax.axhline(0, color="0.6", linewidth=0.6)
     what = name if axis is None else f"norms of {name}"
-    ax.set(xscale="log", xlabel="λ", ylabel=what if lines.shape[1] <= MOST_LINES else f"{what}, the {MOST_LINES} largest")
+    ax.set(
+        xscale="log",
+        xlabel="λ",
+        ylabel=what if lines.shape[1] <= MOST_LINES else f"{what}, the {MOST_LINES} largest",
+    )
     add_counts(ax, strengths, (lines != 0).sum(1), "nonzero" if axis is None else "live")
     return ax
 
@@ -118,7 +143,9 @@ def new_axes() -> Axes:
 
 
 def positive(strengths: np.ndarray) -> np.ndarray:
-    """Replaces a strength of 0, which a logarithmic axis does not have, by a tenth of the next one."""
+    """Replaces a strength of 0, which a logarithmic axis does not have, by a tenth of the next
+    one.
+    """
     strengths = np.array(strengths, float)
     if strengths[0] == 0 and strengths.size > 1:
         strengths[0] = strengths[1] / 10
@@ -126,7 +153,9 @@ def positive(strengths: np.ndarray) -> np.ndarray:
 
 
 def counts_of(record: dict[str, Any], name: str | None) -> tuple[str, np.ndarray]:
-    """Finds what is counted above a plot: its title, and the counts with the strengths along the last axis."""
+    """Finds what is counted above a plot: its title, and the counts with the strengths along the
+    last axis.
+    """
     live: dict[str, np.ndarray] = record["live_inputs"]
     if name is None and not live:
         return "nonzero parameters", np.asarray(record["nonzeros"])
@@ -139,7 +168,9 @@ def counts_of(record: dict[str, Any], name: str | None) -> tuple[str, np.ndarray
 def add_counts(ax: Axes, strengths: np.ndarray, counts: np.ndarray, title: str) -> None:
     """Writes counts along the upper axis, as glmnet does."""
     above = ax.secondary_xaxis("top")
-    places = np.unique(np.linspace(0, len(strengths) - 1, min(len(strengths), 9)).round().astype(int))
+    places = np.unique(
+        np.linspace(0, len(strengths) - 1, min(len(strengths), 9)).round().astype(int)
+    )
     above.set_xticks(strengths[places], [f"{counts[place]:.0f}" for place in places])
     above.minorticks_off()
     above.set_xlabel(title)

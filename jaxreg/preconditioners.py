@@ -1,19 +1,23 @@
-"""Preconditioners: the diagonal D that an optax direction divides the gradient by, read from that direction's state.
+"""Preconditioners: the diagonal D that an optax direction divides the gradient by, read from that
+direction's state.
 
-Along a constant gradient g, a direction settles at g/D. To solve the problem for the given λ, a proximal step must use the
-same metric: its threshold is learning rate·λ/D for each weight. Each function here is named after the optax link
-`scale_by_…` whose state it reads. It takes the arguments of that link and finds the state anywhere in a chain:
+Along a constant gradient g, a direction settles at g/D. To solve the problem for the given λ, a
+proximal step must use the same metric: its threshold is learning rate·λ/D for each weight. Each
+function here is named after the optax link `scale_by_…` whose state it reads. It takes the
+arguments of that link and finds the state anywhere in a chain:
 
     jaxreg.proximal(
         optax.chain(optax.scale_by_adam(b2=0.99), optax.add_decayed_weights(1e-2)),
         jaxreg.L1(1e-4), learning_rate=1e-3, preconditioner=jaxreg.preconditioners.adam(b2=0.99),
     )
 
-A preconditioner raises if it finds no state of its type, but it cannot distinguish `scale_by_adam` from `scale_by_adamax`,
-whose states have the same type. In `optax.partition` every part needs its own `proximal`, as each part has its own D.
+A preconditioner raises if it finds no state of its type, but it cannot distinguish `scale_by_adam`
+from `scale_by_adamax`, whose states have the same type. In `optax.partition` every part needs its
+own `proximal`, as each part has its own D.
 
-Directions made of signs (Lion, signSGD) have no D: their step does not depend on the size of the gradient, so no threshold
-corresponds to the given λ. Use `jaxreg.proximal_step` after them and compare `kkt_residual`.
+Directions made of signs (Lion, signSGD) have no D: their step does not depend on the size of the
+gradient, so no threshold corresponds to the given λ. Use `jaxreg.proximal_step` after them and
+compare `kkt_residual`.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ from jaxreg._typing import Preconditioner, PyTree
 
 
 def trace(decay: float) -> Preconditioner:
-    """D of `optax.trace`, with or without Nesterov: 1 − decay, as a constant gradient g accumulates to g/(1 − decay).
+    """D of `optax.trace`, with or without Nesterov: 1 − decay, as a constant gradient g accumulates
+    to g/(1 − decay).
 
     Args:
         decay: as passed to the link.
@@ -44,7 +49,8 @@ def trace(decay: float) -> Preconditioner:
 
 
 def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
-    """D of `optax.scale_by_adam` (also with Nesterov) and `optax.scale_by_yogi`: √(ν̂ + eps_root) + eps, ν̂ = ν/(1 − b2ᵗ).
+    """D of `optax.scale_by_adam` (also with Nesterov) and `optax.scale_by_yogi`: √(ν̂ + eps_root) +
+    eps, ν̂ = ν/(1 − b2ᵗ).
 
     Args:
         b2: as passed to the link.
@@ -63,7 +69,8 @@ def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Precond
 
 
 def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
-    """D of `optax.scale_by_belief`: √ν̂ + eps. The link adds its eps_root to ν itself, so the state contains it.
+    """D of `optax.scale_by_belief`: √ν̂ + eps. The link adds its eps_root to ν itself, so the state
+    contains it.
 
     Args:
         b2: as passed to the link.
@@ -81,7 +88,8 @@ def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
 
 
 def amsgrad(eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
-    """D of `optax.scale_by_amsgrad`: √(ν_max + eps_root) + eps. The state holds ν_max with its bias corrected, if it is.
+    """D of `optax.scale_by_amsgrad`: √(ν_max + eps_root) + eps. The state holds ν_max with its bias
+    corrected, if it is.
 
     Args:
         eps: as passed to the link.
@@ -102,8 +110,11 @@ def adamax() -> Preconditioner:
     return lambda state: jax.tree.map(at_least_float32, find(state, optax.ScaleByAdamState).nu)
 
 
-def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_correction: bool = False) -> Preconditioner:
-    """D of `optax.scale_by_rms`: √(ν + eps) or √ν + eps; and of `optax.scale_by_stddev`, with ν minus the squared mean.
+def rms(
+    decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_correction: bool = False
+) -> Preconditioner:
+    """D of `optax.scale_by_rms`: √(ν + eps) or √ν + eps; and of `optax.scale_by_stddev`, with ν
+    minus the squared mean.
 
     Args:
         decay: as passed to the link.
@@ -121,7 +132,11 @@ def rms(decay: float = 0.9, eps: float = 1e-8, eps_in_sqrt: bool = True, bias_co
         if bias_correction:
             moments = [corrected(moment, decay, own.count) for moment in moments]
         if len(moments) == 2:
-            moments = [jax.tree.map(lambda nu, mu: at_least_float32(nu) - jnp.square(at_least_float32(mu)), *moments)]
+            moments = [
+                jax.tree.map(
+                    lambda nu, mu: at_least_float32(nu) - jnp.square(at_least_float32(mu)), *moments
+                )
+            ]
         return root(moments[0], eps if eps_in_sqrt else 0.0, 0.0 if eps_in_sqrt else eps)
 
     return diagonal
@@ -140,7 +155,8 @@ def rss(eps: float = 1e-7) -> Preconditioner:
 
 
 def adadelta(eps: float = 1e-6) -> Preconditioner:
-    """D of `optax.scale_by_adadelta`: √(E[g²] + eps)/√(E[Δ²] + eps), with the averages of squared gradients and updates.
+    """D of `optax.scale_by_adadelta`: √(E[g²] + eps)/√(E[Δ²] + eps), with the averages of squared
+    gradients and updates.
 
     The state holds E[Δ²] after the step. D belongs to it once the average has settled.
 
@@ -169,7 +185,9 @@ def novograd(b1: float = 0.9, eps: float = 1e-8, eps_root: float = 0.0) -> Preco
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
     """
-    return lambda state: times(1 - b1, root(find(state, optax.ScaleByNovogradState).nu, eps_root, eps))
+    return lambda state: times(
+        1 - b1, root(find(state, optax.ScaleByNovogradState).nu, eps_root, eps)
+    )
 
 
 def plateau() -> Preconditioner:
@@ -177,10 +195,9 @@ def plateau() -> Preconditioner:
 
         >>> import jaxreg, optax, optax.contrib
         >>> from jaxreg import preconditioners
-        >>> tx = jaxreg.proximal(
-        ...     optax.chain(optax.scale_by_adam(), optax.contrib.reduce_on_plateau()), jaxreg.L1(1e-4), 1e-3,
-        ...     preconditioners.product(preconditioners.adam(), preconditioners.plateau()),
-        ... )
+        >>> direction = optax.chain(optax.scale_by_adam(), optax.contrib.reduce_on_plateau())
+        >>> metric = preconditioners.product(preconditioners.adam(), preconditioners.plateau())
+        >>> tx = jaxreg.proximal(direction, jaxreg.L1(1e-4), 1e-3, metric)
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -206,17 +223,23 @@ def product(*factors: Preconditioner) -> Preconditioner:
 
 @functools.cache
 def rms_states() -> tuple[type, ...]:
-    """Returns the state classes of RMSProp's links, from the links themselves, as optax exports only some by name."""
+    """Returns the state classes of RMSProp's links, from the links themselves, as optax exports
+    only some by name.
+    """
     links = [
         link(bias_correction=bias_correction)
         for link in (optax.scale_by_rms, optax.scale_by_stddev)
         for bias_correction in (False, True)
     ]
-    return tuple(type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links)
+    return tuple(
+        type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links
+    )
 
 
 def late_states() -> tuple[type, ...]:
-    """Returns the state classes of directions other than momentum whose first step is shorter than later ones."""
+    """Returns the state classes of directions other than momentum whose first step is shorter than
+    later ones.
+    """
     return optax.ScaleByAdaDeltaState, optax.ScaleByNovogradState
 
 
@@ -268,14 +291,16 @@ def find(state: PyTree, *types: type) -> Any:
     """Finds the one state of the given types inside a direction's state.
 
     Raises:
-        ValueError: there is none, or more than one, so the preconditioner does not belong to the direction.
+        ValueError: there is none, or more than one, so the preconditioner does not belong to the
+            direction.
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, types))
     found = [node for node in nodes if isinstance(node, types)]
     if len(found) != 1:
         names = " or ".join(one.__name__ for one in types)
         raise ValueError(
-            f"preconditioner: expected one {names} in the direction's state, found {len(found)} in {type(state).__name__}; "
+            f"preconditioner: expected one {names} in the direction's state, found {len(found)} "
+            f"in {type(state).__name__}; "
             "pass the preconditioner that is named after the direction"
         )
     return found[0]

@@ -1,10 +1,12 @@
-"""Zeros that last: `keep_largest` cuts all but the largest weights, and `hold_zeros` trains the others further.
+"""Zeros that last: `keep_largest` cuts all but the largest weights, and `hold_zeros` trains the
+others further.
 
-    params = jaxreg.keep_largest(params, 0.05, mask=jaxreg.kernels)              # 5 % of the weights stay
-    tx = jaxreg.hold_zeros(optax.adam(1e-4), mask=jaxreg.kernels)                # their zeros stay 0
+    params = jaxreg.keep_largest(params, 0.05, mask=jaxreg.kernels)  # 5 % of the weights stay
+    tx = jaxreg.hold_zeros(optax.adam(1e-4), mask=jaxreg.kernels)  # their zeros stay 0
     state = tx.init(params)
 
-Training further without a penalty (refitting) undoes the shrinkage of the weights that a penalty has kept.
+Training further without a penalty (refitting) undoes the shrinkage of the weights that a penalty
+has kept.
 """
 
 from __future__ import annotations
@@ -29,40 +31,47 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 """The axis along which groups run; None where each weight is its own."""
 
 
-def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+def hold_zeros(
+    optimizer: optax.GradientTransformation, mask: Mask = None
+) -> optax.GradientTransformationExtraArgs:
     """Wraps an optimizer so that weights that are exactly 0 at `init` stay exactly 0.
 
-    At these weights the optimizer sees a gradient of 0, and the update is 0 whatever the optimizer does (weight decay,
-    momentum, noise). The gradient is replaced before the optimizer sees it, so norms for clipping do not count it, and a
-    NaN in the gradient of a held weight has no effect.
+    At these weights the optimizer sees a gradient of 0, and the update is 0 whatever the optimizer
+    does (weight decay, momentum, noise). The gradient is replaced before the optimizer sees it, so
+    norms for clipping do not count it, and a NaN in the gradient of a held weight has no effect.
 
         >>> import jax.numpy as jnp, optax, jaxreg
         >>> params = {"kernel": jnp.array([[0.0, 2.0]]), "bias": jnp.zeros(2)}
         >>> tx = jaxreg.hold_zeros(optax.sgd(0.5), mask=jaxreg.kernels)
-        >>> updates, state = tx.update({"kernel": jnp.ones((1, 2)), "bias": jnp.ones(2)}, tx.init(params), params)
+        >>> gradient = {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(2)}
+        >>> updates, state = tx.update(gradient, tx.init(params), params)
         >>> print(optax.apply_updates(params, updates)["kernel"])
         [[0.  1.5]]
 
     Args:
         optimizer: any optax optimizer, also one of jaxreg's.
-        mask: the leaves whose zeros are held, as for `optax.masked`; None holds those of all leaves, also of biases, which
-            often start at 0. `jaxreg.kernels` is the usual choice; leave out kernels that start at 0 by design.
+        mask: the leaves whose zeros are held, as for `optax.masked`; None holds those of all
+            leaves, also of biases, which often start at 0. `jaxreg.kernels` is the usual choice;
+            leave out kernels that start at 0 by design.
 
     Returns:
-        An optax optimizer with the state `HeldState`; its `update` needs `params` if that of `optimizer` does.
+        An optax optimizer with the state `HeldState`; its `update` needs `params` if that of
+        `optimizer` does.
 
     Raises:
-        TypeError: `optimizer` is not an optax optimizer; at `init`, the mask is not made of bools; at `update`, the state is
-            another optimizer's.
-        ValueError: at `init`, the mask selects nothing or does not fit the parameters; at `update`, gradients have other
-            shapes than the parameters, or `params` is missing although the optimizer needs it.
+        TypeError: `optimizer` is not an optax optimizer; at `init`, the mask is not made of bools;
+            at `update`, the state is another optimizer's.
+        ValueError: at `init`, the mask selects nothing or does not fit the parameters; at `update`,
+            gradients have other shapes than the parameters, or `params` is missing although the
+            optimizer needs it.
     """
     check_optimizer("hold_zeros", optimizer)
     inner = optax.with_extra_args_support(optimizer)
 
     def init(params: PyTree) -> HeldState:
         check_arrays("hold_zeros", params)
-        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
+        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would
+        # fit.
         selected = select("hold_zeros", params, mask) if jax.tree.leaves(params) else params
         support = jax.tree.map(
             lambda leaf, keep: leaf if is_hole(leaf) else (jnp.asarray(leaf) != 0) | (not keep),
@@ -72,13 +81,18 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
         )
         return HeldState(support, inner.init(params))
 
-    def update(updates: PyTree, state: HeldState, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, HeldState]:
+    def update(
+        updates: PyTree, state: HeldState, params: PyTree = None, **extra_args: Any
+    ) -> tuple[PyTree, HeldState]:
         require_state("hold_zeros", state, HeldState)
         check_shapes("hold_zeros", updates, state.support)
 
         def hold(tree: PyTree) -> PyTree:
             return jax.tree.map(
-                lambda leaf, free: leaf if is_hole(leaf) else jnp.where(free, leaf, 0), tree, state.support, is_leaf=is_hole
+                lambda leaf, free: leaf if is_hole(leaf) else jnp.where(free, leaf, 0),
+                tree,
+                state.support,
+                is_leaf=is_hole,
             )
 
         updates, after = inner.update(hold(updates), state.inner, params, **extra_args)
@@ -88,35 +102,44 @@ def hold_zeros(optimizer: optax.GradientTransformation, mask: Mask = None) -> op
 
 
 def keep_largest(
-    params: PyTree, share: ArrayLike, mask: Mask = None, axis: Axis = None, *, per: Per | None = None
+    params: PyTree,
+    share: ArrayLike,
+    mask: Mask = None,
+    axis: Axis = None,
+    *,
+    per: Per | None = None,
 ) -> PyTree:
     """Sets all but the largest weights, or groups of weights, to 0.
 
-    All selected leaves are compared together, by |w|, or by ‖w_g‖₂ for groups. Exactly round(share·size) weights (groups),
-    and at least one, are kept, where size is the number in all selected leaves. If fewer are nonzero, nothing changes. Of
-    equally large ones the first are kept, in the order of the leaves. NaN counts as the largest.
+    All selected leaves are compared together, by |w|, or by ‖w_g‖₂ for groups. Exactly
+    round(share·size) weights (groups), and at least one, are kept, where size is the number in all
+    selected leaves. If fewer are nonzero, nothing changes. Of equally large ones the first are
+    kept, in the order of the leaves. NaN counts as the largest.
 
         >>> import jax.numpy as jnp, jaxreg
-        >>> jaxreg.keep_largest({"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]]), "bias": jnp.ones(2)}, 0.5, jaxreg.kernels)
+        >>> params = {"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]]), "bias": jnp.ones(2)}
+        >>> jaxreg.keep_largest(params, 0.5, jaxreg.kernels)
         {'bias': Array([1., 1.], dtype=float32), 'kernel': Array([[3., 0.],
                [0., 2.]], dtype=float32)}
 
     Args:
         params: the parameters, a tree of arrays.
         share: the share to keep, in (0, 1]; a number or a traced scalar.
-        mask: which leaves to cut, as for `optax.masked`; None cuts all of them, biases too. `jaxreg.kernels` is the usual
-            choice.
-        axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels (in, out) keeps inputs and
-            drops others whole. None compares single weights.
-        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for kernels of several ranks.
+        mask: which leaves to cut, as for `optax.masked`; None cuts all of them, biases too.
+            `jaxreg.kernels` is the usual choice.
+        axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels
+            (in, out) keeps inputs and drops others whole. None compares single weights.
+        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for
+            kernels of several ranks.
 
     Returns:
         The parameters with zeros, in their own dtypes. It works inside `jit` and `vmap`.
 
     Raises:
-        TypeError: the share is not a number, the axis is not an int, or the mask is not made of bools.
-        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the parameters, both `axis` and
-            `per` are given, or a leaf does not have these groups.
+        TypeError: the share is not a number, the axis is not an int, or the mask is not made of
+            bools.
+        ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the
+            parameters, both `axis` and `per` are given, or a leaf does not have these groups.
     """
     check_share("keep_largest", share)
     found = grouped("keep_largest", params, mask, axis, per)
@@ -132,13 +155,16 @@ def keep_largest(
     return jax.tree.unflatten(structure, leaves)
 
 
-def grouped(owner: str, params: PyTree, mask: Mask, axis: Axis, per: Per | None = None) -> list[tuple[int, jax.Array, Axis]]:
-    """Lists the leaves that the mask selects: their place among all leaves, the array, and the axis along which groups run.
+def grouped(
+    owner: str, params: PyTree, mask: Mask, axis: Axis, per: Per | None = None
+) -> list[tuple[int, jax.Array, Axis]]:
+    """Lists the leaves that the mask selects: their place among all leaves, the array, and the axis
+    along which groups run.
 
     Raises:
         TypeError: the axis is not an int, or the mask is not made of bools.
-        ValueError: the mask selects nothing or does not fit the parameters, `axis` and `per` are both given, or a leaf does
-            not have these groups.
+        ValueError: the mask selects nothing or does not fit the parameters, `axis` and `per` are
+            both given, or a leaf does not have these groups.
     """
     groups = check_groups(owner, axis, per, None)
     keep, leaves = jax.tree.leaves(select(owner, params, mask)), jax.tree.leaves(params)
@@ -162,21 +188,27 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
     """Expands a mask to a tree of bools.
 
     Raises:
-        TypeError: the mask holds something other than bools, or selects a leaf that holds no floating-point numbers.
+        TypeError: the mask holds something other than bools, or selects a leaf that holds no
+            floating-point numbers.
         ValueError: the mask selects nothing, or does not fit the parameters.
     """
     selected = chosen(mask, params)
     if not any(jax.tree.leaves(selected)):
-        shapes = {name_of(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        shapes = {
+            name_of(path): jnp.shape(leaf)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+        }
         raise ValueError(
-            f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects leaves of rank 2 and more. "
+            f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects "
+            "leaves of rank 2 and more. "
             "Pass another mask"
         )
     check_arrays(owner, params, selected)
     for name, leaf in chosen_leaves(params, selected):
         if not is_weights(leaf):
             raise TypeError(
-                f"{owner}: expected floating-point weights, got an array of {leaf.dtype} at {name}; leave it out with a "
+                f"{owner}: expected floating-point weights, got an array of {leaf.dtype} at "
+                f"{name}; leave it out with a "
                 "mask such as jaxreg.kernels"
             )
     return selected
@@ -185,8 +217,15 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
 def check_optimizer(owner: str, optimizer: Any) -> None:
     """Raises a TypeError for what is not an optax optimizer."""
     if not isinstance(optimizer, optax.GradientTransformation):
-        hint = "; call its gradient_transformation()" if isinstance(optimizer, optax.MultiSteps) else ""
-        raise TypeError(f"{owner}: expected an optax optimizer such as optax.adam(1e-3), got {optimizer!r}{hint}")
+        hint = (
+            "; call its gradient_transformation()"
+            if isinstance(optimizer, optax.MultiSteps)
+            else ""
+        )
+        raise TypeError(
+            f"{owner}: expected an optax optimizer such as optax.adam(1e-3), got "
+            f"{optimizer!r}{hint}"
+        )
 
 
 def check_share(owner: str, share: Any) -> None:
@@ -197,7 +236,12 @@ def check_share(owner: str, share: Any) -> None:
         ValueError: it is outside (0, 1].
     """
     if callable(share):
-        raise TypeError(f"{owner}: share must be a number in (0, 1], got {share!r}; pass the share to end with")
+        raise TypeError(
+            f"{owner}: share must be a number in (0, 1], got {share!r}; pass the share to end with"
+        )
     check_number(owner, "share", share, scalar=True)
     if not isinstance(share, jax.core.Tracer) and not 0 < float(share) <= 1:
-        raise ValueError(f"{owner}: share must lie in (0, 1], got {share!r}; it is the share of weights that are kept")
+        raise ValueError(
+            f"{owner}: share must lie in (0, 1], got {share!r}; it is the share of weights that "
+            "are kept"
+        )

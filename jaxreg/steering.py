@@ -1,6 +1,7 @@
 """`steer_strength`: name the share of weights to keep, and λ is adjusted at every step to reach it.
 
-Write a function from a strength to an optimizer, and say how many weights to keep and by which step:
+Write a function from a strength to an optimizer, and say how many weights to keep and by which
+step:
 
     tx = jaxreg.steer_strength(
         lambda strength: jaxreg.prox_adam(schedule, jaxreg.L1(strength), mask=jaxreg.kernels),
@@ -9,8 +10,9 @@ Write a function from a strength to an optimizer, and say how many weights to ke
         mask=jaxreg.kernels,
     )
 
-The strength may be used in several places, for example in `jaxreg.ElasticNet(strength, 0.1 * strength)`. After training,
-`jaxreg.keep_largest(params, 0.05, jaxreg.kernels)` makes the share exact.
+The strength may be used in several places, for example in `jaxreg.ElasticNet(strength, 0.1 *
+strength)`. After training, `jaxreg.keep_largest(params, 0.05, jaxreg.kernels)` makes the share
+exact.
 """
 
 from __future__ import annotations
@@ -34,26 +36,37 @@ from jaxreg._typing import ArrayLike, Mask, PyTree
 from jaxreg.pruning import Axis, check_optimizer, check_share, grouped
 from jaxreg.transforms import require_params
 
-# Tuned together on the digits (64–64–10) and on MNIST (784–300–100–10), with L1, log-sum and group penalties, shares from
-# 0.5 to 0.005, 300 to 4,000 steps and learning rates that are constant or decay to 0.
+# Tuned together on the digits (64–64–10) and on MNIST (784–300–100–10), with L1, log-sum and group
+# penalties, shares from 0.5 to 0.005, 300 to 4,000 steps and learning rates that are constant or
+# decay to 0.
 START = 0.1
-"""The first λ, in units of the root mean square of the gradient; values from 0.001 to 1 end about equally well."""
+"""The first λ, in units of the root mean square of the gradient; values from 0.001 to 1 end about
+equally well.
+"""
 LOWEST = 1e-9
 """Where the search for the first λ begins, in units of the first λ above."""
 SEARCH = 0.1
-"""The part of the steps, at the begin, in which λ may grow by more than one step of the controller."""
+"""The part of the steps, at the begin, in which λ may grow by more than one step of the
+controller.
+"""
 HOPELESS = 0.2
 """The part of the steps that λ may be behind its target before it counts as run away."""
 LEAD = 0.25
-"""The part of the steps, at the end, in which the target stays at the wanted share, so that λ can still correct."""
+"""The part of the steps, at the end, in which the target stays at the wanted share, so that λ can
+still correct.
+"""
 GAIN = 1000.0
 """How much log λ changes, over all steps, per unit of log kept − log target."""
 FASTEST = 0.7
 """A bound on that change in one step: weights need some steps to follow λ."""
 PROPORTIONAL = 0.5
-"""How much log λ follows changes of log kept − log target; at 2 and above it oscillates from step to step."""
+"""How much log λ follows changes of log kept − log target; at 2 and above it oscillates from step
+to step.
+"""
 MOST_ABOVE, MOST_BELOW = 0.3, 1.0
-"""Bounds on |log kept − log target|: λ falls faster than it grows, as it may grow too far while weights still shrink."""
+"""Bounds on |log kept − log target|: λ falls faster than it grows, as it may grow too far while
+weights still shrink.
+"""
 LARGEST = 1e20
 """A bound on λ, for optimizers that make no weight 0 whatever λ is."""
 SMALLEST = 1e-20
@@ -70,29 +83,34 @@ def steer_strength(
     per: Per | None = None,
     mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Makes an optimizer that adjusts the strength λ of its penalty until a given share of the weights is nonzero.
+    """Makes an optimizer that adjusts the strength λ of its penalty until a given share of the
+    weights is nonzero.
 
-    Until `begin`, λ is 0. Then log λ changes at each step by a multiple of log kept − log target, where kept is the share of
-    nonzero weights after the step. The target is 1 − (1 − share)(1 − (1 − q)³), the schedule of gradual magnitude pruning,
-    where q grows from 0 at `begin` to 1 after three quarters of the way to `steps`. From there on it is `share`, also after
-    `steps`.
+    Until `begin`, λ is 0. Then log λ changes at each step by a multiple of log kept − log target,
+    where kept is the share of nonzero weights after the step. The target is 1 − (1 − share)(1 − (1
+    − q)³), the schedule of gradual magnitude pruning, where q grows from 0 at `begin` to 1 after
+    three quarters of the way to `steps`. From there on it is `share`, also after `steps`.
 
-    λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the first tenth of the steps λ
-    is searched: it starts very small and doubles, up to a tenth of the root mean square of the gradient, as long as a step
-    with it would keep no less than the target. In these steps `make_optimizer` is called several times.
+    λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the
+    first tenth of the steps λ is searched: it starts very small and doubles, up to a tenth of the
+    root mean square of the gradient, as long as a step with it would keep no less than the target.
+    In these steps `make_optimizer` is called several times.
 
-    Train for about a tenth longer than `steps`. Weights can follow λ only as fast as the learning rate lets them: with
-    `max_shrink=1` no weight moves by more than the learning rate per step because of the penalty. If the learning rates of
-    the remaining steps sum to less than the size of a weight, no λ makes it 0. Then λ grows to large values, and all weights
-    shrink alike; use more steps or a larger learning rate. If the learning rate decays to 0, the share freezes with it.
+    Train for about a tenth longer than `steps`. Weights can follow λ only as fast as the learning
+    rate lets them: with `max_shrink=1` no weight moves by more than the learning rate per step
+    because of the penalty. If the learning rates of the remaining steps sum to less than the size
+    of a weight, no λ makes it 0. Then λ grows to large values, and all weights shrink alike; use
+    more steps or a larger learning rate. If the learning rate decays to 0, the share freezes with
+    it.
 
-    Under a concave penalty only weights up to max_shrink·lr may jump to 0, so pass `max_shrink=None` there if the gradients
-    are those of minibatches. An optimizer that sets no weight to exactly 0, such as one with `add_l1`, cannot be steered: λ
-    grows until it destroys the weights. `state.behind` counts the steps in a row in which more than 1.35 times the target
-    was kept: look at it after training. Start from dense weights, as the target starts at 1.
+    Under a concave penalty only weights up to max_shrink·lr may jump to 0, so pass
+    `max_shrink=None` there if the gradients are those of minibatches. An optimizer that sets no
+    weight to exactly 0, such as one with `add_l1`, cannot be steered: λ grows until it destroys the
+    weights. `state.behind` counts the steps in a row in which more than 1.35 times the target was
+    kept: look at it after training. Start from dense weights, as the target starts at 1.
 
-    λ is in the state (`state.strength`), which works inside `jit`, `vmap` and `scan`. Outside of them `make_optimizer` is
-    called at every step, which is slow.
+    λ is in the state (`state.strength`), which works inside `jit`, `vmap` and `scan`. Outside of
+    them `make_optimizer` is called at every step, which is slow.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> tx = jaxreg.steer_strength(
@@ -106,29 +124,34 @@ def steer_strength(
         0.0
 
     Args:
-        make_optimizer: function from a strength, a traced float32 scalar, to an optax optimizer that uses it, in one or
-            several penalties. The state of the optimizer must not depend on the strength's value.
-        share: the share of weights (groups) to keep, in (0, 1]; a number or a traced scalar, such as a field of a sweep.
+        make_optimizer: function from a strength, a traced float32 scalar, to an optax optimizer
+            that uses it, in one or several penalties. The state of the optimizer must not depend on
+            the strength's value.
+        share: the share of weights (groups) to keep, in (0, 1]; a number or a traced scalar, such
+            as a field of a sweep.
         steps: number of steps after which the share is reached.
         begin: number of steps without a penalty before λ starts.
-        axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`; a group is kept if any of its weights is not
-            0, so axis=1 of kernels (in, out) counts inputs. None counts single weights.
-        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for kernels of several ranks.
-        mask: the leaves whose weights are counted, as for `optax.masked`; None counts all of them, biases too. It is usually
-            the mask of the penalty, `jaxreg.kernels`.
+        axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`; a group is kept if
+            any of its weights is not 0, so axis=1 of kernels (in, out) counts inputs. None counts
+            single weights.
+        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for
+            kernels of several ranks.
+        mask: the leaves whose weights are counted, as for `optax.masked`; None counts all of them,
+            biases too. It is usually the mask of the penalty, `jaxreg.kernels`.
 
     Returns:
         An optax optimizer with the state `SteeredState`.
 
     Raises:
-        TypeError: `make_optimizer` is not a function or returns no optimizer, the share is not a number, or `steps` or
-            `begin` is not an int; at `update`, the state is another optimizer's.
-        ValueError: the share is outside (0, 1], `steps` is below 1, or `begin` is not below `steps`; at `init`, the mask
-            selects nothing or a leaf does not have the groups; at `update`, gradients have other shapes than the parameters,
-            or `params` is missing.
+        TypeError: `make_optimizer` is not a function or returns no optimizer, the share is not a
+            number, or `steps` or `begin` is not an int; at `update`, the state is another
+            optimizer's.
+        ValueError: the share is outside (0, 1], `steps` is below 1, or `begin` is not below
+            `steps`; at `init`, the mask selects nothing or a leaf does not have the groups; at
+            `update`, gradients have other shapes than the parameters, or `params` is missing.
 
-    Warns:
-        UserWarning: outside of `jit`, λ has run away: for a fifth of the steps in a row too many weights were kept.
+    Warns: UserWarning: outside of `jit`, λ has run away: for a fifth of the steps in a row too many
+        weights were kept.
 
     Source: Zhu and Gupta, To prune, or not to prune (2017), for the target.
     """
@@ -141,17 +164,25 @@ def steer_strength(
         return optax.with_extra_args_support(optimizer)
 
     def target(count: jax.Array) -> jax.Array:
-        progress = jnp.clip((count - begin).astype(jnp.float32) / ((1 - LEAD) * (steps - begin)), 0, 1)
+        progress = jnp.clip(
+            (count - begin).astype(jnp.float32) / ((1 - LEAD) * (steps - begin)), 0, 1
+        )
         wanted = jnp.asarray(share, jnp.float32)
         return wanted + (1 - wanted) * (1 - progress) ** 3
 
     def init(params: PyTree) -> SteeredState:
         check_arrays("steer_strength", params)
-        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would fit.
+        # optax.tree_map_params calls init with a placeholder without leaves, which no mask would
+        # fit.
         if jax.tree.leaves(params):
             jax.eval_shape(lambda: kept_share(params, mask, axis, per))
         strength = jnp.zeros([], jnp.float32)
-        return SteeredState(jnp.zeros([], jnp.int32), strength, jnp.zeros([], jnp.int32), made(strength).init(params))
+        return SteeredState(
+            jnp.zeros([], jnp.int32),
+            strength,
+            jnp.zeros([], jnp.int32),
+            made(strength).init(params),
+        )
 
     def update(
         updates: PyTree, state: SteeredState, params: PyTree = None, **extra_args: Any
@@ -175,7 +206,9 @@ def steer_strength(
         largest = START * typical_size(updates, params, mask)
         waits = (state.strength == 0) & ((state.count < begin) | (largest == 0))
         lowest = jnp.where(state.strength == 0, LOWEST * largest, grown)
-        fewest = jnp.where(state.strength == 0, jnp.minimum(kept, target(steps_taken)), target(steps_taken))
+        fewest = jnp.where(
+            state.strength == 0, jnp.minimum(kept, target(steps_taken)), target(steps_taken)
+        )
         searches = ~waits & (state.count <= begin + SEARCH * (steps - begin))
         found = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
         strength = jnp.where(waits, 0, found)
@@ -187,22 +220,31 @@ def steer_strength(
 
 
 def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> None:
-    """Warns once when too many weights have been kept for some steps in a row; under a transformation nothing is known."""
+    """Warns once when too many weights have been kept for some steps in a row; under a
+    transformation nothing is known.
+    """
     if not isinstance(behind, jax.core.Tracer) and behind.ndim == 0 and int(behind) == patience:
         warnings.warn(
-            f"steer_strength: for {patience} steps more weights were kept than the target, while λ grew to "
-            f"{float(strength):.3g}; use more steps or a larger learning rate, max_shrink=None under a concave penalty, and "
+            f"steer_strength: for {patience} steps more weights were kept than the target, while "
+            "λ grew to "
+            f"{float(strength):.3g}; use more steps or a larger learning rate, max_shrink=None "
+            "under a concave penalty, and "
             "an optimizer that makes exact zeros",
             stacklevel=3,
         )
 
 
 def climbed(
-    acceptable: Callable[[jax.Array], jax.Array], strength: jax.Array, largest: jax.Array, searches: jax.Array
+    acceptable: Callable[[jax.Array], jax.Array],
+    strength: jax.Array,
+    largest: jax.Array,
+    searches: jax.Array,
 ) -> jax.Array:
-    """Doubles a strength, up to the largest, as long as that is acceptable; tries nothing unless it `searches`.
+    """Doubles a strength, up to the largest, as long as that is acceptable; tries nothing unless it
+    `searches`.
 
-    A loop, as `jax.vmap` would turn a condition into a choice between two results and compute both at every step.
+    A loop, as `jax.vmap` would turn a condition into a choice between two results and compute both
+    at every step.
     """
 
     def double(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -210,11 +252,15 @@ def climbed(
         good = acceptable(more)
         return jnp.where(good, more, carry[0]), good & (more < largest)
 
-    return jax.lax.while_loop(lambda carry: carry[1], double, (strength, searches & (strength < largest)))[0]
+    return jax.lax.while_loop(
+        lambda carry: carry[1], double, (strength, searches & (strength < largest))
+    )[0]
 
 
 def kept_share(params: PyTree, mask: Mask, axis: Axis, per: Per | None) -> jax.Array:
-    """Computes the share of selected weights (groups) that are not 0, a float32 scalar; half a weight where none is left."""
+    """Computes the share of selected weights (groups) that are not 0, a float32 scalar; half a
+    weight where none is left.
+    """
     alive = [
         leaf != 0 if groups is None else jnp.any(leaf != 0, groups)
         for _, leaf, groups in grouped("steer_strength", params, mask, axis, per)
@@ -225,7 +271,9 @@ def kept_share(params: PyTree, mask: Mask, axis: Axis, per: Per | None) -> jax.A
 
 
 def typical_size(gradient: PyTree, params: PyTree, mask: Mask) -> jax.Array:
-    """Computes the root mean square of the gradient of each selected leaf, and the largest of them; 0 if not finite."""
+    """Computes the root mean square of the gradient of each selected leaf, and the largest of them;
+    0 if not finite.
+    """
 
     def size(slope: Any, keep: bool) -> Any:
         if is_hole(slope) or not keep or not jnp.size(slope):
@@ -255,7 +303,8 @@ def check_arguments(make_optimizer: Any, share: Any, steps: Any, begin: Any) -> 
     """
     if not callable(make_optimizer):
         raise TypeError(
-            f"steer_strength: make_optimizer must be a function of the strength, got {make_optimizer!r}; pass for example "
+            "steer_strength: make_optimizer must be a function of the strength, got "
+            f"{make_optimizer!r}; pass for example "
             "lambda strength: jaxreg.prox_adam(1e-3, jaxreg.L1(strength))"
         )
     check_share("steer_strength", share)
@@ -265,4 +314,6 @@ def check_arguments(make_optimizer: Any, share: Any, steps: Any, begin: Any) -> 
     if steps < 1:
         raise ValueError(f"steer_strength: steps must be at least 1, got {steps}")
     if not 0 <= begin < steps:
-        raise ValueError(f"steer_strength: begin must be at least 0 and below steps={steps}, got {begin}")
+        raise ValueError(
+            f"steer_strength: begin must be at least 0 and below steps={steps}, got {begin}"
+        )

@@ -1,23 +1,27 @@
-"""Runs a fit over a grid of hyperparameters (every λ, every seed) on all devices, and resumes where it was interrupted.
+"""Runs a fit over a grid of hyperparameters (every λ, every seed) on all devices, and resumes where
+it was interrupted.
 
     def fit(key, hyperparams, data):                    # pure: arrays in, a tree of arrays out
         tx = jaxreg.prox_adam(1e-3, hyperparams["penalty"], mask=jaxreg.kernels)
         ...
         return {"loss": loss, "zeros": jaxreg.sparsity(params).fraction}
 
-    runs = jaxreg.sweep(fit, jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-5, -1, 32)), seed=range(5)), data)
+    grid = jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-5, -1, 32)), seed=range(5))
+    runs = jaxreg.sweep(fit, grid, data)
     runs.outputs["loss"]                                # (32, 5)
     runs.dataset()                                      # the same as a labelled xarray.Dataset
 
-    jaxreg.sweep(fit, grid, data, folder="sweep")       # saves chunks on disk; after a kill, the same call resumes
+    # Saves chunks on disk; after a kill, the same call resumes
+    jaxreg.sweep(fit, grid, data, folder="sweep")
     jaxreg.sweep(fit, larger_grid, data, folder="sweep")   # computes only the new runs
 
-Every sweep traces the fit again, so that a changed global variable or attribute has an effect. A program is compiled once
-and reused by later sweeps that compute the same. On a CPU, first make every core a device:
-`jax.config.update("jax_num_cpu_devices", n)`.
+Every sweep traces the fit again, so that a changed global variable or attribute has an effect. A
+program is compiled once and reused by later sweeps that compute the same. On a CPU, first make
+every core a device: `jax.config.update("jax_num_cpu_devices", n)`.
 
-A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can deadlock in jaxlib's thread
-pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`. A sweep warns after 30 seconds without progress.
+A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can
+deadlock in jaxlib's thread pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`.
+A sweep warns after 30 seconds without progress.
 """
 
 from __future__ import annotations
@@ -64,11 +68,12 @@ class Runs(Generic[Outputs]):
     diverged: np.ndarray
 
     def dataset(self) -> xr.Dataset:
-        """Returns the outputs as an `xarray.Dataset`: the axes of the grid become dimensions, their values coordinates.
+        """Returns the outputs as an `xarray.Dataset`: the axes of the grid become dimensions, their
+        values coordinates.
 
-        Names of nested outputs have dots, as in `params.layer.kernel`. An output named like an axis, a coordinate or another
-        variable gets the suffix `_output`. Typed keys are converted to their data, and bfloat16 and other narrow floats to
-        float32, which netCDF can hold.
+        Names of nested outputs have dots, as in `params.layer.kernel`. An output named like an
+        axis, a coordinate or another variable gets the suffix `_output`. Typed keys are converted
+        to their data, and bfloat16 and other narrow floats to float32, which netCDF can hold.
 
         Returns:
             The dataset.
@@ -78,7 +83,10 @@ class Runs(Generic[Outputs]):
         """
         import xarray as xr
 
-        coordinates = {label: ([axis], keys.savable(values)) for label, (axis, values) in self.grid.coordinates().items()}
+        coordinates = {
+            label: ([axis], keys.savable(values))
+            for label, (axis, values) in self.grid.coordinates().items()
+        }
         taken = {*self.grid.axes, *coordinates}
         variables = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(self.outputs):
@@ -92,7 +100,9 @@ class Runs(Generic[Outputs]):
         return xr.Dataset(variables, coordinates)
 
     def __str__(self) -> str:
-        shape = " × ".join(f"{name} {length}" for name, length in zip(self.grid.axes, self.grid.shape, strict=True))
+        shape = " × ".join(
+            f"{name} {length}" for name, length in zip(self.grid.axes, self.grid.shape, strict=True)
+        )
         bad = np.flatnonzero(self.diverged)
         if not bad.size:
             return f"{self.grid.size} runs ({shape}), none diverged"
@@ -128,43 +138,55 @@ def sweep(
         >>> print(runs.outputs["zeros"].mean(1))
         [0.  0.5 1. ]
 
-    Under `jax.distributed` all processes raise the same error, whichever process it occurred in. Ctrl-C in any process stops
-    all of them after the current chunk; a second Ctrl-C ends its own process only.
+    Under `jax.distributed` all processes raise the same error, whichever process it occurred in.
+    Ctrl-C in any process stops all of them after the current chunk; a second Ctrl-C ends its own
+    process only.
 
     Args:
-        fit: a pure function `fit(key, hyperparams, data)` that JAX can trace and that returns a tree of arrays.
-        hyperparams: a `grid`, from which `fit` receives a dict with one value per axis; or a tree of arrays with one leading
-            axis, from which it receives one entry. Here, in `data` and in the outputs, arrays may also hold typed keys.
-        data: a tree of arrays, the same for all runs, passed as an argument and never compiled in as a constant.
-        seeds: how many seeds, or a list of seeds from 0 to 2³² − 1. They become the last axis of the grid, `seed`, and the
-            key of a run is `jax.random.key(seed)`.
-        key: instead of seeds. The key of a run is `jax.random.fold_in(key, index of the run)`; default `jax.random.key(0)`.
-        folder: where finished chunks are saved; `~` is the home folder. When called again with the same fit and data, a
-            sweep computes only the missing runs, also if the grid or the seeds changed, and returns saved runs unchanged to
-            the bit. (With `key`, a run counts as the same only if its index is.) Effects of host callbacks inside the fit
-            are not compared. None saves nothing.
-        devices: how many of JAX's devices to use; None uses all. The number of runs need not be a multiple of it.
-        at_once: how many runs a device computes together. Above 1, the last bits of a run can depend on its neighbours. None
-            takes the value that the folder was created with, else 1 on a CPU core and as many as fit the memory of an
-            accelerator.
-        chunk: how many runs a device computes between two saves. None takes the value that the folder was created with, else
-            8 on a CPU core (or `at_once`, if that is larger) and `at_once` elsewhere.
-        progress: None shows a bar on a terminal if rich is installed, False shows nothing. A function is called with the
-            number of runs that were loaded from the folder, and then with the number that each chunk completed.
-        diverged: decides from the outputs of one run, as NumPy arrays, whether it diverged. None: if any floating-point or
-            complex output has a NaN or an infinity.
+        fit: a pure function `fit(key, hyperparams, data)` that JAX can trace and that returns a
+            tree of arrays.
+        hyperparams: a `grid`, from which `fit` receives a dict with one value per axis; or a tree
+            of arrays with one leading axis, from which it receives one entry. Here, in `data` and
+            in the outputs, arrays may also hold typed keys.
+        data: a tree of arrays, the same for all runs, passed as an argument and never compiled in
+            as a constant.
+        seeds: how many seeds, or a list of seeds from 0 to 2³² − 1. They become the last axis of
+            the grid, `seed`, and the key of a run is `jax.random.key(seed)`.
+        key: instead of seeds. The key of a run is `jax.random.fold_in(key, index of the run)`;
+            default `jax.random.key(0)`.
+        folder: where finished chunks are saved; `~` is the home folder. When called again with the
+            same fit and data, a sweep computes only the missing runs, also if the grid or the seeds
+            changed, and returns saved runs unchanged to the bit. (With `key`, a run counts as the
+            same only if its index is.) Effects of host callbacks inside the fit are not compared.
+            None saves nothing.
+        devices: how many of JAX's devices to use; None uses all. The number of runs need not be a
+            multiple of it.
+        at_once: how many runs a device computes together. Above 1, the last bits of a run can
+            depend on its neighbours. None takes the value that the folder was created with, else 1
+            on a CPU core and as many as fit the memory of an accelerator.
+        chunk: how many runs a device computes between two saves. None takes the value that the
+            folder was created with, else 8 on a CPU core (or `at_once`, if that is larger) and
+            `at_once` elsewhere.
+        progress: None shows a bar on a terminal if rich is installed, False shows nothing. A
+            function is called with the number of runs that were loaded from the folder, and then
+            with the number that each chunk completed.
+        diverged: decides from the outputs of one run, as NumPy arrays, whether it diverged. None:
+            if any floating-point or complex output has a NaN or an infinity.
 
     Returns:
         The outputs over the grid. Diverged runs are included; `Runs.diverged` marks them.
 
     Raises:
-        TypeError: a count is not an integer, the data are not arrays of numbers, or the key is not a PRNG key.
-        ValueError: there are not that many devices, a count is below 1, the seeds are invalid or given together with a key,
-            the fit returns nothing, or the processes were given different sweeps.
-        SweepMismatchError: the folder holds another sweep (the message names what differs) or something else.
+        TypeError: a count is not an integer, the data are not arrays of numbers, or the key is not
+            a PRNG key.
+        ValueError: there are not that many devices, a count is below 1, the seeds are invalid or
+            given together with a key, the fit returns nothing, or the processes were given
+            different sweeps.
+        SweepMismatchError: the folder holds another sweep (the message names what differs) or
+            something else.
         OSError: a chunk could not be written; earlier chunks are kept.
-        KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C, or the first without a folder,
-            does not wait.
+        KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C, or the
+            first without a folder, does not wait.
     """
     with engine.without_mesh(), interruptible() as watch:
         team = Team(watch)
@@ -175,9 +197,15 @@ def sweep(
         mesh = team.in_step(lambda: engine.mesh_of(devices))
         layout = team.from_first_process(lambda: layout_of(plan, mesh, counts, path))
         identity = {**plan.identity, "layout": layout}
-        team.require_same(f"{identity}{plan.ids.tobytes().hex()[:32]}{len(plan.ids)}{devices}{path is None}")
-        run = team.in_step(lambda: engine.ChunkRunner(plan.program, mesh, layout, plan.runs, plan.shared))
-        store = team.in_step(lambda: None if path is None or jax.process_index() else Chunks(path, identity))
+        team.require_same(
+            f"{identity}{plan.ids.tobytes().hex()[:32]}{len(plan.ids)}{devices}{path is None}"
+        )
+        run = team.in_step(
+            lambda: engine.ChunkRunner(plan.program, mesh, layout, plan.runs, plan.shared)
+        )
+        store = team.in_step(
+            lambda: None if path is None or jax.process_index() else Chunks(path, identity)
+        )
         results, done = stored_results(plan, store, team)
         watch.deferred = team.several or store is not None
         if mesh.devices.flat[0].platform == "cpu" and mesh.size > 1:
@@ -188,8 +216,11 @@ def sweep(
         return team.in_step(lambda: lay_out(results, plan, diverged))
 
 
-def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Path | None) -> dict[str, Any]:
-    """Chooses the layout of the compiled program: the caller's, else that of the folder, else a default.
+def layout_of(
+    plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Path | None
+) -> dict[str, Any]:
+    """Chooses the layout of the compiled program: the caller's, else that of the folder, else a
+    default.
 
     Raises:
         SweepMismatchError: the folder holds another sweep.
@@ -201,7 +232,9 @@ def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Pat
     if at_once is None:
         example = jax.tree.leaves(engine.take(plan.runs, 0))
         shared = [*jax.tree.leaves(plan.shared), *plan.program.captured]
-        at_once = engine.runs_that_fit(plan.program, example, shared, device, -(-plan.axes.size // mesh.size))
+        at_once = engine.runs_that_fit(
+            plan.program, example, shared, device, -(-plan.axes.size // mesh.size)
+        )
     least = engine.CPU_RUNS_PER_CHUNK if device.platform == "cpu" else 1
     chunk = counts["chunk"] or kept.get("chunk") or max(at_once, least)
     layout = {"device": device.device_kind, "at_once": min(at_once, chunk), "chunk": chunk}
@@ -210,8 +243,12 @@ def layout_of(plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Pat
     return layout
 
 
-def stored_results(plan: Plan, store: Chunks | None, team: Team) -> tuple[list[np.ndarray], np.ndarray]:
-    """Allocates arrays for the results of every run and loads those that are on disk; returns both, and which are loaded."""
+def stored_results(
+    plan: Plan, store: Chunks | None, team: Team
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Allocates arrays for the results of every run and loads those that are on disk; returns both,
+    and which are loaded.
+    """
     size = plan.axes.size
     results = [np.zeros((size, *leaf.shape), leaf.dtype) for leaf in plan.program.outputs]
     done = np.zeros(size, bool)
@@ -289,9 +326,14 @@ def lay_out(results: list[np.ndarray], plan: Plan, diverged: Callable[[Any], boo
     if diverged is None:
         bad = not_finite(results)
     else:
-        trees = (jax.tree.unflatten(program.structure, [leaf[run] for leaf in typed]) for run in range(axes.size))
+        trees = (
+            jax.tree.unflatten(program.structure, [leaf[run] for leaf in typed])
+            for run in range(axes.size)
+        )
         bad = np.array([bool(diverged(tree)) for tree in trees])
-    tree = jax.tree.unflatten(program.structure, [leaf.reshape(*axes.shape, *leaf.shape[1:]) for leaf in typed])
+    tree = jax.tree.unflatten(
+        program.structure, [leaf.reshape(*axes.shape, *leaf.shape[1:]) for leaf in typed]
+    )
     return Runs(tree, axes, bad.reshape(axes.shape))
 
 
@@ -300,6 +342,8 @@ def not_finite(results: list[np.ndarray]) -> np.ndarray:
     bad = np.zeros(len(results[0]), bool)
     for leaf in results:
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
-            wide = leaf.astype(np.complex128 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else np.float64)
+            wide = leaf.astype(
+                np.complex128 if jnp.issubdtype(leaf.dtype, jnp.complexfloating) else np.float64
+            )
             bad |= ~np.isfinite(wide).reshape(len(leaf), -1).all(1)
     return bad

@@ -1,34 +1,43 @@
 """Links for `optax.chain`. Where a penalty stands in the chain decides what it means.
 
-Coupled, before the direction: the optimizer sees the gradient of loss + penalty, as if the penalty were in the loss.
+Coupled, before the direction: the optimizer sees the gradient of loss + penalty, as if the penalty
+were in the loss.
 
     optax.chain(jaxreg.add_l2(1e-4), optax.adam(1e-3))
 
-Decoupled, between the direction and the learning rate: with `add_l2(wd / 2)` this is `optax.adamw(weight_decay=wd)`.
+Decoupled, between the direction and the learning rate: with `add_l2(wd / 2)` this is
+`optax.adamw(weight_decay=wd)`.
 
     optax.chain(optax.scale_by_adam(), jaxreg.add_l2(1e-4), optax.scale_by_learning_rate(1e-3))
 
-Proximal, after the learning rate and last in the chain: exact zeros. The step size must be the distance that weights move
-per unit of a constant gradient, which for plain SGD is the learning rate. For every other direction use the ready-made
-optimizers (`jaxreg.prox_adam` and others): a threshold of learning rate × λ would solve the problem for a different λ.
+Proximal, after the learning rate and last in the chain: exact zeros. The step size must be the
+distance that weights move per unit of a constant gradient, which for plain SGD is the learning
+rate. For every other direction use the ready-made optimizers (`jaxreg.prox_adam` and others): a
+threshold of learning rate × λ would solve the problem for a different λ.
 
     optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1e-4, step_size=0.1))
 
-For a λ by layer, pass a tree of penalties to any of these, or a function from the parameters to such a tree:
+For a λ by layer, pass a tree of penalties to any of these, or a function from the parameters to
+such a tree:
 
-    jaxreg.add_penalty({"first": jaxreg.L1(1e-3), "rest": {"kernel": jaxreg.SquaredL2(1e-4), "bias": None}})
+    rest = {"kernel": jaxreg.SquaredL2(1e-4), "bias": None}
+    jaxreg.add_penalty({"first": jaxreg.L1(1e-3), "rest": rest})
 
-An entry holds for every parameter at its path or below. A plain dict fits the parameters of linen, nnx and Equinox alike, as
-only paths are compared. Write None for parameters that are not penalised. Keys may be patterns (see `jaxreg.matching`):
+An entry holds for every parameter at its path or below. A plain dict fits the parameters of linen,
+nnx and Equinox alike, as only paths are compared. Write None for parameters that are not penalised.
+Keys may be patterns (see `jaxreg.matching`):
 
-    jaxreg.add_penalty({"blocks/*/attention": jaxreg.L1(1e-3), "embed": None, "**": jaxreg.SquaredL2(1e-4)})
+    by_path = {"blocks/*/attention": jaxreg.L1(1e-3), "embed": None}
+    jaxreg.add_penalty({**by_path, "**": jaxreg.SquaredL2(1e-4)})
 
-A mask is matched in the same way: `{"embed": False, "**": True}`. It may also be a function from the parameters to such a
-tree, or one of the path and the leaf, such as `nnx.PathContains("kernel")`. A function is called with the current parameters
-at every update, so it should use their shapes rather than their values.
+A mask is matched in the same way: `{"embed": False, "**": True}`. It may also be a function from
+the parameters to such a tree, or one of the path and the leaf, such as
+`nnx.PathContains("kernel")`. A function is called with the current parameters at every update, so
+it should use their shapes rather than their values.
 
-With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask` or a `penalty` that is a
-function must be named in `static_args`. Averages of iterates (EMA, lookahead, schedule-free) have no exact zeros.
+With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask`
+or a `penalty` that is a function must be named in `static_args`. Averages of iterates (EMA,
+lookahead, schedule-free) have no exact zeros.
 """
 
 from __future__ import annotations
@@ -55,24 +64,27 @@ NO_PARAMS = (
 
 
 def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
-    """Adds a penalty's subgradient to the updates: g + ∂R(w), with 0 as the subgradient of |w| at w = 0.
+    """Adds a penalty's subgradient to the updates: g + ∂R(w), with 0 as the subgradient of |w| at w
+    = 0.
 
-    Before the direction it is coupled, after the direction decoupled (see `jaxreg.transforms`). It makes no weight exactly
-    0.
+    Before the direction it is coupled, after the direction decoupled (see `jaxreg.transforms`). It
+    makes no weight exactly 0.
 
     Args:
-        penalty: a penalty such as `jaxreg.ElasticNet(1e-4, 1e-5)`, or a tree of penalties (see `jaxreg.transforms`), in
-            units of the loss; schedules are evaluated at the number of steps taken before.
-        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
-            the usual choice.
+        penalty: a penalty such as `jaxreg.ElasticNet(1e-4, 1e-5)`, or a tree of penalties (see
+            `jaxreg.transforms`), in units of the loss; schedules are evaluated at the number of
+            steps taken before.
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
+            too. `jaxreg.kernels` is the usual choice.
 
     Returns:
         A link for `optax.chain`.
 
     Raises:
-        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them; at `init`, the mask is not made of bools or a
-            penalised leaf is not floating point.
-        ValueError: at `init`, the penalty or the mask does not fit the parameters; at `update`, `params` is missing.
+        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them; at `init`, the mask
+            is not made of bools or a penalised leaf is not floating point.
+        ValueError: at `init`, the penalty or the mask does not fit the parameters; at `update`,
+            `params` is missing.
     """
     check_penalty("add_penalty", penalty)
     scheduled = is_scheduled(penalty)
@@ -81,7 +93,9 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
         check_params("add_penalty", penalty, params, mask)
         return PenaltyState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
 
-    def update(updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, Any]:
+    def update(
+        updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any
+    ) -> tuple[PyTree, Any]:
         del extra_args
         require_params(params)
         check_shapes("add_penalty", updates, params)
@@ -93,7 +107,9 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
             slope = now.subgradient(weight)
             return (update.astype(slope.dtype) + slope).astype(update.dtype)
 
-        return map_penalised(add, lambda update, _: update, assigned, updates, params), next_state(state)
+        return map_penalised(add, lambda update, _: update, assigned, updates, params), next_state(
+            state
+        )
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -101,7 +117,8 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
 def add_l1(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
     """Adds λ sign(w) to the updates: `add_penalty(L1(strength), mask)`.
 
-    Weights jitter around 0 without becoming exactly 0. For exact zeros see `prox_adam` or `prox_l1`.
+    Weights jitter around 0 without becoming exactly 0. For exact zeros see `prox_adam` or
+    `prox_l1`.
 
     Args:
         strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
@@ -139,26 +156,30 @@ def add_l2(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTrans
 def proximal_step(
     penalty: Penalties, step_size: ScalarOrSchedule, mask: Mask = None
 ) -> optax.GradientTransformationExtraArgs:
-    """Replaces the new parameters by prox(params + updates, step_size). It must be the last link of the chain.
+    """Replaces the new parameters by prox(params + updates, step_size). It must be the last link of
+    the chain.
 
-    update = prox_{step·R}(w + update) − w, in the dtype of the parameters, so that a weight that the prox sets to 0 is
-    exactly +0.0 after `optax.apply_updates`.
+    update = prox_{step·R}(w + update) − w, in the dtype of the parameters, so that a weight that
+    the prox sets to 0 is exactly +0.0 after `optax.apply_updates`.
 
     Args:
-        penalty: a penalty, or a tree of penalties (see `jaxreg.transforms`), in units of the loss; schedules are evaluated
-            at the number of steps taken before, like optax's learning rates.
-        step_size: the step that the updates were taken with: a positive number or a schedule. For plain SGD it is
-            the learning rate. For a direction with momentum or a preconditioner use `jaxreg.proximal` instead.
+        penalty: a penalty, or a tree of penalties (see `jaxreg.transforms`), in units of the loss;
+            schedules are evaluated at the number of steps taken before, like optax's learning
+            rates.
+        step_size: the step that the updates were taken with: a positive number or a schedule. For
+            plain SGD it is the learning rate. For a direction with momentum or a preconditioner use
+            `jaxreg.proximal` instead.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
 
     Returns:
         A link for `optax.chain`.
 
     Raises:
-        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them, or the step size is not a number; at `init`,
-            the mask is not made of bools or a penalised leaf is not floating point.
-        ValueError: the step size is not positive; at `init`, the penalty or the mask does not fit the parameters; at
-            `update`, `params` is missing.
+        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them, or the step size is
+            not a number; at `init`, the mask is not made of bools or a penalised leaf is not
+            floating point.
+        ValueError: the step size is not positive; at `init`, the penalty or the mask does not fit
+            the parameters; at `update`, `params` is missing.
 
     Source: proximal gradient method; Parikh and Boyd, Proximal Algorithms (2014), section 4.2.
     """
@@ -170,19 +191,25 @@ def proximal_step(
         check_params("proximal_step", penalty, params, mask)
         return PenaltyState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
 
-    def update(updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any) -> tuple[PyTree, Any]:
+    def update(
+        updates: PyTree, state: Any, params: PyTree = None, **extra_args: Any
+    ) -> tuple[PyTree, Any]:
         del extra_args
         require_params(params)
         check_shapes("proximal_step", updates, params)
         if scheduled:
             require_state("proximal_step", state, PenaltyState)
-        assigned = assign("proximal_step", penalty, params, mask, state.count if scheduled else None)
+        assigned = assign(
+            "proximal_step", penalty, params, mask, state.count if scheduled else None
+        )
         step = step_size(state.count) if callable(step_size) else step_size
 
         def to_prox(now: Penalty, update: jax.Array, weight: jax.Array) -> jax.Array:
             return prox_update(now, weight, wide(update), step)
 
-        return map_penalised(to_prox, lambda update, _: update, assigned, updates, params), next_state(state)
+        return map_penalised(
+            to_prox, lambda update, _: update, assigned, updates, params
+        ), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -190,10 +217,12 @@ def proximal_step(
 def prox_l1(
     strength: ScalarOrSchedule, step_size: ScalarOrSchedule, mask: Mask = None
 ) -> optax.GradientTransformationExtraArgs:
-    """Soft-thresholds the new parameters by step_size·λ: `proximal_step(L1(strength), step_size, mask)`.
+    """Soft-thresholds the new parameters by step_size·λ: `proximal_step(L1(strength), step_size,
+    mask)`.
 
-    It gives exact zeros. It must be the last link of the chain, after plain SGD; after Adam or momentum it silently solves
-    the problem for a different λ, so use `prox_adam` or `prox_sgd` there.
+    It gives exact zeros. It must be the last link of the chain, after plain SGD; after Adam or
+    momentum it silently solves the problem for a different λ, so use `prox_adam` or `prox_sgd`
+    there.
 
         >>> import optax, jaxreg
         >>> tx = optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1e-4, step_size=0.1))

@@ -11,20 +11,24 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_platforms", "cpu")
 
-# Shells start background commands with SIGINT ignored, and nohup ignores SIGHUP; tests and their child processes need both.
+# Shells start background commands with SIGINT ignored, and nohup ignores SIGHUP; tests and their
+# child processes need both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# A compile can fall into any example, so a deadline would measure the machine; derandomized, a failure repeats.
+# A compile can fall into any example, so a deadline would measure the machine; derandomized, a
+# failure repeats.
 hypothesis.settings.register_profile("jaxreg", deadline=None, derandomize=True, max_examples=60)
 hypothesis.settings.load_profile("jaxreg")
 
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-    """Frees a file's compiled programs: thousands take gigabytes, and all the memory maps that Linux grants a process."""
+    """Frees a file's compiled programs: thousands take gigabytes, and all the memory maps that
+    Linux grants a process.
+    """
     yield
     jax.clear_caches()
     gc.collect()

@@ -70,7 +70,11 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             packages = ("jaxreg", "jaxreg._sweep", "experiments")
-            yield from (f"{node.module}.{alias.name}" for alias in node.names) if node.module in packages else (node.module,)
+            yield from (
+                (f"{node.module}.{alias.name}" for alias in node.names)
+                if node.module in packages
+                else (node.module,)
+            )
 
 
 def modules(package):
@@ -93,7 +97,8 @@ def test_imports_point_down(package, layers):
         own = layer_of(layers, module.split("/")[0])
         for name in imports(path):
             root, *rest = name.split(".")
-            # `from experiments.studies import …` and the like name the registry, which is a part like any other.
+            # `from experiments.studies import …` and the like name the registry, which is a part
+            # like any other.
             if root == package and rest and not (module.startswith("__") and package == "jaxreg"):
                 assert layer_of(layers, rest[0]) <= own, f"{module} imports {name}"
 
@@ -118,14 +123,18 @@ def test_jaxreg_needs_little_and_knows_no_experiments(module):
 
 def test_diagnostics_know_neither_transforms_nor_optimizers():
     named = set(imports(ROOT / "jaxreg" / "measures.py"))
-    assert not {name for name in named if name.split(".")[-1] in ("transforms", "optimizers", "_proximal")}
+    assert not {
+        name for name in named if name.split(".")[-1] in ("transforms", "optimizers", "_proximal")
+    }
 
 
 @pytest.mark.parametrize("module", modules("experiments"))
 def test_experiments_type_import_jaxreg(module):
     for name in imports(modules("experiments")[module]):
         # The plots are a module of their own, as they need matplotlib.
-        assert not name.startswith("jaxreg.") or name == "jaxreg.plotting", f"{name}: a user types `import jaxreg`"
+        assert not name.startswith("jaxreg.") or name == "jaxreg.plotting", (
+            f"{name}: a user types `import jaxreg`"
+        )
 
 
 def test_no_study_imports_another():
@@ -142,16 +151,21 @@ def test_what_is_shown_comes_from_disk_alone():
     for module, path in modules("experiments").items():
         if module.startswith(("report/", "figures/")) or module.endswith("/figures"):
             assert not set(imports(path)) & TRAINING, module
-            assert "savefig(pixels" in path.read_text() or "savefig" not in path.read_text(encoding="utf-8"), module
+            assert "savefig(pixels" in path.read_text() or "savefig" not in path.read_text(
+                encoding="utf-8"
+            ), module
 
 
 def test_public_names():
-    promised = """L1 SquaredL2 ElasticNet GroupL2 Group SparseGroupL2 LogSum MCP SCAD Bridge L0 add_penalty add_l1 add_l2
-    proximal_step prox_l1 proximal prox_sgd prox_adam prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
-    prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength keep_largest kkt_residual critical_strength
-    duality_gap sparsity kernels matching preconditioners sweep grid Grid Runs fit_path cross_validate_path strength_grid
-    select_strength Path CrossValidation compact Compacted fista Fista FistaState Solution plotting
-    fit_linear_path cross_validate_linear_path LinearModel"""
+    promised = """L1 SquaredL2 ElasticNet GroupL2 Group SparseGroupL2 LogSum MCP SCAD Bridge L0
+    add_penalty add_l1 add_l2 proximal_step prox_l1 proximal prox_sgd prox_adam
+    prox_adamw prox_nadam prox_amsgrad prox_yogi prox_adabelief prox_adamax
+    prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength
+    keep_largest kkt_residual critical_strength duality_gap sparsity kernels
+    matching preconditioners sweep grid Grid Runs fit_path cross_validate_path
+    strength_grid select_strength Path CrossValidation compact Compacted fista
+    Fista FistaState Solution plotting fit_linear_path
+    cross_validate_linear_path LinearModel"""
     for name in promised.split():
         assert name in jaxreg.__all__
         assert getattr(jaxreg, name).__doc__, name
@@ -159,4 +173,6 @@ def test_public_names():
 
 def test_the_version_is_the_installed_one():
     assert jaxreg.__version__ == importlib.metadata.version("jaxreg")
-    assert {name for name in vars(jaxreg) if not name.startswith("_")} - set(jaxreg.__all__) <= SUBMODULES
+    assert {name for name in vars(jaxreg) if not name.startswith("_")} - set(
+        jaxreg.__all__
+    ) <= SUBMODULES

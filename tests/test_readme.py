@@ -1,4 +1,6 @@
-"""The documents: their Python lines run and print what they say, links lead somewhere, and no number is typed by hand."""
+"""The documents: their Python lines run and print what they say, links lead somewhere, and no
+number is typed by hand.
+"""
 
 import doctest
 import importlib
@@ -38,7 +40,10 @@ DEFINITIONS = (
     *("95 % interval", "±0.25", "decay at 2λ", "= 2λ", "multiplies the loss by 100", "differ by 1"),
     *("around 0", "exactly 0", "none is 0", "weights are 0", "reach 0", "residual is 0", "λ = 0"),
 )
-COUNTED = "a|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|half|½|[0-9]"
+COUNTED = (
+    "a|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|"
+    "twenty|thirty|forty|fifty|half|½|[0-9]"
+)
 UNITS = "seconds?|minutes?|hours?|points?|percent|times|bytes|MiB|GFLOP"
 
 
@@ -55,7 +60,9 @@ def test_examples(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = [block for document in WRITTEN for block in python_blocks(document)]
     assert len(blocks) > 5
-    assert all(">>>" in block for block in blocks), "a Python block without a prompt is one that no test runs"
+    assert all(">>>" in block for block in blocks), (
+        "a Python block without a prompt is one that no test runs"
+    )
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     runner.run(parser.get_doctest("\n".join(blocks), {}, "README", str(README), 0))
     assert runner.summarize().failed == 0
@@ -71,7 +78,9 @@ def test_links_lead_somewhere(document):
         assert target.exists(), link
         if place:
             headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert place in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings], place
+            assert place in [
+                re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+            ], place
 
 
 def test_the_readme_can_be_read_in_one_go():
@@ -82,14 +91,20 @@ def test_the_readme_can_be_read_in_one_go():
 def test_tables_are_what_the_command_writes(document):
     text = document.read_text(encoding="utf-8")
     assert BLOCK.search(text)
-    assert differing(text, tables_of(NUMBER_FILE, SUITES), name_of(document)) == [], "run: python -m experiments readme"
+    assert differing(text, tables_of(NUMBER_FILE, SUITES), name_of(document)) == [], (
+        "run: python -m experiments readme"
+    )
 
 
 def test_numbers_come_from_full_runs_and_say_what_made_them():
     for name, result in NUMBER_FILE.items():
         assert result["quick"] is False, name
-        assert {"command", "config", "devices", "seconds", "versions"} <= set(result["made_by"]), name
-        assert not re.search(r"(^|[\s='\"])(/|~)\w", json.dumps(result["made_by"])), f"{name} names a path of one machine"
+        assert {"command", "config", "devices", "seconds", "versions"} <= set(result["made_by"]), (
+            name
+        )
+        assert not re.search(r"(^|[\s='\"])(/|~)\w", json.dumps(result["made_by"])), (
+            f"{name} names a path of one machine"
+        )
 
 
 def test_gallery_and_numbers_come_from_the_same_runs():
@@ -100,7 +115,9 @@ def test_gallery_and_numbers_come_from_the_same_runs():
             picture = "-".join([claim["name"], *variant])
             own = next(section for section in sections if f"]({picture}.png)" in section)
             assert own.splitlines()[0].endswith(f": {claim['verdict']}"), picture
-            assert f"`{result['made_by']['command']}`: {result['made_by']['seconds']} s on" in own, picture
+            assert (
+                f"`{result['made_by']['command']}`: {result['made_by']['seconds']} s on" in own
+            ), picture
 
 
 @pytest.mark.parametrize("document", WRITTEN, ids=name_of)
@@ -119,7 +136,15 @@ def test_no_measured_number_is_typed_by_hand(document):
             "takes two minutes",
             "½ minute",
         ),
-        *("as fast as ± nothing", "24× as fast", "7e-14", "`93.0`", "`541` MiB", "| 40 |", "three times as fast"),
+        *(
+            "as fast as ± nothing",
+            "24× as fast",
+            "7e-14",
+            "`93.0`",
+            "`541` MiB",
+            "| 40 |",
+            "three times as fast",
+        ),
     ],
 )
 def test_a_measured_number_is_found(text):
@@ -127,14 +152,17 @@ def test_a_measured_number_is_found(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["L1 and L2", "`prox_adam(1e-3)`", "[x](images/L1_2.png)", "two methods", "a 95 % interval"]
+    "text",
+    ["L1 and L2", "`prox_adam(1e-3)`", "[x](images/L1_2.png)", "two methods", "a 95 % interval"],
 )
 def test_names_and_definitions_are_no_measured_numbers(text):
     assert numbers_in(prose_of(text)) == []
 
 
 def prose_of(text):
-    """A document without what a command writes, code, the targets of links, names and definitions."""
+    """A document without what a command writes, code, the targets of links, names and
+    definitions.
+    """
     text = BLOCK.sub("", text)
     text = re.sub(r"```.*?```|<!--.*?-->|\]\(.*?\)|https://\S+", "", text, flags=re.DOTALL)
     text = re.sub(r"`[^`\n]*[A-Za-zλ][^`\n]*`", "", text)
@@ -150,7 +178,12 @@ def numbers_in(prose):
 
 
 @pytest.mark.parametrize(
-    "module", sorted(path.relative_to(ROOT) for path in (ROOT / "jaxreg").rglob("*.py") if ">>>" in path.read_text("utf-8"))
+    "module",
+    sorted(
+        path.relative_to(ROOT)
+        for path in (ROOT / "jaxreg").rglob("*.py")
+        if ">>>" in path.read_text("utf-8")
+    ),
 )
 def test_docstring_examples(module):
     name = ".".join(module.with_suffix("").parts).removesuffix(".__init__")

@@ -1,4 +1,5 @@
-"""A benchmark consists of a measurement and the tables that show it. Each module of `BENCHMARKS` declares one.
+"""A benchmark consists of a measurement and the tables that show it. Each module of `BENCHMARKS`
+declares one.
 
 BENCHMARK = Benchmark(count=count_fits, measure=measure_lasso, show=show_lasso)
 run(BENCHMARK, LassoBenchmark(), "python -m experiments bench lasso", console, advance)
@@ -26,7 +27,8 @@ class Benchmark(NamedTuple):
     Attributes:
         count: function from the settings to the number of calls of `advance`, for the progress bar.
         measure: function from the settings and `advance` to the numbers, which must be valid JSON.
-        show: function from the settings and the numbers to the tables and lines of text that are printed.
+        show: function from the settings and the numbers to the tables and lines of text that are
+            printed.
     """
 
     count: Callable[[Any], int]
@@ -34,8 +36,15 @@ class Benchmark(NamedTuple):
     show: Callable[[Any, dict[str, Any]], Iterable[Sheet | str]]
 
 
-def run(benchmark: Benchmark, config: Any, command: str, console: Console, advance: Callable[[int], None]) -> None:
-    """Measures, saves the numbers with their provenance in the file `config.out`, and prints the tables.
+def run(
+    benchmark: Benchmark,
+    config: Any,
+    command: str,
+    console: Console,
+    advance: Callable[[int], None],
+) -> None:
+    """Measures, saves the numbers with their provenance in the file `config.out`, and prints the
+    tables.
 
     Args:
         benchmark: what to run.
@@ -48,7 +57,9 @@ def run(benchmark: Benchmark, config: Any, command: str, console: Console, advan
     numbers = benchmark.measure(config, advance)
     seconds = time.perf_counter() - began + numbers.pop(EARLIER, 0)
     made_by = provenance(dataclasses.asdict(config), command, seconds)
-    write_whole(config.out, json.dumps({"made_by": made_by, **numbers}, indent=2, default=str) + "\n")
+    write_whole(
+        config.out, json.dumps({"made_by": made_by, **numbers}, indent=2, default=str) + "\n"
+    )
     for part in benchmark.show(config, numbers):
         console.print(part, markup=False)
     console.print(f"saved {config.out}", markup=False)

@@ -1,8 +1,10 @@
-"""The contestants of `bench sweep`: `jaxreg.sweep`, a Flax loop, one jitted scan per run, and PyTorch.
+"""The contestants of `bench sweep`: `jaxreg.sweep`, a Flax loop, one jitted scan per run, and
+PyTorch.
 
-Each contestant is a function that trains all runs and returns their test accuracies, of shape (runs,). All of them train the
-same MLP (tanh, two hidden layers of equal width) with the same batch size, by Adam and a proximal L1 step in Adam's metric.
-Their arguments are the settings, the width of the hidden layers, the data and the number of runs.
+Each contestant is a function that trains all runs and returns their test accuracies, of shape
+(runs,). All of them train the same MLP (tanh, two hidden layers of equal width) with the same batch
+size, by Adam and a proximal L1 step in Adam's metric. Their arguments are the settings, the width
+of the hidden layers, the data and the number of runs.
 """
 
 import functools
@@ -36,7 +38,9 @@ def optimizer(config: SweepBenchmark) -> optax.GradientTransformation:
 
 @functools.lru_cache(maxsize=8)
 def scanned_fit(config: SweepBenchmark, width: int) -> Callable[[Any, Any, Any], jax.Array]:
-    """The training of one network as a pure function of key, hyperparameters (none) and data, returning its accuracy."""
+    """The training of one network as a pure function of key, hyperparameters (none) and data,
+    returning its accuracy.
+    """
     widths = (64, width, width, 10)
     tx = optimizer(config)
 
@@ -64,20 +68,30 @@ def scanned_fit(config: SweepBenchmark, width: int) -> Callable[[Any, Any, Any],
     return fit
 
 
-def by_sweep(config: SweepBenchmark, width: int, data: Split, runs: int, devices: int | None = None) -> np.ndarray:
+def by_sweep(
+    config: SweepBenchmark, width: int, data: Split, runs: int, devices: int | None = None
+) -> np.ndarray:
     """`jaxreg.sweep`: all runs in one program, on all devices or as many as `devices` says."""
-    return np.asarray(jaxreg.sweep(scanned_fit(config, width), np.zeros(runs), data, seeds=None, devices=devices).outputs)
+    return np.asarray(
+        jaxreg.sweep(
+            scanned_fit(config, width), np.zeros(runs), data, seeds=None, devices=devices
+        ).outputs
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def flax_step(config: SweepBenchmark) -> tuple[optax.GradientTransformation, Callable[..., None]]:
-    """The optimizer and the jitted step of the Flax loop, cached so that only the first run compiles."""
+    """The optimizer and the jitted step of the Flax loop, cached so that only the first run
+    compiles.
+    """
 
     @nnx.jit
     def step(model: MLP, optimizer: nnx.Optimizer, rows: Rows) -> None:
         def loss(model: MLP) -> jax.Array:
             logits = model(jnp.asarray(rows.inputs))
-            return optax.losses.softmax_cross_entropy_with_integer_labels(logits, rows.labels).mean()
+            return optax.losses.softmax_cross_entropy_with_integer_labels(
+                logits, rows.labels
+            ).mean()
 
         optimizer.update(model, nnx.grad(loss)(model))
 
@@ -111,17 +125,26 @@ def jitted_run(fit: Callable[[Any, Any, Any], jax.Array]) -> Any:
 
 
 def by_torch(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.ndarray:
-    """PyTorch: Adam and the same proximal step written by hand, one run after another, with PyTorch's own threads."""
+    """PyTorch: Adam and the same proximal step written by hand, one run after another, with
+    PyTorch's own threads.
+    """
     import torch
 
     sides = [
-        torch.from_numpy(np.asarray(side, np.float32 if side.ndim == 2 else np.int64)) for part in data for side in part
+        torch.from_numpy(np.asarray(side, np.float32 if side.ndim == 2 else np.int64))
+        for part in data
+        for side in part
     ]
     inputs, labels, test_inputs, test_labels = sides
     scores = []
     for run in range(runs):
         torch.manual_seed(run)
-        layers = [torch.nn.Linear(64, width), torch.nn.Tanh(), torch.nn.Linear(width, width), torch.nn.Tanh()]
+        layers = [
+            torch.nn.Linear(64, width),
+            torch.nn.Tanh(),
+            torch.nn.Linear(width, width),
+            torch.nn.Tanh(),
+        ]
         model = torch.nn.Sequential(*layers, torch.nn.Linear(width, 10))
         adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
         for picked in orders(config, len(labels), run):
@@ -132,7 +155,11 @@ def by_torch(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.n
                 for weight in model.parameters():
                     if weight.ndim == 2:
                         state = adam.state[weight]
-                        root = (state["exp_avg_sq"] / (1 - 0.999 ** float(state["step"]))).sqrt_().add_(1e-8)
+                        root = (
+                            (state["exp_avg_sq"] / (1 - 0.999 ** float(state["step"])))
+                            .sqrt_()
+                            .add_(1e-8)
+                        )
                         threshold = config.learning_rate * config.strength / root
                         weight.sub_(torch.maximum(torch.minimum(weight, threshold), -threshold))
         with torch.no_grad():
@@ -141,7 +168,8 @@ def by_torch(config: SweepBenchmark, width: int, data: Split, runs: int) -> np.n
 
 
 def orders(config: SweepBenchmark, count: int, run: int) -> list[np.ndarray]:
-    """The row numbers of every batch of one run, each of shape (batch_size,), for contestants that loop in Python.
+    """The row numbers of every batch of one run, each of shape (batch_size,), for contestants that
+    loop in Python.
 
     Args:
         config: the batch size and the number of epochs.
@@ -150,11 +178,17 @@ def orders(config: SweepBenchmark, count: int, run: int) -> list[np.ndarray]:
     """
     random = np.random.default_rng(run)
     whole = count // config.batch_size * config.batch_size
-    epochs = [random.permutation(count)[:whole].reshape(-1, config.batch_size) for _ in range(config.epochs)]
+    epochs = [
+        random.permutation(count)[:whole].reshape(-1, config.batch_size)
+        for _ in range(config.epochs)
+    ]
     return list(np.concatenate(epochs))
 
 
 def batches(config: SweepBenchmark, data: Split, run: int) -> list[Rows]:
     """The batches of one run, as rows."""
     rows = data.train
-    return [Rows(rows.inputs[picked], rows.labels[picked]) for picked in orders(config, len(rows.labels), run)]
+    return [
+        Rows(rows.inputs[picked], rows.labels[picked])
+        for picked in orders(config, len(rows.labels), run)
+    ]

@@ -1,4 +1,5 @@
-"""What users solve linear paths with, each as a function from a problem and a tolerance to the weights at every λ.
+"""What users solve linear paths with, each as a function from a problem and a tolerance to the
+weights at every λ.
 
 Packages that are not installed are left out; `pip install -e '.[peers]'` installs all of them.
 """
@@ -28,7 +29,8 @@ class Problem:
 
     Attributes:
         model: "lasso", "elastic net", "sparse logistic" or "group lasso".
-        x: columns with mean 0 and standard deviation 1 (rows, features), in Fortran's order, which the others need.
+        x: columns with mean 0 and standard deviation 1 (rows, features), in Fortran's order, which
+            the others need.
         y: targets (rows,), centred; 0 and 1 for logistic models.
         strengths: λ, descending.
     """
@@ -73,14 +75,17 @@ def by_group(strength: Any) -> jaxreg.Penalty:
 def solve_by_jaxreg(problem: Problem, tol: float) -> np.ndarray:
     """`jaxreg.fit_linear_path`."""
     path = jaxreg.fit_linear_path(
-        problem.x.reshape(len(problem.x), *problem.shape), problem.y, penalty_of(problem.model), problem.strengths[::-1],
+        problem.x.reshape(len(problem.x), *problem.shape), problem.y, penalty_of(problem.model),
+        problem.strengths[::-1],
         loss=problem.loss, intercept=False, tolerance=tol,
     )  # fmt: skip
     return np.asarray(path.params.weights)[::-1].reshape(len(problem.strengths), -1)
 
 
 def solve_by_sklearn(problem: Problem, tol: float) -> np.ndarray:
-    """scikit-learn's function for paths; for the logistic model liblinear, which reaches small gaps before saga does."""
+    """scikit-learn's function for paths; for the logistic model liblinear, which reaches small gaps
+    before saga does.
+    """
     from sklearn.linear_model import LogisticRegression, enet_path
 
     if problem.model == "sparse logistic":
@@ -92,16 +97,23 @@ def solve_by_sklearn(problem: Problem, tol: float) -> np.ndarray:
             for strength in problem.strengths
         ])  # fmt: skip
     ratio = L1_RATIO if problem.model == "elastic net" else 1.0
-    return enet_path(problem.x, problem.y, l1_ratio=ratio, alphas=problem.strengths, tol=tol, max_iter=UNLIMITED)[1].T
+    return enet_path(
+        problem.x, problem.y, l1_ratio=ratio, alphas=problem.strengths, tol=tol, max_iter=UNLIMITED
+    )[1].T
 
 
 def solve_by_celer(problem: Problem, tol: float) -> np.ndarray:
-    """`celer_path`, with the options that celer's own estimators use: Newton steps for logistic models, and pruning."""
+    """`celer_path`, with the options that celer's own estimators use: Newton steps for logistic
+    models, and pruning.
+    """
     from celer import celer_path
 
-    kind = {"lasso": "lasso", "elastic net": "lasso", "sparse logistic": "logreg", "group lasso": "grouplasso"}[
-        problem.model
-    ]
+    kind = {
+        "lasso": "lasso",
+        "elastic net": "lasso",
+        "sparse logistic": "logreg",
+        "group lasso": "grouplasso",
+    }[problem.model]
     logistic = problem.model == "sparse logistic"
     options: dict[str, Any] = {"groups": GROUP} if problem.model == "group lasso" else {}
     if problem.model == "elastic net":
@@ -109,7 +121,17 @@ def solve_by_celer(problem: Problem, tol: float) -> np.ndarray:
     # Its logistic loss is a sum over rows.
     alphas = problem.strengths * (len(problem.y) if logistic else 1)
     y = problem.signs if logistic else problem.y
-    return celer_path(problem.x, y, kind, alphas=alphas, tol=tol, max_iter=1000, use_PN=logistic, prune=1, **options)[1].T
+    return celer_path(
+        problem.x,
+        y,
+        kind,
+        alphas=alphas,
+        tol=tol,
+        max_iter=1000,
+        use_PN=logistic,
+        prune=1,
+        **options,
+    )[1].T
 
 
 def solve_by_skglm(problem: Problem, tol: float) -> np.ndarray:
@@ -145,11 +167,15 @@ def solve_by_skglm(problem: Problem, tol: float) -> np.ndarray:
 def solve_by_jaxopt(problem: Problem, tol: float) -> np.ndarray:
     """The `ProximalGradient` of jaxopt, accelerated, in one compiled scan over λ."""
     path = jaxopt_path(problem.model, problem.loss, problem.shape, tol)
-    return np.asarray(path(problem.x, problem.y, problem.strengths)).reshape(len(problem.strengths), -1)
+    return np.asarray(path(problem.x, problem.y, problem.strengths)).reshape(
+        len(problem.strengths), -1
+    )
 
 
 @functools.cache
-def jaxopt_path(model: str, loss: str, shape: tuple[int, ...], tol: float) -> Callable[..., jax.Array]:
+def jaxopt_path(
+    model: str, loss: str, shape: tuple[int, ...], tol: float
+) -> Callable[..., jax.Array]:
     """The compiled function from x, y and λ to the weights at every λ."""
     from jaxopt import ProximalGradient, prox
 
@@ -169,7 +195,9 @@ def jaxopt_path(model: str, loss: str, shape: tuple[int, ...], tol: float) -> Ca
 
     proxes = {"elastic net": net, "group lasso": by_rows}
     function = logistic if loss == "logistic" else squares
-    solver = ProximalGradient(function, proxes.get(model, prox.prox_lasso), tol=tol, maxiter=UNLIMITED)
+    solver = ProximalGradient(
+        function, proxes.get(model, prox.prox_lasso), tol=tol, maxiter=UNLIMITED
+    )
 
     @jax.jit
     def path(x: jax.Array, y: jax.Array, strengths: jax.Array) -> jax.Array:
@@ -196,5 +224,7 @@ MODULES = {"scikit-learn": "sklearn"}
 def solvers_for(model: str, packages: Sequence[str]) -> list[str]:
     """The names of jaxreg and those of these packages that are installed and have this model."""
     wanted = [name for name in SOLVERS if name == "jaxreg" or name in packages]
-    names = [name for name in wanted if importlib.util.find_spec(MODULES.get(name, name)) is not None]
+    names = [
+        name for name in wanted if importlib.util.find_spec(MODULES.get(name, name)) is not None
+    ]
     return [name for name in names if (name, model) != ("scikit-learn", "group lasso")]

@@ -1,7 +1,8 @@
-"""Results of a long benchmark's parts, kept on disk, so that an interrupted run goes on where it was.
+"""Results of a long benchmark's parts, kept on disk, so that an interrupted run goes on where it
+was.
 
-parts = Parts(Path("results/bench/linear.json"), dataclasses.asdict(config))
-row = parts.get("lasso", compute)         # calls `compute` unless an earlier run with these settings did
+parts = Parts(Path("results/bench/linear.json"), dataclasses.asdict(config)) row =
+parts.get("lasso", compute)         # calls `compute` unless an earlier run with these settings did
 parts.discard()
 """
 
@@ -16,7 +17,9 @@ from experiments.results.store import versions
 
 
 class Parts:
-    """The finished parts of one benchmark, in a file beside its results, for one set of settings and package versions."""
+    """The finished parts of one benchmark, in a file beside its results, for one set of settings
+    and package versions.
+    """
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
         self.path = out.with_name(f"{out.name}.parts")
@@ -30,12 +33,17 @@ class Parts:
         """Seconds that earlier runs took for the parts they finished."""
 
     def get(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The result called `name`, which must be valid JSON: that of an earlier run, or of `compute`, which is saved."""
+        """The result called `name`, which must be valid JSON: that of an earlier run, or of
+        `compute`, which is saved.
+        """
         if name not in self.finished:
             began = time.perf_counter()
             result = json.loads(json.dumps(compute()))
             self.finished[name] = {"result": result, "seconds": time.perf_counter() - began}
-            write_whole(self.path, json.dumps({"settings": self.settings, "finished": self.finished}, indent=2) + "\n")
+            write_whole(
+                self.path,
+                json.dumps({"settings": self.settings, "finished": self.finished}, indent=2) + "\n",
+            )
         return self.finished[name]["result"]
 
     def discard(self) -> None:

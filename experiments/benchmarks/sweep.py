@@ -1,9 +1,11 @@
-"""The speed of `jaxreg.sweep`, compared with what a user would run instead, and how it scales with devices and runs.
+"""The speed of `jaxreg.sweep`, compared with what a user would run instead, and how it scales with
+devices and runs.
 
-All contestants train the same networks completely; we report the time of all runs together and the test accuracy. The
-arithmetic is counted as 6 operations per weight and row (forward and backward pass) and compared with the speed of a large
-float32 matrix product, measured in the same run. For the table of scaling, each row is measured in a process of its own, so
-that its peak memory is its own.
+All contestants train the same networks completely; we report the time of all runs together and the
+test accuracy. The arithmetic is counted as 6 operations per weight and row (forward and backward
+pass) and compared with the speed of a large float32 matrix product, measured in the same run. For
+the table of scaling, each row is measured in a process of its own, so that its peak memory is its
+own.
 """
 
 import itertools
@@ -82,7 +84,8 @@ def measure_speed(config: SweepBenchmark, advance: Callable[[int], None]) -> lis
         advance: called with 1 after each contestant.
 
     Returns:
-        For each width and contestant: seconds, mean test accuracy and GFLOP/s, or none of them where it was not measured.
+        For each width and contestant: seconds, mean test accuracy and GFLOP/s, or none of them
+        where it was not measured.
     """
     data = split_digits()
     rows = []
@@ -103,7 +106,9 @@ def measure_speed(config: SweepBenchmark, advance: Callable[[int], None]) -> lis
 
 
 def measure_in_child(config: SweepBenchmark, devices: int, runs: int, sender: Any) -> None:
-    """Runs one warm sweep in this process and sends its seconds and the peak memory before and after it."""
+    """Runs one warm sweep in this process and sends its seconds and the peak memory before and
+    after it.
+    """
     jax.config.update("jax_num_cpu_devices", devices)
     data = split_digits()
     contestants.by_sweep(config, config.scaling_width, data, devices * 8, devices)
@@ -134,8 +139,8 @@ def measure_scaling(config: SweepBenchmark, advance: Callable[[int], None]) -> l
         advance: called with 1 after each sweep.
 
     Returns:
-        For each sweep: devices, runs, seconds, and the peak memory before and after it in MiB. Empty on an accelerator,
-        whose memory is not the process's.
+        For each sweep: devices, runs, seconds, and the peak memory before and after it in MiB.
+        Empty on an accelerator, whose memory is not the process's.
     """
     rows = []
     if jax.devices()[0].platform == "cpu":
@@ -153,7 +158,15 @@ def measure_scaling(config: SweepBenchmark, advance: Callable[[int], None]) -> l
                 # Ctrl-C interrupts the wait; the child process must then end as well.
                 process.terminate()
                 process.join()
-            rows.append({"devices": devices, "runs": runs, "seconds": seconds, "mib_before": before, "mib_after": after})
+            rows.append(
+                {
+                    "devices": devices,
+                    "runs": runs,
+                    "seconds": seconds,
+                    "mib_before": before,
+                    "mib_after": after,
+                }
+            )
             advance(1)
     return rows
 
@@ -161,7 +174,9 @@ def measure_scaling(config: SweepBenchmark, advance: Callable[[int], None]) -> l
 def count_measurements(config: SweepBenchmark) -> int:
     """Number of rows of both tables."""
     on_cpu = jax.devices()[0].platform == "cpu"
-    return len(config.widths) * len(all_contestants(config)) + on_cpu * len(config.scaling_devices + config.scaling_runs)
+    return len(config.widths) * len(all_contestants(config)) + on_cpu * len(
+        config.scaling_devices + config.scaling_runs
+    )
 
 
 def measure_sweeps(config: SweepBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -172,7 +187,8 @@ def measure_sweeps(config: SweepBenchmark, advance: Callable[[int], None]) -> di
         advance: called with 1 after each row of either table.
 
     Returns:
-        `rows` and `scaling`, the rows of the two tables, and `ceiling_gflops`, the speed of a matrix product.
+        `rows` and `scaling`, the rows of the two tables, and `ceiling_gflops`, the speed of a
+        matrix product.
     """
     before = matrix_product_speed()
     rows = measure_speed(config, advance)
@@ -194,7 +210,9 @@ def show_sweeps(config: SweepBenchmark, numbers: dict[str, Any]) -> Iterable[She
 def speed_table(config: SweepBenchmark, rows: list[dict[str, Any]], most: float) -> Sheet:
     """The contestants side by side, each compared with the warm sweep of its width."""
     where = f"{len(jax.devices())} {jax.devices()[0].platform} device(s)"
-    title = f"{config.runs} runs × {config.epochs} epochs on {where}; matrix product {most:.0f} GFLOP/s"
+    title = (
+        f"{config.runs} runs × {config.epochs} epochs on {where}; matrix product {most:.0f} GFLOP/s"
+    )
     lines: list[list[str] | str] = []
     for width, group in itertools.groupby(rows, operator.itemgetter("width")):
         measured = list(group)
@@ -219,7 +237,12 @@ def scaling_table(config: SweepBenchmark, rows: list[dict[str, Any]]) -> Sheet:
         memory = f"{row['mib_before']:.0f}", f"{row['mib_after']:.0f}"
         lines.append([str(row["devices"]), str(row["runs"]), *speed, *memory])
     headings = ["devices", "runs", "seconds", "runs/s", "peak MiB before", "peak MiB after"]
-    return Sheet(headings, lines, f"Scaling at width {config.scaling_width}, warm, one process per row", left=())
+    return Sheet(
+        headings,
+        lines,
+        f"Scaling at width {config.scaling_width}, warm, one process per row",
+        left=(),
+    )
 
 
 BENCHMARK = Benchmark(count_measurements, measure_sweeps, show_sweeps)

@@ -1,1 +1,3 @@
-"""Figures that several studies share: functions from results to a matplotlib Figure. They neither train nor save."""
+"""Figures that several studies share: functions from results to a matplotlib Figure. They neither
+train nor save.
+"""

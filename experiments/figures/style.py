@@ -1,6 +1,7 @@
 """What all figures share: colours, sizes, and curves against λ.
 
-Every method has one colour in all figures. The palette is Okabe and Ito's, which colour-blind readers can tell apart.
+Every method has one colour in all figures. The palette is Okabe and Ito's, which colour-blind
+readers can tell apart.
 """
 
 from typing import Any
@@ -40,7 +41,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def largest_of(*arrays: np.ndarray) -> float:
-    """The largest finite absolute value, or 1 if none is above 0: a diverged network does not break a scale."""
+    """The largest finite absolute value, or 1 if none is above 0: a diverged network does not break
+    a scale.
+    """
     values = np.abs(np.concatenate([np.ravel(array) for array in arrays]))
     return float(np.max(values[np.isfinite(values)], initial=0)) or 1.0
 
@@ -63,9 +66,16 @@ def curve(axes: Axes, places: np.ndarray, values: np.ndarray, label: str, **styl
 
 
 def against_strength(
-    axes: Axes, method_runs: xr.Dataset, name: str, label: str, scale: float = 1, zero: float | None = None, **style: Any
+    axes: Axes,
+    method_runs: xr.Dataset,
+    name: str,
+    label: str,
+    scale: float = 1,
+    zero: float | None = None,
+    **style: Any,
 ) -> None:
-    """Draws a metric of one method against λ on a logarithmic axis, whose left end stands for λ = 0.
+    """Draws a metric of one method against λ on a logarithmic axis, whose left end stands for λ =
+    0.
 
     Args:
         axes: the axes to draw on.
@@ -73,7 +83,8 @@ def against_strength(
         name: the name of the metric.
         label: the line's name in the legend.
         scale: the factor that the metric is multiplied by.
-        zero: the position of λ = 0, by default a third of the smallest λ. Methods with different grids need the same one.
+        zero: the position of λ = 0, by default a third of the smallest λ. Methods with different
+            grids need the same one.
         **style: keyword arguments of `curve`.
     """
     strengths = method_runs["strength"].values

@@ -1,1 +1,3 @@
-"""The HTML page with its player, and the gallery. Both are made from results on disk; nothing is trained."""
+"""The HTML page with its player, and the gallery. Both are made from results on disk; nothing is
+trained.
+"""

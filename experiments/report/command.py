@@ -22,7 +22,8 @@ def run(config: Report, console: Console) -> None:
         console: where progress and messages are printed.
 
     Raises:
-        SettingError: if there are no results, or a file or folder cannot be written in the given place.
+        SettingError: if there are no results, or a file or folder cannot be written in the given
+            place.
     """
     expected = "a folder with results, as `python -m experiments` makes one"
     require(config.root.is_dir(), "results", expected, config.root)
@@ -33,11 +34,17 @@ def run(config: Report, console: Console) -> None:
     with progress(console, "drawing the player", frames) as advance:
         text = page.build(contents, advance)
     write_whole(config.page, text)
-    console.print(f"{config.page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser", markup=False, soft_wrap=True)
+    console.print(
+        f"{config.page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser",
+        markup=False,
+        soft_wrap=True,
+    )
     if config.gallery is not None:
         write_gallery(config.gallery, contents, console)
     for study in contents.missing:
-        console.print(f"missing: {study}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"missing: {study}", style="yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def write_gallery(folder: Path, contents: Contents, console: Console) -> None:

@@ -3,11 +3,15 @@
 import shlex
 
 PLACES = ("--out", "--cache")
-"""Options that say where files are. No number depends on them, and their values are paths of one machine."""
+"""Options that say where files are. No number depends on them, and their values are paths of one
+machine.
+"""
 
 
 def without_places(command: str) -> str:
-    """A command line without the options that say where files are; as it is, if it is no valid command line."""
+    """A command line without the options that say where files are; as it is, if it is no valid
+    command line.
+    """
     try:
         words = iter(shlex.split(command))
     except ValueError:

@@ -4,8 +4,9 @@
     ...
     <!-- end -->
 
-A table is named by its result and its own name. Besides there is a table of claims for each result that has any
-("baselines/claims") and for each suite ("claims"), and the table of all commands with their seconds ("commands").
+A table is named by its result and its own name. Besides there is a table of claims for each result
+that has any ("baselines/claims") and for each suite ("claims"), and the table of all commands with
+their seconds ("commands").
 """
 
 import re
@@ -18,7 +19,9 @@ from experiments.settings import require
 
 OPENING = "<!-- table {}: written by `python -m experiments readme` -->"
 CLOSING = "<!-- end -->"
-BLOCK = re.compile("^" + OPENING.format("([^\\n:]+)") + "\n(.*?)^" + CLOSING + "$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    "^" + OPENING.format("([^\\n:]+)") + "\n(.*?)^" + CLOSING + "$", re.MULTILINE | re.DOTALL
+)
 QUICK = " (quick run, not final)"
 
 
@@ -42,17 +45,26 @@ def rendered(text: str, tables: Mapping[str, Sequence[str]], document: str) -> s
         require(name in tables, document, f"a block named as one of {', '.join(tables)}", name)
         return "\n".join([OPENING.format(name), "", *tables[name], "", CLOSING])
 
-    opened, whole = (len(re.findall(form, text, re.MULTILINE)) for form in ("^<!-- table ", "^<!-- end"))
+    opened, whole = (
+        len(re.findall(form, text, re.MULTILINE)) for form in ("^<!-- table ", "^<!-- end")
+    )
     found = len(BLOCK.findall(text))
     expected = f"every block to begin with {OPENING.format('NAME')} and to end with {CLOSING}"
-    require(found == opened == whole, document, expected, f"{opened} beginnings and {whole} ends, {found} of them in pairs")
+    require(
+        found == opened == whole,
+        document,
+        expected,
+        f"{opened} beginnings and {whole} ends, {found} of them in pairs",
+    )
     return BLOCK.sub(block, text)
 
 
 def differing(text: str, tables: Mapping[str, Sequence[str]], document: str) -> list[str]:
     """The names of the blocks that are not as the tables have them."""
     names = (match[1] for match in BLOCK.finditer(rendered(text, tables, document)))
-    pairs = zip(names, BLOCK.finditer(text), BLOCK.finditer(rendered(text, tables, document)), strict=True)
+    pairs = zip(
+        names, BLOCK.finditer(text), BLOCK.finditer(rendered(text, tables, document)), strict=True
+    )
     return [name for name, old, new in pairs if old[0] != new[0]]
 
 
@@ -71,7 +83,9 @@ def tables_of(numbers: Mapping[str, Any], suites: Mapping[str, str]) -> dict[str
     for name, one in numbers.items():
         if one["claims"]:
             found[f"{name}/claims"] = claims_table([one])
-        found |= {f"{name}/{table}": small_table(content, one) for table, content in one["tables"].items()}
+        found |= {
+            f"{name}/{table}": small_table(content, one) for table, content in one["tables"].items()
+        }
     return found
 
 
@@ -95,12 +109,16 @@ def claims_table(results: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def made_by(results: Iterable[Mapping[str, Any]]) -> str:
     """The commands that measured the results."""
-    commands = dict.fromkeys(f"`{one['made_by']['command']}`{QUICK if one['quick'] else ''}" for one in results)
+    commands = dict.fromkeys(
+        f"`{one['made_by']['command']}`{QUICK if one['quick'] else ''}" for one in results
+    )
     return f"Made by {' and '.join(commands)}."
 
 
 def commands_table(numbers: Mapping[str, Any], suites: Mapping[str, str]) -> list[str]:
-    """Every command with what it does, how long it took and on which devices, of which each has a row of its own."""
+    """Every command with what it does, how long it took and on which devices, of which each has a
+    row of its own.
+    """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in numbers.values():
         devices = format_devices(one["made_by"].get("devices"))

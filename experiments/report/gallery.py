@@ -1,4 +1,5 @@
-"""The gallery: each figure as a small PNG, and a README with the command that makes it and the numbers to expect.
+"""The gallery: each figure as a small PNG, and a README with the command that makes it and the
+numbers to expect.
 
 build(read(Path("results"), registry), Path("experiments/gallery"))     # figures and README.md
 """
@@ -60,14 +61,22 @@ def section(name: str, result: Result, entry: Entry) -> list[str]:
     if result.quick:
         title += " (quick run, not final)"
     devices = result.made_by.get("devices") or []
-    kind = f"{len(devices)} {devices[0]} device{'s' if len(devices) > 1 else ''}" if devices else "unknown devices"
-    numbers = [f"{finding['verdict']}: {finding['statement']} {finding['numbers']}" for finding in entry.findings]
+    kind = (
+        f"{len(devices)} {devices[0]} device{'s' if len(devices) > 1 else ''}"
+        if devices
+        else "unknown devices"
+    )
+    numbers = [
+        f"{finding['verdict']}: {finding['statement']} {finding['numbers']}"
+        for finding in entry.findings
+    ]
     return [
         f"## {title}",
         "",
         f"![{title}]({name}.png)",
         "",
-        f"`{without_places(str(result.made_by.get('command', '?')))}`: {result.made_by.get('seconds', '?')} s on {kind}.",
+        f"`{without_places(str(result.made_by.get('command', '?')))}`: "
+        f"{result.made_by.get('seconds', '?')} s on {kind}.",
         "",
         *(f"- {line}" for line in entry.numbers + numbers),
         "",

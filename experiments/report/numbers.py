@@ -1,10 +1,12 @@
-"""The numbers that the documents show, as texts in one small file that is committed beside the gallery.
+"""The numbers that the documents show, as texts in one small file that is committed beside the
+gallery.
 
     numbers, notes = collect(Path("results"), studies.load(), load_json(path))
     write_whole(path, dumped(numbers))
 
-The file maps the name of each result, such as "images/mnist-5000" or "bench/lasso", to what made it (command, settings,
-versions, devices, seconds), its claims and its small tables. A clone without results renders its documents from this file.
+The file maps the name of each result, such as "images/mnist-5000" or "bench/lasso", to what made it
+(command, settings, versions, devices, seconds), its claims and its small tables. A clone without
+results renders its documents from this file.
 """
 
 import json
@@ -25,7 +27,9 @@ PROVENANCE = ("command", "config", "devices", "seconds", "versions")
 WIDTH = 120
 
 
-def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def collect(
+    root: Path, registry: Sequence[Study], before: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Reads the numbers of every result in a folder.
 
     Args:
@@ -51,7 +55,11 @@ def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) ->
             if path.stem.split("-")[0] == benchmark:
                 found[f"bench/{path.stem}"] = numbers_of_benchmark(benchmark, load_json(path))
     known = {"bench", *(study.name for study in registry)}
-    kept = {name: one for name, one in before.items() if name not in found and name.split("/")[0] in known}
+    kept = {
+        name: one
+        for name, one in before.items()
+        if name not in found and name.split("/")[0] in known
+    }
     if kept:
         notes.append(f"kept, as {root} does not have them: {', '.join(kept)}")
     found |= kept
@@ -62,7 +70,9 @@ def collect(root: Path, registry: Sequence[Study], before: Mapping[str, Any]) ->
 
 def result_folders(folder: Path) -> Iterator[Path]:
     """A study's folder or, for a study with variants, the folders in it that hold results."""
-    yield from sorted(path.parent for pattern in (MARKER, f"*/{MARKER}") for path in folder.glob(pattern))
+    yield from sorted(
+        path.parent for pattern in (MARKER, f"*/{MARKER}") for path in folder.glob(pattern)
+    )
 
 
 def numbers_of_study(study: Study, folder: Path) -> dict[str, Any]:
@@ -77,7 +87,11 @@ def numbers_of_study(study: Study, folder: Path) -> dict[str, Any]:
     said = load_json(folder / MARKER)
     tables = {name: numbers_of_table(excerpt(results)) for name, excerpt in study.excerpts.items()}
     claims = [numbers_of_claim(claim, results) for claim in study.claims]
-    made_by = {"suite": study.suite, "quick": bool(said.get("quick")), "made_by": provenance_of(said)}
+    made_by = {
+        "suite": study.suite,
+        "quick": bool(said.get("quick")),
+        "made_by": provenance_of(said),
+    }
     return {"summary": study.summary, **made_by, "claims": claims, "tables": tables}
 
 
@@ -126,14 +140,19 @@ def dumped(numbers: Mapping[str, Any]) -> str:
 
 
 def as_json(value: Any, indent: str = "") -> str:
-    """JSON that is easy to read and to compare: what fits on one line is not split, nor is a list of numbers."""
+    """JSON that is easy to read and to compare: what fits on one line is not split, nor is a list
+    of numbers.
+    """
     line = json.dumps(value, ensure_ascii=False, default=str)
     numbers = isinstance(value, list) and all(isinstance(one, int | float) for one in value)
     if numbers or not isinstance(value, dict | list) or len(indent) + len(line) <= WIDTH:
         return line
     inner = f"{indent}  "
     if isinstance(value, dict):
-        parts = [f"{json.dumps(key, ensure_ascii=False)}: {as_json(one, inner)}" for key, one in value.items()]
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {as_json(one, inner)}"
+            for key, one in value.items()
+        ]
     else:
         parts = [as_json(one, inner) for one in value]
     first, last = "{}" if isinstance(value, dict) else "[]"

@@ -16,8 +16,11 @@ def reduced(source: BinaryIO, colours: int) -> bytes:
     """
     packed = io.BytesIO()
     with Image.open(source) as image:
-        # The usual median cut would merge rare colours, such as that of a heading, with their neighbours.
-        palette = image.convert("RGB").quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        # The usual median cut would merge rare colours, such as that of a heading, with their
+        # neighbours.
+        palette = image.convert("RGB").quantize(
+            colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
         palette.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 

@@ -3,8 +3,9 @@
     frame(dataset, "L1", 3)            # a Figure, from the dataset that `train_wine` returns: L1 at the fourth λ
     description(dataset, "L1", 3)      # the same in words
 
-Every frame has the same size, axes and scales, so that only the data move from frame to frame. Each penalty has a picture of
-its own: on a wide screen the two are side by side, on a narrow one below each other.
+Every frame has the same size, axes and scales, so that only the data move from frame to frame. Each
+penalty has a picture of its own: on a wide screen the two are side by side, on a narrow one below
+each other.
 """
 
 import numpy as np
@@ -38,7 +39,9 @@ def frame(dataset: xr.Dataset, penalty: str, index: int) -> Figure:
     largest = largest_of(dataset["first"].values, dataset["second"].values)
     draw_histogram(figure.add_axes((0.12, 0.32, 0.58, 0.12)), weights, largest, colour)
     draw_zeros(figure.add_axes((0.83, 0.32, 0.08, 0.12)), weights, colour)
-    draw_accuracies(figure.add_axes((0.12, 0.085, 0.85, 0.12)), dataset.sel(penalty=penalty), index, colour)
+    draw_accuracies(
+        figure.add_axes((0.12, 0.085, 0.85, 0.12)), dataset.sel(penalty=penalty), index, colour
+    )
     return figure
 
 
@@ -48,7 +51,10 @@ def description(dataset: xr.Dataset, penalty: str, index: int) -> str:
     weights = weights_of(network)
     if not np.isfinite(weights).all():
         return "diverged: some weights are not finite"
-    train, test = (f"{100 * float(network[f'{rows}_accuracy']):.0f}\N{NO-BREAK SPACE}%" for rows in ("train", "test"))
+    train, test = (
+        f"{100 * float(network[f'{rows}_accuracy']):.0f}\N{NO-BREAK SPACE}%"
+        for rows in ("train", "test")
+    )
     zeros = f"{int((weights == 0).sum())} of {weights.size} weights exactly 0"
     # No line ends between a number and what it belongs to.
     norm = f"‖w‖ = {np.linalg.norm(weights):.2g}".replace(" ", "\N{NO-BREAK SPACE}")
@@ -56,21 +62,30 @@ def description(dataset: xr.Dataset, penalty: str, index: int) -> str:
 
 
 def largest_in_figures(dataset: xr.Dataset) -> float:
-    """The largest absolute weight of the networks in the figures, so that lines in the player are as wide as there."""
+    """The largest absolute weight of the networks in the figures, so that lines in the player are
+    as wide as there.
+    """
     shown = [dataset.isel(strength=0)]
     if "figure_strength" in dataset:
         pairs = zip(dataset["penalty"].values, dataset["figure_strength"].values, strict=True)
-        shown += [dataset.sel(penalty=penalty).sel(strength=strength, method="nearest") for penalty, strength in pairs]
+        shown += [
+            dataset.sel(penalty=penalty).sel(strength=strength, method="nearest")
+            for penalty, strength in pairs
+        ]
     return largest_of(*(network[name].values for network in shown for name in ("first", "second")))
 
 
 def draw_histogram(axes: Axes, weights: np.ndarray, largest: float, colour: str) -> None:
-    """Draws a histogram of the weights that are not 0. Its scale is logarithmic, because one bin may hold nearly all."""
+    """Draws a histogram of the weights that are not 0. Its scale is logarithmic, because one bin
+    may hold nearly all.
+    """
     nonzero = weights[(weights != 0) & np.isfinite(weights)]
     counts, edges = np.histogram(nonzero, np.linspace(-largest, largest, BINS + 1))
     # Bars start at half a weight, because a logarithmic scale has no 0.
     heights = np.maximum(counts, 0.5) - 0.5
-    axes.bar(edges[:-1], heights, np.diff(edges), 0.5, align="edge", color=colour, lw=0.3, edgecolor="w")
+    axes.bar(
+        edges[:-1], heights, np.diff(edges), 0.5, align="edge", color=colour, lw=0.3, edgecolor="w"
+    )
     axes.set_yscale("log")
     axes.set(xlim=(-largest, largest), ylim=(0.5, 1.5 * weights.size), yticks=[1, 10, 100])
     axes.set_yticklabels(["1", "10", "100"])
@@ -92,23 +107,32 @@ def draw_zeros(axes: Axes, weights: np.ndarray, colour: str) -> None:
 
 
 def draw_accuracies(axes: Axes, networks: xr.Dataset, index: int, colour: str) -> None:
-    """Draws training and test accuracy against λ, with λ = 0 at the left end and a mark at the λ of the frame."""
+    """Draws training and test accuracy against λ, with λ = 0 at the left end and a mark at the λ of
+    the frame.
+    """
     strengths = networks["strength"].values
     places = np.concatenate([[strengths[1] / 4], strengths[1:]])
     train, test = (100 * networks[f"{rows}_accuracy"].values for rows in ("train", "test"))
     axes.axvline(places[index], color="#BBBBBB", lw=4, zorder=0)
     axes.plot(places, train, "--", color="#444444", lw=1.2, label=f"training {train[index]:.0f}")
     axes.plot(places, test, "-", color=colour, lw=1.6, label=f"test {test[index]:.0f}")
-    axes.plot(places[index], train[index], "o", color="w", markeredgecolor="#444444", ms=8, zorder=3)
+    axes.plot(
+        places[index], train[index], "o", color="w", markeredgecolor="#444444", ms=8, zorder=3
+    )
     axes.plot(places[index], test[index], "o", color=colour, ms=5, zorder=4)
-    decades = 10.0 ** np.arange(np.ceil(np.log10(strengths[1]) - 1e-9), np.log10(strengths[-1]) + 1e-9, 2)
+    decades = 10.0 ** np.arange(
+        np.ceil(np.log10(strengths[1]) - 1e-9), np.log10(strengths[-1]) + 1e-9, 2
+    )
     axes.set_xscale("log")
-    axes.set_xticks([places[0], *decades], ["0", *(f"$10^{{{np.log10(decade):.0f}}}$" for decade in decades)])
+    axes.set_xticks(
+        [places[0], *decades], ["0", *(f"$10^{{{np.log10(decade):.0f}}}$" for decade in decades)]
+    )
     axes.minorticks_off()
     axes.set(xlim=(places[0] / 1.5, places[-1] * 1.5), ylim=(0, 108), yticks=[0, 50, 100])
     axes.set_xlabel("strength λ", fontsize=FONTSIZE, labelpad=1)
     axes.set_title("accuracy, %", fontsize=FONTSIZE, loc="left", pad=3)
-    axes.legend(fontsize=FONTSIZE, frameon=False, loc="lower right", bbox_to_anchor=(1.01, 0.97), ncols=2, borderpad=0,
+    axes.legend(fontsize=FONTSIZE, frameon=False, loc="lower right", bbox_to_anchor=(1.01, 0.97),
+    ncols=2, borderpad=0,
                 borderaxespad=0.3, handlelength=1.6)  # fmt: skip
     simplify(axes)
 

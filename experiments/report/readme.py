@@ -18,7 +18,8 @@ DOCUMENTS = ("README.md", "experiments/README.md")
 
 
 def run(config: Readme, console: Console, suites: Mapping[str, str]) -> None:
-    """Writes numbers.json from the results, then the tables from numbers.json; or only compares the tables.
+    """Writes numbers.json from the results, then the tables from numbers.json; or only compares the
+    tables.
 
     Args:
         config: where the results and the documents are.
@@ -26,7 +27,8 @@ def run(config: Readme, console: Console, suites: Mapping[str, str]) -> None:
         suites: what each suite does, by its name.
 
     Raises:
-        SettingError: There are neither results nor numbers, a document is missing, or it has a block without a table.
+        SettingError: There are neither results nor numbers, a document is missing, or it has a
+            block without a table.
         SystemExit: With `check`, a table differs.
     """
     path = config.clone / NUMBERS
@@ -35,7 +37,12 @@ def run(config: Readme, console: Console, suites: Mapping[str, str]) -> None:
         numbers, notes = collect(config.results, studies.load(), numbers)
         for note in notes:
             console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    require(bool(numbers), "results", "a folder with results, as `python -m experiments` makes one", config.results)
+    require(
+        bool(numbers),
+        "results",
+        "a folder with results, as `python -m experiments` makes one",
+        config.results,
+    )
     tables = tables_of(numbers, suites)
     texts = {}
     for name in DOCUMENTS:

@@ -1,8 +1,8 @@
 """File operations for results: atomic writes and exchanges, flushing to disk, and locks.
 
 with whole(path) as temporary: ...      # writes a file that is never incomplete under its name
-exchange(new, old)                      # swaps the names of two folders in one step, if the system can
-handle = lock(path)                     # held until the process ends, even if it is killed
+exchange(new, old)                      # swaps the names of two folders in one step, if the system
+can handle = lock(path)                     # held until the process ends, even if it is killed
 """
 
 import contextlib
@@ -24,7 +24,9 @@ UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK}
 """Errors of file systems that do not support a call, such as some network file systems."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 DEAD_AFTER = 3600.0
-"""Age in seconds at which a temporary file must be from a killed process, because writing one takes less than a second."""
+"""Age in seconds at which a temporary file must be from a killed process, because writing one takes
+less than a second.
+"""
 
 
 class SavingError(OSError):
@@ -33,7 +35,9 @@ class SavingError(OSError):
 
 @contextlib.contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """Turns an OSError in the block into a SavingError whose message gives the path and the reason."""
+    """Turns an OSError in the block into a SavingError whose message gives the path and the
+    reason.
+    """
     try:
         yield
     except SavingError:
@@ -41,7 +45,9 @@ def saving(path: Path) -> Iterator[None]:
     except OSError as error:
         place = error.filename or path
         message = f"results could not be written to {path}: {error.strerror or error}"
-        raise SavingError(error.errno, message + (f" ({place})" if str(place) != str(path) else "")) from error
+        raise SavingError(
+            error.errno, message + (f" ({place})" if str(place) != str(path) else "")
+        ) from error
 
 
 @contextlib.contextmanager
@@ -83,14 +89,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     Args:
         path: the file.
-        content: bytes, or text for a UTF-8 file. Characters that UTF-8 cannot encode, such as bytes of a command line in
-            another encoding, are escaped.
+        content: bytes, or text for a UTF-8 file. Characters that UTF-8 cannot encode, such as bytes
+            of a command line in another encoding, are escaped.
 
     Raises:
         SavingError: the file cannot be written.
     """
     with whole(path) as temporary:
-        temporary.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+        temporary.write_bytes(
+            content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+        )
 
 
 def flush(path: Path) -> None:
@@ -121,12 +129,17 @@ def exchange(first: Path, second: Path) -> bool:
         second: the other folder.
 
     Returns:
-        Whether they were swapped, which needs support by the system and the file system (Linux: renameat2).
+        Whether they were swapped, which needs support by the system and the file system (Linux:
+        renameat2).
 
     Raises:
         OSError: swapping failed for another reason.
     """
-    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    swap = (
+        getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        if os.name == "posix"
+        else None
+    )
     if swap is None:
         return False
     if swap(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0:
@@ -168,7 +181,9 @@ def lock(path: Path) -> int | None:
 
 
 def locked(handle: int, path: Path) -> bool:
-    """Locks an open file and writes the process ID into it; returns False if locks are not supported."""
+    """Locks an open file and writes the process ID into it; returns False if locks are not
+    supported.
+    """
     if fcntl is None:
         return False
     try:
@@ -188,7 +203,10 @@ def in_use(path: Path, process: str) -> str:
     """The error message for a folder that another run is using."""
     holder = f"process {process}" if process else "another process"
     advice = "wait until it ends, or set another --out"
-    return f"out: expected a folder that no other run is writing to, but {holder} is using {path.parent}; {advice}"
+    return (
+        f"out: expected a folder that no other run is writing to, but {holder} is using "
+        f"{path.parent}; {advice}"
+    )
 
 
 def same_file(handle: int, path: Path) -> bool:
@@ -201,7 +219,9 @@ def same_file(handle: int, path: Path) -> bool:
 
 
 def unlock(path: Path, handle: int | None) -> None:
-    """Removes the file, then releases the lock, so that a waiting process notices that the file is gone."""
+    """Removes the file, then releases the lock, so that a waiting process notices that the file is
+    gone.
+    """
     path.unlink(missing_ok=True)
     if handle is not None:
         os.close(handle)

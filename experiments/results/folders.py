@@ -1,12 +1,14 @@
-"""Results folders are replaced as a whole, and the next start cleans up after a run that was killed.
+"""Results folders are replaced as a whole, and the next start cleans up after a run that was
+killed.
 
     with folders.working(folders.beside(out), console.print) as work:
         chunks = work.chunks("digits-1a2b3c4d5e6f")         # finished runs of a sweep, removed if the block succeeds
         with work.replacing(out, provenance) as folder:     # replaces `out` if the block succeeds
             ...
 
-All unfinished files are in one hidden folder, which is locked by the run that uses it. The lock is released when the process
-ends, even if it is killed, so the process that holds the lock may remove all other temporary files in the folder.
+All unfinished files are in one hidden folder, which is locked by the run that uses it. The lock is
+released when the process ends, even if it is killed, so the process that holds the lock may remove
+all other temporary files in the folder.
 """
 
 import contextlib
@@ -34,7 +36,8 @@ def beside(target: Path) -> Path:
 
 @contextlib.contextmanager
 def working(place: Path, report: Callable[[str], None]) -> Iterator["Work"]:
-    """Locks a folder for unfinished work and cleans up what killed runs left there; removes the folder if it ends up empty.
+    """Locks a folder for unfinished work and cleans up what killed runs left there; removes the
+    folder if it ends up empty.
 
     Args:
         place: the folder, a sibling of the results, so that it is on the same file system.
@@ -85,19 +88,25 @@ class Work:
         self.used: list[Path] = []
 
     def recover(self) -> list[str]:
-        """Restores results that a killed run had moved aside, removes its temporary folders, and returns messages."""
+        """Restores results that a killed run had moved aside, removes its temporary folders, and
+        returns messages.
+        """
         messages = []
         for aside in sorted(self.place.glob("old/*")):
             target = self.place.parent / aside.name
             if not target.exists():
                 os.replace(aside, target)
-                messages.append(f"{target}: restored, because a run was killed while it replaced this folder")
+                messages.append(
+                    f"{target}: restored, because a run was killed while it replaced this folder"
+                )
         for leftover in [self.place / "old", *self.place.glob("new-*")]:
             shutil.rmtree(leftover, ignore_errors=True)
         return messages
 
     def chunks(self, name: str) -> Path:
-        """The folder for a sweep's chunks, under a name that identifies its settings; removed when the work succeeds."""
+        """The folder for a sweep's chunks, under a name that identifies its settings; removed when
+        the work succeeds.
+        """
         folder = self.place / "chunks" / name
         self.used.append(folder)
         return folder
@@ -120,11 +129,21 @@ class Work:
             (self.place / "chunks").rmdir()
 
     def others(self) -> str:
-        """A message about the chunks of interrupted runs with other settings; empty if there are none."""
+        """A message about the chunks of interrupted runs with other settings; empty if there are
+        none.
+        """
         folders = [path for path in self.place.glob("chunks/*") if path not in self.used]
-        size = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+        size = sum(
+            path.stat().st_size
+            for folder in folders
+            for path in folder.rglob("*")
+            if path.is_file()
+        )
         where = f"{self.place / 'chunks'} ({size / 1e6:.1f} MB)"
-        message = f"interrupted runs with other settings are kept in {where}: the same command resumes them"
+        message = (
+            f"interrupted runs with other settings are kept in {where}: the same command "
+            "resumes them"
+        )
         return f"{message}; delete that folder if you do not need them" if folders else ""
 
     def kept(self) -> str:
@@ -136,13 +155,16 @@ class Work:
         return f"{kept}; {'all other' if self.saved else 'earlier'} results are unchanged"
 
     @contextlib.contextmanager
-    def replacing(self, target: Path, describe: Callable[[], dict[str, Any]], last: bool = False) -> Iterator[Path]:
-        """Replaces a results folder by a temporary folder if the block succeeds, and removes the temporary folder otherwise.
+    def replacing(
+        self, target: Path, describe: Callable[[], dict[str, Any]], last: bool = False
+    ) -> Iterator[Path]:
+        """Replaces a results folder by a temporary folder if the block succeeds, and removes the
+        temporary folder otherwise.
 
         Args:
             target: the folder to replace, a sibling of `place`.
-            describe: function that returns the contents of `study.json`, to which a list of the files is added. It is
-                called at the end of the block.
+            describe: function that returns the contents of `study.json`, to which a list of the
+                files is added. It is called at the end of the block.
             last: whether this is the last use of the chunks, so that they can be removed.
 
         Yields:
@@ -161,7 +183,10 @@ class Work:
             yield folder
             with saving(shown):
                 files = sorted([MARKER, *(path.name for path in folder.iterdir())])
-                write_whole(folder / MARKER, json.dumps({**describe(), "files": files}, indent=2, default=str) + "\n")
+                write_whole(
+                    folder / MARKER,
+                    json.dumps({**describe(), "files": files}, indent=2, default=str) + "\n",
+                )
                 flush_tree(folder)
                 check_replaceable(target)
                 with stopping.uninterrupted():
@@ -173,7 +198,9 @@ class Work:
             shutil.rmtree(folder.parent, ignore_errors=True)
 
     def put(self, folder: Path, target: Path) -> None:
-        """Moves a finished folder to its place. The old folder swaps places with it, or is moved aside and then deleted."""
+        """Moves a finished folder to its place. The old folder swaps places with it, or is moved
+        aside and then deleted.
+        """
         if not target.exists():
             os.replace(folder, target)
         elif not exchange(folder, target):
@@ -197,8 +224,9 @@ def check_replaceable(target: Path) -> None:
         target: the folder, which need not exist.
 
     Raises:
-        SettingError: `target` is a path in another encoding, a file, the working directory or a folder above it, a mount
-            point, or a folder with files that its own `study.json` does not list.
+        SettingError: `target` is a path in another encoding, a file, the working directory or a
+            folder above it, a mount point, or a folder with files that its own `study.json` does
+            not list.
     """
     check_folder(target)
     real = target.resolve()
@@ -210,13 +238,19 @@ def check_replaceable(target: Path) -> None:
     fixed = real == Path.cwd() or real in Path.cwd().parents or real.is_mount()
     what = f"{target}, the working directory, a folder above it or a mount point"
     require(not fixed, "out", "a folder that can be moved", what)
-    foreign = sorted(path.name for path in real.iterdir() if path.name not in own_files(real)) if target.exists() else []
+    foreign = (
+        sorted(path.name for path in real.iterdir() if path.name not in own_files(real))
+        if target.exists()
+        else []
+    )
     got = f"{target}, which holds other files ({', '.join(foreign[:3])})"
     require(not foreign, "out", "a new, empty or results folder, as it will be replaced", got)
 
 
 def own_files(folder: Path) -> set[str]:
-    """The files that a results folder lists in its `study.json`; none if it is not a results folder."""
+    """The files that a results folder lists in its `study.json`; none if it is not a results
+    folder.
+    """
     try:
         files = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,5 @@
-"""Reads a folder of results for the page and the gallery, and lists what is missing with the command that makes it.
+"""Reads a folder of results for the page and the gallery, and lists what is missing with the
+command that makes it.
 
     contents = read(Path("results"), studies.load())
     contents.missing         # studies without results, each with the reason and the command that makes them
@@ -25,7 +26,9 @@ QUICK = "quick"
 """The subfolder of `results` that holds the quick results."""
 NOT_YET, UNREADABLE = "not measured yet", "on disk, but cannot be read"
 LARGEST_DRAWING = 500_000
-"""Size in bytes above which the PNG is shown instead of an SVG, because large SVGs make the page scroll slowly."""
+"""Size in bytes above which the PNG is shown instead of an SVG, because large SVGs make the page
+scroll slowly.
+"""
 TEXTS = ("name", "title", "caption", "statement", "verdict", "counts")
 PROVENANCE = ("command", "config", "versions", "devices", "seconds")
 
@@ -132,10 +135,19 @@ def read(root: Path, registry: Sequence[Study]) -> Contents:
         What was found and what is missing.
     """
     order = [study.name for study in registry]
-    paths = [path for pattern in (f"*/{MARKER}", f"*/*/{MARKER}") for path in root.glob(pattern) if shown(path, root)]
-    paths.sort(key=lambda path: ((*order, study_name(path, root)).index(study_name(path, root)), str(path)))
+    paths = [
+        path
+        for pattern in (f"*/{MARKER}", f"*/*/{MARKER}")
+        for path in root.glob(pattern)
+        if shown(path, root)
+    ]
+    paths.sort(
+        key=lambda path: ((*order, study_name(path, root)).index(study_name(path, root)), str(path))
+    )
     results = [result for path in paths if (result := result_of(path.parent, root)) is not None]
-    unreadable = {study_name(path, root) for path in paths} - {result.name.split("/")[0] for result in results}
+    unreadable = {study_name(path, root) for path in paths} - {
+        result.name.split("/")[0] for result in results
+    }
     player = player_of(root / order[0] / "wine.nc") if order else None
     missing = []
     for study in registry:
@@ -146,7 +158,9 @@ def read(root: Path, registry: Sequence[Study]) -> Contents:
 
 
 def shown(path: Path, root: Path) -> bool:
-    """Whether the page shows a file: not those in hidden folders (unfinished) or in `quick` (shown on another page)."""
+    """Whether the page shows a file: not those in hidden folders (unfinished) or in `quick` (shown
+    on another page).
+    """
     parts = path.relative_to(root).parts
     return parts[0] != QUICK and not any(part.startswith(".") for part in parts)
 
@@ -162,23 +176,37 @@ def result_of(folder: Path, root: Path) -> Result | None:
     lists = [saved.get(key) for key in ("figures", "claims")]
     if not all(isinstance(entries, list) for entries in lists):
         return None
-    figures, claims = ([entry_of(folder, entry) for entry in dictionaries(entries)] for entries in lists)
+    figures, claims = (
+        [entry_of(folder, entry) for entry in dictionaries(entries)] for entries in lists
+    )
     name = folder.relative_to(root).as_posix()
     made_by: dict[str, Any] = {key: saved[key] for key in PROVENANCE if key in saved}
     figures = [entry for entry in figures if entry.name]
     claims = [entry for entry in claims if entry.name]
-    return Result(name, str(saved.get("summary", name)), figures, claims, made_by, bool(saved.get("quick")))
+    return Result(
+        name, str(saved.get("summary", name)), figures, claims, made_by, bool(saved.get("quick"))
+    )
 
 
 def entry_of(folder: Path, saved: dict[str, Any]) -> Entry:
     """A figure or a claim from its dictionary in `study.json`."""
     texts = {name: text_of(saved, name) for name in TEXTS}
-    findings = [{name: text_of(found, name) for name in FINDING_TEXTS} for found in dictionaries(saved.get("findings"))]
+    findings = [
+        {name: text_of(found, name) for name in FINDING_TEXTS}
+        for found in dictionaries(saved.get("findings"))
+    ]
     numbers = saved.get("numbers")
     lines = [str(line) for line in numbers] if isinstance(numbers, list) else []
     # A name is a part of paths, so it must not contain a path to another folder.
     name = texts["name"] if texts["name"] == Path(texts["name"]).name else ""
-    return Entry(name, texts, findings, lines, picture(folder / name) if name else None, folder / f"{name}.png")
+    return Entry(
+        name,
+        texts,
+        findings,
+        lines,
+        picture(folder / name) if name else None,
+        folder / f"{name}.png",
+    )
 
 
 def text_of(saved: dict[str, Any], name: str) -> str:
@@ -188,11 +216,15 @@ def text_of(saved: dict[str, Any], name: str) -> str:
 
 def dictionaries(values: Any) -> Iterable[dict[str, Any]]:
     """The dictionaries in a list; empty if `values` is not a list."""
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    return (
+        [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    )
 
 
 def picture(stem: Path) -> str | None:
-    """A figure as a data URI, from its SVG if that is complete and small, else its PNG; None if neither can be read."""
+    """A figure as a data URI, from its SVG if that is complete and small, else its PNG; None if
+    neither can be read.
+    """
     with contextlib.suppress(OSError):
         drawing = stem.with_name(f"{stem.name}.svg").read_bytes()
         complete = drawing.startswith((b"<?xml", b"<svg")) and drawing.rstrip().endswith(b"</svg>")
@@ -216,11 +248,20 @@ def data_uri(image: bytes, kind: str) -> str:
 
 
 def player_of(path: Path) -> xr.Dataset | None:
-    """The player's dataset; None if it lacks a variable, the penalties L1 and L2, λ = 0 or another strength."""
+    """The player's dataset; None if it lacks a variable, the penalties L1 and L2, λ = 0 or another
+    strength.
+    """
     with contextlib.suppress(OSError, ValueError, KeyError, RuntimeError):
         dataset = load_dataset(path)
-        complete = {"first", "second", "train_accuracy", "test_accuracy", "input", "class"} <= set(dataset.variables)
+        complete = {"first", "second", "train_accuracy", "test_accuracy", "input", "class"} <= set(
+            dataset.variables
+        )
         penalties = dataset["penalty"].values.tolist()
-        if complete and penalties == ["L1", "L2"] and dataset.sizes["strength"] > 1 and dataset["strength"].values[0] == 0:
+        if (
+            complete
+            and penalties == ["L1", "L2"]
+            and dataset.sizes["strength"] > 1
+            and dataset["strength"].values[0] == 0
+        ):
             return dataset
     return None

@@ -1,4 +1,5 @@
-"""Reads the saved results of one study, so that its claims and figures can be made again without training.
+"""Reads the saved results of one study, so that its claims and figures can be made again without
+training.
 
 saved = load_saved(study, Path("results/strength"), quick=False)
 saved.results["strength"]          # the dataset as the sweep returned it
@@ -18,7 +19,8 @@ from experiments.settings import SettingError, require
 from experiments.study import Study
 
 TYPES = {
-    "command": str, "config": dict, "versions": dict, "devices": list, "seconds": float | int, "study": str, "quick": bool,
+    "command": str, "config": dict, "versions": dict, "devices": list, "seconds": float | int,
+    "study": str, "quick": bool,
 }  # fmt: skip
 """The types of the entries that make up the provenance in `study.json`."""
 REMEDY = "run the command without --redraw first"
@@ -28,7 +30,8 @@ class Saved(NamedTuple):
     """The saved results of a study.
 
     Attributes:
-        provenance: the entries of `study.json` about the run that trained: command, config, versions and so on.
+        provenance: the entries of `study.json` about the run that trained: command, config,
+            versions and so on.
         results: the datasets by the names of their sweeps.
     """
 
@@ -48,20 +51,34 @@ def load_saved(study: Study, folder: Path, quick: bool) -> Saved:
         The provenance and the datasets.
 
     Raises:
-        SettingError: there are no results, they are from another study or from another kind of run, or a dataset is missing
-            or cannot be read.
+        SettingError: there are no results, they are from another study or from another kind of run,
+            or a dataset is missing or cannot be read.
     """
     entries = load_json(folder / MARKER)
     what = f"results of {study.name} in {folder}"
     require(bool(entries), "redraw", what, f"none; {REMEDY}")
-    damaged = [name for name, expected in TYPES.items() if not isinstance(entries.get(name), expected)]
-    require(not damaged, "redraw", what, f"a {MARKER} without a valid entry {' and '.join(damaged)}; {REMEDY}")
+    damaged = [
+        name for name, expected in TYPES.items() if not isinstance(entries.get(name), expected)
+    ]
+    require(
+        not damaged,
+        "redraw",
+        what,
+        f"a {MARKER} without a valid entry {' and '.join(damaged)}; {REMEDY}",
+    )
     require(entries["study"] == study.name, "redraw", what, f"results of {entries['study']}")
     kinds = ("a quick run", "a full run") if quick else ("a full run", "a quick run")
     advice = "leave out --quick" if quick else "add --quick"
-    require(entries["quick"] is quick, "redraw", f"results of {kinds[0]} in {folder}", f"those of {kinds[1]}; {advice}")
+    require(
+        entries["quick"] is quick,
+        "redraw",
+        f"results of {kinds[0]} in {folder}",
+        f"those of {kinds[1]}; {advice}",
+    )
     provenance = {name: entries[name] for name in TYPES}
-    return Saved(provenance, {sweep.name: load_sweep(folder / f"{sweep.name}.nc") for sweep in study.sweeps})
+    return Saved(
+        provenance, {sweep.name: load_sweep(folder / f"{sweep.name}.nc") for sweep in study.sweeps}
+    )
 
 
 def load_sweep(path: Path) -> xr.Dataset:
@@ -88,7 +105,14 @@ def check_settings(settings: Any, defaults: Any, saved: Saved, folder: Path) -> 
         SettingError: other settings were typed, which only another training could use.
     """
     typed = json.loads(json.dumps(dataclasses.asdict(settings), default=str))
-    different = [name.replace("_", "-") for name, value in typed.items() if saved.provenance["config"].get(name) != value]
+    different = [
+        name.replace("_", "-")
+        for name, value in typed.items()
+        if saved.provenance["config"].get(name) != value
+    ]
     what = f"no settings, or those that {folder} was made with"
-    got = f"other values of {', '.join(different)}; leave them out, or run without --redraw to use them"
+    got = (
+        f"other values of {', '.join(different)}; leave them out, or run without --redraw to "
+        "use them"
+    )
     require(settings == defaults or not different, "redraw", what, got)

@@ -61,7 +61,8 @@ def versions() -> dict[str, str]:
 
 
 def settings_name(name: str, settings: Any, devices: int) -> str:
-    """A name for a sweep's chunks that is unique to the settings, the number of devices and the versions.
+    """A name for a sweep's chunks that is unique to the settings, the number of devices and the
+    versions.
 
     Args:
         name: name of the sweep.
@@ -87,7 +88,9 @@ def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> No
         SavingError: the file cannot be written.
     """
     compressed = {
-        name: {"zlib": True} for name, variable in dataset.data_vars.items() if variable.dtype.kind in "fi" and variable.ndim
+        name: {"zlib": True}
+        for name, variable in dataset.data_vars.items()
+        if variable.dtype.kind in "fi" and variable.ndim
     }
     attributed = dataset.assign_attrs(made_by=json.dumps(made_by, default=str))
     with whole(path) as temporary:
@@ -100,8 +103,8 @@ def save_dataset(dataset: xr.Dataset, path: Path, made_by: dict[str, Any]) -> No
 def load_dataset(path: Path) -> xr.Dataset:
     """Reads a dataset into memory, with the types that it had before it was saved.
 
-    NetCDF has neither booleans nor strings of fixed length. xarray marks the booleans that it writes; in files without these
-    marks, `diverged` alone is boolean.
+    NetCDF has neither booleans nor strings of fixed length. xarray marks the booleans that it
+    writes; in files without these marks, `diverged` alone is boolean.
 
     Args:
         path: the file.
@@ -120,7 +123,11 @@ def load_dataset(path: Path) -> xr.Dataset:
         kind = bool if name == "diverged" else str if variable.dtype == object else None
         if kind is not None:
             restored = {name: (variable.dims, variable.values.astype(kind), variable.attrs)}
-            dataset = dataset.assign_coords(restored) if name in dataset.coords else dataset.assign(restored)
+            dataset = (
+                dataset.assign_coords(restored)
+                if name in dataset.coords
+                else dataset.assign(restored)
+            )
     return dataset
 
 

@@ -10,18 +10,31 @@ FINDING_TEXTS = ("statement", "tested", "numbers", "verdict")
 
 
 def heading(command: str, warning: str) -> list[str]:
-    """The first lines of a summary: the command that made it, and a warning if the results are not final."""
-    return [f"Made by `{command}`.", "", *([f"**{warning[0].upper()}{warning[1:]}.**", ""] if warning else [])]
+    """The first lines of a summary: the command that made it, and a warning if the results are not
+    final.
+    """
+    return [
+        f"Made by `{command}`.",
+        "",
+        *([f"**{warning[0].upper()}{warning[1:]}.**", ""] if warning else []),
+    ]
 
 
 def markdown(table: Sheet) -> list[str]:
     """A table as lines of Markdown."""
-    notes = [line for text in (table.title, table.legend) if text for line in (f"{text[0].upper()}{text[1:]}", "")]
+    notes = [
+        line
+        for text in (table.title, table.legend)
+        if text
+        for line in (f"{text[0].upper()}{text[1:]}", "")
+    ]
     return [*notes, *rows_as_markdown(*flattened(table))]
 
 
 def flattened(table: Sheet) -> tuple[list[str], list[list[str]]]:
-    """The headings and rows of a table whose headings among the rows, if there are any, become a first column."""
+    """The headings and rows of a table whose headings among the rows, if there are any, become a
+    first column.
+    """
     grouped = any(isinstance(row, str) for row in table.rows)
     group, rows = "", []
     for row in table.rows:
@@ -35,17 +48,24 @@ def flattened(table: Sheet) -> tuple[list[str], list[list[str]]]:
 def rows_as_markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table."""
     lines = ("| " + " | ".join(map(in_cell, row)) + " |" for row in rows)
-    return ["| " + " | ".join(map(in_cell, headings)) + " |", "|" + " --- |" * len(headings), *lines]
+    return [
+        "| " + " | ".join(map(in_cell, headings)) + " |",
+        "|" + " --- |" * len(headings),
+        *lines,
+    ]
 
 
 def claims(evaluated: Iterable[dict[str, Any]]) -> list[str]:
     """Claims and their findings as lines of one Markdown table."""
     rows = []
     for claim in evaluated:
-        rows.append([f"**{claim['statement']}**", "", "", f"**{claim['verdict']}** ({claim['counts']})"])
+        rows.append(
+            [f"**{claim['statement']}**", "", "", f"**{claim['verdict']}** ({claim['counts']})"]
+        )
         rows += [[str(finding[name]) for name in FINDING_TEXTS] for finding in claim["findings"]]
     note = (
-        "Intervals are 95 % intervals by Student's t over the seeds, of differences taken seed by seed. They are not "
+        "Intervals are 95 % intervals by Student's t over the seeds, of differences taken seed by "
+        "seed. They are not "
         "corrected for multiple testing."
     )
     return [note, "", *rows_as_markdown(["claim or test", "method", "result", "verdict"], rows)]

@@ -1,7 +1,7 @@
 """The registry of studies: the name of each study's folder, one in a line.
 
-Everything about a study is in its folder, and the folder's `__init__` declares `STUDY`. No study imports another's
-folder.
+Everything about a study is in its folder, and the folder's `__init__` declares `STUDY`. No study
+imports another's folder.
 """
 
 import importlib
@@ -22,5 +22,7 @@ STUDIES = (
 
 
 def load() -> list[Study]:
-    """Loads every study, in the order of the list; the first one is what `python -m experiments` runs."""
+    """Loads every study, in the order of the list; the first one is what `python -m experiments`
+    runs.
+    """
     return [importlib.import_module(f"{__name__}.{name}").STUDY for name in STUDIES]

@@ -1,7 +1,9 @@
-"""The path of a linear model: λ after λ from the largest, each on working sets of blocks until no other violates.
+"""The path of a linear model: λ after λ from the largest, each on working sets of blocks until no
+other violates.
 
-The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso. What has no penalty, an
-intercept and features with a factor of 0, is not among them: it is a basis (rows, directions) with coefficients.
+The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso.
+What has no penalty, an intercept and features with a factor of 0, is not among them: it is a basis
+(rows, directions) with coefficients.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
 PATIENCE = 5
-"""Steps at one λ that may pass without a smaller violation where violations are as small as rounding."""
+"""Steps at one λ that may pass without a smaller violation where violations are as small as
+rounding.
+"""
 HALVINGS = 12
 """How many step sizes a line search tries, each half of the one before."""
 
@@ -80,7 +84,8 @@ class Working(NamedTuple):
     Attributes:
         places: their indices (capacity,).
         columns: their columns of the data (capacity·size, rows).
-        hessian: of a quadratic loss with respect to them; empty for other losses, whose Hessian changes.
+        hessian: of a quadratic loss with respect to them; empty for other losses, whose Hessian
+            changes.
         linear: minus the gradient of a quadratic loss at w = 0 (capacity, size); empty for others.
     """
 
@@ -123,8 +128,9 @@ class Solver:
         y: targets (rows,).
         share: of the rows in the loss: 1/rows, or (rows,).
         basis: of what has no penalty (rows, directions), orthonormal under the shares.
-        unit: what the conditions along the basis, in units of y, are multiplied by to compare them with those of the
-            weights: the largest root mean square of a column, divided by its factor.
+        unit: what the conditions along the basis, in units of y, are multiplied by to compare them
+            with those of the weights: the largest root mean square of a column, divided by its
+            factor.
         factors: of the penalty of each block (blocks, 1); None for 1.
     """
 
@@ -168,10 +174,12 @@ class Solver:
         return jnp.maximum(jnp.max(violations), jnp.max(jnp.abs(unbalanced), initial=0) * self.unit)
 
     def model(self, now: Now) -> tuple[Quadratic, Callable[[jax.Array], jax.Array]]:
-        """The second-order model of the loss in the weights of the working set, with what has no penalty at its minimum.
+        """The second-order model of the loss in the weights of the working set, with what has no
+        penalty at its minimum.
 
         Returns:
-            The model, and a function from a change of the predictions to the change of the coefficients of the basis.
+            The model, and a function from a change of the predictions to the change of the
+            coefficients of the basis.
         """
         working, settings = now.working, self.settings
         if settings.quadratic:
@@ -199,8 +207,9 @@ class Solver:
         inside = charge.at(working.places)
         model, shift = self.model(now)
         before = now.w[working.places]
-        # With fewer rows than weights the Hessian is singular, and coordinate descent alone leads far away from the solution
-        # at the last λ. Otherwise it finds most of the way to the next one, at less than a Newton step's cost.
+        # With fewer rows than weights the Hessian is singular, and coordinate descent alone leads
+        # far away from the solution at the last λ. Otherwise it finds most of the way to the next
+        # one, at less than a Newton step's cost.
         singular = len(self.y) < self.columns[..., 0].size
         after = minimise(model, inside, before, tol / 2, settings.max_steps, singular)
         rounding, free = model.rounding(inside, after), now.free
@@ -221,7 +230,9 @@ class Solver:
             gradient, unbalanced = self.slopes(z)
         violations = charge.violations(w, gradient)
         residual = self.residual(violations, unbalanced)
-        now = now._replace(w=w, free=free, z=z, gradient=gradient, stall=now.stall.after(residual, rounding))
+        now = now._replace(
+            w=w, free=free, z=z, gradient=gradient, stall=now.stall.after(residual, rounding)
+        )
         if self.whole:
             return now
         outside = violations.at[working.places].set(0) > tol
@@ -229,8 +240,12 @@ class Solver:
         working = jax.lax.cond(jnp.any(outside), self.choose, lambda *_: working, w, gradient)
         return now._replace(working=working, full=(needed > settings.capacity) & (residual > tol))
 
-    def longest(self, charge: Charge, now: Now, before: jax.Array, after: jax.Array, along: jax.Array) -> jax.Array:
-        """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none does."""
+    def longest(
+        self, charge: Charge, now: Now, before: jax.Array, after: jax.Array, along: jax.Array
+    ) -> jax.Array:
+        """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none
+        does.
+        """
         loss = self.settings.functions
         charged = charge.values(before)
 
@@ -239,7 +254,9 @@ class Solver:
             return loss.value(now.z + part * along, self.y, self.share) + jnp.sum(extra)
 
         value = loss.value(now.z, self.y, self.share)
-        expected = jnp.sum(loss.slope(now.z, self.y, self.share) * along) + jnp.sum(charge.values(after) - charged)
+        expected = jnp.sum(loss.slope(now.z, self.y, self.share) * along) + jnp.sum(
+            charge.values(after) - charged
+        )
         shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
         rounding = 8 * jnp.finfo(along.dtype).eps * jnp.abs(value)
         enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
@@ -256,10 +273,16 @@ class Solver:
 
             def unfinished(now: Now) -> jax.Array:
                 tried = now.stall
-                return (tried.last > tol) & tried.hopeful(PATIENCE) & (tried.taken < self.settings.max_steps) & ~now.full
+                return (
+                    (tried.last > tol)
+                    & tried.hopeful(PATIENCE)
+                    & (tried.taken < self.settings.max_steps)
+                    & ~now.full
+                )
 
             now = jax.lax.while_loop(unfinished, functools.partial(self.step, penalty, tol), now)
-            # Where a working set is full, the same place is written again when there are larger ones.
+            # Where a working set is full, the same place is written again when there are larger
+            # ones.
             at = progress.done
             kept = (progress.w.at[at].set(now.w), progress.free.at[at].set(now.free))
             steps = progress.steps.at[at].add(now.stall.taken)
@@ -270,4 +293,6 @@ class Solver:
         gradient = self.slopes(z)[0]
         stall = Stall.begin(jnp.asarray(jnp.inf, z.dtype))
         first = Now(w, free, z, gradient, stall, self.choose(w, gradient), jnp.asarray(False))
-        return jax.lax.while_loop(lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first))[0]
+        return jax.lax.while_loop(
+            lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first)
+        )[0]

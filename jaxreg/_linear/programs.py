@@ -51,7 +51,9 @@ class Data(NamedTuple):
     factors: jax.Array | None = None
 
     def taken(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """The x, y and columns without a penalty of the rows that are meant, and their shares: 1/rows, or (rows,)."""
+        """The x, y and columns without a penalty of the rows that are meant, and their shares:
+        1/rows, or (rows,).
+        """
         free = jnp.zeros((len(self.y), 0), self.y.dtype) if self.free is None else self.free
         x, y, weights = self.x, self.y, self.weights
         if self.rows is not None:
@@ -79,12 +81,14 @@ class Measured(NamedTuple):
 
 
 class Subtracted(NamedTuple):
-    """What was subtracted so that columns and, under squares, targets are orthogonal to what has no penalty.
+    """What was subtracted so that columns and, under squares, targets are orthogonal to what has no
+    penalty.
 
     Attributes:
         columns: coefficients of the basis (blocks, size, directions).
         y: coefficients of the basis (directions,).
-        back: from coefficients of the basis to the intercept and those of the columns (1 + columns, directions).
+        back: from coefficients of the basis to the intercept and those of the columns (1 + columns,
+            directions).
     """
 
     columns: jax.Array
@@ -98,9 +102,10 @@ class Prepared(NamedTuple):
     Attributes:
         solver: the solver for some rows.
         subtracted: what was subtracted from them.
-        start: weights (blocks, size) and coefficients of the basis (directions,) where the path begins.
-        gradient: there, divided by the factors (blocks, size). It is 0 where it is rounding alone: for targets that do not
-            vary, and for columns that do not.
+        start: weights (blocks, size) and coefficients of the basis (directions,) where the path
+            begins.
+        gradient: there, divided by the factors (blocks, size). It is 0 where it is rounding alone:
+            for targets that do not vary, and for columns that do not.
     """
 
     solver: Solver
@@ -117,11 +122,17 @@ class Prepared(NamedTuple):
 @functools.partial(jax.jit, static_argnums=0)
 @full_precision()
 def prepare(settings: Settings, data: Data) -> Prepared:
-    """Subtracts what has no penalty from the rows that are meant, and finds where their path begins."""
+    """Subtracts what has no penalty from the rows that are meant, and finds where their path
+    begins.
+    """
     x, y, free, share = data.taken()
     basis, back = orthonormal(free, share, settings.intercept)
     columns, along = projected(jnp.moveaxis(x, 0, -1), basis, share)
-    y, mean = projected(y, basis, share) if settings.quadratic else (y, jnp.zeros(basis.shape[1:], y.dtype))
+    y, mean = (
+        projected(y, basis, share)
+        if settings.quadratic
+        else (y, jnp.zeros(basis.shape[1:], y.dtype))
+    )
     largest = jnp.max(jnp.abs(columns), initial=0)
     scaled = columns / jnp.where(largest > 0, largest, 1)
     lengths = largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
@@ -147,7 +158,13 @@ def advance(solver: Solver, penalties: PyTree, tols: jax.Array, progress: Progre
 
 @jax.jit
 @full_precision()
-def measure(solver: Solver, subtracted: Subtracted, penalties: PyTree, progress: Progress, tested: Data | None) -> Measured:
+def measure(
+    solver: Solver,
+    subtracted: Subtracted,
+    penalties: PyTree,
+    progress: Progress,
+    tested: Data | None,
+) -> Measured:
     """Measures the solutions on all rows and features, whatever the working sets were."""
     loss, y, share = solver.settings.functions, solver.y, solver.share
 
@@ -158,18 +175,30 @@ def measure(solver: Solver, subtracted: Subtracted, penalties: PyTree, progress:
         residual = solver.residual(charge.violations(w, gradient), unbalanced)
         slope = loss.slope(loss.balance(solver.basis, z, y, share), y, share)
         whole = penalty if solver.factors is None else Weighted(penalty, solver.factors)
-        gap = gap_below(value + charged, loss, slope, y, share, [conjugate(whole, solver.columns @ slope, "w")])
-        return {"objective": value + charged, "loss": value, "gap": gap, "residual": residual, "nonzeros": jnp.sum(w != 0)}
+        gap = gap_below(
+            value + charged, loss, slope, y, share, [conjugate(whole, solver.columns @ slope, "w")]
+        )
+        return {
+            "objective": value + charged,
+            "loss": value,
+            "gap": gap,
+            "residual": residual,
+            "nonzeros": jnp.sum(w != 0),
+        }
 
     z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.free @ solver.basis.T
     record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
-    coefficients = progress.free + subtracted.y - jnp.einsum("lbs,bsk->lk", progress.w, subtracted.columns)
+    coefficients = (
+        progress.free + subtracted.y - jnp.einsum("lbs,bsk->lk", progress.w, subtracted.columns)
+    )
     intercepts, free = jnp.split(coefficients @ subtracted.back.T, [1], 1)
     record["nonzeros"] += jnp.sum(free != 0, 1)
     if tested is not None:
         x, targets, columns, parts = tested.taken()
         predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + free @ columns.T + intercepts
-        record["validation_loss"] = jax.vmap(loss.value, (0, None, None))(predictions, targets, parts)
+        record["validation_loss"] = jax.vmap(loss.value, (0, None, None))(
+            predictions, targets, parts
+        )
     return Measured(progress.w, free, intercepts[:, 0], record)
 
 
@@ -185,13 +214,21 @@ def solve(prepared: Prepared, tested: Data | None, penalties: PyTree, tols: jax.
     while True:
         progress = call(advance, solver, penalties, tols, progress)
         if int(progress.done) == len(tols):
-            return jax.block_until_ready(call(measure, solver, prepared.subtracted, penalties, progress, tested))
+            return jax.block_until_ready(
+                call(measure, solver, prepared.subtracted, penalties, progress, tested)
+            )
         capacity = min(2 * solver.settings.capacity, len(solver.columns))
-        solver = dataclasses.replace(solver, settings=dataclasses.replace(solver.settings, capacity=capacity))
+        solver = dataclasses.replace(
+            solver, settings=dataclasses.replace(solver.settings, capacity=capacity)
+        )
 
 
 def solve_all(
-    settings: Settings, jobs: Sequence[tuple[Data, Data | None]], penalties: PyTree, tols: jax.Array, whole: Prepared | None
+    settings: Settings,
+    jobs: Sequence[tuple[Data, Data | None]],
+    penalties: PyTree,
+    tols: jax.Array,
+    whole: Prepared | None,
 ) -> list[Measured]:
     """Solves the paths of all folds, in threads, as a program runs mostly on one core.
 
@@ -204,14 +241,21 @@ def solve_all(
     """
     with blas.held():
         if len(jobs) == 1:
-            return [solve(whole or call(prepare, settings, data), tested, penalties, tols) for data, tested in jobs]
+            return [
+                solve(whole or call(prepare, settings, data), tested, penalties, tols)
+                for data, tested in jobs
+            ]
         # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
         x, config = jobs[0][0].x, cast(Any, jax.config)
         double, device = x.dtype == jnp.float64, next(iter(x.devices()))
         precision = config.jax_default_matmul_precision
 
         def solve_job(job: tuple[Data, Data | None]) -> Measured:
-            with jax.enable_x64(double), jax.default_device(device), jax.default_matmul_precision(precision):
+            with (
+                jax.enable_x64(double),
+                jax.default_device(device),
+                jax.default_matmul_precision(precision),
+            ):
                 return solve(call(prepare, settings, job[0]), job[1], penalties, tols)
 
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
@@ -236,7 +280,8 @@ def libraries(_lapack: bool) -> Any:
 
 
 class OneThread:
-    """Keeps LAPACK to one thread, which is faster for matrices of some hundred rows, if threadpoolctl is installed.
+    """Keeps LAPACK to one thread, which is faster for matrices of some hundred rows, if
+    threadpoolctl is installed.
 
     The number belongs to the whole process, so the last of several calls at a time restores it.
     """

@@ -1,7 +1,8 @@
 """Minimises a quadratic + a convex penalty by coordinate descent with Newton steps on the support.
 
-Coordinate descent finds which blocks are nonzero, and a Newton step on these finds their values, which coordinate descent
-alone would approach slowly where columns are correlated. Every step lowers the objective.
+Coordinate descent finds which blocks are nonzero, and a Newton step on these finds their values,
+which coordinate descent alone would approach slowly where columns are correlated. Every step lowers
+the objective.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ SIZES = 8
 PATIENCE = 10
 """Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
-"""What is added to the diagonal of a linear system, in units of its rounding, so that equal columns are no exception."""
+"""What is added to the diagonal of a linear system, in units of its rounding, so that equal columns
+are no exception.
+"""
 UNROLLED = 16
 """Up to this many weights in a block, sums over them are written out."""
 PASSES = 3
 """Passes of coordinate descent before a Newton step, which costs as much as several of them."""
 CAREFUL = 20
-"""Rounds after which coordinate descent visits one block at a time, and only once the support is solved for.
+"""Rounds after which coordinate descent visits one block at a time, and only once the support is
+solved for.
 
-Among strongly correlated columns, a pass over all of them undoes what the last Newton step did, again and again. With one
-block at a time this is an active-set method, which ends after finitely many steps, as no support comes twice.
+Among strongly correlated columns, a pass over all of them undoes what the last Newton step did,
+again and again. With one block at a time this is an active-set method, which ends after finitely
+many steps, as no support comes twice.
 """
 
 
@@ -47,7 +52,9 @@ class Charge(NamedTuple):
 
     def times(self, numbers: jax.Array) -> jax.Array:
         """Multiplies numbers (blocks, …) by the factors."""
-        return numbers if self.factors is None else jax.vmap(jnp.multiply)(numbers, self.factors[:, 0])
+        return (
+            numbers if self.factors is None else jax.vmap(jnp.multiply)(numbers, self.factors[:, 0])
+        )
 
     def divided(self, gradient: jax.Array) -> jax.Array:
         """Divides a gradient (blocks, size) by the factors, which gives it the unit of λ."""
@@ -63,7 +70,9 @@ class Charge(NamedTuple):
 
     def curvature(self, w: jax.Array) -> jax.Array:
         """The second derivative (blocks, size, size), where no block is 0."""
-        return self.times(jax.vmap(jax.jacfwd(lambda block: self.penalty.subgradient(block[None])[0]))(w))
+        return self.times(
+            jax.vmap(jax.jacfwd(lambda block: self.penalty.subgradient(block[None])[0]))(w)
+        )
 
     def violations(self, w: jax.Array, gradient: jax.Array) -> jax.Array:
         """How far each block is from optimal (blocks,), in the unit of λ."""
@@ -86,7 +95,9 @@ class Quadratic(NamedTuple):
     linear: jax.Array
 
     def curvatures(self) -> jax.Array:
-        """A bound on the largest eigenvalue of the diagonal block of every block (blocks,); 1 for a block of zeros."""
+        """A bound on the largest eigenvalue of the diagonal block of every block (blocks,); 1 for a
+        block of zeros.
+        """
         blocks, size = self.linear.shape
         every = jnp.arange(blocks)
         diagonal = self.hessian.reshape(blocks, size, blocks, size)[every, :, every]
@@ -142,7 +153,9 @@ class Stall(NamedTuple):
         return self.since < patience
 
 
-def minimise(model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rounds: int, ahead: bool) -> jax.Array:
+def minimise(
+    model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rounds: int, ahead: bool
+) -> jax.Array:
     """Minimises ½ wᵀHw − cᵀw + R(w).
 
     Args:
@@ -165,7 +178,9 @@ def minimise(model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rou
     def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
         wanted = to_visit(charge, now[0], now[1].taken >= CAREFUL)
         passes = jnp.where(now[1].taken == 0, 0, PASSES) if ahead else PASSES
-        found = jax.lax.fori_loop(0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), now[0])
+        found = jax.lax.fori_loop(
+            0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), now[0]
+        )
         at, violation = measured(newton_step(model, charge, found))
         return at, now[1].after(violation, rounding)
 
@@ -182,30 +197,39 @@ def minimise(model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rou
 def to_visit(charge: Charge, at: Point, careful: jax.Array) -> jax.Array:
     """The support and what violates the optimality conditions, as a mask (blocks,).
 
-    If careful, the block alone that violates them most, and none while it is in the support, for a Newton step.
+    If careful, the block alone that violates them most, and none while it is in the support, for a
+    Newton step.
     """
     support, found = jnp.any(at.w != 0, 1), charge.violations(*at)
     most = (jnp.arange(len(found)) == jnp.argmax(found)) & ~support
     return jnp.where(careful, most, support | (found > 0))
 
 
-def descend(model: Quadratic, curvatures: jax.Array, charge: Charge, at: Point, wanted: jax.Array) -> Point:
+def descend(
+    model: Quadratic, curvatures: jax.Array, charge: Charge, at: Point, wanted: jax.Array
+) -> Point:
     """One pass of block coordinate descent over the blocks of a mask."""
     blocks, size = at.w.shape
     order, steps = jnp.nonzero(wanted, size=blocks, fill_value=0)[0], 1 / curvatures
     thresholds = charge.times(steps)
 
-    # XLA's CPU runs a loop whose body has more than eight kernels several times as slowly. So weights come from where the
-    # pass began, short sums are written out, as products of matrices are kernels of their own, and indices are not checked.
+    # XLA's CPU runs a loop whose body has more than eight kernels several times as slowly. So
+    # weights come from where the pass began, short sums are written out, as products of matrices
+    # are kernels of their own, and indices are not checked.
     def visit(count: jax.Array, now: Point) -> Point:
         place = order[count]
         before, step = at.w[place], steps[place]
-        after = charge.penalty.prox((before - step * now.gradient[place])[None], thresholds[place])[0]
+        after = charge.penalty.prox((before - step * now.gradient[place])[None], thresholds[place])[
+            0
+        ]
         rows = jax.lax.dynamic_slice_in_dim(model.hessian, place * size, size)
         moved = after - before
-        change = sum(moved[own] * rows[own] for own in range(size)) if size <= UNROLLED else moved @ rows
+        change = (
+            sum(moved[own] * rows[own] for own in range(size)) if size <= UNROLLED else moved @ rows
+        )
         return Point(
-            jax.lax.dynamic_update_index_in_dim(now.w, after, place, 0), now.gradient + jnp.reshape(change, at.w.shape)
+            jax.lax.dynamic_update_index_in_dim(now.w, after, place, 0),
+            now.gradient + jnp.reshape(change, at.w.shape),
         )
 
     return jax.lax.fori_loop(0, jnp.sum(wanted), visit, at)
@@ -214,15 +238,18 @@ def descend(model: Quadratic, curvatures: jax.Array, charge: Charge, at: Point, 
 def newton_step(model: Quadratic, charge: Charge, at: Point) -> jax.Array:
     """The weights after a Newton step on the support, as far as it lowers the objective.
 
-    Blocks that point away from themselves after the step become 0. Of the step and the first points on the way to it where
-    a block does so, the one with the lowest objective is taken.
+    Blocks that point away from themselves after the step become 0. Of the step and the first points
+    on the way to it where a block does so, the one with the lowest objective is taken.
     """
     w, gradient = at
     active = jnp.any(w != 0, 1)
     step = support_step(model.hessian, charge, at, active)
-    # A block w + t·step is orthogonal to w at t = −‖w‖²/⟨w, step⟩, which for a single weight is where its sign changes.
+    # A block w + t·step is orthogonal to w at t = −‖w‖²/⟨w, step⟩, which for a single weight is
+    # where its sign changes.
     along = jnp.sum(step * w, 1)
-    crossings = jnp.where(active & (along < 0), -jnp.sum(w * w, 1) / jnp.where(along < 0, along, 1), jnp.inf)
+    crossings = jnp.where(
+        active & (along < 0), -jnp.sum(w * w, 1) / jnp.where(along < 0, along, 1), jnp.inf
+    )
     first = -jax.lax.top_k(-crossings, min(CROSSINGS, len(w)))[0]
     fractions = jnp.minimum(jnp.concatenate([jnp.ones(1, w.dtype), first]), 1)
     away = crossings <= fractions[:, None]
@@ -252,15 +279,21 @@ def support_step(hessian: jax.Array, charge: Charge, at: Point, active: jax.Arra
     flat = jnp.minimum((places[:, None] * size + jnp.arange(size)).ravel(), blocks * size - 1)
     right = jnp.where(used, slope.ravel()[flat], 0)
     eye = jnp.eye(size, dtype=w.dtype)
-    added = jnp.where(real[:, None, None], (curvature + ridge[..., None] * eye).at[places].get(mode="clip"), eye)
+    added = jnp.where(
+        real[:, None, None], (curvature + ridge[..., None] * eye).at[places].get(mode="clip"), eye
+    )
 
     def solve_for(count: int) -> jax.Array:
         """Solves the system of the active blocks, of which there are at most `count`."""
         first = count * size
         # Rows first, as they lie together in memory.
-        matrix = jnp.where(used[:first, None] & used[:first], hessian[flat[:first]][:, flat[:first]], 0)
+        matrix = jnp.where(
+            used[:first, None] & used[:first], hessian[flat[:first]][:, flat[:first]], 0
+        )
         diagonal = jnp.eye(count, dtype=w.dtype)[:, None, :, None] * added[:count, :, None, :]
-        factor = jax.lax.linalg.cholesky(matrix + diagonal.reshape(matrix.shape), symmetrize_input=False)
+        factor = jax.lax.linalg.cholesky(
+            matrix + diagonal.reshape(matrix.shape), symmetrize_input=False
+        )
         return jnp.zeros_like(right).at[:first].set(-cho_solve((factor, True), right[:first]))
 
     counts = sorted({-(-blocks * part // SIZES) for part in range(1, SIZES + 1)})

@@ -9,12 +9,14 @@ import numpy as np
 
 
 def as_numbers(owner: str, name: str, given: Any) -> Any:
-    """Converts a table, or a column of one, to an array of numbers; other things become NumPy's array of them.
+    """Converts a table, or a column of one, to an array of numbers; other things become NumPy's
+    array of them.
 
     Args:
         owner: the function that the user called.
         name: of the argument.
-        given: a table with named columns of numbers, bools or nullable numbers, a series, or an array.
+        given: a table with named columns of numbers, bools or nullable numbers, a series, or an
+            array.
 
     Raises:
         TypeError: a column does not hold numbers.
@@ -24,9 +26,15 @@ def as_numbers(owner: str, name: str, given: Any) -> Any:
         return given
     if isinstance(given, jax.Array):
         # What is sharded over devices comes together on one.
-        return given if isinstance(given.sharding, jax.sharding.SingleDeviceSharding) else np.asarray(given)
+        return (
+            given
+            if isinstance(given.sharding, jax.sharding.SingleDeviceSharding)
+            else np.asarray(given)
+        )
     if hasattr(given, "columns") and hasattr(given, "to_numpy"):
-        columns = [column_of(owner, f"column {label!r} of {name}", given[label]) for label in given.columns]
+        columns = [
+            column_of(owner, f"column {label!r} of {name}", given[label]) for label in given.columns
+        ]
         return np.stack(columns, 1) if columns else np.empty((len(given), 0))
     return column_of(owner, name, given) if hasattr(given, "to_numpy") else np.asarray(given)
 
@@ -34,7 +42,10 @@ def as_numbers(owner: str, name: str, given: Any) -> Any:
 def column_of(owner: str, name: str, series: Any) -> np.ndarray:
     """Converts one column."""
     values = np.asarray(series.to_numpy())
-    missing = sum(value is None or type(value).__name__ == "NAType" or value != value for value in values.tolist())
+    missing = sum(
+        value is None or type(value).__name__ == "NAType" or value != value
+        for value in values.tolist()
+    )
     if missing:
         raise ValueError(f"{owner}: {name} has {missing} missing values; drop or impute these rows")
     if values.dtype.kind in "iuf":
@@ -43,6 +54,7 @@ def column_of(owner: str, name: str, series: Any) -> np.ndarray:
         return values.astype(float)
     example = next(iter(values), None)
     raise TypeError(
-        f"{owner}: {name} must hold numbers, got {values.dtype} such as {example!r}; drop it, or make numbers of it, for "
+        f"{owner}: {name} must hold numbers, got {values.dtype} such as {example!r}; drop it, or "
+        "make numbers of it, for "
         "categories by pandas.get_dummies, say"
     )

@@ -48,7 +48,9 @@ class Recipe:
     def budgets(self, count: int) -> np.ndarray:
         """The most epochs for each of `count` strengths in ascending order, int32 (count,)."""
         budgets = np.full(count, self.epochs, np.int32)
-        budgets[-1 if self.order == SPARSE_TO_DENSE else 0] = self.epochs if self.first_epochs is None else self.first_epochs
+        budgets[-1 if self.order == SPARSE_TO_DENSE else 0] = (
+            self.epochs if self.first_epochs is None else self.first_epochs
+        )
         return budgets
 
     def penalties(self, strength: Any, params: PyTree) -> PyTree:
@@ -84,14 +86,23 @@ def row_count(owner: str, rows: PyTree) -> int:
     """Number of rows of a tree of arrays.
 
     Raises:
-        ValueError: there is no array, one has no axis, their first axes differ, or there are no rows.
+        ValueError: there is no array, one has no axis, their first axes differ, or there are no
+            rows.
     """
-    counts = {name_of(path): np.shape(leaf)[:1] for path, leaf in jax.tree_util.tree_leaves_with_path(rows)}
+    counts = {
+        name_of(path): np.shape(leaf)[:1]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(rows)
+    }
     if not counts or len(set(counts.values())) > 1 or () in counts.values():
-        raise ValueError(f"{owner}: expected arrays with the same number of rows along their first axis, got {counts}")
+        raise ValueError(
+            f"{owner}: expected arrays with the same number of rows along their first axis, got "
+            f"{counts}"
+        )
     count = int(next(iter(counts.values()))[0])
     if not count:
-        raise ValueError(f"{owner}: expected at least one row, got arrays without rows: {', '.join(counts)}")
+        raise ValueError(
+            f"{owner}: expected at least one row, got arrays without rows: {', '.join(counts)}"
+        )
     return count
 
 
@@ -106,8 +117,9 @@ def split_rows(owner: str, rows: int, folds: Any, seed: int) -> list[tuple[np.nd
     Args:
         owner: the function that the user called.
         rows: their number.
-        folds: how many, of sizes that differ by at most 1, at random; or a label for each row; or pairs of indices of the
-            rows to train on and of those to hold out, such as scikit-learn's splitters yield.
+        folds: how many, of sizes that differ by at most 1, at random; or a label for each row; or
+            pairs of indices of the rows to train on and of those to hold out, such as
+            scikit-learn's splitters yield.
         seed: of the random division.
 
     Returns:
@@ -115,15 +127,23 @@ def split_rows(owner: str, rows: int, folds: Any, seed: int) -> list[tuple[np.nd
 
     Raises:
         TypeError: the folds are none of these.
-        ValueError: there are fewer than 2 folds, or more than rows, or labels or indices do not fit the rows.
+        ValueError: there are fewer than 2 folds, or more than rows, or labels or indices do not fit
+            the rows.
     """
     if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
         if not 2 <= folds <= rows:
-            raise ValueError(f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}")
+            raise ValueError(
+                f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}"
+            )
         places = np.random.default_rng(seed).permutation(rows)
-        pairs: list[Any] = [(np.setdiff1d(places, part), part) for part in np.array_split(places, folds)]
+        pairs: list[Any] = [
+            (np.setdiff1d(places, part), part) for part in np.array_split(places, folds)
+        ]
     elif isinstance(folds, str | bytes | bool) or not isinstance(folds, Iterable):
-        raise TypeError(f"{owner}: folds must be a number, a label for each row, or pairs of indices, got {folds!r}")
+        raise TypeError(
+            f"{owner}: folds must be a number, a label for each row, or pairs of indices, got "
+            f"{folds!r}"
+        )
     else:
         listed = list(folds)
         if listed and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in listed):
@@ -131,17 +151,32 @@ def split_rows(owner: str, rows: int, folds: Any, seed: int) -> list[tuple[np.nd
         else:
             labels = np.unique(np.asarray(listed), return_inverse=True)[1]
             if labels.shape != (rows,):
-                raise ValueError(f"{owner}: expected a label in folds for each of {rows} rows, got shape {labels.shape}")
-            pairs = [(np.flatnonzero(labels != one), np.flatnonzero(labels == one)) for one in range(labels.max() + 1)]
+                raise ValueError(
+                    f"{owner}: expected a label in folds for each of {rows} rows, got shape "
+                    f"{labels.shape}"
+                )
+            pairs = [
+                (np.flatnonzero(labels != one), np.flatnonzero(labels == one))
+                for one in range(labels.max() + 1)
+            ]
     if len(pairs) < 2:
         raise ValueError(f"{owner}: expected at least 2 folds, got {len(pairs)}")
     for number, pair in enumerate(pairs):
         for part in pair:
-            if part.ndim != 1 or part.dtype.kind not in "iu" or not part.size or not 0 <= part.min() <= part.max() < rows:
+            if (
+                part.ndim != 1
+                or part.dtype.kind not in "iu"
+                or not part.size
+                or not 0 <= part.min() <= part.max() < rows
+            ):
                 raise ValueError(
-                    f"{owner}: expected indices from 0 to {rows - 1} in fold {number}, at least one to train on and one to "
+                    f"{owner}: expected indices from 0 to {rows - 1} in fold {number}, at least "
+                    "one to train on and one to "
                     f"hold out, got {part!r}"
                 )
         if np.intersect1d(*pair).size:
-            raise ValueError(f"{owner}: fold {number} holds out rows that it trains on, such as {np.intersect1d(*pair)[0]}")
+            raise ValueError(
+                f"{owner}: fold {number} holds out rows that it trains on, such as "
+                f"{np.intersect1d(*pair)[0]}"
+            )
     return [(trained.astype(np.int32), held_out.astype(np.int32)) for trained, held_out in pairs]

@@ -1,4 +1,6 @@
-"""Training at one λ after another in one program: what `jaxreg.sweep` runs for each seed and each fold."""
+"""Training at one λ after another in one program: what `jaxreg.sweep` runs for each seed and each
+fold.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from jaxreg.measures import kkt_residual, penalty_value, sparsity
 from jaxreg.pruning import hold_zeros
 
 REFIT = 2**31 - 1
-"""Folded into keys for refitting and for further passes; epochs and strengths have smaller numbers."""
+"""Folded into keys for refitting and for further passes; epochs and strengths have smaller
+numbers.
+"""
 
 
 class At(NamedTuple):
@@ -76,7 +80,9 @@ class Trainer:
     recipe: Recipe
     rows: Rows
 
-    def fit_all(self, params: PyTree, strengths: jax.Array, budgets: jax.Array, key: jax.Array) -> dict[str, Any]:
+    def fit_all(
+        self, params: PyTree, strengths: jax.Array, budgets: jax.Array, key: jax.Array
+    ) -> dict[str, Any]:
         """Trains at every λ, each time from the solution at the λ before.
 
         Args:
@@ -86,7 +92,8 @@ class Trainer:
             key: of the order of rows.
 
         Returns:
-            What `fit` recorded, with the strengths along the first axis, and `fitted`, which is False for a λ after `stop`.
+            What `fit` recorded, with the strengths along the first axis, and `fitted`, which is
+            False for a λ after `stop`.
         """
         optimizer = self.recipe.optimizer(self.recipe.penalties(strengths[0], params))
         first = Start(params, optimizer.init(params), jnp.asarray(False))
@@ -99,20 +106,36 @@ class Trainer:
         if self.recipe.passes == 1:
             return jax.lax.scan(self.visit, first, points(key, budgets), reverse=backwards)[1]
 
-        def one_pass(carry: tuple[Start, PyTree], turn: jax.Array) -> tuple[tuple[Start, PyTree], None]:
+        def one_pass(
+            carry: tuple[Start, PyTree], turn: jax.Array
+        ) -> tuple[tuple[Start, PyTree], None]:
             start, before = carry
             turn_key = jax.random.fold_in(jax.random.fold_in(key, REFIT), turn)
-            at = choose(turn == 0, points(key, budgets), points(turn_key, jnp.full_like(budgets, self.recipe.epochs)))
+            at = choose(
+                turn == 0,
+                points(key, budgets),
+                points(turn_key, jnp.full_like(budgets, self.recipe.epochs)),
+            )
             downwards = (turn % 2 == 1) != backwards
             order = jnp.where(downwards, places[::-1], places)
-            last, record = jax.lax.scan(self.improve, start, jax.tree.map(lambda leaf: leaf[order], (at, before)))
+            last, record = jax.lax.scan(
+                self.improve, start, jax.tree.map(lambda leaf: leaf[order], (at, before))
+            )
             # Reversing is its own inverse.
             return (last, jax.tree.map(lambda leaf: leaf[order], record)), None
 
-        # All passes are the same loop, which is compiled once: the first improves on results that diverged.
-        shapes = jax.eval_shape(self.visit, first, jax.tree.map(lambda leaf: leaf[0], points(key, budgets)))[1]
-        nothing = jax.tree.map(lambda shape: jnp.broadcast_to(missing(shape), (strengths.size, *shape.shape)), shapes)
-        nothing |= {"epochs": jnp.zeros_like(nothing["epochs"]), "fitted": jnp.ones_like(nothing["fitted"])}
+        # All passes are the same loop, which is compiled once: the first improves on results that
+        # diverged.
+        shapes = jax.eval_shape(
+            self.visit, first, jax.tree.map(lambda leaf: leaf[0], points(key, budgets))
+        )[1]
+        nothing = jax.tree.map(
+            lambda shape: jnp.broadcast_to(missing(shape), (strengths.size, *shape.shape)), shapes
+        )
+        nothing |= {
+            "epochs": jnp.zeros_like(nothing["epochs"]),
+            "fitted": jnp.ones_like(nothing["fitted"]),
+        }
         return jax.lax.scan(one_pass, (first, nothing), jnp.arange(self.recipe.passes))[0][1]
 
     def visit(self, start: Start, at: At) -> tuple[Start, dict[str, Any]]:
@@ -128,15 +151,20 @@ class Trainer:
             after, record = jax.lax.cond(start.stopped, left_out, self.fit, start, at)
         return after, {**record, "fitted": ~start.stopped}
 
-    def improve(self, start: Start, entry: tuple[At, dict[str, Any]]) -> tuple[Start, dict[str, Any]]:
+    def improve(
+        self, start: Start, entry: tuple[At, dict[str, Any]]
+    ) -> tuple[Start, dict[str, Any]]:
         """Trains one λ again and keeps the result if its objective is lower.
 
-        The training begins at the better of two points: what was found before, and what was found at the neighbour.
+        The training begins at the better of two points: what was found before, and what was found
+        at the neighbour.
         """
         at, before = entry
         diverged = ~jnp.isfinite(before["objective"])
         lower = self.objective(start.params, at.strength) < before["objective"]
-        after, found = self.fit(start._replace(params=choose(lower | diverged, start.params, before["params"])), at)
+        after, found = self.fit(
+            start._replace(params=choose(lower | diverged, start.params, before["params"])), at
+        )
         found = {**found, "fitted": before["fitted"]}
         kept = choose((found["objective"] < before["objective"]) | diverged, found, before)
         kept["epochs"] = before["epochs"] + found["epochs"]
@@ -149,26 +177,41 @@ class Trainer:
         optimizer = self.recipe.optimizer(penalties)
         state = optimizer.init(start.params) if self.recipe.restart else start.state
         ended = self.train(optimizer, penalties, start.params, state, at)
-        record = {"epochs": ended.epoch, "params": ended.params, **self.measure(ended.params, penalties, at.strength)}
+        record = {
+            "epochs": ended.epoch,
+            "params": ended.params,
+            **self.measure(ended.params, penalties, at.strength),
+        }
         if self.recipe.refit_epochs:
             refitted = self.refit(ended.params, jax.random.fold_in(at.key, REFIT))
             record["refitted_params"] = refitted
             record |= {f"refitted_{name}": value for name, value in self.scores(refitted).items()}
-        stopped = jnp.asarray(False) if self.recipe.stop is None else check_stop(self.recipe.stop(ended.params))
+        stopped = (
+            jnp.asarray(False)
+            if self.recipe.stop is None
+            else check_stop(self.recipe.stop(ended.params))
+        )
         # A λ that diverged is left out of the way of the others.
         finite = jnp.isfinite(record["objective"])
         params, state = choose(finite, (ended.params, ended.state), (start.params, start.state))
         return Start(params, state, stopped), record
 
     def train(
-        self, optimizer: optax.GradientTransformation, penalties: PyTree, params: PyTree, state: PyTree, at: At
+        self,
+        optimizer: optax.GradientTransformation,
+        penalties: PyTree,
+        params: PyTree,
+        state: PyTree,
+        at: At,
     ) -> Training:
         """Trains at one λ until the budget of epochs, the tolerance or the patience ends it."""
         recipe = self.recipe
 
         def some_epochs(now: Training, count: Any) -> Training:
             def epoch(index: Any, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-                return self.one_epoch(optimizer, *carry, jax.random.fold_in(at.key, now.epoch + index))
+                return self.one_epoch(
+                    optimizer, *carry, jax.random.fold_in(at.key, now.epoch + index)
+                )
 
             params, state = jax.lax.fori_loop(0, count, epoch, (now.params, now.state))
             return now._replace(params=params, state=state, epoch=now.epoch + count)
@@ -179,7 +222,10 @@ class Trainer:
             done, best, waited = now.done, now.best, now.waited
             if recipe.tolerance is not None:
                 gradient = jax.grad(recipe.loss)(ended.params, self.rows.train)
-                done = kkt_residual(penalties, ended.params, gradient) <= recipe.tolerance * at.strength
+                done = (
+                    kkt_residual(penalties, ended.params, gradient)
+                    <= recipe.tolerance * at.strength
+                )
             if recipe.patience is not None:
                 score = recipe.loss(ended.params, self.rows.validation).astype(best.dtype)
                 waited = jnp.where(score < best, 0, waited + count)
@@ -191,7 +237,9 @@ class Trainer:
         start = Training(params, state, zero, jnp.asarray(False), jnp.asarray(jnp.inf), zero)
         if recipe.tolerance is None and recipe.patience is None:
             return some_epochs(start, at.budget)
-        return jax.lax.while_loop(lambda now: (now.epoch < at.budget) & ~now.done, until_checked, start)
+        return jax.lax.while_loop(
+            lambda now: (now.epoch < at.budget) & ~now.done, until_checked, start
+        )
 
     def one_epoch(
         self, optimizer: optax.GradientTransformation, params: PyTree, state: PyTree, key: jax.Array
@@ -200,10 +248,14 @@ class Trainer:
 
         def step(carry: tuple[PyTree, PyTree], batch: PyTree) -> tuple[PyTree, PyTree]:
             params, state = carry
-            updates, state = optimizer.update(jax.grad(self.recipe.loss)(params, batch), state, params)
+            updates, state = optimizer.update(
+                jax.grad(self.recipe.loss)(params, batch), state, params
+            )
             return optax.apply_updates(params, updates), state
 
-        def on_batch(carry: tuple[PyTree, PyTree], picked: jax.Array) -> tuple[tuple[PyTree, PyTree], None]:
+        def on_batch(
+            carry: tuple[PyTree, PyTree], picked: jax.Array
+        ) -> tuple[tuple[PyTree, PyTree], None]:
             return step(carry, take_rows(self.rows.train, picked)), None
 
         size = self.recipe.batch_size
@@ -226,7 +278,9 @@ class Trainer:
 
     def objective(self, params: PyTree, strength: Any) -> jax.Array:
         """Loss + penalty on all training rows."""
-        return self.recipe.loss(params, self.rows.train) + penalty_value(self.recipe.penalties(strength, params), params)
+        return self.recipe.loss(params, self.rows.train) + penalty_value(
+            self.recipe.penalties(strength, params), params
+        )
 
     def measure(self, params: PyTree, penalties: PyTree, strength: Any) -> dict[str, Any]:
         """Objective, KKT residual, exact zeros and scores of a solution."""
@@ -237,7 +291,9 @@ class Trainer:
         return {
             "objective": value + penalty_value(penalties, params),
             "residual": residual,
-            "converged": jnp.asarray(True) if tolerance is None else residual <= tolerance * strength,
+            "converged": jnp.asarray(True)
+            if tolerance is None
+            else residual <= tolerance * strength,
             "nonzeros": counts.nonzeros,
             "live_inputs": {
                 name: leaf.inputs - leaf.dead_inputs
@@ -264,16 +320,20 @@ class Trainer:
         return found
 
 
-def run(recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str, Any], kept: np.ndarray) -> dict[str, Any]:
+def run(
+    recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str, Any], kept: np.ndarray
+) -> dict[str, Any]:
     """Trains one path, as a run of a sweep.
 
     Args:
         recipe: how.
-        params: a function from a key to where the first λ begins; anything else stands for `data["start"]`.
+        params: a function from a key to where the first λ begins; anything else stands for
+            `data["start"]`.
         key: of the initial parameters and of the order of rows.
         rows: on which rows.
-        data: with `strengths` and `budgets`, arrays (strengths,), and `start`, the parameters where the first λ begins. They
-            are an argument and no constant, so that the program is the same for every start.
+        data: with `strengths` and `budgets`, arrays (strengths,), and `start`, the parameters where
+            the first λ begins. They are an argument and no constant, so that the program is the
+            same for every start.
         kept: indices of the strengths whose parameters are returned.
 
     Returns:
@@ -292,7 +352,9 @@ def run(recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str,
 
 
 def initial(params: Callable[[jax.Array], PyTree], key: jax.Array | None) -> PyTree:
-    """The initial parameters of the one path that `jaxreg.fit_path` trains with this key, made from `params(key)`."""
+    """The initial parameters of the one path that `jaxreg.fit_path` trains with this key, made from
+    `params(key)`.
+    """
     only = jax.random.fold_in(jax.random.key(0) if key is None else key, 0)
     return jax.jit(params)(jax.random.split(only)[0])
 
@@ -303,7 +365,9 @@ def choose(condition: jax.Array, left: PyTree, right: PyTree) -> PyTree:
 
 
 def missing(shape: Any) -> jax.Array:
-    """What stands for a result at a λ that was left out: NaN, −1 for counts, True for `converged`."""
+    """What stands for a result at a λ that was left out: NaN, −1 for counts, True for
+    `converged`.
+    """
     if jnp.issubdtype(shape.dtype, jnp.inexact):
         return jnp.full(shape.shape, jnp.nan, shape.dtype)
     return jnp.full(shape.shape, True if shape.dtype == bool else -1, shape.dtype)

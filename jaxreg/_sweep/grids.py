@@ -56,7 +56,8 @@ class Grid:
         """Collects the labels of the axes.
 
         Returns:
-            For each one-dimensional array of an axis, by a name such as `penalty`, the axis and the array.
+            For each one-dimensional array of an axis, by a name such as `penalty`, the axis and the
+            array.
         """
         found = {}
         for name, values in self.axes.items():
@@ -77,7 +78,10 @@ class Grid:
             The description.
         """
         place = dict(zip(self.axes, np.unravel_index(run, self.shape), strict=True))
-        return ", ".join(f"{label} = {values[place[axis]]:.6g}" for label, (axis, values) in self.coordinates().items())
+        return ", ".join(
+            f"{label} = {values[place[axis]]:.6g}"
+            for label, (axis, values) in self.coordinates().items()
+        )
 
 
 def grid(**axes: PyTree) -> Grid:
@@ -88,28 +92,42 @@ def grid(**axes: PyTree) -> Grid:
         (32, 5)
 
     Args:
-        **axes: each a range, a list, an array, or a tree of arrays (such as a penalty) whose leading axes have the same
-            length; scalars in a tree, and the factors of `Weighted`, are repeated along the axis. A tree of penalties is one
-            axis too, `{"first": jaxreg.L1(strengths), "rest": jaxreg.L1(1e-4), "bias": None}` for example, and each run gets
-            a tree with numbers. The key of each run is made from an axis named `seed`.
+        **axes: each a range, a list, an array, or a tree of arrays (such as a penalty) whose
+            leading axes have the same length; scalars in a tree, and the factors of `Weighted`, are
+            repeated along the axis. A tree of penalties is one axis too, `{"first":
+            jaxreg.L1(strengths), "rest": jaxreg.L1(1e-4), "bias": None}` for example, and each run
+            gets a tree with numbers. The key of each run is made from an axis named `seed`.
 
     Returns:
         The grid.
 
     Raises:
         TypeError: an axis does not hold numbers.
-        ValueError: there is no axis; an axis has no array, is empty or has arrays of different lengths; an integer does not
-            fit JAX's dtype; a seed is not an integer from 0 to 2³² − 1.
+        ValueError: there is no axis; an axis has no array, is empty or has arrays of different
+            lengths; an integer does not fit JAX's dtype; a seed is not an integer from 0 to 2³² −
+            1.
     """
     if not axes:
-        raise ValueError("grid: expected at least one axis, as in grid(penalty=jaxreg.L1(strengths), seed=range(5))")
-    return Grid({name: as_seeds(values) if name == "seed" else as_axis(name, values) for name, values in axes.items()})
+        raise ValueError(
+            "grid: expected at least one axis, as in grid(penalty=jaxreg.L1(strengths), "
+            "seed=range(5))"
+        )
+    return Grid(
+        {
+            name: as_seeds(values) if name == "seed" else as_axis(name, values)
+            for name, values in axes.items()
+        }
+    )
 
 
 def as_axis(name: str, values: PyTree) -> PyTree:
     """Converts an axis to a tree of NumPy arrays, or of typed keys, with the same leading axis."""
-    numbers_alone = isinstance(values, list | tuple) and not any(isinstance(value, Penalty) for value in values)
-    listed = isinstance(values, range) or (numbers_alone and all(np.ndim(value) == 0 for value in values))
+    numbers_alone = isinstance(values, list | tuple) and not any(
+        isinstance(value, Penalty) for value in values
+    )
+    listed = isinstance(values, range) or (
+        numbers_alone and all(np.ndim(value) == 0 for value in values)
+    )
     typed = listed and any(keys.is_key(value) for value in values)
     tree = jnp.stack(values) if typed else np.asarray(values) if listed else values
     tree = jax.tree.map(repeat_factors, tree, is_leaf=lambda node: isinstance(node, Weighted))
@@ -122,7 +140,8 @@ def as_axis(name: str, values: PyTree) -> PyTree:
     lengths = {len(leaf) for leaf in jax.tree.leaves(arrays) if leaf.ndim}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
-            f"grid: {name} must have one leading axis that is not empty, got lengths {sorted(lengths)}; "
+            f"grid: {name} must have one leading axis that is not empty, got lengths "
+            f"{sorted(lengths)}; "
             "for one value write a list of one"
         )
     (length,) = lengths
@@ -134,9 +153,19 @@ def as_axis(name: str, values: PyTree) -> PyTree:
 
 
 def repeat_factors(node: Any) -> Any:
-    """Gives every run the same factors, if the strengths of a `Weighted` penalty are the axis; other nodes stay."""
-    lengths = [len(leaf) for leaf in jax.tree.leaves(node.penalty) if np.ndim(leaf)] if isinstance(node, Weighted) else []
-    return dataclasses.replace(node, factors=np.stack([node.factors] * lengths[0])) if lengths else node
+    """Gives every run the same factors, if the strengths of a `Weighted` penalty are the axis;
+    other nodes stay.
+    """
+    lengths = (
+        [len(leaf) for leaf in jax.tree.leaves(node.penalty) if np.ndim(leaf)]
+        if isinstance(node, Weighted)
+        else []
+    )
+    return (
+        dataclasses.replace(node, factors=np.stack([node.factors] * lengths[0]))
+        if lengths
+        else node
+    )
 
 
 def as_array(leaf: Any) -> Any:
@@ -152,7 +181,8 @@ def as_array(leaf: Any) -> Any:
     if given.dtype.kind in "iu" and not np.array_equal(given, array):
         raise OverflowError(
             f"holds integers that {array.dtype} cannot, up to {int(abs(given).max())}; "
-            'use smaller ones, or floating-point numbers, or jax.config.update("jax_enable_x64", True)'
+            "use smaller ones, or floating-point numbers, or "
+            'jax.config.update("jax_enable_x64", True)'
         )
     return array
 
@@ -161,16 +191,28 @@ def as_seeds(seeds: int | Sequence[int] | Any) -> np.ndarray:
     """Converts a number of seeds, or a list of them, to an axis.
 
     Raises:
-        ValueError: a seed is not an integer from 0 to 2³² − 1, the range of `jax.random.key` without 64-bit types.
+        ValueError: a seed is not an integer from 0 to 2³² − 1, the range of `jax.random.key`
+            without 64-bit types.
     """
-    if isinstance(seeds, numbers.Integral) or (np.ndim(seeds) == 0 and np.asarray(seeds).dtype.kind in "iu"):
+    if isinstance(seeds, numbers.Integral) or (
+        np.ndim(seeds) == 0 and np.asarray(seeds).dtype.kind in "iu"
+    ):
         seeds = range(int(np.asarray(seeds)))
     values = np.asarray(seeds)
     if values.size == 0:
-        raise ValueError("grid: seeds must have one leading axis that is not empty; for one value write a list of one")
-    if values.dtype.kind not in "iu" or values.ndim != 1 or values.min() < 0 or values.max() > LARGEST_SEED:
         raise ValueError(
-            f"sweep: seeds must be whole numbers from 0 on, up to {LARGEST_SEED} (32 bits), got {seeds!r}; "
+            "grid: seeds must have one leading axis that is not empty; for one value write a list "
+            "of one"
+        )
+    if (
+        values.dtype.kind not in "iu"
+        or values.ndim != 1
+        or values.min() < 0
+        or values.max() > LARGEST_SEED
+    ):
+        raise ValueError(
+            f"sweep: seeds must be whole numbers from 0 on, up to {LARGEST_SEED} (32 bits), got "
+            f"{seeds!r}; "
             "pass seeds=5 or seeds=[0, 3]"
         )
     # The dtype of any other axis of integers, if they fit.

@@ -1,4 +1,6 @@
-"""Prepares a sweep: checks its inputs, lists the arguments and the id of every run, and traces the fit."""
+"""Prepares a sweep: checks its inputs, lists the arguments and the id of every run, and traces the
+fit.
+"""
 
 import dataclasses
 import hashlib
@@ -52,7 +54,8 @@ def prepare(
 
     Raises:
         TypeError: a count is not an integer, the data are not arrays, or the key is not a PRNG key.
-        ValueError: a count is below 1, seeds are invalid or given together with a key, or the fit returns nothing.
+        ValueError: a count is below 1, seeds are invalid or given together with a key, or the fit
+            returns nothing.
     """
     check_counts(counts)
     check_key(key)
@@ -76,17 +79,24 @@ def prepare(
         "jax": jax.__version__,
         "jaxlib": importlib.metadata.version("jaxlib"),
     }
-    differing = (runs[1], values) if seeded else (places, np.broadcast_to(shared[0], (axes.size, *shared[0].shape)), values)
+    differing = (
+        (runs[1], values)
+        if seeded
+        else (places, np.broadcast_to(shared[0], (axes.size, *shared[0].shape)), values)
+    )
     return Plan(axes, runs, shared, program, ids_of(differing), identity)
 
 
-def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds) -> Callable[[PyTree, PyTree], PyTree]:
+def run_of(
+    fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds
+) -> Callable[[PyTree, PyTree], PyTree]:
     """Wraps the user's fit as a function of one run and of what all runs share.
 
     Args:
         fit: the user's.
         impl: the implementation of the base key; None if every run has a seed.
-        value_kinds: the implementation of typed keys for each leaf of the hyperparameters, None for other arrays.
+        value_kinds: the implementation of typed keys for each leaf of the hyperparameters, None for
+            other arrays.
         data_kinds: the same for each leaf of the data.
     """
 
@@ -95,24 +105,37 @@ def run_of(fit: Fit, impl: Any, value_kinds: keys.Kinds, data_kinds: keys.Kinds)
         values, data = keys.wrap(values, value_kinds), keys.wrap(data, data_kinds)
         if impl is None:
             return fit(jax.random.key(seed), values, data)
-        return fit(jax.random.fold_in(jax.random.wrap_key_data(base, impl=impl), number), values, data)
+        return fit(
+            jax.random.fold_in(jax.random.wrap_key_data(base, impl=impl), number), values, data
+        )
 
     return one
 
 
-def with_seeds(hyperparams: PyTree, seeds: int | Sequence[int] | None, key: jax.Array | None) -> tuple[Grid, bool]:
+def with_seeds(
+    hyperparams: PyTree, seeds: int | Sequence[int] | None, key: jax.Array | None
+) -> tuple[Grid, bool]:
     """Adds the axis of seeds to the grid; returns the grid and whether it has such an axis.
 
     Raises:
         ValueError: seeds are given together with a key or with an axis named seed, or are invalid.
     """
-    axes = hyperparams.axes if isinstance(hyperparams, Grid) else {"run": as_axis("hyperparams", hyperparams)}
+    axes = (
+        hyperparams.axes
+        if isinstance(hyperparams, Grid)
+        else {"run": as_axis("hyperparams", hyperparams)}
+    )
     if seeds is not None:
         if key is not None or "seed" in axes:
-            raise ValueError("sweep: expected one source of randomness, got seeds together with a key or an axis named seed")
+            raise ValueError(
+                "sweep: expected one source of randomness, got seeds together with a key or an "
+                "axis named seed"
+            )
         axes = {**axes, "seed": as_seeds(seeds)}
     elif "seed" in axes and key is not None:
-        raise ValueError("sweep: expected one source of randomness, got a key together with an axis named seed")
+        raise ValueError(
+            "sweep: expected one source of randomness, got a key together with an axis named seed"
+        )
     return Grid(axes), "seed" in axes
 
 
@@ -131,7 +154,10 @@ def check_key(key: Any) -> None:
         return
     shape = np.shape(jax.random.key_data(key)) if isinstance(key, jax.Array | np.ndarray) else ()
     if len(shape) != 1:
-        raise TypeError(f"sweep: key must be one key such as jax.random.key(0), got {key!r}; pass seeds=5 for many")
+        raise TypeError(
+            f"sweep: key must be one key such as jax.random.key(0), got {key!r}; pass seeds=5 for "
+            "many"
+        )
 
 
 def check_data(data: PyTree) -> None:
@@ -140,11 +166,15 @@ def check_data(data: PyTree) -> None:
         if not keys.is_key(leaf) and np.asarray(leaf).dtype.kind in "OSUMm":
             name, kind = jax.tree_util.keystr(path, simple=True, separator="/"), type(leaf).__name__
             where = f" at {name}" if name else ""
-            raise TypeError(f"sweep: data must be arrays of numbers, got {kind}{where}; fit may close over it")
+            raise TypeError(
+                f"sweep: data must be arrays of numbers, got {kind}{where}; fit may close over it"
+            )
 
 
 def without_seeds(table: dict[str, Any], hyperparams: PyTree, seeds: Any) -> PyTree:
-    """Removes the axis that the `seeds` argument added, which is not a hyperparameter of the fit."""
+    """Removes the axis that the `seeds` argument added, which is not a hyperparameter of the
+    fit.
+    """
     if not isinstance(hyperparams, Grid):
         return table["run"]
     return {name: values for name, values in table.items() if name != "seed" or seeds is None}
@@ -153,7 +183,11 @@ def without_seeds(table: dict[str, Any], hyperparams: PyTree, seeds: Any) -> PyT
 def ids_of(runs: PyTree) -> np.ndarray:
     """Hashes each entry along the leading axis over all leaves, as its id."""
     leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(runs)]
-    rows = [leaf.reshape(len(leaf), -1).view(np.uint8).reshape(len(leaf), -1) for leaf in leaves if leaf.size]
+    rows = [
+        leaf.reshape(len(leaf), -1).view(np.uint8).reshape(len(leaf), -1)
+        for leaf in leaves
+        if leaf.size
+    ]
     table = np.concatenate(rows, axis=1)
     ids = b"".join(hashlib.blake2b(row.tobytes(), digest_size=ID_BYTES).digest() for row in table)
     return np.frombuffer(ids, np.uint8).reshape(len(table), ID_BYTES)

@@ -1,8 +1,10 @@
-"""Traces the fit for every sweep, identifies it by its content, and compiles it once for each content.
+"""Traces the fit for every sweep, identifies it by its content, and compiles it once for each
+content.
 
-JAX caches traces by the identity of the function, so it would not notice a global variable or an attribute that changed.
-Every sweep therefore traces under its own context, which no earlier trace matches, and looks up a compiled program by the
-lowered text and all constants. This keeps no function, closure or captured array alive.
+JAX caches traces by the identity of the function, so it would not notice a global variable or an
+attribute that changed. Every sweep therefore traces under its own context, which no earlier trace
+matches, and looks up a compiled program by the lowered text and all constants. This keeps no
+function, closure or captured array alive.
 """
 
 import dataclasses
@@ -25,7 +27,9 @@ KEPT_PROGRAMS = 16
 EMBEDDED_BYTES = 2**20
 """A program with larger embedded constants is compiled for one sweep and not kept."""
 HOISTED_BYTES = 2**16
-"""Captured arrays of this size become arguments, so that neither text nor compiled program contains them."""
+"""Captured arrays of this size become arguments, so that neither text nor compiled program contains
+them.
+"""
 
 numbers = itertools.count(1)
 compiled: OrderedDict[Hashable, Any] = OrderedDict()
@@ -37,8 +41,9 @@ class Program:
     """A traced fit.
 
     Attributes:
-        evaluate: computes the output leaves from the leaves of one run's arguments and the leaves of what all runs share,
-            followed by the captured arrays; evaluates the trace, never the fit.
+        evaluate: computes the output leaves from the leaves of one run's arguments and the leaves
+            of what all runs share, followed by the captured arrays; evaluates the trace, never the
+            fit.
         captured: the large arrays that the fit closes over.
         outputs: shapes and dtypes of the output leaves.
         structure: of the tree of outputs.
@@ -83,20 +88,40 @@ def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) 
     if not outputs:
         raise ValueError("sweep: fit must return at least one array, got none")
     large = [is_large(constant) for constant in closed.consts]
-    captured = [np.asarray(constant) for constant, hoisted in zip(closed.consts, large, strict=True) if hoisted]
-    small = [None if hoisted else off_mesh(constant) for constant, hoisted in zip(closed.consts, large, strict=True)]
+    captured = [
+        np.asarray(constant)
+        for constant, hoisted in zip(closed.consts, large, strict=True)
+        if hoisted
+    ]
+    small = [
+        None if hoisted else off_mesh(constant)
+        for constant, hoisted in zip(closed.consts, large, strict=True)
+    ]
 
     def evaluate(run: list[Any], shared: list[Any]) -> list[Any]:
-        inputs, arguments = shared[: len(shared) - len(captured)], shared[len(shared) - len(captured) :]
+        inputs, arguments = (
+            shared[: len(shared) - len(captured)],
+            shared[len(shared) - len(captured) :],
+        )
         remaining = iter(arguments)
-        constants = [next(remaining) if hoisted else value for value, hoisted in zip(small, large, strict=True)]
+        constants = [
+            next(remaining) if hoisted else value
+            for value, hoisted in zip(small, large, strict=True)
+        ]
         return jax.core.eval_jaxpr(closed, constants, *run, *inputs)
 
     constants = [*constants_of(closed), *small]
-    embedded = sum(np.asarray(value).nbytes for value in constants if value is not None and not keys.is_key(value))
+    embedded = sum(
+        np.asarray(value).nbytes
+        for value in constants
+        if value is not None and not keys.is_key(value)
+    )
     calls_host = bool(closed.effects) or any("callback" in name for name in primitives_of(closed))
-    # Without unused arguments, the text would not show which of two arrays of the same shape is used.
-    lowered = jax.jit(evaluate, keep_unused=True).lower(jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured])
+    # Without unused arguments, the text would not show which of two arrays of the same shape is
+    # used.
+    lowered = jax.jit(evaluate, keep_unused=True).lower(
+        jax.tree.leaves(run), [*jax.tree.leaves(shared), *captured]
+    )
     text = lowered.as_text()
     content = digest((np.frombuffer(text.encode(), np.uint8), constants))
     return Program(
@@ -117,7 +142,9 @@ def is_large(constant: Any) -> bool:
 
 
 def off_mesh(constant: Any) -> Any:
-    """Copies a captured array that lies on several devices, as a program for another mesh cannot contain it."""
+    """Copies a captured array that lies on several devices, as a program for another mesh cannot
+    contain it.
+    """
     several = isinstance(constant, jax.Array) and len(constant.sharding.device_set) > 1
     return keys.on_host(constant) if several else constant
 
@@ -139,10 +166,16 @@ def inner_jaxprs(equation: Any) -> Iterator[Any]:
 
 
 def constants_of(jaxpr: Any) -> Iterator[Any]:
-    """Yields every constant of a jaxpr: literals, arrays among parameters, and constants of nested jaxprs."""
+    """Yields every constant of a jaxpr: literals, arrays among parameters, and constants of nested
+    jaxprs.
+    """
     for equation in equations(jaxpr):
-        yield from (atom.val for atom in equation.invars if isinstance(atom, jax.extend.core.Literal))
-        yield from (value for value in equation.params.values() if isinstance(value, jax.Array | np.ndarray))
+        yield from (
+            atom.val for atom in equation.invars if isinstance(atom, jax.extend.core.Literal)
+        )
+        yield from (
+            value for value in equation.params.values() if isinstance(value, jax.Array | np.ndarray)
+        )
         for inner in inner_jaxprs(equation):
             yield from getattr(inner, "consts", ())
 
@@ -155,15 +188,21 @@ def primitives_of(jaxpr: Any) -> Iterator[str]:
 def digest(tree: PyTree) -> str:
     """Hashes a tree of arrays: structure, key implementations, dtypes, shapes and values."""
     plain, kinds = keys.unwrap(tree)
-    hashed = hashlib.sha256(f"{jax.tree.structure(plain)}{[str(kind) for kind in kinds if kind is not None]}".encode())
+    hashed = hashlib.sha256(
+        f"{jax.tree.structure(plain)}{[str(kind) for kind in kinds if kind is not None]}".encode()
+    )
     for leaf in jax.tree.leaves(plain):
         array = np.asarray(leaf)
-        hashed.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        hashed.update(
+            f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+        )
     return hashed.hexdigest()[:32]
 
 
 def compile_once(key: Hashable, make: Callable[[], Any]) -> Any:
-    """Returns what was made for this key before, or calls `make`; keeps the most recently used programs."""
+    """Returns what was made for this key before, or calls `make`; keeps the most recently used
+    programs.
+    """
     with lock:
         if key in compiled:
             compiled.move_to_end(key)

@@ -1,9 +1,11 @@
-"""Finished chunks of a sweep on disk: written atomically, verified when read, and tied to the sweep that made them.
+"""Finished chunks of a sweep on disk: written atomically, verified when read, and tied to the sweep
+that made them.
 
-A folder holds `manifest.json`, which identifies the sweep, and one file per chunk: a SHA-256 of the sweep's identity and the
-rest of the file, then the ids of its runs and their results in NumPy's npz format. A chunk is named after its runs. Every
-file is written under a temporary name, flushed to disk and renamed, so that a kill at any moment leaves complete chunks and
-at most a temporary file that is never read. Two processes that run the same sweep in one folder write the same files.
+A folder holds `manifest.json`, which identifies the sweep, and one file per chunk: a SHA-256 of the
+sweep's identity and the rest of the file, then the ids of its runs and their results in NumPy's npz
+format. A chunk is named after its runs. Every file is written under a temporary name, flushed to
+disk and renamed, so that a kill at any moment leaves complete chunks and at most a temporary file
+that is never read. Two processes that run the same sweep in one folder write the same files.
 """
 
 import contextlib
@@ -33,18 +35,23 @@ class SweepMismatchError(ValueError):
 
 
 def folder_of(folder: str | os.PathLike[str]) -> Path:
-    """Makes the path absolute and expands `~`, so that it does not depend on later changes of the working directory.
+    """Makes the path absolute and expands `~`, so that it does not depend on later changes of the
+    working directory.
 
     Raises:
         ValueError: the name is empty, or starts with the home folder of an unknown user.
     """
     name = os.fspath(folder)
     if not name:
-        raise ValueError('sweep: expected the name of a folder, got ""; pass None to keep nothing, or "."')
+        raise ValueError(
+            'sweep: expected the name of a folder, got ""; pass None to keep nothing, or "."'
+        )
     try:
         return Path(name).expanduser().absolute()
     except RuntimeError as error:
-        raise ValueError(f"sweep: folder {name!r} begins with a home folder that is not known; write it out") from error
+        raise ValueError(
+            f"sweep: folder {name!r} begins with a home folder that is not known; write it out"
+        ) from error
 
 
 def read_manifest(folder: Path) -> Identity | None:
@@ -59,15 +66,23 @@ def read_manifest(folder: Path) -> Identity | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        what = f"sweep: {MANIFEST} in the folder cannot be read ({error.strerror}); give it another folder"
+        what = (
+            f"sweep: {MANIFEST} in the folder cannot be read ({error.strerror}); give it "
+            "another folder"
+        )
         raise OSError(error.errno, what, str(folder)) from error
     except ValueError:
         found = None
-    if isinstance(found, dict) and found.get("format") == FORMAT and isinstance(found.get("layout"), dict):
+    if (
+        isinstance(found, dict)
+        and found.get("format") == FORMAT
+        and isinstance(found.get("layout"), dict)
+    ):
         return found
     if isinstance(found, dict) and {"program", "hyperparams", "seeds", "layout"} <= set(found):
         raise SweepMismatchError(
-            f"sweep: {folder} was begun by an earlier version of jaxreg, whose chunks this one cannot use; "
+            f"sweep: {folder} was begun by an earlier version of jaxreg, whose chunks this one "
+            "cannot use; "
             "give it another folder, or delete this one to begin anew"
         )
     raise SweepMismatchError(
@@ -96,7 +111,9 @@ def difference(name: str, then: Any, now: Any) -> str:
     if name == "layout":
         then = then if isinstance(then, dict) else {}
         changed = [key for key in now if now[key] != then.get(key)]
-        return "layout: " + ", ".join(f"{key} {then.get(key)} then, {now[key]} now" for key in changed)
+        return "layout: " + ", ".join(
+            f"{key} {then.get(key)} then, {now[key]} now" for key in changed
+        )
     return f"{name}: {then} then, {now} now"
 
 
@@ -136,25 +153,33 @@ class Chunks:
             arrays: the leaves of their results, (runs, …).
         """
         buffer = io.BytesIO()
-        named: dict[str, Any] = {f"leaf_{index}": as_bytes(array) for index, array in enumerate(arrays)}
+        named: dict[str, Any] = {
+            f"leaf_{index}": as_bytes(array) for index, array in enumerate(arrays)
+        }
         np.savez(buffer, ids=ids, **named)
         payload = buffer.getvalue()
-        path = self.folder / f"chunk-{hashlib.sha256(self.key + ids.tobytes()).hexdigest()[:16]}.npz.sum"
+        path = (
+            self.folder
+            / f"chunk-{hashlib.sha256(self.key + ids.tobytes()).hexdigest()[:16]}.npz.sum"
+        )
         try:
             write_whole(path, self.checksum(payload) + payload)
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); earlier chunks are saved, and "
+                f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); "
+                "earlier chunks are saved, and "
                 "the same call resumes from them once this is fixed",
                 str(self.folder),
             ) from error
 
     def load(self, like: list[Any]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-        """Yields the ids and results of every chunk of this sweep; skips files that are damaged or of another sweep.
+        """Yields the ids and results of every chunk of this sweep; skips files that are damaged or
+        of another sweep.
 
         Args:
-            like: for each leaf, an object with the `shape` and `dtype` that the leaf has in one run.
+            like: for each leaf, an object with the `shape` and `dtype` that the leaf has in one
+                run.
         """
         for path in sorted(self.folder.glob("chunk-*.npz.sum")):
             try:
@@ -181,13 +206,19 @@ class Chunks:
 
 
 def as_bytes(array: np.ndarray) -> np.ndarray:
-    """Converts an array to bytes, since NumPy's file format and collectives do not support bfloat16."""
+    """Converts an array to bytes, since NumPy's file format and collectives do not support
+    bfloat16.
+    """
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 
 def unwritable(folder: Path, error: OSError) -> OSError:
     """Adds the likely fix to the error of a folder."""
-    return OSError(error.errno, f"sweep: folder cannot be written ({error.strerror}); give it one that can", str(folder))
+    return OSError(
+        error.errno,
+        f"sweep: folder cannot be written ({error.strerror}); give it one that can",
+        str(folder),
+    )
 
 
 def make_folder(folder: Path) -> None:
@@ -233,11 +264,19 @@ def write_whole(path: Path, content: bytes, *, exclusive: bool = False) -> None:
 
 
 def link_exclusively(temporary: str, path: Path, content: bytes) -> None:
-    """Gives a written file its name, unless that exists; without hard links, writes the file in place."""
+    """Gives a written file its name, unless that exists; without hard links, writes the file in
+    place.
+    """
     try:
         os.link(temporary, path)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+        if error.errno not in (
+            errno.EPERM,
+            errno.EOPNOTSUPP,
+            errno.ENOTSUP,
+            errno.ENOSYS,
+            errno.EMLINK,
+        ):
             raise
         with path.open("xb") as file:
             file.write(content)

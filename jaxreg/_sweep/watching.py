@@ -15,7 +15,9 @@ import jax
 POLL_SECONDS = 0.1
 STALL_SECONDS = 30.0
 STALL_SHARE = 0.02
-"""CPU time divided by wall-clock time below which the process counts as idle; polling itself takes a little."""
+"""CPU time divided by wall-clock time below which the process counts as idle; polling itself takes
+a little.
+"""
 
 T = TypeVar("T")
 
@@ -52,7 +54,9 @@ class Watch:
             raise KeyboardInterrupt(self.interrupt_message())
 
     def wait(self, action: Callable[[], T], *, computing: bool = True) -> T:
-        """Runs an action in another thread and waits for it, so that the main thread can handle signals meanwhile."""
+        """Runs an action in another thread and waits for it, so that the main thread can handle
+        signals meanwhile.
+        """
         outcome: dict[str, Any] = {}
         done = threading.Event()
         context = contextvars.copy_context()
@@ -67,7 +71,8 @@ class Watch:
             finally:
                 done.set()
 
-        # A daemon thread, so that a second Ctrl-C can end the program while a device still computes.
+        # A daemon thread, so that a second Ctrl-C can end the program while a device still
+        # computes.
         threading.Thread(target=work, name="jaxreg-sweep", daemon=True).start()
         while not done.wait(POLL_SECONDS):
             if computing:
@@ -78,7 +83,9 @@ class Watch:
 
 
 def jax_settings() -> contextlib.AbstractContextManager[Any]:
-    """Copies the JAX settings of this thread, such as `with jax.enable_x64(True)`, for use in another thread."""
+    """Copies the JAX settings of this thread, such as `with jax.enable_x64(True)`, for use in
+    another thread.
+    """
     names = ("enable_x64", "default_device")
     contexts = [getattr(jax, name)(getattr(jax.config, f"jax_{name}")) for name in names]
 
@@ -96,14 +103,14 @@ def jax_settings() -> contextlib.AbstractContextManager[Any]:
 def interruptible() -> Iterator[Watch]:
     """Handles SIGINT inside the block and restores the previous handler after it.
 
-    An ignored signal stays ignored, a handler that was not set from Python stays in place, and outside the main thread
-    nothing is set. A SIGINT received in the block is raised at its end at the latest.
+    An ignored signal stays ignored, a handler that was not set from Python stays in place, and
+    outside the main thread nothing is set. A SIGINT received in the block is raised at its end at
+    the latest.
     """
     watch = Watch()
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) in (
-        None,
-        signal.SIG_IGN,
-    ):
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(
+        signal.SIGINT
+    ) in (None, signal.SIG_IGN):
         yield watch
         return
     before = signal.signal(signal.SIGINT, watch.handle)
@@ -115,14 +122,19 @@ def interruptible() -> Iterator[Watch]:
 
 
 class Stall:
-    """Warns once if no run finishes and the process uses no CPU time, a sign of a deadlock in jaxlib's thread pool.
+    """Warns once if no run finishes and the process uses no CPU time, a sign of a deadlock in
+    jaxlib's thread pool.
 
     Args:
         clock: returns seconds of wall-clock time.
         cpu: returns seconds of CPU time of the process.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time):
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = time.process_time,
+    ):
         self.clock, self.cpu = clock, cpu
         self.warned = False
         self.progressed()
@@ -132,7 +144,9 @@ class Stall:
         self.since, self.used = self.clock(), self.cpu()
 
     def __call__(self) -> None:
-        """Compares both clocks at the end of each window, and warns if the window used no CPU time."""
+        """Compares both clocks at the end of each window, and warns if the window used no CPU
+        time.
+        """
         waited = self.clock() - self.since
         if waited < STALL_SECONDS:
             return
@@ -141,17 +155,24 @@ class Stall:
         if idle and not self.warned:
             self.warned = True
             warnings.warn(
-                f"sweep: no run has finished and no CPU time was used for {waited:.0f} seconds. If fit does not wait for "
-                "something outside JAX, this is probably a deadlock in jaxlib's CPU thread pool, which several CPU "
-                "devices share: stop the program and start it with PJRT_NPROC=8 in the environment, or pass devices=1",
+                f"sweep: no run has finished and no CPU time was used for {waited:.0f} seconds. "
+                "If fit does not wait for "
+                "something outside JAX, this is probably a deadlock in jaxlib's CPU thread pool, "
+                "which several CPU "
+                "devices share: stop the program and start it with PJRT_NPROC=8 in the "
+                "environment, or pass devices=1",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
 
 @contextlib.contextmanager
-def reporting(progress: bool | Callable[[int], None] | None, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a progress callback: the caller's function, one that advances a bar on a terminal, or one that does nothing."""
+def reporting(
+    progress: bool | Callable[[int], None] | None, total: int
+) -> Iterator[Callable[[int], None]]:
+    """Yields a progress callback: the caller's function, one that advances a bar on a terminal, or
+    one that does nothing.
+    """
     if callable(progress):
         yield progress
         return
@@ -160,7 +181,14 @@ def reporting(progress: bool | Callable[[int], None] | None, total: int) -> Iter
         return
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
         from rich.text import Text
     except ImportError:
         yield lambda _: None
@@ -170,7 +198,13 @@ def reporting(progress: bool | Callable[[int], None] | None, total: int) -> Iter
         def render(self, task: Any) -> Text:
             return Text(f"{task.speed or 0:.3g} runs/s")
 
-    columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+    columns = (
+        TextColumn("sweep"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("sweep", total=total)
         yield lambda count: bar.advance(task, count)

@@ -24,39 +24,50 @@ def prox_yogi(
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.yogi` with an exact proximal step.
 
-    The threshold is lr·λ/(√ν̂ + eps) for each weight, where ν̂ is Yogi's average of squared gradients.
+    The threshold is lr·λ/(√ν̂ + eps) for each weight, where ν̂ is Yogi's average of squared
+    gradients.
 
         >>> import optax, jaxreg
         >>> tx = jaxreg.prox_yogi(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
-            schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss;
+            strengths may be schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared gradients, in [0, 1).
         eps: added to the root of the average of squared gradients.
-        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
-            the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
-            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
-        max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
-            It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
+            too. `jaxreg.kernels` is the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
+            link before this optimizer it would solve the problem for a different λ (see
             `jaxreg.proximal`).
+        max_shrink: the most that the penalty moves a weight in one step, in units of the learning
+            rate; None sets no bound. It protects weights that have not received a gradient yet (see
+            `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0
+            (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
 
     Raises:
         TypeError: an argument has the wrong type, for example a mask passed by position.
-        ValueError: b1 or b2 is outside [0, 1), eps is negative, or the learning rate is not positive; at `init`, the penalty
-            or the mask does not fit the parameters; at `update`, `params` is missing.
+        ValueError: b1 or b2 is outside [0, 1), eps is negative, or the learning rate is not
+            positive; at `init`, the penalty or the mask does not fit the parameters; at `update`,
+            `params` is missing.
     """
     check_moments("prox_yogi", {"b1": b1, "b2": b2}, {"eps": eps})
     direction = optax.scale_by_yogi(b1, b2, eps)
     return proximal(
-        direction, penalty, learning_rate, preconditioners.adam(b2, eps), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+        direction,
+        penalty,
+        learning_rate,
+        preconditioners.adam(b2, eps),
+        mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
     )
 
 
@@ -76,44 +87,56 @@ def prox_adabelief(
 ) -> optax.GradientTransformationExtraArgs:
     """`optax.adabelief` with an exact proximal step.
 
-    The threshold is lr·λ/(√ν̂ + eps) for each weight, where ν̂ is the variance of the gradient around its average.
+    The threshold is lr·λ/(√ν̂ + eps) for each weight, where ν̂ is the variance of the gradient
+    around its average.
 
-    Where the gradient hardly varies (full batches near the optimum) the variance falls towards eps, and only the bound
-    slope/max_shrink keeps the effective step lr/D finite. With max_shrink=None, let the learning rate decay or raise eps.
+    Where the gradient hardly varies (full batches near the optimum) the variance falls towards eps,
+    and only the bound slope/max_shrink keeps the effective step lr/D finite. With max_shrink=None,
+    let the learning rate decay or raise eps.
 
         >>> import optax, jaxreg
         >>> tx = jaxreg.prox_adabelief(1e-3, jaxreg.L1(1e-4), mask=jaxreg.kernels)
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
-            schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss;
+            strengths may be schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the average of squared deviations, in [0, 1).
         eps: added to the root of the variance.
         eps_root: added to the variance at each step.
         nesterov: whether to use Nesterov's momentum.
-        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
-            the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
-            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
-        max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
-            It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
+            too. `jaxreg.kernels` is the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
+            link before this optimizer it would solve the problem for a different λ (see
             `jaxreg.proximal`).
+        max_shrink: the most that the penalty moves a weight in one step, in units of the learning
+            rate; None sets no bound. It protects weights that have not received a gradient yet (see
+            `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0
+            (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
 
     Raises:
         TypeError: an argument has the wrong type, for example a mask passed by position.
-        ValueError: b1 or b2 is outside [0, 1), eps or eps_root is negative, or the learning rate is not positive; at `init`,
-            the penalty or the mask does not fit the parameters; at `update`, `params` is missing.
+        ValueError: b1 or b2 is outside [0, 1), eps or eps_root is negative, or the learning rate is
+            not positive; at `init`, the penalty or the mask does not fit the parameters; at
+            `update`, `params` is missing.
     """
     check_moments("prox_adabelief", {"b1": b1, "b2": b2}, {"eps": eps, "eps_root": eps_root})
     direction = optax.scale_by_belief(b1, b2, eps, eps_root, nesterov=nesterov)
     return proximal(
-        direction, penalty, learning_rate, preconditioners.belief(b2, eps), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+        direction,
+        penalty,
+        learning_rate,
+        preconditioners.belief(b2, eps),
+        mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
     )
 
 
@@ -138,30 +161,40 @@ def prox_adamax(
 
     Args:
         learning_rate: a positive number or an optax schedule of the step count.
-        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss; strengths may be
-            schedules.
+        penalty: a penalty such as `jaxreg.L1(1e-4)`, or a tree of penalties, in units of the loss;
+            strengths may be schedules.
         b1: decay rate of the average of gradients, in [0, 1).
         b2: decay rate of the maximum, in [0, 1).
         eps: added to |g|.
-        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases too. `jaxreg.kernels` is
-            the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a link before this
-            optimizer it would solve the problem for a different λ (see `jaxreg.proximal`).
-        max_shrink: the most that the penalty moves a weight in one step, in units of the learning rate; None sets no bound.
-            It protects weights that have not received a gradient yet (see `jaxreg.proximal`).
-        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0 (see
+        mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
+            too. `jaxreg.kernels` is the usual choice.
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
+            link before this optimizer it would solve the problem for a different λ (see
             `jaxreg.proximal`).
+        max_shrink: the most that the penalty moves a weight in one step, in units of the learning
+            rate; None sets no bound. It protects weights that have not received a gradient yet (see
+            `jaxreg.proximal`).
+        lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0
+            (see `jaxreg.proximal`).
 
     Returns:
         An optax optimizer; its `update` needs `params`.
 
     Raises:
         TypeError: an argument has the wrong type, for example a mask passed by position.
-        ValueError: b1 or b2 is outside [0, 1), eps is negative, or the learning rate is not positive; at `init`, the penalty
-            or the mask does not fit the parameters; at `update`, `params` is missing.
+        ValueError: b1 or b2 is outside [0, 1), eps is negative, or the learning rate is not
+            positive; at `init`, the penalty or the mask does not fit the parameters; at `update`,
+            `params` is missing.
     """
     check_moments("prox_adamax", {"b1": b1, "b2": b2}, {"eps": eps})
     direction = optax.scale_by_adamax(b1, b2, eps)
     return proximal(
-        direction, penalty, learning_rate, preconditioners.adamax(), mask, clip=clip, max_shrink=max_shrink, lazy=lazy
+        direction,
+        penalty,
+        learning_rate,
+        preconditioners.adamax(),
+        mask,
+        clip=clip,
+        max_shrink=max_shrink,
+        lazy=lazy,
     )

@@ -1,4 +1,5 @@
-"""Penalties: functions R(w) that are added to a loss, each with its value, its subgradient and its proximal operator.
+"""Penalties: functions R(w) that are added to a loss, each with its value, its subgradient and its
+proximal operator.
 
 A penalty sees one array. It knows nothing of parameter trees, masks, optimizers or learning rates:
 
@@ -13,10 +14,12 @@ The strength λ is ordinary data to JAX, a leaf of a pytree: one compiled progra
     >>> print(values)
     [0.  3.2 6.4]
 
-A strength may also be an optax schedule, which transformations evaluate at their own step count: `L1(schedule).at(count)`.
+A strength may also be an optax schedule, which transformations evaluate at their own step count:
+`L1(schedule).at(count)`.
 
-Strengths are in units of the loss: if the loss is a mean over examples, λ is per example. All arithmetic is done in float32
-or wider and cast once at the end, since shrinking a bfloat16 weight of 1.0 by 1e-3 would round back to 1.0.
+Strengths are in units of the loss: if the loss is a mean over examples, λ is per example. All
+arithmetic is done in float32 or wider and cast once at the end, since shrinking a bfloat16 weight
+of 1.0 by 1e-3 would round back to 1.0.
 """
 
 from jaxreg.penalties.base import Penalty

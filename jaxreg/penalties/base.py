@@ -18,16 +18,18 @@ from jaxreg._typing import ArrayLike
 class Penalty(abc.ABC):
     """A function R of one array, convex or not.
 
-    To write a penalty of your own, subclass it, declare the strengths as annotated fields, and define `value` and `prox`.
-    The subclass becomes a frozen dataclass and a pytree whose fields are leaves. Declare a field that is not a number, such
-    as an axis, with `dataclasses.field(metadata={"static": True})`. Every transformation, optimizer and diagnostic accepts
-    the new penalty:
+    To write a penalty of your own, subclass it, declare the strengths as annotated fields, and
+    define `value` and `prox`. The subclass becomes a frozen dataclass and a pytree whose fields are
+    leaves. Declare a field that is not a number, such as an axis, with
+    `dataclasses.field(metadata={"static": True})`. Every transformation, optimizer and diagnostic
+    accepts the new penalty:
 
         >>> import jax.numpy as jnp
         >>> class Huber(Penalty):
         ...     strength: float
         ...     def value(self, x):
-        ...         return self.strength * jnp.sum(jnp.where(jnp.abs(x) < 1, x * x / 2, jnp.abs(x) - 0.5))
+        ...         u = jnp.abs(x)
+        ...         return self.strength * jnp.sum(jnp.where(u < 1, u * u / 2, u - 0.5))
         ...     def prox(self, x, step):
         ...         t = step * self.strength
         ...         return jnp.where(jnp.abs(x) < 1 + t, x / (1 + t), x - t * jnp.sign(x))
@@ -36,11 +38,12 @@ class Penalty(abc.ABC):
         >>> print(Huber(1.0).subgradient(jnp.array([3.0, 0.5])))
         [1.  0.5]
 
-    `subgradient`, `violation` and `slope` have defaults made from these two; override them where a formula is known.
+    `subgradient`, `violation` and `slope` have defaults made from these two; override them where a
+    formula is known.
 
-    For a convex R (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, `SparseGroupL2`) the prox is firmly nonexpansive, and a
-    stationary point of a convex loss + R is its minimum. For a concave penalty such as `LogSum` the prox may jump, and a
-    stationary point is a local minimum at best.
+    For a convex R (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, `SparseGroupL2`) the prox is firmly
+    nonexpansive, and a stationary point of a convex loss + R is its minimum. For a concave penalty
+    such as `LogSum` the prox may jump, and a stationary point is a local minimum at best.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -60,18 +63,21 @@ class Penalty(abc.ABC):
 
     @abc.abstractmethod
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
-        """Computes the proximal operator, argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u), the global minimum.
+        """Computes the proximal operator, argmin over u of ½ Σᵢ (uᵢ − xᵢ)² / stepᵢ + R(u), the
+        global minimum.
 
         Args:
             x: weights, an array of any shape.
-            step: a positive scalar, or an array like `x` (the diagonal metric of a preconditioned step).
+            step: a positive scalar, or an array like `x` (the diagonal metric of a preconditioned
+                step).
 
         Returns:
             An array with the shape and dtype of `x`.
         """
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
-        """Computes the element of the subdifferential ∂R(x) with the least norm; by default the gradient of `value`.
+        """Computes the element of the subdifferential ∂R(x) with the least norm; by default the
+        gradient of `value`.
 
         For a concave penalty it is the derivative where that exists, and 0 at x = 0.
 
@@ -84,23 +90,27 @@ class Penalty(abc.ABC):
         return jax.grad(self.value)(wide(x))
 
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
-        """Measures how far −gradient is from ∂R(x), which is 0 exactly where x is a stationary point of loss + R.
+        """Measures how far −gradient is from ∂R(x), which is 0 exactly where x is a stationary
+        point of loss + R.
 
-        The default is |x − prox(x − gradient, 1)|, the length of a step of proximal gradient descent. For a convex R it is 0
-        at the same points, but elsewhere it differs from the distance that jaxreg's own penalties compute.
+        The default is |x − prox(x − gradient, 1)|, the length of a step of proximal gradient
+        descent. For a convex R it is 0 at the same points, but elsewhere it differs from the
+        distance that jaxreg's own penalties compute.
 
         Args:
             x: weights, an array of any shape.
             gradient: of the loss at `x`, in the shape of `x`.
 
         Returns:
-            One number per weight (shape of `x`) or, for penalties of groups, one per group (`axis` removed).
+            One number per weight (shape of `x`) or, for penalties of groups, one per group (`axis`
+            removed).
         """
         x = wide(x)
         return jnp.abs(x - self.prox(x - like(gradient, x), 1.0))
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
-        """Computes the smallest strength at which x = 0 is optimal; for a concave penalty, at which it is stationary.
+        """Computes the smallest strength at which x = 0 is optimal; for a concave penalty, at which
+        it is stationary.
 
         Args:
             gradient: of the loss at x = 0, an array of any shape.
@@ -112,14 +122,16 @@ class Penalty(abc.ABC):
             NotImplementedError: the penalty does not define it.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} does not define critical_strength(gradient): the smallest strength at which 0 is optimal"
+            f"{type(self).__name__} does not define critical_strength(gradient): the smallest "
+            "strength at which 0 is optimal"
         )
 
     def slope(self, x: ArrayLike) -> jax.Array:
-        """Computes how steep R is for weights like `x`; by default the largest |subgradient| in `x`.
+        """Computes how steep R is for weights like `x`; by default the largest |subgradient| in
+        `x`.
 
-        An adaptive step divides by D. `proximal` keeps D at or above slope / max_shrink, so that one proximal step moves no
-        weight much further than the learning rate.
+        An adaptive step divides by D. `proximal` keeps D at or above slope / max_shrink, so that
+        one proximal step moves no weight much further than the learning rate.
 
         Args:
             x: weights, an array of any shape.
@@ -130,7 +142,8 @@ class Penalty(abc.ABC):
         return jnp.max(jnp.abs(self.subgradient(x)), initial=0)
 
     def axes(self, x: ArrayLike) -> tuple[int, ...] | None:
-        """Returns the axes that a group of weights runs along, ascending from 0 on; None for a penalty of single weights.
+        """Returns the axes that a group of weights runs along, ascending from 0 on; None for a
+        penalty of single weights.
 
         Args:
             x: weights; only their shape counts.
@@ -144,9 +157,9 @@ class Penalty(abc.ABC):
     def pool(self, d: jax.Array) -> jax.Array:
         """Returns the metric D that the prox is cheap in; by default D itself.
 
-        Fixed points do not depend on D as long as direction and prox share it, so a penalty may choose: `proximal` scales
-        the direction by D/pool(D) and takes the prox with the step lr/pool(D). Penalties of groups return one number per
-        group.
+        Fixed points do not depend on D as long as direction and prox share it, so a penalty may
+        choose: `proximal` scales the direction by D/pool(D) and takes the prox with the step
+        lr/pool(D). Penalties of groups return one number per group.
 
         Args:
             d: the diagonal of D, an array like the weights.
@@ -165,7 +178,9 @@ class Penalty(abc.ABC):
         Returns:
             The same penalty with numbers in place of schedules.
         """
-        return jax.tree.map(lambda strength: strength(count) if callable(strength) else strength, self)
+        return jax.tree.map(
+            lambda strength: strength(count) if callable(strength) else strength, self
+        )
 
     @property
     def scheduled(self) -> bool:

@@ -1,7 +1,8 @@
-"""Penalties that are infinitely steep at 0: the bridge λ Σ|w|^q with q < 1, and the number of nonzero weights.
+"""Penalties that are infinitely steep at 0: the bridge λ Σ|w|^q with q < 1, and the number of
+nonzero weights.
 
-0 is a local minimum of loss + R for every positive λ. A weight that is 0 remains 0 unless one step carries it over the
-threshold of the prox, so start from weights that are not 0.
+0 is a local minimum of loss + R for every positive λ. A weight that is 0 remains 0 unless one step
+carries it over the threshold of the prox, so start from weights that are not 0.
 
     tx = jaxreg.prox_adam(1e-3, jaxreg.Bridge(1e-5), mask=jaxreg.kernels)              # λ Σ √|w|
     tx = jaxreg.prox_adam(1e-3, jaxreg.L0(1e-6), mask=jaxreg.kernels)
@@ -26,7 +27,9 @@ from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.concave import Concave, smallest
 
 DEGREE = 4
-"""Of the polynomial that starts Newton's method: one step is then enough for the power ½ in float32, and two in float64."""
+"""Of the polynomial that starts Newton's method: one step is then enough for the power ½ in
+float32, and two in float64.
+"""
 
 ROUNDING = 4e-15
 """What float64 leaves of the error of s."""
@@ -47,23 +50,25 @@ class Steep(Concave):
 class Bridge(Steep):
     """R(x) = λ Σ |xᵢ|^q with a power q between 0 and 1, by default λ Σ √|xᵢ|.
 
-    prox(x, step) = argmin_u ½(u − x)²/step + λ|u|^q. With κ = step·λ it is 0 while |x|^(2−q) ≤ κq/c, where c depends on q
-    alone (for q = ½, up to |x| = 1.5·κ^(2/3)), and else the larger root u of u − |x| + κq·u^(q−1) = 0, by Newton's method.
+    prox(x, step) = argmin_u ½(u − x)²/step + λ|u|^q. With κ = step·λ it is 0 while |x|^(2−q) ≤
+    κq/c, where c depends on q alone (for q = ½, up to |x| = 1.5·κ^(2/3)), and else the larger root
+    u of u − |x| + κq·u^(q−1) = 0, by Newton's method.
 
-    Its slope at 0 is infinite: 0 is a local minimum for every positive λ, so a weight that is 0 remains 0 unless a step
-    carries it over the threshold of the prox. Start from weights that are not 0.
+    Its slope at 0 is infinite: 0 is a local minimum for every positive λ, so a weight that is 0
+    remains 0 unless a step carries it over the threshold of the prox. Start from weights that are
+    not 0.
 
     Args:
-        strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule. λ is not a slope, so it is not comparable
-            with L1's.
+        strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule. λ is not a slope,
+            so it is not comparable with L1's.
         power: q, a Python number; ½ is the cheapest, then ⅔. It is part of the structure, not data.
 
     Raises:
         TypeError: the strength is not a number, or the power is not a Python number.
         ValueError: the strength is negative, NaN or infinite, or the power is not between 0 and 1.
 
-    Source: Frank and Friedman, A statistical view of some chemometrics regression tools (1993); for the prox, Marjanovic and
-        Solo, On ℓq optimization and matrix completion (2012).
+    Source: Frank and Friedman, A statistical view of some chemometrics regression tools (1993); for
+        the prox, Marjanovic and Solo, On ℓq optimization and matrix completion (2012).
     """
 
     strength: ScalarOrSchedule
@@ -75,7 +80,9 @@ class Bridge(Steep):
 
     def charge(self, u: jax.Array) -> jax.Array:
         zero = u == 0
-        return like(self.strength, u) * jnp.where(zero, 0, raised(jnp.where(zero, 1, u), self.power))
+        return like(self.strength, u) * jnp.where(
+            zero, 0, raised(jnp.where(zero, 1, u), self.power)
+        )
 
     def steepness(self, u: jax.Array) -> jax.Array:
         zero = u == 0
@@ -88,11 +95,17 @@ class Bridge(Steep):
         strength = step * (like(self.strength, u) * self.power)
         # Without strength the prox is the identity, even where `size` underflows.
         zero = (size * root.largest <= strength) & ((strength > 0) | (u == 0))
-        c = jnp.where(zero, 0, fusible(ratio(strength, jnp.where(zero, 1, size + float(jnp.finfo(u.dtype).tiny)))))
+        c = jnp.where(
+            zero,
+            0,
+            fusible(ratio(strength, jnp.where(zero, 1, size + float(jnp.finfo(u.dtype).tiny)))),
+        )
         return zero, u * (1 - root.shrinkage(c))
 
     def slope(self, x: ArrayLike) -> jax.Array:
-        """(q/c)·λ|x|^(q−1), for q = ½ 1.84·λ/√|x|, below which a step could set the weight to 0; 0 for a weight at 0."""
+        """(q/c)·λ|x|^(q−1), for q = ½ 1.84·λ/√|x|, below which a step could set the weight to 0; 0
+        for a weight at 0.
+        """
         u = jnp.abs(wide(x))
         rising = raised(jnp.where(u < smallest(u), jnp.inf, u), self.power - 1)
         return like(self.strength, u) * (self.power / bridge_root(self.power).largest) * rising
@@ -101,16 +114,20 @@ class Bridge(Steep):
 class L0(Steep):
     """R(x) = λ·(number of nonzero weights).
 
-    prox(x, step) = argmin_u ½(u − x)²/step + λ[u ≠ 0] is hard thresholding: 0 up to |x| = √(2·step·λ), and x above.
+    prox(x, step) = argmin_u ½(u − x)²/step + λ[u ≠ 0] is hard thresholding: 0 up to |x| =
+    √(2·step·λ), and x above.
 
-    The derivative of R is 0 wherever it exists: 0 is a local minimum for every positive λ, and so is every minimum of the
-    loss over a set of weights. A weight reaches 0 only in one step, from below the threshold of the prox.
+    The derivative of R is 0 wherever it exists: 0 is a local minimum for every positive λ, and so
+    is every minimum of the loss over a set of weights. A weight reaches 0 only in one step, from
+    below the threshold of the prox.
 
-    With an adaptive optimizer and minibatches, pass `max_shrink=None`: by default only weights up to the learning rate may
-    jump to 0. The prox then removes weights with |w|√D below √(2·lr·λ), those that are small in the metric of D.
+    With an adaptive optimizer and minibatches, pass `max_shrink=None`: by default only weights up
+    to the learning rate may jump to 0. The prox then removes weights with |w|√D below √(2·lr·λ),
+    those that are small in the metric of D.
 
     Args:
-        strength: λ ≥ 0, the loss that a nonzero weight must save: a number, an array (for `jax.vmap`) or a schedule.
+        strength: λ ≥ 0, the loss that a nonzero weight must save: a number, an array (for
+            `jax.vmap`) or a schedule.
 
     Raises:
         TypeError: the strength is not a number.
@@ -167,8 +184,9 @@ def root(u: jax.Array) -> jax.Array:
 class BridgeRoot(NamedTuple):
     """The larger root of the bridge's stationarity condition, in units of the weight.
 
-    The unknown is s = (v/u)^(1−q), which solves s^(m+1) − s + c = 0 with m = 1/(1 − q) and c = step·λq/u^(2−q). It falls
-    from 1 at c = 0 to `end` at the threshold of the prox, where v/u = 2/(m + 1).
+    The unknown is s = (v/u)^(1−q), which solves s^(m+1) − s + c = 0 with m = 1/(1 − q) and c =
+    step·λq/u^(2−q). It falls from 1 at c = 0 to `end` at the threshold of the prox, where v/u =
+    2/(m + 1).
 
     Attributes:
         m: 1/(1 − q).
@@ -183,7 +201,9 @@ class BridgeRoot(NamedTuple):
     start: tuple[float, ...]
 
     def newton(self, s: Any, c: Any) -> tuple[Any, Any]:
-        """Numerator and denominator of Newton's next s. The denominator is at least 1 from `end` on."""
+        """Numerator and denominator of Newton's next s. The denominator is at least 1 from `end`
+        on.
+        """
         power = raised(s, self.m)
         return self.m * s * power - c, (self.m + 1) * power - 1
 
@@ -211,7 +231,9 @@ def bridge_root(power: float) -> BridgeRoot:
     exact = BridgeRoot(m, end, largest, ())
     c, s = roots(exact)
     fit = np.polynomial.Chebyshev.fit(c, s, DEGREE, domain=[0, largest])
-    return exact._replace(start=tuple(float(number) for number in fit.convert(kind=np.polynomial.Polynomial).coef))
+    return exact._replace(
+        start=tuple(float(number) for number in fit.convert(kind=np.polynomial.Polynomial).coef)
+    )
 
 
 def roots(root: BridgeRoot) -> tuple[np.ndarray, np.ndarray]:
@@ -225,7 +247,9 @@ def roots(root: BridgeRoot) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def count_newton_steps(root: BridgeRoot, eps: float) -> int:
-    """Number of Newton steps from the polynomial, at least 1, until s has a relative error below 2·eps, or rounding."""
+    """Number of Newton steps from the polynomial, at least 1, until s has a relative error below
+    2·eps, or rounding.
+    """
     c, solution = roots(root)
     s = np.maximum(np.polynomial.Polynomial(root.start)(c), root.end)
     steps = 0

@@ -12,24 +12,31 @@ from jaxreg.penalties.base import Penalty
 
 
 def soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Moves x towards 0 by `threshold` and stops there: exactly +0.0 inside, NaN and infinities pass through.
+    """Moves x towards 0 by `threshold` and stops there: exactly +0.0 inside, NaN and infinities
+    pass through.
 
-    The usual where(|x| > t, …, 0) would turn NaN into 0, and a diverged run would look perfectly sparse. The value equals
-    x − clip(x, −t, t), but the derivative of `where` at |x| = t is 1, so with t = 0 the function is the identity.
+    The usual where(|x| > t, …, 0) would turn NaN into 0, and a diverged run would look perfectly
+    sparse. The value equals x − clip(x, −t, t), but the derivative of `where` at |x| = t is 1, so
+    with t = 0 the function is the identity.
     """
     return x - jnp.where(jnp.abs(x) < threshold, x, threshold * jnp.sign(x))
 
 
 def distance_to_sign(x: jax.Array, slope: jax.Array, strength: jax.Array) -> jax.Array:
-    """Distance of −slope from strength·∂|x|, per weight: from the interval [−strength, strength] if x = 0, else a point."""
+    """Distance of −slope from strength·∂|x|, per weight: from the interval [−strength, strength] if
+    x = 0, else a point.
+    """
     # Only x == 0 selects the interval, so that a NaN weight or gradient gives a NaN violation.
-    return jnp.where(x == 0, jnp.maximum(jnp.abs(slope) - strength, 0), jnp.abs(slope + strength * jnp.sign(x)))
+    return jnp.where(
+        x == 0, jnp.maximum(jnp.abs(slope) - strength, 0), jnp.abs(slope + strength * jnp.sign(x))
+    )
 
 
 class L1(Penalty):
     """R(x) = λ Σ|xᵢ|, the lasso penalty.
 
-    prox(x, step) = argmin_u ½‖u − x‖²/step + λ‖u‖₁ = x − clip(x, −step·λ, step·λ): soft thresholding.
+    prox(x, step) = argmin_u ½‖u − x‖²/step + λ‖u‖₁ = x − clip(x, −step·λ, step·λ): soft
+    thresholding.
 
     λ equals `alpha` of scikit-learn's `Lasso` with the loss (1/2n)‖y − Xw‖², and Keras's `l1`.
 
@@ -55,7 +62,9 @@ class L1(Penalty):
 
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
         w = wide(x)
-        return soft_threshold(w, like(step, w) * like(self.strength, w)).astype(jnp.asarray(x).dtype)
+        return soft_threshold(w, like(step, w) * like(self.strength, w)).astype(
+            jnp.asarray(x).dtype
+        )
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
@@ -78,8 +87,9 @@ class SquaredL2(Penalty):
 
     prox(x, step) = argmin_u ½‖u − x‖²/step + λ‖u‖² = x / (1 + 2·step·λ).
 
-    λ equals Keras's `l2`, and `weight_decay` of optax and PyTorch equals 2λ. scikit-learn's `Ridge(alpha)`, with the loss
-    ‖y − Xw‖², corresponds to λ = alpha/(2n) with the loss (1/2n)‖y − Xw‖².
+    λ equals Keras's `l2`, and `weight_decay` of optax and PyTorch equals 2λ. scikit-learn's
+    `Ridge(alpha)`, with the loss ‖y − Xw‖², corresponds to λ = alpha/(2n) with the loss (1/2n)‖y −
+    Xw‖².
 
     Args:
         strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
@@ -113,7 +123,9 @@ class SquaredL2(Penalty):
         return jnp.abs(like(gradient, x) + 2 * like(self.strength, x) * x)
 
     def slope(self, x: ArrayLike) -> jax.Array:
-        """2λ, the slope at |w| = 1, for weights of any size: each shrinks by a fraction of itself and none becomes 0."""
+        """2λ, the slope at |w| = 1, for weights of any size: each shrinks by a fraction of itself
+        and none becomes 0.
+        """
         return 2 * like(self.strength, wide(x))
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
@@ -126,10 +138,11 @@ class SquaredL2(Penalty):
 class ElasticNet(Penalty):
     """R(x) = λ₁ Σ|xᵢ| + λ₂ Σ xᵢ².
 
-    prox(x, step) = argmin_u ½‖u − x‖²/step + λ₁‖u‖₁ + λ₂‖u‖²: soft-threshold by step·λ₁, then divide by 1 + 2·step·λ₂.
+    prox(x, step) = argmin_u ½‖u − x‖²/step + λ₁‖u‖₁ + λ₂‖u‖²: soft-threshold by step·λ₁, then
+    divide by 1 + 2·step·λ₂.
 
-    scikit-learn's `ElasticNet(alpha, l1_ratio)` corresponds to λ₁ = alpha·l1_ratio and λ₂ = alpha·(1 − l1_ratio)/2, with the
-    loss (1/2n)‖y − Xw‖².
+    scikit-learn's `ElasticNet(alpha, l1_ratio)` corresponds to λ₁ = alpha·l1_ratio and λ₂ =
+    alpha·(1 − l1_ratio)/2, with the loss (1/2n)‖y − Xw‖².
 
     Args:
         l1_strength: λ₁ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
@@ -176,5 +189,7 @@ class ElasticNet(Penalty):
         return l1.slope(x) + l2.slope(x)
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
-        """The smallest `l1_strength` at which x = 0 is optimal; it does not depend on `l2_strength`."""
+        """The smallest `l1_strength` at which x = 0 is optimal; it does not depend on
+        `l2_strength`.
+        """
         return jnp.max(jnp.abs(wide(gradient)), initial=0)

@@ -1,11 +1,15 @@
 """Penalties of groups: all weights of a group become zero together.
 
-    tx = jaxreg.prox_adam(1e-3, jaxreg.GroupL2(1e-3, per="input"), mask=jaxreg.kernels)             # the group lasso
-    tx = jaxreg.prox_adam(1e-3, jaxreg.Group(jaxreg.LogSum(1e-3, 0.1), per="unit"), mask=jaxreg.kernels)
-    tx = jaxreg.prox_adam(1e-3, jaxreg.SparseGroupL2(1e-4, 1e-3, axis=1), mask=jaxreg.kernels)      # zeros in groups too
+    # The group lasso
+    tx = jaxreg.prox_adam(1e-3, jaxreg.GroupL2(1e-3, per="input"), mask=jaxreg.kernels)
+    by_unit = jaxreg.Group(jaxreg.LogSum(1e-3, 0.1), per="unit")
+    tx = jaxreg.prox_adam(1e-3, by_unit, mask=jaxreg.kernels)
+    # Zeros in groups too
+    tx = jaxreg.prox_adam(1e-3, jaxreg.SparseGroupL2(1e-4, 1e-3, axis=1), mask=jaxreg.kernels)
 
-The prox of a group has a closed form if all weights of the group have the same step. `pool` therefore returns one D per
-group, the root mean square of D over its weights, and jaxreg's optimizers scale the direction to match.
+The prox of a group has a closed form if all weights of the group have the same step. `pool`
+therefore returns one D per group, the root mean square of D over its weights, and jaxreg's
+optimizers scale the direction to match.
 """
 
 from __future__ import annotations
@@ -31,28 +35,33 @@ HALVINGS = 64
 class GroupL2(Penalty):
     """R(x) = λ Σ_g ‖x_g‖₂, the group lasso: the weights of a group become zero together.
 
-    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ Σ_g ‖u_g‖. With one step for a whole group it is
-    x_g · max(0, 1 − step·λ/‖x_g‖). With a step per weight it has no closed form, and one monotone equation per group is
-    solved for ‖u_g‖. λ is not scaled by the sizes of the groups.
+    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ Σ_g ‖u_g‖. With one step for a whole group it
+    is x_g · max(0, 1 − step·λ/‖x_g‖). With a step per weight it has no closed form, and one
+    monotone equation per group is solved for ‖u_g‖. λ is not scaled by the sizes of the groups.
 
     Args:
         strength: λ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
-        axis: the axis, or axes, that a group runs along. For a kernel of shape (in, out), axis=1 makes one group of all
-            weights that leave an input, and axis=0 one group of all weights that enter a unit. For a convolution
-            (h, w, in, out), axis=(0, 1, 2) makes one group per output channel. The default is 0.
-        per: what a group belongs to, in place of `axis`: "input", "unit" (an output channel of a convolution) or "head" (of
-            attention). It is right for kernels of several ranks, each by itself: dense layers, convolutions and attention of
-            Flax and Equinox, each layer of a stack, and embeddings, whose inputs are the tokens. The kernel's name in the
-            tree of parameters and its bias tell where the rank alone does not (see `jaxreg.sparsity`). An array without a
-            name is taken for a kernel of Flax, of a dense layer or, from rank 4 on, of a convolution. In a grouped
-            convolution an "input" is what the kernel's axis of inputs holds.
+        axis: the axis, or axes, that a group runs along. For a kernel of shape (in, out), axis=1
+            makes one group of all weights that leave an input, and axis=0 one group of all weights
+            that enter a unit. For a convolution (h, w, in, out), axis=(0, 1, 2) makes one group per
+            output channel. The default is 0.
+        per: what a group belongs to, in place of `axis`: "input", "unit" (an output channel of a
+            convolution) or "head" (of attention). It is right for kernels of several ranks, each by
+            itself: dense layers, convolutions and attention of Flax and Equinox, each layer of a
+            stack, and embeddings, whose inputs are the tokens. The kernel's name in the tree of
+            parameters and its bias tell where the rank alone does not (see `jaxreg.sparsity`). An
+            array without a name is taken for a kernel of Flax, of a dense layer or, from rank 4 on,
+            of a convolution. In a grouped convolution an "input" is what the kernel's axis of
+            inputs holds.
 
     Raises:
         TypeError: the strength or the axis is not a number.
-        ValueError: the strength is negative, NaN or infinite, an axis is named twice, `axis` and `per` are both given, or
-            (once the penalty sees an array) the array has no such axis, has no heads, or may be a kernel of several kinds.
+        ValueError: the strength is negative, NaN or infinite, an axis is named twice, `axis` and
+            `per` are both given, or (once the penalty sees an array) the array has no such axis,
+            has no heads, or may be a kernel of several kinds.
 
-    Source: Yuan and Lin, Model selection and estimation in regression with grouped variables (2006).
+    Source: Yuan and Lin, Model selection and estimation in regression with grouped variables
+        (2006).
     """
 
     strength: ScalarOrSchedule
@@ -69,7 +78,9 @@ class GroupL2(Penalty):
 
     def prox(self, x: ArrayLike, step: ArrayLike) -> jax.Array:
         w = wide(x)
-        return _groups.prox(w, like(step, w), like(self.strength, w), self.axes(w)).astype(jnp.asarray(x).dtype)
+        return _groups.prox(w, like(step, w), like(self.strength, w), self.axes(w)).astype(
+            jnp.asarray(x).dtype
+        )
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
@@ -84,7 +95,9 @@ class GroupL2(Penalty):
         return jnp.squeeze(jnp.where(_groups.norm(x, axes) == 0, at_zero, elsewhere), axes)
 
     def slope(self, x: ArrayLike) -> jax.Array:
-        """λ/√n for groups of n weights: the slope per weight if all weights of a group have the same size."""
+        """λ/√n for groups of n weights: the slope per weight if all weights of a group have the
+        same size.
+        """
         x = wide(x)
         return like(self.strength, x) / _groups.count(x, self.axes(x)) ** 0.5
 
@@ -101,8 +114,9 @@ class GroupL2(Penalty):
 class Group(Penalty):
     """R(x) = Σ_g φ(‖x_g‖₂), the function φ of another penalty applied to the norms of groups.
 
-    prox(x, step) = argmin_u ½‖u − x‖²/step + Σ_g φ(‖u_g‖) = x_g/‖x_g‖ · prox_φ(‖x_g‖, step) for a step that all weights of a
-    group share. `Group(L1(λ))` is `GroupL2(λ)`, which accepts a step per weight as well.
+    prox(x, step) = argmin_u ½‖u − x‖²/step + Σ_g φ(‖u_g‖) = x_g/‖x_g‖ · prox_φ(‖x_g‖, step) for a
+    step that all weights of a group share. `Group(L1(λ))` is `GroupL2(λ)`, which accepts a step per
+    weight as well.
 
         >>> import jax.numpy as jnp
         >>> print(Group(L1(1.0), axis=1).prox(jnp.array([[3.0, 4.0], [0.3, 0.4]]), step=1.0))
@@ -110,16 +124,19 @@ class Group(Penalty):
          [0.  0. ]]
 
     Args:
-        penalty: a penalty of single weights, such as `LogSum(1e-3)`, which sees one number per group, its norm.
+        penalty: a penalty of single weights, such as `LogSum(1e-3)`, which sees one number per
+            group, its norm.
         axis: the axis, or axes, that a group runs along, as for `GroupL2`.
         per: "input", "unit" or "head" in place of `axis`, as for `GroupL2`.
 
     Raises:
         TypeError: the penalty is not a penalty of single weights, or the axis is not a number.
-        ValueError: an axis is named twice, or `axis` and `per` are both given; once the penalty sees an array, it does not
-            have these groups, as for `GroupL2`; or the step of a prox differs between the weights of a group.
+        ValueError: an axis is named twice, or `axis` and `per` are both given; once the penalty
+            sees an array, it does not have these groups, as for `GroupL2`; or the step of a prox
+            differs between the weights of a group.
 
-    Source: Huang, Breheny and Ma, A selective review of group selection in high-dimensional models (2012).
+    Source: Huang, Breheny and Ma, A selective review of group selection in high-dimensional models
+        (2012).
     """
 
     penalty: Penalty
@@ -127,9 +144,12 @@ class Group(Penalty):
     per: Per | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if not isinstance(self.penalty, Penalty) or isinstance(self.penalty, Group | GroupL2 | SparseGroupL2):
+        if not isinstance(self.penalty, Penalty) or isinstance(
+            self.penalty, Group | GroupL2 | SparseGroupL2
+        ):
             raise TypeError(
-                f"Group: expected a penalty of single weights, got {self.penalty!r}; pass jaxreg.LogSum(1e-3), say"
+                f"Group: expected a penalty of single weights, got {self.penalty!r}; pass "
+                "jaxreg.LogSum(1e-3), say"
             )
         object.__setattr__(self, "axis", _roles.check_groups("Group", self.axis, self.per, 0))
 
@@ -142,8 +162,10 @@ class Group(Penalty):
         if not _groups.is_shared(step, w, axes):
             raise ValueError(
                 f"Group: expected one step per group, a scalar or an array of length 1 along "
-                f"axis={axes if self.axis is None else self.axis!r}, got a step of shape {step.shape}; jaxreg's optimizers "
-                "pool the step over each group, so in your own code pass a pooled step (see Penalty.pool), or use GroupL2 "
+                f"axis={axes if self.axis is None else self.axis!r}, got a step of shape "
+                f"{step.shape}; jaxreg's optimizers "
+                "pool the step over each group, so in your own code pass a pooled step (see "
+                "Penalty.pool), or use GroupL2 "
                 "for the group lasso"
             )
         length = _groups.norm(w, axes)
@@ -155,13 +177,17 @@ class Group(Penalty):
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
         axes = self.axes(x)
-        return like(self.penalty.subgradient(_groups.norm(x, axes)), x) * _groups.unit_vectors(x, axes)
+        return like(self.penalty.subgradient(_groups.norm(x, axes)), x) * _groups.unit_vectors(
+            x, axes
+        )
 
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         x = wide(x)
         gradient, axes = like(gradient, x), self.axes(x)
         length = _groups.norm(x, axes)
-        at_zero = like(self.penalty.violation(jnp.zeros_like(length), _groups.norm(gradient, axes)), x)
+        at_zero = like(
+            self.penalty.violation(jnp.zeros_like(length), _groups.norm(gradient, axes)), x
+        )
         elsewhere = _groups.norm(gradient + self.subgradient(x), axes)
         return jnp.squeeze(jnp.where(length == 0, at_zero, elsewhere), axes)
 
@@ -185,11 +211,12 @@ class Group(Penalty):
 
 
 class SparseGroupL2(Penalty):
-    """R(x) = λ₁ Σ|xᵢ| + λ₂ Σ_g ‖x_g‖₂, the sparse group lasso: whole groups become zero, and single weights of the others.
+    """R(x) = λ₁ Σ|xᵢ| + λ₂ Σ_g ‖x_g‖₂, the sparse group lasso: whole groups become zero, and single
+    weights of the others.
 
-    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ₁‖u‖₁ + λ₂ Σ_g ‖u_g‖: soft-threshold by step·λ₁, then apply the prox of
-    `GroupL2(λ₂)`. This holds for a step per weight too, since the second prox keeps the sign of every weight that it does
-    not set to 0.
+    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ₁‖u‖₁ + λ₂ Σ_g ‖u_g‖: soft-threshold by
+    step·λ₁, then apply the prox of `GroupL2(λ₂)`. This holds for a step per weight too, since the
+    second prox keeps the sign of every weight that it does not set to 0.
 
     Args:
         l1_strength: λ₁ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
@@ -199,8 +226,9 @@ class SparseGroupL2(Penalty):
 
     Raises:
         TypeError: a strength or the axis is not a number.
-        ValueError: a strength is negative, NaN or infinite, an axis is named twice, both `axis` and `per` are given, or
-            (once the penalty sees an array) the array does not have these groups, as for `GroupL2`.
+        ValueError: a strength is negative, NaN or infinite, an axis is named twice, both `axis` and
+            `per` are given, or (once the penalty sees an array) the array does not have these
+            groups, as for `GroupL2`.
 
     Source: Simon, Friedman, Hastie and Tibshirani, A sparse-group lasso (2013).
     """
@@ -213,7 +241,9 @@ class SparseGroupL2(Penalty):
     def __post_init__(self) -> None:
         check_number("SparseGroupL2", "l1_strength", self.l1_strength)
         check_number("SparseGroupL2", "group_strength", self.group_strength)
-        object.__setattr__(self, "axis", _roles.check_groups("SparseGroupL2", self.axis, self.per, 0))
+        object.__setattr__(
+            self, "axis", _roles.check_groups("SparseGroupL2", self.axis, self.per, 0)
+        )
 
     @property
     def parts(self) -> tuple[L1, GroupL2]:
@@ -237,7 +267,8 @@ class SparseGroupL2(Penalty):
         x = wide(x)
         axes = self.axes(x)
         slope = like(gradient, x) + group.subgradient(x)
-        # In a group that is not 0, R is the sum of functions of single weights as far as its zeros are concerned.
+        # In a group that is not 0, R is the sum of functions of single weights as far as its zeros
+        # are concerned.
         elsewhere = _groups.norm(l1.violation(x, slope), axes)
         left = soft_threshold(like(gradient, x), like(self.l1_strength, x))
         at_zero = jnp.maximum(_groups.norm(left, axes) - like(self.group_strength, x), 0)
@@ -255,13 +286,17 @@ class SparseGroupL2(Penalty):
         return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
-        """The smallest `l1_strength` at which x = 0 is optimal for this `group_strength`: there ‖soft(g, λ₁)‖ ≤ λ₂."""
+        """The smallest `l1_strength` at which x = 0 is optimal for this `group_strength`: there
+        ‖soft(g, λ₁)‖ ≤ λ₂.
+        """
         slope = jnp.abs(wide(gradient))
         axes = self.axes(slope)
         strength = like(self.group_strength, slope)
         largest = jnp.max(slope, axes, keepdims=True, initial=0)
 
-        def halve(bounds: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, jax.Array], None]:
+        def halve(
+            bounds: tuple[jax.Array, jax.Array], _: None
+        ) -> tuple[tuple[jax.Array, jax.Array], None]:
             low, high = bounds
             middle = (low + high) / 2
             enough = _groups.norm(jnp.maximum(slope - middle, 0), axes) <= strength

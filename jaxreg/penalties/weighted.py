@@ -13,13 +13,15 @@ from jaxreg.penalties.base import Penalty
 
 
 class Weighted(Penalty):
-    """R(x) = Σᵢ fᵢ φ(xᵢ), another penalty Σᵢ φ(xᵢ) with a factor fᵢ ≥ 0 for each weight: its strength there is fᵢλ.
+    """R(x) = Σᵢ fᵢ φ(xᵢ), another penalty Σᵢ φ(xᵢ) with a factor fᵢ ≥ 0 for each weight: its
+    strength there is fᵢλ.
 
-    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + Σᵢ fᵢ φ(uᵢ) = prox_φ(x, f·step), and x where f = 0. For a penalty of
-    groups there is one factor for each group, R(x) = Σ_g f_g φ(‖x_g‖).
+    prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + Σᵢ fᵢ φ(uᵢ) = prox_φ(x, f·step), and x where f
+    = 0. For a penalty of groups there is one factor for each group, R(x) = Σ_g f_g φ(‖x_g‖).
 
-    Weights with a factor of 0 are not penalised. Factors are glmnet's `penalty.factor`, but are not rescaled to a mean of 1.
-    The adaptive lasso has the factors 1/|ŵᵢ|^γ, with ŵ the solution of a first fit:
+    Weights with a factor of 0 are not penalised. Factors are glmnet's `penalty.factor`, but are not
+    rescaled to a mean of 1. The adaptive lasso has the factors 1/|ŵᵢ|^γ, with ŵ the solution of a
+    first fit:
 
         >>> import jax.numpy as jnp
         >>> from jaxreg import L1
@@ -32,12 +34,14 @@ class Weighted(Penalty):
 
     Args:
         penalty: a penalty of single weights or of groups.
-        factors: f ≥ 0, an array that broadcasts against the weights. For a penalty of groups it broadcasts against the norms
-            of the groups with `axis` kept at length 1, or has their shape without `axis`.
+        factors: f ≥ 0, an array that broadcasts against the weights. For a penalty of groups it
+            broadcasts against the norms of the groups with `axis` kept at length 1, or has their
+            shape without `axis`.
 
     Raises:
         TypeError: the penalty is not a `Penalty`, or the factors are not numbers.
-        ValueError: a factor is negative, NaN or infinite, or (once the penalty sees an array) the factors do not fit.
+        ValueError: a factor is negative, NaN or infinite, or (once the penalty sees an array) the
+            factors do not fit.
 
     Source: Zou, The adaptive lasso and its oracle properties (2006).
     """
@@ -47,7 +51,9 @@ class Weighted(Penalty):
 
     def __post_init__(self) -> None:
         if not isinstance(self.penalty, Penalty):
-            raise TypeError(f"Weighted: expected a penalty such as jaxreg.L1(1e-4), got {self.penalty!r}")
+            raise TypeError(
+                f"Weighted: expected a penalty such as jaxreg.L1(1e-4), got {self.penalty!r}"
+            )
         check_number("Weighted", "factors", self.factors)
 
     def value(self, x: ArrayLike) -> jax.Array:
@@ -95,9 +101,13 @@ class Weighted(Penalty):
         return self.penalty.pool(d)
 
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
-        """The critical strength of the penalty for gradient/factors, where weights with a factor of 0 do not count."""
+        """The critical strength of the penalty for gradient/factors, where weights with a factor of
+        0 do not count.
+        """
         slope = wide(gradient)
-        return self.penalty.critical_strength(jnp.where(self.spread(slope) == 0, 0, self.divided(slope)))
+        return self.penalty.critical_strength(
+            jnp.where(self.spread(slope) == 0, 0, self.divided(slope))
+        )
 
     def divided(self, slope: jax.Array) -> jax.Array:
         """Divides a gradient by the factors, and by 1 where they are 0."""
@@ -105,7 +115,8 @@ class Weighted(Penalty):
         return slope / jnp.where(factors == 0, 1, factors)
 
     def spread(self, x: jax.Array) -> jax.Array:
-        """Broadcasts the factors to the shape of `x` or, for groups, of the groups' norms with their axes at length 1.
+        """Broadcasts the factors to the shape of `x` or, for groups, of the groups' norms with
+        their axes at length 1.
 
         Raises:
             ValueError: they have another shape.
@@ -122,7 +133,9 @@ class Weighted(Penalty):
         if not fits:
             per = "group of" if axes else "weight of"
             raise ValueError(
-                f"Weighted: expected factors that broadcast to {kept}, one for each {per} an array of shape {x.shape}, got "
-                f"shape {factors.shape}; in a tree of parameters write a penalty with its factors for each leaf"
+                f"Weighted: expected factors that broadcast to {kept}, one for each {per} an "
+                f"array of shape {x.shape}, got "
+                f"shape {factors.shape}; in a tree of parameters write a penalty with its factors "
+                "for each leaf"
             )
         return factors + blank

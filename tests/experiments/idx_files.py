@@ -1,4 +1,6 @@
-"""IDX files for tests: images of 4 × 4 pixels whose class is the position of the brightest quarter."""
+"""IDX files for tests: images of 4 × 4 pixels whose class is the position of the brightest
+quarter.
+"""
 
 import gzip
 import struct
@@ -10,7 +12,11 @@ SPELLINGS = ("-idx{rank}-ubyte", "-idx{rank}-ubyte.gz", ".idx{rank}-ubyte", ".id
 
 def encoded(array):
     """An array of unsigned bytes in the IDX format."""
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}i", *array.shape)
+        + array.tobytes()
+    )
 
 
 def write_folder(folder, spelling=SPELLINGS[0], train=120, test=40):
@@ -24,5 +30,7 @@ def write_folder(folder, spelling=SPELLINGS[0], train=120, test=40):
             image[2 * (label // 2) :, 2 * (label % 2) :][:2, :2] += 140
         for kind, array, rank in (("images", pixels[part], 3), ("labels", labels[part], 1)):
             path = folder / (f"{part}-{kind}" + spelling.format(rank=rank))
-            path.write_bytes(gzip.compress(encoded(array)) if path.name.endswith(".gz") else encoded(array))
+            path.write_bytes(
+                gzip.compress(encoded(array)) if path.name.endswith(".gz") else encoded(array)
+            )
     return pixels, labels

@@ -8,7 +8,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 # The main job's settings for a run of seconds.
-SMALL = ["--sweep.seeds", "2", "--training.epochs", "2", "--drawing.steps", "20", "--hidden", "8", "--sweep.l1", "1e-3"]
+SMALL = [
+    "--sweep.seeds",
+    "2",
+    "--training.epochs",
+    "2",
+    "--drawing.steps",
+    "20",
+    "--hidden",
+    "8",
+    "--sweep.l1",
+    "1e-3",
+]
 SMALL += [
     "--sweep.l2",
     "1e-3",
@@ -27,7 +38,14 @@ SMALL += [
 def start(*words, platform="cpu", program=("-m", "experiments")):
     environment = {**os.environ, "JAX_PLATFORMS": platform, "COLUMNS": "200"}
     command = [sys.executable, *program, *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def run(*words):

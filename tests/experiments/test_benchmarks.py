@@ -28,10 +28,20 @@ def excerpts(name, path):
 
 
 def test_bench_update_prints_bytes_and_ratios(tmp_path):
-    status, said = run("bench", "update", "--parameters", "100000", "--rounds", "5", "--out", tmp_path / "update.json")
+    status, said = run(
+        "bench",
+        "update",
+        "--parameters",
+        "100000",
+        "--rounds",
+        "5",
+        "--out",
+        tmp_path / "update.json",
+    )
     assert status == 0, said
     numbers = json.loads((tmp_path / "update.json").read_text())["numbers"]
-    # What the proximal step adds to AdamW's traffic is nothing but a few scalars, and for groups a few passes.
+    # What the proximal step adds to AdamW's traffic is nothing but a few scalars, and for groups a
+    # few passes.
     bytes_of = {name: row["bytes_per_parameter"] for name, row in numbers.items()}
     for penalty in ("L1", "LogSum", "MCP", "Bridge ½"):
         assert bytes_of[f"prox_adam({penalty})"] <= bytes_of["optax.adamw"] + 0.01
@@ -89,7 +99,18 @@ def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
 
 
 def test_bench_linear_compares_paths_at_the_same_accuracy(tmp_path):
-    words = ["--models", "lasso", "--large", "60", "--small", "20", "--correlation", "0", "--strengths", "10"]
+    words = [
+        "--models",
+        "lasso",
+        "--large",
+        "60",
+        "--small",
+        "20",
+        "--correlation",
+        "0",
+        "--strengths",
+        "10",
+    ]
     options = ["--packages", "scikit-learn", "--repeats", "2", "--out", tmp_path / "linear.json"]
     status, said = run("bench", "linear", *words, *options)
     assert status == 0, said
@@ -105,7 +126,10 @@ def test_bench_linear_compares_paths_at_the_same_accuracy(tmp_path):
             assert found["cold"] > 0
     for row in saved["validation"]:
         assert row["gap"] < 1e-8
-        assert [(peer["tolerance"], len(peer["seconds"])) for peer in row["LassoCV"]] == [(1e-4, 2), (1e-8, 2)]
+        assert [(peer["tolerance"], len(peer["seconds"])) for peer in row["LassoCV"]] == [
+            (1e-4, 2),
+            (1e-8, 2),
+        ]
     assert list(saved["packages"]) == ["scikit-learn"]
     assert [path.name for path in tmp_path.iterdir()] == ["linear.json"]
     tables = excerpts("linear", tmp_path / "linear.json")
@@ -162,7 +186,12 @@ def test_bench_linear_keeps_the_error_of_a_solver():
     assert failed == {"error": "KeyError: 'no such package'"}
     solvers = {"jaxreg": {"seconds": [2.0], "cold": 3.0}, "celer": failed}
     rows = [{"model": "lasso", "design": [60, 20, 0.0], "gap": 0.0, "solvers": solvers}]
-    saved = {"rows": rows, "validation": [], "packages": {}, "made_by": {"config": dataclasses.asdict(config)}}
+    saved = {
+        "rows": rows,
+        "validation": [],
+        "packages": {},
+        "made_by": {"config": dataclasses.asdict(config)},
+    }
     table, text = EXCERPTS["linear"](saved)["paths"]
     assert table.rows[1][1:] == ["2.00 · 3.0", "–", "– error", "–", "–"]
     assert "fastest on 1 of 1 problems." in text

@@ -1,4 +1,6 @@
-"""The study of bias: shrinkage against closed forms, refits against least squares, and findings that follow the datasets."""
+"""The study of bias: shrinkage against closed forms, refits against least squares, and findings
+that follow the datasets.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,9 @@ NETWORKS = ["L1", "L1, growing λ", "MCP", "log-sum"]
 
 def orthogonal(rows=50):
     """A design with XᵀX/n = 1 whose targets are exactly X·w*."""
-    inputs = np.sqrt(rows) * np.linalg.qr(np.random.default_rng(0).standard_normal((rows, len(TRUE))))[0]
+    inputs = (
+        np.sqrt(rows) * np.linalg.qr(np.random.default_rng(0).standard_normal((rows, len(TRUE))))[0]
+    )
     return jnp.asarray(inputs), jnp.asarray(inputs @ TRUE)
 
 
@@ -37,7 +41,9 @@ def test_soft_thresholding_shrinks_every_kept_coefficient_by_the_strength(float6
         kept = np.abs(TRUE) > strength
         np.testing.assert_array_equal(found != 0, kept)
         np.testing.assert_allclose((np.abs(TRUE) - np.abs(found))[kept], strength, rtol=1e-9)
-        assert float(regression.shrinkage(found, jnp.asarray(TRUE))) == pytest.approx(strength * 3 / 6, rel=1e-9)
+        assert float(regression.shrinkage(found, jnp.asarray(TRUE))) == pytest.approx(
+            strength * 3 / 6, rel=1e-9
+        )
 
 
 def test_concave_penalties_shrink_large_coefficients_less(float64):
@@ -90,16 +96,22 @@ def test_drawn_data_have_the_stated_signal_noise_and_sizes():
     np.testing.assert_allclose(sizes / sizes[-1], np.linspace(0.1, 1, config.relevant), rtol=1e-5)
     signal = drawn["inputs"][0] @ drawn["true"]
     assert float(signal.var()) == pytest.approx(1, rel=0.05)
-    assert float((drawn["targets"][0] - signal).var()) == pytest.approx(1 / config.signal_to_noise, rel=0.05)
+    assert float((drawn["targets"][0] - signal).var()) == pytest.approx(
+        1 / config.signal_to_noise, rel=0.05
+    )
     assert float(jnp.corrcoef(drawn["inputs"][0][:, :2].T)[0, 1]) == pytest.approx(0.6, abs=0.02)
     assert float(regression.measure(drawn["true"], drawn)["explained"]) == pytest.approx(1)
-    assert float(regression.measure(0 * drawn["true"], drawn)["explained"]) == pytest.approx(0, abs=1e-5)
+    assert float(regression.measure(0 * drawn["true"], drawn)["explained"]) == pytest.approx(
+        0, abs=1e-5
+    )
 
 
 def test_every_fit_is_chosen_on_validation_data_and_is_stationary(float64):
     config = Regression(seeds=2, rows=60, relevant=4, irrelevant=8, strengths=10, steps=3000)
     found = regression.fit_data_set(jax.random.key(3), {"seed": jnp.array(0)}, None, config)
-    assert {name: values.shape for name, values in found.items() if name not in ("estimate", "true")} == dict.fromkeys(
+    assert {
+        name: values.shape for name, values in found.items() if name not in ("estimate", "true")
+    } == dict.fromkeys(
         ("shrinkage", "explained", "relevant", "irrelevant", "kkt", "chosen"), (3, 3)
     )
     assert float(found["kkt"].max()) < 1e-6
@@ -108,7 +120,9 @@ def test_every_fit_is_chosen_on_validation_data_and_is_stationary(float64):
     assert same_support.all()
     drawn = regression.draw(jax.random.key(3), config)
     grid = linear_models.grid_of(drawn["inputs"][0], drawn["targets"][0], "L1", 10)
-    weights, _ = linear_models.solve_path(drawn["inputs"][0], drawn["targets"][0], jaxreg.L1(grid), config.steps)
+    weights, _ = linear_models.solve_path(
+        drawn["inputs"][0], drawn["targets"][0], jaxreg.L1(grid), config.steps
+    )
     errors = ((drawn["targets"][1] - weights @ drawn["inputs"][1].T) ** 2).mean(1)
     np.testing.assert_allclose(found["estimate"][0, 0], weights[errors.argmin()], atol=1e-9)
 
@@ -117,16 +131,20 @@ def test_a_growing_strength_ends_at_its_value():
     config = Network(growth=0.5)
     steps = 150 * 6
     schedule = network.growing(jnp.array(2.0), config)
-    np.testing.assert_allclose([schedule(count) for count in (0, steps // 4, steps // 2, steps)], [0, 0.25, 2, 2], rtol=1e-6)
+    np.testing.assert_allclose(
+        [schedule(count) for count in (0, steps // 4, steps // 2, steps)],
+        [0, 0.25, 2, 2],
+        rtol=1e-6,
+    )
 
 
 def test_a_network_is_refitted_on_its_support():
     config = QUICK.network
     method = network.Method(jaxreg.L1, (3e-2,), False)
     rows = jax.tree.map(jnp.asarray, network.datasets.digits())
-    found = jax.jit(lambda key: network.train_network(key, {"strength": jnp.array(3e-2)}, rows, method, config))(
-        jax.random.key(0)
-    )
+    found = jax.jit(
+        lambda key: network.train_network(key, {"strength": jnp.array(3e-2)}, rows, method, config)
+    )(jax.random.key(0))
     assert 0 < float(found["kept"]) < 1
     assert float(found["shrinkage"]) > float(found["growth"]) > 0
     assert float(found["refitted_test_loss"]) < float(found["test_loss"])
@@ -135,8 +153,16 @@ def test_a_network_is_refitted_on_its_support():
 def regression_dataset(shrinkage, explained, irrelevant):
     """Four seeds whose metrics (method, fit) differ a little."""
     axes = ("seed", "method", "fit")
-    metrics = {"shrinkage": shrinkage, "explained": explained, "irrelevant": irrelevant, "relevant": np.full((3, 3), 2.0)}
-    variables = {name: (axes, np.asarray(values, float)[None] + SPREAD[:, None, None]) for name, values in metrics.items()}
+    metrics = {
+        "shrinkage": shrinkage,
+        "explained": explained,
+        "irrelevant": irrelevant,
+        "relevant": np.full((3, 3), 2.0),
+    }
+    variables = {
+        name: (axes, np.asarray(values, float)[None] + SPREAD[:, None, None])
+        for name, values in metrics.items()
+    }
     true = np.array([[1.0, -2.0, 0.0]] * 4)
     dataset = xr.Dataset(variables, {"method": METHODS, "fit": FITS, "seed": range(4)})
     return dataset.assign(
@@ -148,19 +174,32 @@ def regression_dataset(shrinkage, explained, irrelevant):
 
 
 def network_dataset(shrinkage, accuracy, refitted):
-    """Four methods at two levels that keep 20 % and 5 % of the weights; 10 % lies halfway on the scale of logarithms."""
+    """Four methods at two levels that keep 20 % and 5 % of the weights; 10 % lies halfway on the
+    scale of logarithms.
+    """
     axes = ("method", "level", "seed")
     kept = np.broadcast_to(np.array([0.2, 0.05])[None, :, None], (4, 2, 4))
     spread = np.zeros((4, 2, 4)) + SPREAD
 
     def of_methods(values):
         halfway = np.asarray(values, float)[:, None, None]
-        return halfway + np.array([-0.01, 0.01])[None, :, None] + spread * np.array([1, 2, 3, 4])[:, None, None]
+        return (
+            halfway
+            + np.array([-0.01, 0.01])[None, :, None]
+            + spread * np.array([1, 2, 3, 4])[:, None, None]
+        )
 
-    metrics = {"shrinkage": shrinkage, "test_accuracy": accuracy, "refitted_test_accuracy": refitted}
+    metrics = {
+        "shrinkage": shrinkage,
+        "test_accuracy": accuracy,
+        "refitted_test_accuracy": refitted,
+    }
     variables = {name: (axes, of_methods(values)) for name, values in metrics.items()}
     strengths = (("method", "level"), np.tile([0.1, 0.2], (4, 1)))
-    dataset = xr.Dataset({**variables, "kept": (axes, kept)}, {"method": NETWORKS, "strength": strengths, "seed": range(4)})
+    dataset = xr.Dataset(
+        {**variables, "kept": (axes, kept)},
+        {"method": NETWORKS, "strength": strengths, "seed": range(4)},
+    )
     return dataset.assign(growth=(axes, np.full((4, 2, 4), 0.1)), share=0.1)
 
 
@@ -170,7 +209,10 @@ def expected():
     fits = [[0.2, 0.01, 0.0], [0.01, 0.0, 0.0], [0.03, 0.0, 0.0]]
     explained = [[0.8, 0.85, 0.9], [0.95, 0.9, 0.9], [0.93, 0.9, 0.9]]
     paths = regression_dataset(fits, explained, [[9, 9, 3], [2, 2, 2], [3, 3, 3]])
-    return {"regression": paths, "network": network_dataset([0.3, 0.5, 0.12, 0.13], [0.8, 0.7, 0.9, 0.92], [0.9] * 4)}
+    return {
+        "regression": paths,
+        "network": network_dataset([0.3, 0.5, 0.12, 0.13], [0.8, 0.7, 0.9, 0.92], [0.9] * 4),
+    }
 
 
 def test_findings_follow_results_in_which_the_claim_holds(expected):
@@ -180,7 +222,9 @@ def test_findings_follow_results_in_which_the_claim_holds(expected):
     assert means[:6] == pytest.approx([20, 1, 1, -19, 3, -17])
     assert means[6:12] == pytest.approx([5, 10, 15, 13, -7, -6])
     assert means[12:] == pytest.approx([20, 10, 2, -18, 10, 3, -17, 12])
-    assert "L1 keeps 2.0 ± 0.0 of 2 relevant and 9.0 ± 0.0 of 1 irrelevant columns" in found[10].tested
+    assert (
+        "L1 keeps 2.0 ± 0.0 of 2 relevant and 9.0 ± 0.0 of 1 irrelevant columns" in found[10].tested
+    )
     assert "40.0 points for L1 with a λ that grows in the same way" in found[15].tested
 
 
@@ -224,7 +268,9 @@ def test_metrics_are_interpolated_in_the_logarithm_of_the_share():
 def test_headlines_table_and_figure_show_the_results(expected):
     found = claims.bias(expected)
     lines = headlines.bias(expected, found)
-    assert lines[0].startswith("linear model, relevant coefficients kept are too small by: L1 +20.0 % [")
+    assert lines[0].startswith(
+        "linear model, relevant coefficients kept are too small by: L1 +20.0 % ["
+    )
     assert "log-sum -6.0 columns" in lines[2]
     assert lines[3].startswith("network, 10 % of the weights kept, shrinkage: L1 +20.0 points [")
     assert "log-sum minus L1 +12.0 points" in lines[4]
@@ -232,7 +278,10 @@ def test_headlines_table_and_figure_show_the_results(expected):
     assert rows[1][:3] == ["penalised, λ = 0.1", "20.0 ± 0.0", "80.0 ± 0.0"]
     assert len(rows) == (1 + 3) * 3 + (1 + 2) * 4
     drawn = figures.bias(expected)
-    assert [axes.get_xlabel() for axes in drawn.axes] == ["true size of the coefficient", *["weights kept, %"] * 2]
+    assert [axes.get_xlabel() for axes in drawn.axes] == [
+        "true size of the coefficient",
+        *["weights kept, %"] * 2,
+    ]
     lines = {line.get_label(): line for line in drawn.axes[0].get_lines()}
     np.testing.assert_allclose(lines["MCP"].get_ydata(), [-0.1, -0.2])
 

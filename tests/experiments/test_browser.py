@@ -1,4 +1,6 @@
-"""The page in a headless browser: it is complete, it works, and it can be read on a phone and on a wide screen."""
+"""The page in a headless browser: it is complete, it works, and it can be read on a phone and on a
+wide screen.
+"""
 
 import json
 import shutil
@@ -9,20 +11,31 @@ from experiments import studies
 from experiments.report import page
 from experiments.results.load import read
 
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
+--disable-background-networking
 --disable-component-update --disable-sync --force-device-scale-factor=1"""
 WIDTHS = [400, 1400]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Chromium with its own driver. Selenium gets both paths, so that it does not search on the network."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no Selenium: pip install -e '.[test]' brings it")
+    """Chromium with its own driver. Selenium gets both paths, so that it does not search on the
+    network.
+    """
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="no Selenium: pip install -e '.[test]' brings it"
+    )
     from selenium.webdriver.chrome.service import Service
 
-    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    program, driver = (
+        shutil.which("chromium") or shutil.which("google-chrome"),
+        shutil.which("chromedriver"),
+    )
     if not program or not driver:
-        pytest.skip("no Chromium: on Debian, `apt-get install chromium chromium-driver` brings it and its driver")
+        pytest.skip(
+            "no Chromium: on Debian, `apt-get install chromium chromium-driver` brings it and its "
+            "driver"
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = program
     for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
@@ -47,8 +60,9 @@ def width(request):
 
 @pytest.fixture
 def opened(browser, address, width):
-    # A headless window is never narrower than 500 pixels, but an emulated screen can be. It is not emulated as mobile: that
-    # would zoom out until everything fits, and report the width after zooming.
+    # A headless window is never narrower than 500 pixels, but an emulated screen can be. It is not
+    # emulated as mobile: that would zoom out until everything fits, and report the width after
+    # zooming.
     screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     for kind in ("browser", "performance"):
@@ -69,23 +83,39 @@ def shown(browser):
     """What the player shows: pictures, texts, and the position of the slider."""
     return browser.execute_script(
         "const byId = (id) => document.getElementById(id);"
-        "return {L1: byId('view-L1').src, L2: byId('view-L2').src, strength: byId('strength-text').textContent,"
-        "description: byId('description-L1').textContent, spoken: byId('strength').getAttribute('aria-valuetext'),"
+        "return {L1: byId('view-L1').src, L2: byId('view-L2').src, strength: "
+        "byId('strength-text').textContent,"
+        "description: byId('description-L1').textContent, spoken: "
+        "byId('strength').getAttribute('aria-valuetext'),"
         "index: Number(byId('strength').value), button: byId('play').textContent}"
     )
 
 
 def test_it_opens_completely_and_requests_nothing(opened):
-    decode = "return Promise.all([...document.images].map((image) => image.decode().then(() => image.naturalWidth)))"
+    decode = (
+        "return Promise.all([...document.images].map((image) => image.decode().then(() => "
+        "image.naturalWidth)))"
+    )
     widths = opened.execute_script(decode)
     assert len(widths) == 2 + 5 + 2
     assert min(widths) > 0
-    assert opened.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
+    assert (
+        opened.execute_script(
+            "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        )
+        == []
+    )
     messages = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    urls = [message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"]
+    urls = [
+        message["params"]["request"]["url"]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
     assert urls
     assert all(url.startswith(("file:", "data:")) for url in urls)
-    assert [entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert [
+        entry for entry in opened.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")
+    ] == []
 
 
 def test_the_slider_changes_both_pictures_and_texts(opened):
@@ -93,7 +123,10 @@ def test_the_slider_changes_both_pictures_and_texts(opened):
     for index in range(4):
         move(opened, index)
         frames.append(shown(opened))
-        decode = "return Promise.all([...document.querySelectorAll('.views img')].map((image) => image.decode()))"
+        decode = (
+            "return Promise.all([...document.querySelectorAll('.views img')].map((image) => "
+            "image.decode()))"
+        )
         opened.execute_script(decode)
     assert [frame["strength"] for frame in frames] == ["λ = 0", "λ = 0.001", "λ = 0.1", "λ = 3"]
     assert len({frame[penalty] for frame in frames for penalty in ("L1", "L2")}) == 8
@@ -116,7 +149,9 @@ def test_the_keyboard_moves_the_slider(opened):
 
 
 def test_the_slider_is_on_the_first_screen(opened):
-    bottom = opened.execute_script("return document.getElementById('strength').getBoundingClientRect().bottom + scrollY")
+    bottom = opened.execute_script(
+        "return document.getElementById('strength').getBoundingClientRect().bottom + scrollY"
+    )
     assert bottom <= 800
 
 
@@ -154,9 +189,12 @@ def test_the_button_plays_to_the_end_and_can_be_stopped(opened):
 
 
 def test_it_fits_the_screen_and_every_letter_can_be_read(opened, width):
-    assert opened.execute_script("return [innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]
+    assert opened.execute_script(
+        "return [innerWidth, document.documentElement.scrollWidth <= innerWidth]"
+    ) == [width, True]
     small = opened.execute_script(
-        "const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); const found = [];"
+        "const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); const "
+        "found = [];"
         "for (let text; (text = texts.nextNode());) {"
         "  const parent = text.parentElement;"
         "  if (!text.data.trim() || ['SCRIPT', 'NOSCRIPT'].includes(parent.tagName)) continue;"
@@ -164,9 +202,12 @@ def test_it_fits_the_screen_and_every_letter_can_be_read(opened, width):
         "} return found"
     )
     assert small == []
-    widest = opened.execute_script("return Math.max(...[...document.querySelectorAll('p')].map((p) => p.offsetWidth))")
+    widest = opened.execute_script(
+        "return Math.max(...[...document.querySelectorAll('p')].map((p) => p.offsetWidth))"
+    )
     assert widest <= 44 * 16
-    # A figure is drawn wide enough to be read: where the screen is narrower it scrolls in its own box.
+    # A figure is drawn wide enough to be read: where the screen is narrower it scrolls in its own
+    # box.
     narrowest = opened.execute_script(
         "const images = [...document.querySelectorAll('.scroll img')];"
         "return Math.min(...images.map((image) => image.offsetWidth).filter((width) => width))"
@@ -176,7 +217,8 @@ def test_it_fits_the_screen_and_every_letter_can_be_read(opened, width):
 
 def test_the_two_networks_stand_beside_or_below_each_other(opened, width):
     places = opened.execute_script(
-        "return ['L1', 'L2'].map((penalty) => document.getElementById(`view-${penalty}`).getBoundingClientRect().toJSON())"
+        "return ['L1', 'L2'].map((penalty) => "
+        "document.getElementById(`view-${penalty}`).getBoundingClientRect().toJSON())"
     )
     beside = places[0]["top"] == places[1]["top"]
     assert beside == (width > 1000)

@@ -1,4 +1,6 @@
-"""The quick version of every study: its runs, and the findings and figure of every claim, also if all runs diverged."""
+"""The quick version of every study: its runs, and the findings and figure of every claim, also if
+all runs diverged.
+"""
 
 import dataclasses
 
@@ -13,16 +15,21 @@ from experiments.studies.strength import claims as strength_claims
 from experiments.study import Session
 
 STUDIES = {study.name: study for study in studies.load() if study.name != "images"}
-# The claims on relevance are tested for their form here, which networks that hardly trained have as well.
+# The claims on relevance are tested for their form here, which networks that hardly trained have as
+# well.
 QUICK = {name: study.quick for name, study in STUDIES.items()}
-FAST = dataclasses.replace(QUICK["relevance"].network, seeds=2, shares=(0.0, 0.9), training=Training(epochs=3))
+FAST = dataclasses.replace(
+    QUICK["relevance"].network, seeds=2, shares=(0.0, 0.9), training=Training(epochs=3)
+)
 QUICK["relevance"] = dataclasses.replace(QUICK["relevance"], network=FAST)
 CLAIMS = [(study.name, claim) for study in STUDIES.values() for claim in study.claims]
 
 
 @pytest.fixture(scope="module")
 def every():
-    """The results of every study's quick version, and the number of runs that each sweep reported."""
+    """The results of every study's quick version, and the number of runs that each sweep
+    reported.
+    """
     results, counted = {}, {}
     for name, study in STUDIES.items():
         results[name] = {}
@@ -104,7 +111,11 @@ def test_every_excerpt_is_a_table(name, excerpt, diverged, every):
     if diverged:
         results = {
             key: one.map(
-                lambda values: values * np.nan if values.dtype.kind == "f" and values.name != "figure_strength" else values
+                lambda values: (
+                    values * np.nan
+                    if values.dtype.kind == "f" and values.name != "figure_strength"
+                    else values
+                )
             )
             for key, one in results.items()
         }
@@ -118,13 +129,23 @@ def test_every_excerpt_is_a_table(name, excerpt, diverged, every):
 
 def test_pairs_of_equal_updates_stay_together_and_other_pairs_do_not(every):
     end = every[0]["baselines"]["pairs"].isel(epoch=-1)
-    apart = {str(name): end["decay_distance"].sel(decay_pair=name).values for name in end["decay_pair"].values}
+    apart = {
+        str(name): end["decay_distance"].sel(decay_pair=name).values
+        for name in end["decay_pair"].values
+    }
     assert apart["SGD"].max() < 1e-14
     assert apart["SGD, momentum 0.9"].min() > 1e-4
     assert apart["Adam"].min() > 1e-2
-    scaled = {str(name): end["scale_distance"].sel(scale_pair=name).values for name in end["scale_pair"].values}
+    scaled = {
+        str(name): end["scale_distance"].sel(scale_pair=name).values
+        for name in end["scale_pair"].values
+    }
     for name, values in scaled.items():
-        assert values.max() < 1e-3 if "100·λ" in name or name.startswith("AdamW") else values.min() > 1e-2, name
+        assert (
+            values.max() < 1e-3
+            if "100·λ" in name or name.startswith("AdamW")
+            else values.min() > 1e-2
+        ), name
 
 
 def test_zeros_are_distinguished_from_none(swept):

@@ -16,24 +16,40 @@ def test_a_study_is_evaluated_and_written(tmp_path):
     status, said = run("strength", *SMALL, "--out", out)
     assert status == 0, said
     assert "training (strength)" in said
-    assert "quick run: few seeds and few strengths, so its numbers and verdicts are not final" in said
+    assert (
+        "quick run: few seeds and few strengths, so its numbers and verdicts are not final" in said
+    )
     assert "L1 gives exact zeros: " in said
     assert "(quick run, not final)" in said
     names = {path.name for path in out.iterdir()}
-    pictures = {f"{name}.{ending}" for name in ("zeros", "shrinkage", "norm", "overfitting") for ending in ("png", "svg")}
+    pictures = {
+        f"{name}.{ending}"
+        for name in ("zeros", "shrinkage", "norm", "overfitting")
+        for ending in ("png", "svg")
+    }
     assert names == pictures | {"strength.nc", "ridge.nc", "study.json", "summary.md"}
     written = json.loads((out / "study.json").read_text())
     assert written["command"].startswith("python -m experiments strength --quick --seeds 2")
     assert written["config"]["seeds"] == 2
     assert written["quick"] is True
-    assert [claim["name"] for claim in written["claims"]] == ["zeros", "shrinkage", "norm", "overfitting"]
+    assert [claim["name"] for claim in written["claims"]] == [
+        "zeros",
+        "shrinkage",
+        "norm",
+        "overfitting",
+    ]
     assert len(written["claims"][0]["findings"]) == 3
     with xr.open_dataset(out / "strength.nc", engine="netcdf4") as dataset:
         assert dataset["zero_fraction"].dims == ("method", "level", "wrong", "seed")
         assert json.loads(dataset.attrs["made_by"])["seconds"] > 0
     summary = (out / "summary.md").read_text()
-    assert "**Quick run: few seeds and few strengths, so its numbers and verdicts are not final.**" in summary
-    assert summary.index("L1 drives weights to exactly zero") < summary.index("Both reduce overfitting")
+    assert (
+        "**Quick run: few seeds and few strengths, so its numbers and verdicts are not final.**"
+        in summary
+    )
+    assert summary.index("L1 drives weights to exactly zero") < summary.index(
+        "Both reduce overfitting"
+    )
 
 
 def test_a_quick_run_never_replaces_full_results(tmp_path):
@@ -101,9 +117,18 @@ def test_an_interrupted_suite_resumes(tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["strength", "--seeds", "1"], "seeds: expected at least 2, as an interval needs them, got 1"),
-        (["strength", "--l1", "0.2", "0.1"], "l1: expected increasing positive strengths, got (0.2, 0.1)"),
-        (["strength", "--l1", "0.1", "0.2"], "the same number of strengths, got 2 for l1, 7 for decoupled-l1, 7 for l2"),
+        (
+            ["strength", "--seeds", "1"],
+            "seeds: expected at least 2, as an interval needs them, got 1",
+        ),
+        (
+            ["strength", "--l1", "0.2", "0.1"],
+            "l1: expected increasing positive strengths, got (0.2, 0.1)",
+        ),
+        (
+            ["strength", "--l1", "0.1", "0.2"],
+            "the same number of strengths, got 2 for l1, 7 for decoupled-l1, 7 for l2",
+        ),
         (["claims", "--out", "jaxreg"], "error: out: "),
     ],
 )

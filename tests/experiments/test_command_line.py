@@ -54,7 +54,14 @@ COMMANDS = (
 def test_help_lists_every_command_and_explains_every_setting():
     status, said = run("--help")
     assert status == 0
-    for word in ("--sweep.l1", "--training.learning-rate", "--devices", "--quick", "--out", "λ of λΣ|w|"):
+    for word in (
+        "--sweep.l1",
+        "--training.learning-rate",
+        "--devices",
+        "--quick",
+        "--out",
+        "λ of λΣ|w|",
+    ):
         assert word in said, word
     for name in COMMANDS:
         assert len([line for line in said.splitlines() if f"• {name} " in line]) == 1, name
@@ -73,7 +80,9 @@ def test_the_version_is_the_package_version():
         assert run(*words) == (0, f"jaxreg {importlib.metadata.version('jaxreg')}\n")
 
 
-@pytest.mark.parametrize(("word", "meant"), [("claim", "claims"), ("strenght", "strength"), ("benchmark", "bench")])
+@pytest.mark.parametrize(
+    ("word", "meant"), [("claim", "claims"), ("strenght", "strength"), ("benchmark", "bench")]
+)
 def test_a_near_miss_is_suggested(word, meant):
     status, said = run(word)
     assert status == 2
@@ -81,12 +90,19 @@ def test_a_near_miss_is_suggested(word, meant):
 
 
 MISTAKES = {
-    "unknown setting": (["--bogus", "3"], "error: unknown option --bogus; see python -m experiments --help"),
+    "unknown setting": (
+        ["--bogus", "3"],
+        "error: unknown option --bogus; see python -m experiments --help",
+    ),
     "no number": (
         ["--training.epochs", "abc"],
-        "error: --training.epochs: expected an integer, got 'abc'; see python -m experiments --help",
+        "error: --training.epochs: expected an integer, got 'abc'; see python -m experiments "
+        "--help",
     ),
-    "out of range": (["--sweep.l1", "-1"], "error: sweep.l1: expected increasing positive strengths, got (-1.0,)"),
+    "out of range": (
+        ["--sweep.l1", "-1"],
+        "error: sweep.l1: expected increasing positive strengths, got (-1.0,)",
+    ),
     "too large a batch": (
         ["--training.batch-size", "500"],
         "training.batch-size: expected at most train-size = 200, got 500",
@@ -106,39 +122,69 @@ MISTAKES = {
     ),
     "no benchmark": (
         ["bench"],
-        "error: expected one of update, lasso, sweep, linear, got none; see python -m experiments bench --help",
+        "error: expected one of update, lasso, sweep, linear, got none; see python -m experiments "
+        "bench --help",
     ),
-    "help for an unknown command": (["help", "plot"], "error: unknown command 'plot'; expected l1-l2, "),
+    "help for an unknown command": (
+        ["help", "plot"],
+        "error: unknown command 'plot'; expected l1-l2, ",
+    ),
     "folder that is not there": (
         ["images", "--data", "nowhere"],
-        "error: data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nowhere",
+        "error: data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got "
+        "nowhere",
     ),
-    "unknown command": (["plot"], "error: unknown command 'plot'; expected l1-l2, strength, relevance, stability, bias, "),
-    "unknown benchmark": (["bench", "plot"], "error: unknown benchmark 'plot'; expected update, lasso, sweep or linear"),
-    "file that is a folder": (["bench", "update", "--out", "jaxreg"], "error: out: expected a file, got the folder jaxreg"),
-    "working folder": (["--out", "."], "error: out: expected a folder that can be moved, got ., the working directory"),
+    "unknown command": (
+        ["plot"],
+        "error: unknown command 'plot'; expected l1-l2, strength, relevance, stability, bias, ",
+    ),
+    "unknown benchmark": (
+        ["bench", "plot"],
+        "error: unknown benchmark 'plot'; expected update, lasso, sweep or linear",
+    ),
+    "file that is a folder": (
+        ["bench", "update", "--out", "jaxreg"],
+        "error: out: expected a file, got the folder jaxreg",
+    ),
+    "working folder": (
+        ["--out", "."],
+        "error: out: expected a folder that can be moved, got ., the working directory",
+    ),
     "foreign folder": (
         ["--out", "jaxreg"],
-        "error: out: expected a new, empty or results folder, as it will be replaced, got jaxreg, which holds other files",
+        "error: out: expected a new, empty or results folder, as it will be replaced, got jaxreg, "
+        "which holds other files",
     ),
     "results that are not there": (
         ["report", "--results", "nowhere"],
-        "error: results: expected a folder with results, as `python -m experiments` makes one, got nowhere",
+        "error: results: expected a folder with results, as `python -m experiments` makes one, "
+        "got nowhere",
     ),
-    "results that are none": (["report", "--results", "tests"], "makes one, got tests, which holds none"),
+    "results that are none": (
+        ["report", "--results", "tests"],
+        "makes one, got tests, which holds none",
+    ),
     "documents without numbers": (
         ["readme", "--results", "nowhere", "--clone", "tests"],
-        "error: results: expected a folder with results, as `python -m experiments` makes one, got nowhere",
+        "error: results: expected a folder with results, as `python -m experiments` makes one, "
+        "got nowhere",
     ),
-    "page that is a folder": (["report", "--results", ".", "--out", "tests"], "error: out: expected a file, got the folder"),
-    "claims into a file": (["claims", "--out", "README.md"], "error: out: expected a folder, got the file README.md"),
+    "page that is a folder": (
+        ["report", "--results", ".", "--out", "tests"],
+        "error: out: expected a file, got the folder",
+    ),
+    "claims into a file": (
+        ["claims", "--out", "README.md"],
+        "error: out: expected a folder, got the file README.md",
+    ),
     "images into a file": (
         ["images", "--data", "mnist-5000", "--out", "README.md"],
         "error: out: expected a folder, got the file README.md",
     ),
     "nothing to redraw": (
         ["--out", "nowhere", "--redraw"],
-        "error: redraw: expected results of l1-l2 in nowhere, got none; run the command without --redraw first",
+        "error: redraw: expected results of l1-l2 in nowhere, got none; run the command without "
+        "--redraw first",
     ),
     "no devices": (["--devices", "0"], "devices: expected 1 to 512, got 0"),
 }
@@ -150,7 +196,9 @@ def test_a_wrong_value_gets_one_clear_line(name):
     status, said = run(*words)
     assert status == 2
     assert message in said
-    assert any(word in said for word in ("--help", "out: ", "results: ", "redraw: ", "data: ", "unknown "))
+    assert any(
+        word in said for word in ("--help", "out: ", "results: ", "redraw: ", "data: ", "unknown ")
+    )
     assert said.startswith("error: ")
     assert len(said.strip().splitlines()) == 1
     assert "Traceback" not in said
@@ -166,10 +214,14 @@ def test_a_place_that_cannot_be_written_gets_one_clear_line(tmp_path):
 
 def test_a_second_start_finds_its_program_compiled(place, words, first_start):
     def sweeps_compiled():
-        return {path.name: path.stat().st_mtime_ns for path in (place / "cache").glob("jit_run_shard*-cache")}
+        return {
+            path.name: path.stat().st_mtime_ns
+            for path in (place / "cache").glob("jit_run_shard*-cache")
+        }
 
     first = sweeps_compiled()
-    # The sweep of the digits; those of the drawing and of the player differ only in their number of runs.
+    # The sweep of the digits; those of the drawing and of the player differ only in their number of
+    # runs.
     assert len(first) == 2
     assert run(*words)[0] == 0
     # Another key or another compilation would change the names or the times.
@@ -180,7 +232,10 @@ def test_every_variable_has_a_long_name_and_units(place, first_start):
     for path in (place / "results").glob("*.nc"):
         with xr.open_dataset(path, engine="netcdf4") as dataset:
             for name, variable in dataset.variables.items():
-                assert variable.attrs.get("long_name") and variable.attrs.get("units"), (path.name, name)
+                assert variable.attrs.get("long_name") and variable.attrs.get("units"), (
+                    path.name,
+                    name,
+                )
 
 
 def test_the_main_job_is_redrawn_without_training(place, words, first_start):
@@ -189,7 +244,9 @@ def test_the_main_job_is_redrawn_without_training(place, words, first_start):
     status, said = run(*words, "--redraw")
     assert status == 0, said
     assert "training (" not in said
-    assert f"l1-l2: redrawing the results in {out}, made by `python -m experiments --out {out}" in said
+    assert (
+        f"l1-l2: redrawing the results in {out}, made by `python -m experiments --out {out}" in said
+    )
     after = {path.name: path.read_bytes() for path in out.iterdir()}
     same = [name for name in before if name.endswith((".nc", ".png", ".md"))]
     assert {name: after[name] for name in same} == {name: before[name] for name in same}

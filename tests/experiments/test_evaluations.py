@@ -1,6 +1,8 @@
-"""Evaluations of claims on hand-made datasets with known verdicts and numbers, which pin every sign and every choice.
+"""Evaluations of claims on hand-made datasets with known verdicts and numbers, which pin every sign
+and every choice.
 
-Wherever a level is chosen, validation and test data have different best levels, so a choice on test data would fail.
+Wherever a level is chosen, validation and test data have different best levels, so a choice on test
+data would fail.
 """
 
 import numpy as np
@@ -16,19 +18,31 @@ METHODS = ["coupled L1", "decoupled L1", "proximal L1", "coupled L2", "decoupled
 
 
 def along(*axes, **metrics):
-    """A dataset along the axes and `seed`: each metric is an array along the axes, with a small spread over four seeds."""
-    return xr.Dataset({name: ((*axes, "seed"), np.asarray(v, float)[..., None] + SPREAD) for name, v in metrics.items()})
+    """A dataset along the axes and `seed`: each metric is an array along the axes, with a small
+    spread over four seeds.
+    """
+    return xr.Dataset(
+        {
+            name: ((*axes, "seed"), np.asarray(v, float)[..., None] + SPREAD)
+            for name, v in metrics.items()
+        }
+    )
 
 
 def exact(dataset, *axes, **metrics):
     """Adds metrics along the axes and `seed` without spread."""
     return dataset.assign(
-        {name: ((*axes, "seed"), np.repeat(np.asarray(v, float)[..., None], 4, -1)) for name, v in metrics.items()}
+        {
+            name: ((*axes, "seed"), np.repeat(np.asarray(v, float)[..., None], 4, -1))
+            for name, v in metrics.items()
+        }
     )
 
 
 def for_all_methods(levels):
-    """The same three levels for each method and both shares of wrong labels: (method, level, wrong)."""
+    """The same three levels for each method and both shares of wrong labels: (method, level,
+    wrong).
+    """
     return np.broadcast_to(np.asarray(levels, float)[None, :, None], (5, 3, 2))
 
 
@@ -57,7 +71,12 @@ def strengths():
         factor=for_all_methods([1, 0.8, 0.4]),
     )
     levels = np.tile([0, 0.1, 0.2], (5, 1))
-    coords = {"method": METHODS, "wrong": [0.0, 0.2], "strength": (("method", "level"), levels), "weight": np.arange(100)}
+    coords = {
+        "method": METHODS,
+        "wrong": [0.0, 0.2],
+        "strength": (("method", "level"), levels),
+        "weight": np.arange(100),
+    }
     return dataset.assign_coords(coords)
 
 
@@ -66,9 +85,12 @@ def test_overfitting_is_evaluated_at_the_level_chosen_on_validation_data(strengt
     assert len(found) == 12
     for gap, accuracy, loss in zip(found[::3], found[1::3], found[2::3], strict=True):
         assert [one.verdict for one in (gap, accuracy, loss)] == ["supported"] * 3
-        # The absolute gap falls from 0.3 to 0.2; the best levels on test data would give +15 and -1.5.
+        # The absolute gap falls from 0.3 to 0.2; the best levels on test data would give +15 and
+        # -1.5.
         assert [one.mean for one in (gap, accuracy, loss)] == pytest.approx([-10, 5, -0.5])
-    worse = strengths.assign(test_accuracy=1 - strengths["test_accuracy"], test_loss=-strengths["test_loss"])
+    worse = strengths.assign(
+        test_accuracy=1 - strengths["test_accuracy"], test_loss=-strengths["test_loss"]
+    )
     turned = strength.overfitting({"strength": worse.assign(gap=1 / strengths["gap"])})
     assert {one.verdict for one in turned} == {"contradicted"}
 
@@ -87,7 +109,9 @@ def test_shrinkage_is_evaluated_at_the_level_where_one_factor_fits_best(strength
     found = strength.shrinkage({"strength": strengths, "ridge": ridge})
     assert [one.verdict for one in found] == ["supported"] * 6
     assert [found[2].mean, found[3].mean] == pytest.approx([97, 99])
-    poor = strengths.assign(smaller=1 - strengths["smaller"], near_factor=1 - strengths["near_factor"])
+    poor = strengths.assign(
+        smaller=1 - strengths["smaller"], near_factor=1 - strengths["near_factor"]
+    )
     off = ridge + 1e-3
     verdicts = [one.verdict for one in strength.shrinkage({"strength": poor, "ridge": off})]
     assert verdicts == ["contradicted", "supported", *["contradicted"] * 4]
@@ -100,12 +124,20 @@ def test_shrinkage_is_evaluated_at_the_level_where_one_factor_fits_best(strength
 def test_each_method_is_evaluated_by_its_own_norm(strengths):
     assert [one.verdict for one in strength.norm({"strength": strengths})] == ["supported"] * 3
     grown = strengths.assign(norm=1 / strengths["norm"])
-    assert [one.verdict for one in strength.norm({"strength": grown})] == ["supported", "contradicted", "contradicted"]
+    assert [one.verdict for one in strength.norm({"strength": grown})] == [
+        "supported",
+        "contradicted",
+        "contradicted",
+    ]
 
 
 def shares(levels):
-    """Three methods, three levels and two shares, (method, level, share), from a mapping of method to share to levels."""
-    return np.array([[levels[method][0], levels[method][1]] for method in ("L1", "L2", "group L2")]).transpose(0, 2, 1)
+    """Three methods, three levels and two shares, (method, level, share), from a mapping of method
+    to share to levels.
+    """
+    return np.array(
+        [[levels[method][0], levels[method][1]] for method in ("L1", "L2", "group L2")]
+    ).transpose(0, 2, 1)
 
 
 @pytest.fixture
@@ -117,10 +149,18 @@ def noisy():
         "group L2": ([0.90, 0.99, 0.90], [0.70, 0.99, 0.88]),
     }
     rising = {method: ([0.1, 0.2, 0.3], [0.1, 0.2, 0.3]) for method in test}
-    dataset = along("method", "level", "share", test_accuracy=shares(test), validation_accuracy=shares(rising))
-    live = {"L1": ([0] * 3, [100, 60, 20]), "L2": ([0] * 3, [100] * 3), "group L2": ([0] * 3, [100, 30, 5])}
+    dataset = along(
+        "method", "level", "share", test_accuracy=shares(test), validation_accuracy=shares(rising)
+    )
+    live = {
+        "L1": ([0] * 3, [100, 60, 20]),
+        "L2": ([0] * 3, [100] * 3),
+        "group L2": ([0] * 3, [100, 30, 5]),
+    }
     pixels = {method: ([50] * 3, [50, 40, 30]) for method in test}
-    dataset = exact(dataset, "method", "level", "share", live_noise=shares(live), live_pixels=shares(pixels))
+    dataset = exact(
+        dataset, "method", "level", "share", live_noise=shares(live), live_pixels=shares(pixels)
+    )
     coords = {
         "noise": ("share", [0, 100]),
         "pixels": ("share", [50, 50]),
@@ -147,7 +187,9 @@ def linear():
         f1=both([0.1, 0.5, 0.8]),
         kkt=both([0.01] * 3),
     )
-    return dataset.assign_coords(method=["L1", "L2"], share=[0.0, 0.9], correlation=("design", [0.0, 0.8]))
+    return dataset.assign_coords(
+        method=["L1", "L2"], share=[0.0, 0.9], correlation=("design", [0.0, 0.8])
+    )
 
 
 def test_l1_and_l2_are_compared_at_levels_chosen_on_validation_data(noisy, linear):
@@ -160,7 +202,9 @@ def test_l1_and_l2_are_compared_at_levels_chosen_on_validation_data(noisy, linea
     assert found[2].numbers.startswith("at 17 %")
     assert found[5].numbers.startswith("at 45 %")
     turned = noisy.assign_coords(method=["L2", "L1", "group L2"])
-    again = relevance.relevance({"network": turned, "linear": linear.assign_coords(method=["L2", "L1"])})
+    again = relevance.relevance(
+        {"network": turned, "linear": linear.assign_coords(method=["L2", "L1"])}
+    )
     assert [one.verdict for one in again[:2]] == ["contradicted"] * 2
     assert again[2].verdict == "contradicted"
 
@@ -182,7 +226,9 @@ def test_l2_is_compared_with_no_penalty_and_with_l1(noisy):
 
 
 def network_dataset(accuracy, live_noise, live_pixels=30.0):
-    """A dataset along (method, level, share, seed), from each method's accuracies and irrelevant inputs at each level."""
+    """A dataset along (method, level, share, seed), from each method's accuracies and irrelevant
+    inputs at each level.
+    """
     shape = (2, 3, 2, 4)
     spread = np.linspace(-0.001, 0.001, 4)
     table = np.asarray(accuracy)[:, :, None, None] + np.zeros(shape) + spread
@@ -206,7 +252,11 @@ def network_dataset(accuracy, live_noise, live_pixels=30.0):
 
 
 @pytest.mark.parametrize(
-    ("noise", "verdict"), [([[100, 80, 60], [100, 40, 10]], "supported"), ([[100, 40, 10], [100, 80, 60]], "contradicted")]
+    ("noise", "verdict"),
+    [
+        ([[100, 80, 60], [100, 40, 10]], "supported"),
+        ([[100, 40, 10], [100, 80, 60]], "contradicted"),
+    ],
 )
 def test_groups_are_evaluated_at_matched_accuracy(noise, verdict):
     # The strongest setting of each method is too inaccurate, so the middle one is compared.
@@ -245,28 +295,43 @@ def test_oscillation_is_compared_with_no_penalty():
     still = np.broadcast_to([1e-3, 1e-2, 1e-6], shape)
     axes = ("seed", "problem", "method")
     dataset = xr.Dataset(
-        {"sign_changes": (axes, signs), "support_changes": (axes, np.zeros(shape)), "largest_step": (axes, still)},
+        {
+            "sign_changes": (axes, signs),
+            "support_changes": (axes, np.zeros(shape)),
+            "largest_step": (axes, still),
+        },
         {"problem": ["a", "b", "c"], "method": ["none", "coupled", "proximal"]},
     )
     found = stability.oscillation(dataset)
     assert [one.verdict for one in found] == ["supported"] * 9
     assert [found[0].mean, found[1].mean] == pytest.approx([28.15, -30.3])
-    # A proximal step that changes the support as often as the coupled one changes signs does not oscillate less; a coupled
-    # step that changes signs as rarely as no penalty does not oscillate.
+    # A proximal step that changes the support as often as the coupled one changes signs does not
+    # oscillate less; a coupled step that changes signs as rarely as no penalty does not oscillate.
     busy = dataset.assign(
-        support_changes=dataset["sign_changes"].sel({"method": "coupled"}) * (dataset["method"] == "proximal"),
-        sign_changes=dataset["sign_changes"].sel({"method": "none"}) * (dataset["method"] != "proximal"),
+        support_changes=dataset["sign_changes"].sel({"method": "coupled"})
+        * (dataset["method"] == "proximal"),
+        sign_changes=dataset["sign_changes"].sel({"method": "none"})
+        * (dataset["method"] != "proximal"),
         largest_step=dataset["largest_step"] * 1e3,
     )
-    assert [one.verdict for one in stability.oscillation(busy)[:3]] == ["not supported", "contradicted", "contradicted"]
+    assert [one.verdict for one in stability.oscillation(busy)[:3]] == [
+        "not supported",
+        "contradicted",
+        "contradicted",
+    ]
 
 
 def test_selections_are_compared_by_both_indices():
     index = np.array([[0.5, 0.5, 0.5], [0.3, 0.4, 0.2]])
     dataset = along("correlation", "method", jaccard=index, corrected=1 - index, size=10 * index)
-    dataset = dataset.assign_coords(correlation=[0.0, 0.95], method=["L1", "elastic net", "group L2"])
+    dataset = dataset.assign_coords(
+        correlation=[0.0, 0.95], method=["L1", "elastic net", "group L2"]
+    )
     found = stability.selection(dataset)
     assert [one.mean for one in found] == pytest.approx([-20, 10, -10, 20, -10, 10])
     names = ["supported", "supported", "contradicted"]
     assert [one.verdict for one in found] == [*names, "contradicted", "contradicted", "supported"]
-    assert "L1 at correlation 0.95 (30, 3 columns kept) minus L1 at correlation 0 (50, 5 columns kept)" in found[0].tested
+    assert (
+        "L1 at correlation 0.95 (30, 3 columns kept) minus L1 at correlation 0 (50, 5 columns kept)"
+        in found[0].tested
+    )

@@ -1,4 +1,6 @@
-"""Results folders are replaced as a whole, whatever kills a run, and two runs never write to the same folder."""
+"""Results folders are replaced as a whole, whatever kills a run, and two runs never write to the
+same folder.
+"""
 
 import contextlib
 import errno
@@ -20,7 +22,10 @@ from experiments.studies.l1_l2.settings import QUICK, Settings
 
 @contextlib.contextmanager
 def replacing(target):
-    with folders.working(folders.beside(target), print) as work, work.replacing(target, dict) as folder:
+    with (
+        folders.working(folders.beside(target), print) as work,
+        work.replacing(target, dict) as folder,
+    ):
         yield folder
 
 
@@ -42,7 +47,10 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
     assert (target / "table").read_text() == "1"
     write("3")
     assert (target / "table").read_text() == "3"
-    assert json.loads((target / folders.MARKER).read_text()) == {"made": "3", "files": ["study.json", "table"]}
+    assert json.loads((target / folders.MARKER).read_text()) == {
+        "made": "3",
+        "files": ["study.json", "table"],
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
@@ -57,14 +65,18 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path):
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(SettingError, match="out: expected a new, empty or results folder.*which holds other files"):
+    with pytest.raises(
+        SettingError, match="out: expected a new, empty or results folder.*which holds other files"
+    ):
         folders.check_replaceable(tmp_path)
     with pytest.raises(SettingError, match="out: expected a folder, got the file"):
         folders.check_replaceable(tmp_path / "thesis.tex")
     folders.check_replaceable(tmp_path / "new")
 
 
-@pytest.mark.parametrize("marker", ["hi", "[]", '{"files": 3}', '{"command": "mine"}', '{"files": ["study.json"]}'])
+@pytest.mark.parametrize(
+    "marker", ["hi", "[]", '{"files": 3}', '{"command": "mine"}', '{"files": ["study.json"]}']
+)
 def test_a_file_of_the_markers_name_does_not_make_a_results_folder(tmp_path, marker):
     (tmp_path / folders.MARKER).write_text(marker)
     (tmp_path / "thesis.tex").write_text("years of work")
@@ -114,10 +126,14 @@ def test_a_running_command_is_left_alone_and_a_killed_one_is_cleaned_up(tmp_path
     target = tmp_path / "results"
     with replacing(target) as folder:
         (folder / "table").write_text("1")
-    process = subprocess.Popen([sys.executable, "-c", HOLD, target], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, target], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
     assert process.stdout.readline() == b"holding\n"
     with (
-        pytest.raises(SettingError, match=f"no other run is writing to, but process {process.pid} is using"),
+        pytest.raises(
+            SettingError, match=f"no other run is writing to, but process {process.pid} is using"
+        ),
         replacing(target),
     ):
         pass
@@ -187,7 +203,9 @@ def test_files_and_folders_are_flushed_before_and_after_a_rename(tmp_path, monke
     flushed = []
 
     def refuse(handle):
-        flushed.append(os.readlink(f"/proc/self/fd/{handle}") if os.path.isdir("/proc/self/fd") else "")
+        flushed.append(
+            os.readlink(f"/proc/self/fd/{handle}") if os.path.isdir("/proc/self/fd") else ""
+        )
         raise OSError(errno.EINVAL, "not here")
 
     monkeypatch.setattr(os, "fsync", refuse)
@@ -200,7 +218,10 @@ def test_files_and_folders_are_flushed_before_and_after_a_rename(tmp_path, monke
 
 
 def test_notes_written_during_a_run_are_not_deleted(tmp_path):
-    with pytest.raises(SettingError, match=r"holds other files \(notes.md\)"), replacing(tmp_path / "results"):
+    with (
+        pytest.raises(SettingError, match=r"holds other files \(notes.md\)"),
+        replacing(tmp_path / "results"),
+    ):
         (tmp_path / "results").mkdir()
         (tmp_path / "results" / "notes.md").write_text("an idea")
     assert (tmp_path / "results" / "notes.md").read_text() == "an idea"
@@ -210,7 +231,10 @@ def test_chunks_are_kept_until_the_results_are_saved_and_others_are_named(tmp_pa
     target, messages = tmp_path / "results", []
 
     def attempt(name, interrupted):
-        with folders.working(folders.beside(target), messages.append) as work, work.replacing(target, dict, last=True):
+        with (
+            folders.working(folders.beside(target), messages.append) as work,
+            work.replacing(target, dict, last=True),
+        ):
             work.chunks(name).mkdir(parents=True, exist_ok=True)
             (work.chunks(name) / "chunk").touch()
             work.counted(lambda _: None)(5)
@@ -219,7 +243,10 @@ def test_chunks_are_kept_until_the_results_are_saved_and_others_are_named(tmp_pa
 
     with pytest.raises(KeyboardInterrupt) as caught:
         attempt("full", True)
-    kept = "5 finished runs are kept, and the same command resumes from there; earlier results are unchanged"
+    kept = (
+        "5 finished runs are kept, and the same command resumes from there; earlier results "
+        "are unchanged"
+    )
     assert caught.value.__notes__ == [kept]
     attempt("quick", False)
     assert (folders.beside(target) / "chunks" / "full" / "chunk").exists()
@@ -232,7 +259,9 @@ def test_chunks_are_kept_until_the_results_are_saved_and_others_are_named(tmp_pa
 def test_runs_with_different_settings_have_different_chunks():
     name = settings_name("digits", Settings(), 2)
     assert name == settings_name("digits", Settings(), 2)
-    assert len({name, settings_name("digits", QUICK, 2), settings_name("digits", Settings(), 1)}) == 3
+    assert (
+        len({name, settings_name("digits", QUICK, 2), settings_name("digits", Settings(), 1)}) == 3
+    )
 
 
 def test_a_signal_while_results_are_exchanged_acts_afterwards(tmp_path, monkeypatch):
@@ -241,7 +270,9 @@ def test_a_signal_while_results_are_exchanged_acts_afterwards(tmp_path, monkeypa
         (folder / "table").write_text("1")
         monkeypatch.setattr(folders, "exchange", lambda *_: False)
         put = folders.Work.put
-        monkeypatch.setattr(folders.Work, "put", lambda *a: (stopping.stop(signal.SIGINT, None), put(*a)))
+        monkeypatch.setattr(
+            folders.Work, "put", lambda *a: (stopping.stop(signal.SIGINT, None), put(*a))
+        )
     assert (tmp_path / "results" / "table").read_text() == "1"
     assert "new results are in" in caught.value.__notes__[0]
     assert stopping.exit_status() == 130

@@ -17,8 +17,8 @@ from experiments.studies.images.settings import Settings
 def test_a_weight_counts_if_it_leads_to_an_output():
     first = jnp.array([[1.0, 2, 0], [0, 3, 0]])
     second = jnp.array([[1.0], [0], [5]])
-    # Unit 1 has no outgoing weight, so weights into it do not count; the weight that leaves unit 2 counts, since its bias
-    # makes it active.
+    # Unit 1 has no outgoing weight, so weights into it do not count; the weight that leaves unit 2
+    # counts, since its bias makes it active.
     found = network.count_kept([first, second])
     assert float(found["kept"]) == pytest.approx(3 / 9)
     np.testing.assert_array_equal(found["live"], [1, 2])
@@ -65,7 +65,9 @@ def test_factorised_weights_solve_the_problem_of_l1():
     np.testing.assert_allclose(w["bias"], 1, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"])
+@pytest.mark.parametrize(
+    "name", ["L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"]
+)
 def test_every_penalty_takes_a_number_and_a_schedule(name):
     config = Settings()
     constant = methods.penalty_of(name, 0.3, config)
@@ -77,7 +79,9 @@ def test_every_penalty_takes_a_number_and_a_schedule(name):
 
 def test_lenet_5_maps_rows_to_logits_and_its_kernels_form_a_chain():
     structure, params = network.initial(
-        Settings(network="lenet-5"), datasets.Rows(np.zeros((3, 784)), np.zeros(3)), jax.random.key(0)
+        Settings(network="lenet-5"),
+        datasets.Rows(np.zeros((3, 784)), np.zeros(3)),
+        jax.random.key(0),
     )
     assert sum(kernel.size for kernel in kernels_of(params)) == 61_470
     found = network.count_kept(kernels_of(params))

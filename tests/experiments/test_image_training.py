@@ -1,4 +1,6 @@
-"""The images study from data to results: rows, choices by validation, counts of networks, and the command."""
+"""The images study from data to results: rows, choices by validation, counts of networks, and the
+command.
+"""
 
 import dataclasses
 import json
@@ -19,15 +21,64 @@ from experiments.studies.images import sweep as images
 from experiments.studies.images.settings import Settings
 from experiments.study import Session
 
-TINY = ["--seeds", "2", "--l1", "1e-3", "1e-1", "--penalties", "L1", "L0", "--repeated", "L1", "L0", "--l0", "1e-2"]
-TINY += ["--decay", "0", "--hidden", "8", "--batch-size", "20", "--epochs", "60", "--refit-epochs", "20"]
-TINY += ["--validation-size", "30", "--learning-rates", "0.02", "--shares", "0.5", "0.05", "--few-shares", "0.5", "0.05"]
+TINY = [
+    "--seeds",
+    "2",
+    "--l1",
+    "1e-3",
+    "1e-1",
+    "--penalties",
+    "L1",
+    "L0",
+    "--repeated",
+    "L1",
+    "L0",
+    "--l0",
+    "1e-2",
+]
+TINY += [
+    "--decay",
+    "0",
+    "--hidden",
+    "8",
+    "--batch-size",
+    "20",
+    "--epochs",
+    "60",
+    "--refit-epochs",
+    "20",
+]
+TINY += [
+    "--validation-size",
+    "30",
+    "--learning-rates",
+    "0.02",
+    "--shares",
+    "0.5",
+    "0.05",
+    "--few-shares",
+    "0.5",
+    "0.05",
+]
 TINY += ["--unit-shares", "0.5", "0.25", "--cache", "None"]
-SMALL = {"seeds": 2, "l1": (1e-3, 1e-1), "penalties": ("L1", "L0"), "repeated": ("L1", "L0"), "l0": (1e-2,), "decay": (0,)}
+SMALL = {
+    "seeds": 2,
+    "l1": (1e-3, 1e-1),
+    "penalties": ("L1", "L0"),
+    "repeated": ("L1", "L0"),
+    "l0": (1e-2,),
+    "decay": (0,),
+}
 SMALL |= {"learning_rates": (0.02,), "shares": (0.5, 0.05), "few_shares": (0.5, 0.05)}
 
 
-MEASURED = ("validation_accuracy", "test_accuracy", "unrefitted_test_accuracy", "kept", "train_loss")
+MEASURED = (
+    "validation_accuracy",
+    "test_accuracy",
+    "unrefitted_test_accuracy",
+    "kept",
+    "train_loss",
+)
 
 
 class Counting:
@@ -41,7 +92,9 @@ class Counting:
         self.count += count
         rng = np.random.default_rng(self.count)
         outputs = {name: rng.random(count) for name in MEASURED}
-        return SimpleNamespace(outputs={**outputs, "live": rng.random((count, 3))}, diverged=np.zeros(count, bool))
+        return SimpleNamespace(
+            outputs={**outputs, "live": rng.random((count, 3))}, diverged=np.zeros(count, bool)
+        )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +107,12 @@ class Counting:
         {"rate_shares": (0.25,), "finalists": 40},
         {"rate_shares": (0.1, 0.03, 0.02)},
         {"penalties": ("MCP",), "rivals": ("spred",), "seeds": 2},
-        {"penalties": ("L1", "L0 by width"), "repeated": ("L0 by width",), "rivals": (), "scheduled": ()},
+        {
+            "penalties": ("L1", "L0 by width"),
+            "repeated": ("L0 by width",),
+            "rivals": (),
+            "scheduled": (),
+        },
     ],
 )
 def test_the_number_of_networks_is_known_and_everything_can_be_shown(monkeypatch, changes):
@@ -69,8 +127,12 @@ def test_the_number_of_networks_is_known_and_everything_can_be_shown(monkeypatch
         session = Counting()
         datasets[name] = train(config, session)
         # A penalty whose choices are the same has fewer networks.
-        same = 2 * sum(len(config.grid(one)) for one in set(config.scheduled) & set(config.repeated))
-        assert count(config) - same * (len(config.rate_shares) - 1) <= session.count <= count(config)
+        same = 2 * sum(
+            len(config.grid(one)) for one in set(config.scheduled) & set(config.repeated)
+        )
+        assert (
+            count(config) - same * (len(config.rate_shares) - 1) <= session.count <= count(config)
+        )
     for claim in STUDY.claims:
         assert claim.evaluate(datasets)
         claim.draw(datasets).canvas.draw()
@@ -81,7 +143,9 @@ def test_the_number_of_networks_is_known_and_everything_can_be_shown(monkeypatch
 
 def test_rate_and_decay_are_chosen_and_no_network_is_trained_twice(tmp_path):
     write_folder(tmp_path)
-    config = Settings(data=str(tmp_path), hidden=(4,), epochs=2, refit_epochs=1, validation_size=30, batch_size=20)
+    config = Settings(
+        data=str(tmp_path), hidden=(4,), epochs=2, refit_epochs=1, validation_size=30, batch_size=20
+    )
     table = results.Table(config, results.load_source(config), Session())
     method = methods.steered_method("L0")
     own = table.choose(method, 0.1)
@@ -100,7 +164,13 @@ def test_rate_and_decay_are_chosen_and_no_network_is_trained_twice(tmp_path):
 
 def test_a_rate_without_a_target_is_the_best_at_the_share(tmp_path, monkeypatch):
     write_folder(tmp_path)
-    config = Settings(data=str(tmp_path), validation_size=30, batch_size=20, learning_rates=(1e-3, 1e-2), rate_shares=(0.1,))
+    config = Settings(
+        data=str(tmp_path),
+        validation_size=30,
+        batch_size=20,
+        learning_rates=(1e-3, 1e-2),
+        rate_shares=(0.1,),
+    )
     table = results.Table(config, results.load_source(config), Session())
     # The second rate is better at 10 % of the weights, though worse on average.
     kept, accuracy = np.array([0.5, 0.05, 0.5, 0.05]), np.array([0.9, 0.1, 0.6, 0.5])
@@ -121,7 +191,11 @@ def test_rows_are_split_by_the_seed(tmp_path):
     source = results.Source("x", *idx.load(tmp_path))
     config = Settings(data=str(tmp_path), validation_size=30, batch_size=20)
     parts = fit.split_rows(jax.random.key(0), jax.tree.map(jnp.asarray, source[1:]), config)
-    assert {name: len(rows.labels) for name, rows in parts.items()} == {"validation": 30, "train": 90, "test": 40}
+    assert {name: len(rows.labels) for name, rows in parts.items()} == {
+        "validation": 30,
+        "train": 90,
+        "test": 40,
+    }
     together = np.concatenate([parts["validation"].inputs, parts["train"].inputs])
     np.testing.assert_array_equal(np.sort(together.sum(1)), np.sort(source.rows.inputs.sum(1)))
     with pytest.raises(SettingError, match="expected at most the 90 rows that are left"):
@@ -143,15 +217,26 @@ def test_the_command_from_end_to_end(tmp_path):
     assert status == 0, said
     assert "within one standard error of" in said
     out = tmp_path / "results"
-    pictures = {f"{name}.{kind}" for name in ("images", "pruning", "growth", "units") for kind in ("png", "svg")}
+    pictures = {
+        f"{name}.{kind}"
+        for name in ("images", "pruning", "growth", "units")
+        for kind in ("png", "svg")
+    }
     written = {"images.nc", "units.nc", "summary.md", "study.json", *pictures}
     assert {path.name for path in out.iterdir()} == written
     with xr.open_dataset(out / "images.nc", engine="netcdf4") as dataset:
         means, names = dataset.mean("seed"), dataset["method"].values
         assert int(dataset["repeats"].sum()) == images.count_networks(Settings(**SMALL))
         assert float(means["test_accuracy"].values[names == "AdamW"].max()) > 0.9
-        for method in ("L1, steered", "L0, steered", "gradual magnitude pruning", "AdamW, cut to its largest weights"):
-            np.testing.assert_allclose(means["nonzero"].values[names == method], [0.5, 0.05], rtol=0.15)
+        for method in (
+            "L1, steered",
+            "L0, steered",
+            "gradual magnitude pruning",
+            "AdamW, cut to its largest weights",
+        ):
+            np.testing.assert_allclose(
+                means["nonzero"].values[names == method], [0.5, 0.05], rtol=0.15
+            )
         weak, strong = means["kept"].values[names == "L1, constant"]
         assert weak > strong
         assert dataset.attrs["data"] == "shapes"
@@ -164,7 +249,10 @@ def test_the_command_from_end_to_end(tmp_path):
 
 def test_fashion_mnist_runs(tmp_path):
     if not idx.FASHION.is_dir():
-        pytest.skip(f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not installed")
+        pytest.skip(
+            f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not "
+            "installed"
+        )
     config = Settings(hidden=(16,), epochs=2, refit_epochs=1, learning_rates=(4e-3,))
     source = results.load_source(config)
     table = results.Table(config, source, Session(folder=tmp_path))
@@ -176,8 +264,14 @@ def test_fashion_mnist_runs(tmp_path):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--data", "nothing"], "data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nothing"),
-        (["--data", "tests"], "data: expected the file train-images-idx3-ubyte or train-images-idx3-ubyte.gz in "),
+        (
+            ["--data", "nothing"],
+            "data: expected fashion-mnist, mnist-5000 or a folder of four IDX files, got nothing",
+        ),
+        (
+            ["--data", "tests"],
+            "data: expected the file train-images-idx3-ubyte or train-images-idx3-ubyte.gz in ",
+        ),
         (["--l1", "-1"], "l1: expected positive numbers, none twice, got (-1.0,)"),
         (
             ["--data", "mnist-5000", "--validation-size", "4500"],

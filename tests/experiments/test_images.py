@@ -1,4 +1,6 @@
-"""Accuracy against weights kept: findings, tables and figures from datasets that are made by hand."""
+"""Accuracy against weights kept: findings, tables and figures from datasets that are made by
+hand.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from experiments.studies.images.settings import defaults
 
 
 def dataset_of(settings, seeds=4):
-    """A hand-made dataset from settings (method, strength, kept, validation, test), with a small spread over the seeds."""
+    """A hand-made dataset from settings (method, strength, kept, validation, test), with a small
+    spread over the seeds.
+    """
     spread = np.linspace(-0.002, 0.002, seeds)
     names, strengths, kept, validation, test = zip(*settings, strict=True)
     shape = (len(settings), seeds)
@@ -61,29 +65,49 @@ def test_validation_chooses_and_the_sparsest_within_one_error_is_found():
     assert selection.sparsest(curves["L1, constant"], least).label == "λ = 0.001"
     assert selection.sparsest(curves["L1, steered"], least) is None
     said = claims.answer(dataset)
-    chosen = "L1, constant, λ = 0.001, with 8.00 ± 0.00 % of the weights and a test accuracy of 90.20 ± 0.09 %"
+    chosen = (
+        "L1, constant, λ = 0.001, with 8.00 ± 0.00 % of the weights and a test accuracy of "
+        "90.20 ± 0.09 %"
+    )
     assert f"within one standard error of it is {chosen}, and the sparsest within one point" in said
     assert "L0, steered, target 5 %, with 5.00 ± 0.00 % of the weights" in said
-    assert said.endswith("The sparsest network from gradual pruning within one point is not to be found.")
+    assert said.endswith(
+        "The sparsest network from gradual pruning within one point is not to be found."
+    )
 
 
 def test_findings_follow_the_dataset():
     found = {one.statement: one for one in claims.sparse({"images": dataset_of(SETTINGS)})}
-    assert found["L1, constant keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "supported"
-    assert found["L1, steered keeps AdamW's accuracy with less than 10 % of the weights."].verdict == "not supported"
-    same = found["The sparsest network of L1, constant that keeps AdamW's validation accuracy also keeps its test accuracy."]
+    assert (
+        found["L1, constant keeps AdamW's accuracy with less than 10 % of the weights."].verdict
+        == "supported"
+    )
+    assert (
+        found["L1, steered keeps AdamW's accuracy with less than 10 % of the weights."].verdict
+        == "not supported"
+    )
+    same = found[
+        "The sparsest network of L1, constant that keeps AdamW's validation accuracy also keeps "
+        "its test accuracy."
+    ]
     assert (same.verdict, same.mean) == ("supported", pytest.approx(0.2))
 
 
 def test_penalties_are_compared_with_pruning_at_equal_shares():
     found = {one.statement: one for one in claims.against_pruning({"images": dataset_of(SETTINGS)})}
-    better = found["At 5 % of the weights, L0, steered is more accurate than gradual magnitude pruning."]
-    worse = found["At 1 % of the weights, L0, steered is more accurate than gradual magnitude pruning."]
+    better = found[
+        "At 5 % of the weights, L0, steered is more accurate than gradual magnitude pruning."
+    ]
+    worse = found[
+        "At 1 % of the weights, L0, steered is more accurate than gradual magnitude pruning."
+    ]
     assert (better.verdict, better.mean) == ("supported", pytest.approx(1.0))
     assert (worse.verdict, worse.mean) == ("contradicted", pytest.approx(-1.0))
     alone = dataset_of([row for row in SETTINGS if row[0] != "gradual magnitude pruning"])
     assert "not trained" in claims.against_pruning({"images": alone})[0].tested
-    between = found["At 2 % of the weights, L0, steered is more accurate than gradual magnitude pruning."]
+    between = found[
+        "At 2 % of the weights, L0, steered is more accurate than gradual magnitude pruning."
+    ]
     assert between.mean == pytest.approx(100 * (0.88 + 0.02 * np.log(2) / np.log(5) - 0.89))
 
 
@@ -93,7 +117,9 @@ def test_ways_to_set_the_strength_are_compared():
         for way, test in (("constant", 0.8), ("grown", 0.8 + gain), ("steered", 0.8 - gain)):
             rows += [(f"{penalty}, {way}", 0, share, test, test) for share in (0.1, 0.01)]
     rows += [("L0 by width, steered", 0, share, 0.77, 0.77) for share in (0.1, 0.01)]
-    dataset = dataset_of(rows).assign_attrs(data="made by hand", network="mlp", widths=(784, 300, 100))
+    dataset = dataset_of(rows).assign_attrs(
+        data="made by hand", network="mlp", widths=(784, 300, 100)
+    )
     found = {one.statement: one for one in claims.strengths({"images": dataset})}
     grown = found["At 5 % of the weights, L0, grown is more accurate than L0, constant."]
     assert (grown.verdict, grown.mean) == ("supported", pytest.approx(2))
@@ -111,21 +137,38 @@ def test_methods_with_one_seed_are_shown_but_not_compared():
     dataset = dataset_of([*SETTINGS, ("MCP, steered", 0, 0.05, 0.99, 0.99)])
     dataset["repeats"][-1] = 1
     assert not any("MCP" in one.statement for one in claims.against_pruning({"images": dataset}))
-    rows = STUDY.tabulate({"images": dataset.assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}).table.rows
-    assert ["target 5 %", "5.00 (1 seed)", "98.80 (1 seed)", "97.80 (1 seed)", "98.80 (1 seed)", "1", "1 + 1"] in rows
+    rows = STUDY.tabulate(
+        {"images": dataset.assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}
+    ).table.rows
+    assert [
+        "target 5 %",
+        "5.00 (1 seed)",
+        "98.80 (1 seed)",
+        "97.80 (1 seed)",
+        "98.80 (1 seed)",
+        "1",
+        "1 + 1",
+    ] in rows
 
 
 def test_between_settings_accuracy_is_a_line_over_the_logarithm():
     curves = tradeoff.curves_of(dataset_of(SETTINGS))
-    at = tradeoff.at_share(curves["L1, constant"], 0.0282842712)  # half-way between 1 % and 8 % in the logarithm
+    at = tradeoff.at_share(
+        curves["L1, constant"], 0.0282842712
+    )  # half-way between 1 % and 8 % in the logarithm
     np.testing.assert_allclose(at.mean(), (0.86 + 0.902) / 2, atol=1e-6)
     assert np.isnan(tradeoff.at_share(curves["L1, constant"], 0.005)).all()
-    # A target of 1 % leaves slightly fewer weights that lead to an output, and the curve ends there.
-    np.testing.assert_allclose(tradeoff.at_share(curves["L1, constant"], 0.0098).mean(), 0.86, atol=1e-9)
+    # A target of 1 % leaves slightly fewer weights that lead to an output, and the curve ends
+    # there.
+    np.testing.assert_allclose(
+        tradeoff.at_share(curves["L1, constant"], 0.0098).mean(), 0.86, atol=1e-9
+    )
 
 
 def test_a_diverged_setting_is_never_chosen():
-    dataset = dataset_of(SETTINGS).assign_attrs(data="broken", network="mlp", widths=(784, 300, 100))
+    dataset = dataset_of(SETTINGS).assign_attrs(
+        data="broken", network="mlp", widths=(784, 300, 100)
+    )
     dataset["validation_accuracy"][1, 0] = np.nan
     base = selection.best(tradeoff.curves_of(dataset)["AdamW"])
     assert base.label.startswith("decay 0,")
@@ -137,7 +180,9 @@ def test_a_diverged_setting_is_never_chosen():
 
 
 def test_the_excerpt_compares_the_best_of_both_sides():
-    dataset = dataset_of(SETTINGS).assign_attrs(data="made by hand", network="mlp", widths=(784, 300, 100))
+    dataset = dataset_of(SETTINGS).assign_attrs(
+        data="made by hand", network="mlp", widths=(784, 300, 100)
+    )
     table, text = STUDY.excerpts["tradeoff"]({"images": dataset})
     rows = [row[:2] for row in table.rows]
     assert rows[0] == ["AdamW at its best", "decay 0.1, rate 0.001"]
@@ -160,25 +205,48 @@ def test_the_excerpt_compares_the_best_of_both_sides():
 
 
 def test_inputs_and_units_are_compared_by_what_is_used():
-    names = ("group L2, steered", "group log-sum, steered", "group L0, steered", "gradual pruning of units")
+    names = (
+        "group L2, steered",
+        "group log-sum, steered",
+        "group L0, steered",
+        "gradual pruning of units",
+    )
     rows = [(name, 0, 0.3, 0.5, 0.5 + 0.1 * better) for better, name in enumerate(names)] * 2
     dataset = dataset_of(rows).assign_attrs(data="made by hand", widths=(10, 6, 4))
     # The first four settings use 2 + 1 + 1 of 20 inputs and units, the others 1 + 1 + 0.
     live = np.repeat([[2.0, 1, 1], [1, 1, 0]], 4, 0)[:, None] + np.zeros((8, 4, 1))
     dataset = dataset.assign(live=(("setting", "seed", "layer"), live))
     curves = tradeoff.curves_of(dataset, units=True)
-    np.testing.assert_allclose([point.kept.mean() for point in curves["group L2, steered"]], [0.2, 0.1])
+    np.testing.assert_allclose(
+        [point.kept.mean() for point in curves["group L2, steered"]], [0.2, 0.1]
+    )
     found = {one.statement: one for one in claims.units({"units": dataset})}
-    better = found["At 20 % of the inputs and units, group L0, steered is more accurate than group L2, steered."]
-    worse = found["At 10 % of the inputs and units, group L0, steered is more accurate than gradual pruning of units."]
+    better = found[
+        "At 20 % of the inputs and units, group L0, steered is more accurate than group L2, "
+        "steered."
+    ]
+    worse = found[
+        "At 10 % of the inputs and units, group L0, steered is more accurate than gradual pruning "
+        "of units."
+    ]
     assert (better.verdict, better.mean) == ("supported", pytest.approx(20))
     assert (worse.verdict, worse.mean) == ("contradicted", pytest.approx(-10))
     figures.units(
-        {"units": dataset, "images": dataset_of(SETTINGS).assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}
+        {
+            "units": dataset,
+            "images": dataset_of(SETTINGS).assign_attrs(
+                data="x", network="mlp", widths=(784, 300, 100)
+            ),
+        }
     ).canvas.draw()
     assert [one.verdict for one in claims.units({"units": xr.Dataset()})] == ["not measured"]
     figures.units(
-        {"units": xr.Dataset(), "images": dataset_of(SETTINGS).assign_attrs(data="x", network="mlp", widths=(784, 300, 100))}
+        {
+            "units": xr.Dataset(),
+            "images": dataset_of(SETTINGS).assign_attrs(
+                data="x", network="mlp", widths=(784, 300, 100)
+            ),
+        }
     ).canvas.draw()
 
 

@@ -9,7 +9,18 @@ from processes import SMALL, run, start
 
 def test_an_interrupted_study_resumes_where_it_stopped(tmp_path):
     out, hidden = tmp_path / "results", tmp_path / ".results.unfinished"
-    words = ["--out", out, "--cache", "None", "--sweep.seeds", "2", "--training.epochs", "100", "--drawing.steps", "20"]
+    words = [
+        "--out",
+        out,
+        "--cache",
+        "None",
+        "--sweep.seeds",
+        "2",
+        "--training.epochs",
+        "100",
+        "--drawing.steps",
+        "20",
+    ]
     words += ["--drawing.strengths", "1", "--drawing.l1", "1", "--drawing.l2", "1"]
     process = start(*words)
     deadline = time.monotonic() + 120
@@ -19,12 +30,16 @@ def test_an_interrupted_study_resumes_where_it_stopped(tmp_path):
     said, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert said.strip().count("\n") <= 2
-    assert "finished runs are kept, and the same command resumes from there; earlier results are unchanged" in err
+    assert (
+        "finished runs are kept, and the same command resumes from there; earlier results are "
+        "unchanged" in err
+    )
     assert {path.name for path in hidden.iterdir()} == {"chunks"}
     kept = {path.name: path.stat().st_mtime_ns for path in hidden.glob("chunks/*/chunk-*")}
     assert 1 <= len(kept) < 6
 
-    # A run with other settings neither collides with the interrupted one nor removes its finished runs.
+    # A run with other settings neither collides with the interrupted one nor removes its finished
+    # runs.
     status, said = run("--out", out, *SMALL)
     assert status == 0, said
     assert "interrupted runs with other settings are kept in" in said
@@ -33,7 +48,10 @@ def test_an_interrupted_study_resumes_where_it_stopped(tmp_path):
     process = start(*words)
     while len(list(hidden.glob("chunks/*/chunk-*"))) <= len(kept) and process.poll() is None:
         time.sleep(0.02)
-    assert kept.items() <= {path.name: path.stat().st_mtime_ns for path in hidden.glob("chunks/*/chunk-*")}.items()
+    assert (
+        kept.items()
+        <= {path.name: path.stat().st_mtime_ns for path in hidden.glob("chunks/*/chunk-*")}.items()
+    )
     said, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert {path.name for path in tmp_path.iterdir()} == {"results"}

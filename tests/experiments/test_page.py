@@ -1,4 +1,6 @@
-"""The page and the gallery: one file from the results that exist, which loads nothing and names the missing studies."""
+"""The page and the gallery: one file from the results that exist, which loads nothing and names the
+missing studies.
+"""
 
 import io
 import json
@@ -41,9 +43,13 @@ def test_the_player_goes_from_no_zeros_to_only_zeros(played):
     assert played.sizes["strength"] == 4
     first = played.isel(strength=0)
     assert first["strength"] == 0
-    np.testing.assert_array_equal(first["first"].sel(penalty="L1"), first["first"].sel(penalty="L2"))
+    np.testing.assert_array_equal(
+        first["first"].sel(penalty="L1"), first["first"].sel(penalty="L2")
+    )
     zeros = (played["first"] == 0).sum(("input", "hidden"))
-    assert zeros.sel(penalty="L1").values.tolist() == sorted(zeros.sel(penalty="L1").values.tolist())
+    assert zeros.sel(penalty="L1").values.tolist() == sorted(
+        zeros.sel(penalty="L1").values.tolist()
+    )
     assert zeros.sel(penalty="L1").values[[0, -1]].tolist() == [0, 39]
     assert (zeros.sel(penalty="L2") == 0).all()
     norms = np.square(played["first"]).sum(("input", "hidden")).sel(penalty="L2").values
@@ -63,7 +69,10 @@ def test_the_figures_show_networks_of_the_player(played):
 @pytest.mark.parametrize("penalty", ["L1", "L2"])
 def test_frames_show_the_zeros_apart_and_share_their_axes(played, penalty):
     frames = [player.frame(played, penalty, index) for index in range(4)]
-    limits = [[(axes.get_xlim(), axes.get_ylim(), axes.get_position().bounds) for axes in frame.axes] for frame in frames]
+    limits = [
+        [(axes.get_xlim(), axes.get_ylim(), axes.get_position().bounds) for axes in frame.axes]
+        for frame in frames
+    ]
     assert all(frame == limits[0] for frame in limits)
     for index, frame in enumerate(frames):
         weights = player.weights_of(played.sel(penalty=penalty).isel(strength=index))
@@ -72,7 +81,9 @@ def test_frames_show_the_zeros_apart_and_share_their_axes(played, penalty):
         tops = [bar.get_y() + bar.get_height() for bar in bins.patches]
         assert sum(top for top in tops if top > 0.5) == (weights != 0).sum()
         assert exact.get_xticklabels()[0].get_text() == f"{(weights == 0).sum()} of {weights.size}"
-        assert f"{(weights == 0).sum()} of {weights.size} weights exactly 0" in player.description(played, penalty, index)
+        assert f"{(weights == 0).sum()} of {weights.size} weights exactly 0" in player.description(
+            played, penalty, index
+        )
         assert len(accuracy.lines) == 5
 
 
@@ -114,7 +125,10 @@ def test_the_page_opens_with_what_was_measured(built):
 
 def test_the_tests_of_a_claim_are_folded_below_their_count():
     finding = {"statement": "It grows.", "numbers": "1", "verdict": "supported"}
-    few, many = page.list_tests([finding] * 4), page.list_tests([finding] * 6 + [{**finding, "verdict": "contradicted"}])
+    few, many = (
+        page.list_tests([finding] * 4),
+        page.list_tests([finding] * 6 + [{**finding, "verdict": "contradicted"}]),
+    )
     assert "<details><summary>4 of 4 tests support it, 0 contradict it" in few
     assert "<details><summary>6 of 7 tests support it, 1 contradict it" in many
     assert many.count("It grows: <b>1</b>") == 7
@@ -128,24 +142,39 @@ def test_a_quick_run_is_marked_wherever_it_is_shown(built, contents, tmp_path):
     assert "quick run" not in zeros
     gallery.build(contents, tmp_path)
     text = (tmp_path / "README.md").read_text()
-    assert [line for line in text.splitlines() if line.startswith("## ") and "(quick run, not final)" in line] == [
-        "## <script>alert(1)</script>: supported (quick run, not final)"
-    ]
+    assert [
+        line
+        for line in text.splitlines()
+        if line.startswith("## ") and "(quick run, not final)" in line
+    ] == ["## <script>alert(1)</script>: supported (quick run, not final)"]
 
 
 def test_a_missing_study_is_one_line_with_its_command(built, contents):
     text = re.sub(r"\s+", " ", words(built))
     assert "How stable L1 is: not measured yet. python -m experiments stability" in text
     assert text.count("not measured yet") == 5
-    assert [study.name for study in contents.missing] == ["relevance", "stability", "bias", "path", "published"]
-    assert str(contents.missing[1]) == "stability, not measured yet: python -m experiments stability"
+    assert [study.name for study in contents.missing] == [
+        "relevance",
+        "stability",
+        "bias",
+        "path",
+        "published",
+    ]
+    assert (
+        str(contents.missing[1]) == "stability, not measured yet: python -m experiments stability"
+    )
 
 
 def test_a_page_of_the_main_job_alone_is_whole(tmp_path, played, save_study):
     save_study(tmp_path / "l1-l2", figures=("L1_1",), command="python -m experiments")
     store.save_dataset(played, tmp_path / "l1-l2" / "wine.nc", {})
     text = page.build(read(tmp_path, REGISTRY))
-    assert re.findall(r'<section id="(\w+)"', text) == ["player", "figures", "missing", "provenance"]
+    assert re.findall(r'<section id="(\w+)"', text) == [
+        "player",
+        "figures",
+        "missing",
+        "provenance",
+    ]
     assert text.count("not measured yet") == len(REGISTRY) - 1
 
 
@@ -154,12 +183,17 @@ def test_the_command_writes_the_page_and_names_what_is_missing(results, tmp_path
     command.run(Report(results, tmp_path / "new" / "page.html"), Console(file=printed, width=300))
     assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8") == built
     assert "open it in a browser" in printed.getvalue()
-    assert "missing: stability, not measured yet: python -m experiments stability" in printed.getvalue()
+    assert (
+        "missing: stability, not measured yet: python -m experiments stability"
+        in printed.getvalue()
+    )
 
 
 def test_quick_results_have_a_page_of_their_own(results, tmp_path):
     printed = io.StringIO()
-    command.run(Report(results, tmp_path / "page.html", quick=True), Console(file=printed, width=300))
+    command.run(
+        Report(results, tmp_path / "page.html", quick=True), Console(file=printed, width=300)
+    )
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Title of in a quick folder" in text
     assert "Title of zeros" not in text
@@ -223,7 +257,11 @@ def test_a_broken_study_is_named_and_breaks_nothing(tmp_path, save_study, kind):
 
 
 def test_odd_values_in_a_study_are_shown_as_text(tmp_path):
-    odd = {"name": "zeros", "title": 5, "findings": ["x", {"statement": None, "verdict": "maybe", "numbers": float("nan")}]}
+    odd = {
+        "name": "zeros",
+        "title": 5,
+        "findings": ["x", {"statement": None, "verdict": "maybe", "numbers": float("nan")}],
+    }
     outside = {"name": "../../secret", "title": "no", "findings": []}
     saved = {"claims": [odd, "y", 3, outside], "figures": [], "devices": "me", "seconds": "long"}
     (tmp_path / "strength").mkdir(parents=True)
@@ -271,7 +309,15 @@ def test_player_strengths_are_checked():
 
 def test_a_gallery_holds_each_figure_with_its_command_and_numbers(contents, tmp_path):
     names = gallery.build(contents, tmp_path / "gallery")
-    assert names == ["L1_1", "L2_1", "zeros", "norm", "a claim of one's own", "decay", "images-fashion-mnist"]
+    assert names == [
+        "L1_1",
+        "L2_1",
+        "zeros",
+        "norm",
+        "a claim of one's own",
+        "decay",
+        "images-fashion-mnist",
+    ]
     for name in names:
         with Image.open(tmp_path / "gallery" / f"{name}.png") as picture:
             assert picture.mode == "P"

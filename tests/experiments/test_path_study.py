@@ -1,4 +1,6 @@
-"""The study of paths: the command from end to end, the choice of λ, the verdicts and the comparison at equal shares."""
+"""The study of paths: the command from end to end, the choice of λ, the verdicts and the comparison
+at equal shares.
+"""
 
 import dataclasses
 
@@ -14,8 +16,32 @@ from experiments.settings import SettingError
 from experiments.studies.path import STUDY, problem, singles, sweep
 from experiments.studies.path.settings import FASHION, Settings, defaults
 
-TINY = ["--folds", "2", "--noise", "8", "--hidden", "6", "--strengths", "5", "--first-epochs", "3", "--passes", "2"]
-TINY += ["--refit-epochs", "1", "--scratch-epochs", "2", "--rounds", "3", "--penalties", "group log-sum", "--seeds", "2"]
+TINY = [
+    "--folds",
+    "2",
+    "--noise",
+    "8",
+    "--hidden",
+    "6",
+    "--strengths",
+    "5",
+    "--first-epochs",
+    "3",
+    "--passes",
+    "2",
+]
+TINY += [
+    "--refit-epochs",
+    "1",
+    "--scratch-epochs",
+    "2",
+    "--rounds",
+    "3",
+    "--penalties",
+    "group log-sum",
+    "--seeds",
+    "2",
+]
 
 
 def test_the_command_from_end_to_end(tmp_path):
@@ -23,8 +49,15 @@ def test_the_command_from_end_to_end(tmp_path):
     status, said = run("path", "--cache", "None", "--out", out, *TINY)
     assert status == 0, said
     assert "72–6–10 → " in said
-    written = {f"path-{name}.{kind}" for name in ("cost", "choice", "norms") for kind in ("png", "svg")}
-    assert {path.name for path in out.iterdir()} == {"path.nc", "summary.md", "study.json", *written}
+    written = {
+        f"path-{name}.{kind}" for name in ("cost", "choice", "norms") for kind in ("png", "svg")
+    }
+    assert {path.name for path in out.iterdir()} == {
+        "path.nc",
+        "summary.md",
+        "study.json",
+        *written,
+    }
     with xr.open_dataset(out / "path.nc", engine="netcdf4") as dataset:
         own = dataset.sel(penalty="group log-sum").load()
     # 3 epochs for the first λ, 1 for the four others, and 5 in the second pass.
@@ -57,9 +90,13 @@ def test_a_network_from_scratch_is_that_of_its_penalty():
     rows = jax.tree.map(jnp.asarray, (own.train, own.test))
 
     def trained(strength, name):
-        return sweep.train_network(jax.random.key(0), {"strength": jnp.array(strength)}, rows, own, config, name)
+        return sweep.train_network(
+            jax.random.key(0), {"strength": jnp.array(strength)}, rows, own, config, name
+        )
 
-    assert float(trained(1e-30, "L1")["objective"]) == pytest.approx(float(trained(1e-30, "log-sum")["objective"]), rel=1e-3)
+    assert float(trained(1e-30, "L1")["objective"]) == pytest.approx(
+        float(trained(1e-30, "log-sum")["objective"]), rel=1e-3
+    )
     assert 0.3 < float(trained(1e-30, "L1")["accuracy"]) <= 1
     # Without weights only the biases are left, and all classes are about as frequent.
     assert float(trained(1e3, "group log-sum")["objective"]) == pytest.approx(np.log(10), rel=0.02)
@@ -67,7 +104,10 @@ def test_a_network_from_scratch_is_that_of_its_penalty():
 
 def made_up(objective, epochs=36, scratch=True):
     shape = ("penalty", "seed", "place")
-    variables = {"objective": (shape, np.full((1, 3, 10), objective)), "epochs": (shape, np.full((1, 3, 10), epochs))}
+    variables = {
+        "objective": (shape, np.full((1, 3, 10), objective)),
+        "epochs": (shape, np.full((1, 3, 10), epochs)),
+    }
     if scratch:
         variables["scratch_objective"] = (shape, np.ones((1, 3, 10)))
     return {"path": xr.Dataset(variables, {"penalty": ["L1"]}, {"training": 120})}
@@ -93,8 +133,14 @@ def test_single_networks_are_the_best_by_validation_at_each_share(tmp_path):
     kept = np.array([[0.3, 0.3], [0.005, 0.005], [0.3, 0.3], [0.005, 0.005], [0.3, 0.3]])
     variables = {
         "kept": (("setting", "seed"), kept),
-        "validation_accuracy": (("setting", "seed"), np.array([[0.9], [0.5], [0.8], [0.7], [1.0]]) + np.zeros(2)),
-        "test_accuracy": (("setting", "seed"), np.array([[0.91], [0.52], [0.83], [0.74], [1.0]]) + np.zeros(2)),
+        "validation_accuracy": (
+            ("setting", "seed"),
+            np.array([[0.9], [0.5], [0.8], [0.7], [1.0]]) + np.zeros(2),
+        ),
+        "test_accuracy": (
+            ("setting", "seed"),
+            np.array([[0.91], [0.52], [0.83], [0.74], [1.0]]) + np.zeros(2),
+        ),
     }
     coords = {
         "method": ("setting", ["a", "a", "b", "b", "c"]),
@@ -103,7 +149,9 @@ def test_single_networks_are_the_best_by_validation_at_each_share(tmp_path):
     }
     found = xr.Dataset(variables, coords, {"data": FASHION})
     found.to_netcdf(tmp_path / "images.nc", engine="netcdf4")
-    single = singles.single_networks(dataclasses.replace(defaults(FASHION, quick=False), images=tmp_path))
+    single = singles.single_networks(
+        dataclasses.replace(defaults(FASHION, quick=False), images=tmp_path)
+    )
     assert single["single_method"].values[0] == "a"
     assert single["single_method"].values[-1] == "b"
     place = np.log(0.2 / 0.005) / np.log(0.3 / 0.005)
@@ -113,7 +161,10 @@ def test_single_networks_are_the_best_by_validation_at_each_share(tmp_path):
 
 def test_held_out_rows_are_neither_trained_on_nor_test_rows():
     if not idx.FASHION.is_dir():
-        pytest.skip(f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not installed")
+        pytest.skip(
+            f"no Fashion-MNIST at {idx.FASHION}: Debian's package dataset-fashion-mnist is not "
+            "installed"
+        )
     found = problem.load(defaults(FASHION, quick=True))
     train, test = idx.load(idx.FASHION)
     assert (len(found.train.labels), len(found.validation.labels)) == (55_000, 5_000)

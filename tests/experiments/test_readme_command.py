@@ -1,4 +1,6 @@
-"""The command that writes the tables of the documents: from results to numbers.json, and from there into the documents."""
+"""The command that writes the tables of the documents: from results to numbers.json, and from there
+into the documents.
+"""
 
 import io
 import json
@@ -56,7 +58,9 @@ between
 def root(tmp_path):
     """A folder with the results of a toy."""
     folder = tmp_path / "results" / "toy"
-    growth = xr.Dataset({"growth": ("seed", [1.0, 2.0, 1.5]), "diverged": ("seed", np.zeros(3, bool))})
+    growth = xr.Dataset(
+        {"growth": ("seed", [1.0, 2.0, 1.5]), "diverged": ("seed", np.zeros(3, bool))}
+    )
     store.save_dataset(growth, folder / "toy.nc", MADE_BY)
     (folder / "study.json").write_text(json.dumps(MADE_BY))
     return tmp_path / "results"
@@ -91,7 +95,8 @@ def test_numbers_of_a_study_are_its_claims_and_tables_with_what_made_them(root):
         {"name": "toy", "statement": "A toy grows.", "verdict": "supported", "headlines": [growth]}
     ]
     assert found["toy"]["tables"]["growth"] == {
-        "title": "Growth over seeds", "headings": ["|growth|"], "rows": [["1.0"], ["2.0"], ["1.5"]], "text": "It depends.",
+        "title": "Growth over seeds", "headings": ["|growth|"], "rows": [["1.0"], ["2.0"],
+        ["1.5"]], "text": "It depends.",
     }  # fmt: skip
     assert json.loads(numbers.dumped(found)) == found
     assert max(map(len, numbers.dumped(found).splitlines())) <= numbers.WIDTH + 20
@@ -120,7 +125,12 @@ def test_variants_of_a_study_are_results_of_their_own(root):
     (root / "variant").rename(root / "toy" / "wooden")
     found, _ = numbers.collect(root, [TOY], {})
     assert list(found) == ["toy/wooden"]
-    assert list(documents.tables_of(found, SUITES)) == ["commands", "all", "toy/wooden/claims", "toy/wooden/growth"]
+    assert list(documents.tables_of(found, SUITES)) == [
+        "commands",
+        "all",
+        "toy/wooden/claims",
+        "toy/wooden/growth",
+    ]
 
 
 def test_the_command_writes_blocks_and_nothing_else(root, clone):
@@ -159,8 +169,14 @@ def test_quick_results_are_marked(root, clone):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXT.replace("table all", "table some"), "one of commands, all, toy/claims, toy/growth, got some"),
-        (TEXT.replace("old\n<!-- end -->", "old"), "got 2 beginnings and 1 ends, 1 of them in pairs"),
+        (
+            TEXT.replace("table all", "table some"),
+            "one of commands, all, toy/claims, toy/growth, got some",
+        ),
+        (
+            TEXT.replace("old\n<!-- end -->", "old"),
+            "got 2 beginnings and 1 ends, 1 of them in pairs",
+        ),
         (TEXT.replace("written by", "made by"), "got 2 beginnings and 2 ends, 0 of them in pairs"),
     ],
 )
@@ -175,8 +191,19 @@ def test_a_broken_block_gets_one_clear_line_and_nothing_is_written(root, clone, 
 
 def test_commands_are_listed_once_with_their_seconds():
     made_by = {"command": "python -m experiments all", "seconds": 10.2, "devices": ["cpu", "cpu"]}
-    one = {"summary": "One", "suite": "all", "quick": False, "made_by": made_by, "claims": [], "tables": {}}
-    alone = {**one, "summary": "Alone", "made_by": {**made_by, "command": "python -m experiments alone"}}
+    one = {
+        "summary": "One",
+        "suite": "all",
+        "quick": False,
+        "made_by": made_by,
+        "claims": [],
+        "tables": {},
+    }
+    alone = {
+        **one,
+        "summary": "Alone",
+        "made_by": {**made_by, "command": "python -m experiments alone"},
+    }
     elsewhere = {**alone, "made_by": {**alone["made_by"], "devices": ["H100"], "seconds": 1.0}}
     table = documents.commands_table({"a": one, "b": one, "c": alone, "d": elsewhere}, SUITES)
     assert table[2:] == [
@@ -190,8 +217,15 @@ def test_a_benchmark_has_a_result_for_each_device(root):
     row = {"bytes_per_parameter": 28.0, "ratio": 1.0, "ratio_quartiles": [0.9, 1.1]}
     (root / "bench").mkdir()
     for name, device in (("update", "cpu"), ("update-gpu", "H100"), ("updates", "another file")):
-        made_by = {"command": "python -m experiments bench update", "devices": [device], "seconds": 5.0}
-        saved = {"made_by": {**made_by, "config": {"parameters": 10, "rounds": 3}}, "numbers": {"adam": row}}
+        made_by = {
+            "command": "python -m experiments bench update",
+            "devices": [device],
+            "seconds": 5.0,
+        }
+        saved = {
+            "made_by": {**made_by, "config": {"parameters": 10, "rounds": 3}},
+            "numbers": {"adam": row},
+        }
         (root / "bench" / f"{name}.json").write_text(json.dumps(saved))
     found, _ = numbers.collect(root, [], {})
     assert list(found) == ["bench/update", "bench/update-gpu"]
@@ -199,7 +233,13 @@ def test_a_benchmark_has_a_result_for_each_device(root):
 
 
 def test_headings_among_the_rows_of_a_small_table_become_a_column():
-    summary = Summary(Sheet(["rows", "seconds"], ["lasso", ["10", "1.0"], "group lasso", ["10", "2.0"]], group="model"))
+    summary = Summary(
+        Sheet(
+            ["rows", "seconds"],
+            ["lasso", ["10", "1.0"], "group lasso", ["10", "2.0"]],
+            group="model",
+        )
+    )
     table = numbers.numbers_of_table(summary)
     assert table["headings"] == ["model", "rows", "seconds"]
     assert table["rows"] == [["lasso", "10", "1.0"], ["group lasso", "10", "2.0"]]

@@ -18,7 +18,11 @@ from experiments.results.saved import load_saved
 from experiments.settings import Options, SettingError
 from experiments.study import Claim, Study, Sweep
 
-TEXTS = {"share": ("share of something", "1"), "seconds": ("duration", "seconds"), "size": ("size", "count")}
+TEXTS = {
+    "share": ("share of something", "1"),
+    "seconds": ("duration", "seconds"),
+    "size": ("size", "count"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +36,17 @@ class Settings:
 def train(settings, _):
     seeds = range(settings.seeds)
     variables = {
-        "share": (("method", "seed"), 0.5 + 0.1 * np.arange(2 * settings.seeds, dtype=np.float32).reshape(2, -1)),
+        "share": (
+            ("method", "seed"),
+            0.5 + 0.1 * np.arange(2 * settings.seeds, dtype=np.float32).reshape(2, -1),
+        ),
         "seconds": ("seed", np.ones(settings.seeds)),
         "size": ("seed", np.arange(settings.seeds, dtype=np.int8)),
         "diverged": (("method", "seed"), np.arange(2 * settings.seeds).reshape(2, -1) == 4),
     }
-    return layout.described(xr.Dataset(variables, {"method": ["L1", "group L2"], "seed": seeds}), TEXTS)
+    return layout.described(
+        xr.Dataset(variables, {"method": ["L1", "group L2"], "seed": seeds}), TEXTS
+    )
 
 
 def evaluate(results):
@@ -68,7 +77,9 @@ def refuse_to_train(*_):
 
 def changed(**fields):
     """The study as if its code had changed since the run; it can no longer train."""
-    sweeps = [sweep._replace(train=refuse_to_train, count=refuse_to_train) for sweep in STUDY.sweeps]
+    sweeps = [
+        sweep._replace(train=refuse_to_train, count=refuse_to_train) for sweep in STUDY.sweeps
+    ]
     claims = [claim._replace(title="New title", caption="A new caption.") for claim in STUDY.claims]
     return dataclasses.replace(STUDY, sweeps=sweeps, claims=claims, check=refuse_to_train, **fields)
 
@@ -99,16 +110,25 @@ def test_redrawing_trains_nothing_and_keeps_datasets_and_provenance(out):
     before = json.loads((out / "study.json").read_text())
     dataset = (out / "parts.nc").read_bytes()
     said = run_study(changed(), words=["parts", "--redraw"], out=out, redraw=True)
-    assert "redrawing the results in" in said and "made by `python -m experiments parts --out results`" in said
+    assert (
+        "redrawing the results in" in said
+        and "made by `python -m experiments parts --out results`" in said
+    )
     assert "New title: supported" in said
     assert "parts: 1 of 6 runs diverged; their numbers are nan: method group L2, seed 1" in said
     after = json.loads((out / "study.json").read_text())
     for name in ("command", "config", "versions", "devices", "seconds", "study", "quick", "files"):
         assert after[name] == before[name], name
     assert after["redrawn"]["command"] == "python -m experiments parts --redraw"
-    assert after["claims"] == [{**before["claims"][0], "title": "New title", "caption": "A new caption."}]
+    assert after["claims"] == [
+        {**before["claims"][0], "title": "New title", "caption": "A new caption."}
+    ]
     assert (out / "parts.nc").read_bytes() == dataset
-    assert (out / "summary.md").read_text().startswith("Made by `python -m experiments parts --out results`.")
+    assert (
+        (out / "summary.md")
+        .read_text()
+        .startswith("Made by `python -m experiments parts --out results`.")
+    )
     assert [path.name for path in out.parent.iterdir()] == ["results"]
 
 
@@ -124,7 +144,9 @@ def test_a_failure_leaves_the_results_unchanged(out):
     broken = [claim._replace(draw=lambda results: results["other"]) for claim in STUDY.claims]
     with pytest.raises(KeyError, match="other") as caught:
         run_study(dataclasses.replace(STUDY, claims=broken), out=out, redraw=True)
-    assert caught.value.__notes__ == ["the datasets on disk may be from another version; if so, run without --redraw"]
+    assert caught.value.__notes__ == [
+        "the datasets on disk may be from another version; if so, run without --redraw"
+    ]
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert [path.name for path in out.parent.iterdir()] == ["results"]
 
@@ -155,10 +177,22 @@ def damage_marker(folder, **entries):
 
 
 MISTAKES = {
-    "nothing": (lambda folder: [path.unlink() for path in folder.iterdir()], "got none; run the command without --redraw"),
-    "no marker": (lambda folder: (folder / "study.json").write_text("{"), "got none; run the command without"),
-    "half a marker": (lambda folder: damage_marker(folder, seconds=None), "without a valid entry seconds; run the command"),
-    "another study": (lambda folder: damage_marker(folder, study="other"), "results of parts in .*, got results of other"),
+    "nothing": (
+        lambda folder: [path.unlink() for path in folder.iterdir()],
+        "got none; run the command without --redraw",
+    ),
+    "no marker": (
+        lambda folder: (folder / "study.json").write_text("{"),
+        "got none; run the command without",
+    ),
+    "half a marker": (
+        lambda folder: damage_marker(folder, seconds=None),
+        "without a valid entry seconds; run the command",
+    ),
+    "another study": (
+        lambda folder: damage_marker(folder, study="other"),
+        "results of parts in .*, got results of other",
+    ),
     "quick results": (
         lambda folder: damage_marker(folder, quick=True),
         "of a full run in .*, got those of a quick run; add",
@@ -167,7 +201,10 @@ MISTAKES = {
         lambda folder: (folder / "parts.nc").unlink(),
         "the dataset .*parts.nc, got no such file; run the command",
     ),
-    "no netCDF": (lambda folder: (folder / "parts.nc").write_text("hello"), "parts.nc, which cannot be read .*; run the"),
+    "no netCDF": (
+        lambda folder: (folder / "parts.nc").write_text("hello"),
+        "parts.nc, which cannot be read .*; run the",
+    ),
     "half a file": (
         lambda folder: (folder / "parts.nc").write_bytes((folder / "parts.nc").read_bytes()[:5000]),
         "parts.nc, which cannot be read .*; run the command",
@@ -190,7 +227,9 @@ def test_unsuitable_results_are_refused_and_left_unchanged(name, out):
 
 
 def test_full_results_are_not_redrawn_as_quick_ones(out):
-    with pytest.raises(SettingError, match="of a quick run in .*, got those of a full run; leave out --quick"):
+    with pytest.raises(
+        SettingError, match="of a quick run in .*, got those of a full run; leave out --quick"
+    ):
         run_study(changed(), Settings(seeds=2), out=out, redraw=True, quick=True)
 
 
@@ -200,7 +239,10 @@ def test_settings_must_be_those_of_the_results(tmp_path):
     run_study(changed(), Settings(seeds=4), out=out, redraw=True)
     run_study(changed(), out=out, redraw=True)
     assert json.loads((out / "study.json").read_text())["config"]["seeds"] == 4
-    with pytest.raises(SettingError, match="expected no settings, or those that .*, got other values of seeds; leave"):
+    with pytest.raises(
+        SettingError,
+        match="expected no settings, or those that .*, got other values of seeds; leave",
+    ):
         run_study(changed(), Settings(seeds=5), out=out, redraw=True)
 
 
@@ -211,9 +253,13 @@ def test_a_suite_is_redrawn_and_checked_before_anything_is_replaced(tmp_path):
 
     def redraw():
         jobs = [(study, Settings()) for study in studies]
-        runner.run_studies(jobs, Options(out=folder, redraw=True), ["suite", "--redraw"], console, "suite")
+        runner.run_studies(
+            jobs, Options(out=folder, redraw=True), ["suite", "--redraw"], console, "suite"
+        )
 
-    with pytest.raises(SettingError, match="redraw: expected results of other in .*other, got none"):
+    with pytest.raises(
+        SettingError, match="redraw: expected results of other in .*other, got none"
+    ):
         redraw()
     assert titles_in(folder / "parts") == ["Title"]
     run_study(dataclasses.replace(STUDY, name="other"), out=folder / "other")
@@ -224,11 +270,16 @@ def test_a_suite_is_redrawn_and_checked_before_anything_is_replaced(tmp_path):
 
 def test_variants_are_redrawn_in_their_own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    variants = {"variant": lambda settings: f"seeds-{settings.seeds}", "adapt": lambda settings, _: settings}
+    variants = {
+        "variant": lambda settings: f"seeds-{settings.seeds}",
+        "adapt": lambda settings, _: settings,
+    }
     for seeds in (3, 4):
         run_study(dataclasses.replace(STUDY, **variants), Settings(seeds=seeds))
     run_study(changed(**variants), Settings(seeds=4), redraw=True)
-    titles = {seeds: titles_in(tmp_path / "results" / "parts" / f"seeds-{seeds}") for seeds in (3, 4)}
+    titles = {
+        seeds: titles_in(tmp_path / "results" / "parts" / f"seeds-{seeds}") for seeds in (3, 4)
+    }
     assert titles == {3: ["Title"], 4: ["New title"]}
 
 
@@ -240,7 +291,10 @@ def test_a_dataset_needs_long_names_and_units():
     assert filled["share"].attrs == {"long_name": "share", "units": "1"}
     assert filled["seed"].attrs["long_name"] == layout.METRICS["seed"][0]
     bare["share"].attrs.update(long_name="share of something", units="1")
-    with pytest.raises(ValueError, match="dataset parts: the variable 'method' has no attribute 'long_name'; add 'method'"):
+    with pytest.raises(
+        ValueError,
+        match="dataset parts: the variable 'method' has no attribute 'long_name'; add 'method'",
+    ):
         layout.with_attributes(bare[["share", "method"]].drop_vars("seed"), "parts")
 
 

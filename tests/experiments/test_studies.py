@@ -1,4 +1,6 @@
-"""The studies behind the claims, on problems with known answers, and the layout of their datasets."""
+"""The studies behind the claims, on problems with known answers, and the layout of their
+datasets.
+"""
 
 import itertools
 
@@ -27,7 +29,9 @@ from experiments.studies.strength.settings import Ridge as RidgeSettings
 def problem(rows=60, features=12, seed=0):
     generator = np.random.default_rng(seed)
     inputs = generator.standard_normal((rows, features))
-    targets = inputs @ np.r_[3.0, -2, 1, np.zeros(features - 3)] + 0.5 * generator.standard_normal(rows)
+    targets = inputs @ np.r_[3.0, -2, 1, np.zeros(features - 3)] + 0.5 * generator.standard_normal(
+        rows
+    )
     return jnp.asarray(inputs), jnp.asarray(targets)
 
 
@@ -35,21 +39,30 @@ def problem(rows=60, features=12, seed=0):
     ("penalty_of", "solve"),
     [
         (jaxreg.L1, elastic_net),
-        (lambda s: jaxreg.ElasticNet(s / 2, s / 4), lambda x, y, s: elastic_net(x, y, s / 2, s / 4)),
-        (jaxreg.SquaredL2, lambda x, y, s: Ridge(alpha=2 * 60 * s, fit_intercept=False).fit(x, y).coef_),
+        (
+            lambda s: jaxreg.ElasticNet(s / 2, s / 4),
+            lambda x, y, s: elastic_net(x, y, s / 2, s / 4),
+        ),
+        (
+            jaxreg.SquaredL2,
+            lambda x, y, s: Ridge(alpha=2 * 60 * s, fit_intercept=False).fit(x, y).coef_,
+        ),
     ],
 )
 def test_a_path_is_scikit_learns(penalty_of, solve, float64):
     inputs, targets = problem()
     strengths = np.array([0.03, 0.1, 0.4])
-    weights, residuals = linear_models.solve_path(inputs, targets, penalty_of(jnp.asarray(strengths)), 2000)
+    weights, residuals = linear_models.solve_path(
+        inputs, targets, penalty_of(jnp.asarray(strengths)), 2000
+    )
     theirs = [solve(np.asarray(inputs), np.asarray(targets), strength) for strength in strengths]
     np.testing.assert_allclose(weights, theirs, atol=1e-7)
     assert residuals.max() < 1e-8
 
 
 def test_a_path_of_groups_is_scikit_learns(float64):
-    # A lasso over tasks with the same design is a group lasso on the design repeated block by block.
+    # A lasso over tasks with the same design is a group lasso on the design repeated block by
+    # block.
     generator = np.random.default_rng(3)
     inputs, targets = generator.standard_normal((40, 6)), generator.standard_normal((40, 3))
     theirs = group_lasso(inputs, targets, 0.1)
@@ -58,13 +71,17 @@ def test_a_path_of_groups_is_scikit_learns(float64):
         stacked[:, task, :, task] = inputs
     wide = jnp.asarray(stacked.reshape(120, 18))
     penalty = jaxreg.GroupL2(jnp.asarray([0.1 / 3]), axis=1)
-    weights, _ = linear_models.solve_path(wide, jnp.asarray(targets.reshape(120)), penalty, 3000, (-1, 3))
+    weights, _ = linear_models.solve_path(
+        wide, jnp.asarray(targets.reshape(120)), penalty, 3000, (-1, 3)
+    )
     np.testing.assert_allclose(weights[0].reshape(6, 3), theirs, atol=1e-8)
 
 
 def test_the_path_ends_where_the_lasso_is_zero():
     inputs, targets = problem()
-    weights, _ = linear_models.solve_path(inputs, targets, jaxreg.L1(linear_models.grid_of(inputs, targets, "L1", 8)), 2000)
+    weights, _ = linear_models.solve_path(
+        inputs, targets, jaxreg.L1(linear_models.grid_of(inputs, targets, "L1", 8)), 2000
+    )
     kept = np.count_nonzero(weights, axis=1)
     assert kept[-1] == 0
     assert kept[-2] > 0
@@ -77,11 +94,15 @@ def test_ridge_on_an_orthonormal_design_has_its_closed_form():
 def test_power_iteration_finds_the_largest_eigenvalue():
     inputs, _ = problem()
     gram = inputs.T @ inputs / 60
-    assert float(linear_models.largest_eigenvalue(gram)) == pytest.approx(np.linalg.eigvalsh(gram)[-1], rel=0.02)
+    assert float(linear_models.largest_eigenvalue(gram)) == pytest.approx(
+        np.linalg.eigvalsh(gram)[-1], rel=0.02
+    )
 
 
 def test_support_is_counted():
-    found = linear_models.support(jnp.array([[1.0, 0, 2, 0], [0, 0, 0, 0]]), jnp.array([1.0, 1, 0, 0]))
+    found = linear_models.support(
+        jnp.array([[1.0, 0, 2, 0], [0, 0, 0, 0]]), jnp.array([1.0, 1, 0, 0])
+    )
     np.testing.assert_allclose(found["precision"], [0.5, 1])
     np.testing.assert_allclose(found["recall"], [0.5, 0])
     np.testing.assert_allclose(found["f1"], [0.5, 0])
@@ -92,8 +113,12 @@ def test_mean_jaccard_over_pairs():
     supports = np.random.default_rng(0).random((7, 9)) < 0.4
     supports[0] = supports[1] = False
     sets = [set(np.flatnonzero(row)) for row in supports]
-    expected = [len(a & b) / len(a | b) if a | b else 1.0 for a, b in itertools.combinations(sets, 2)]
-    assert float(bootstrap.mean_jaccard(jnp.asarray(supports))) == pytest.approx(np.mean(expected), rel=1e-6)
+    expected = [
+        len(a & b) / len(a | b) if a | b else 1.0 for a, b in itertools.combinations(sets, 2)
+    ]
+    assert float(bootstrap.mean_jaccard(jnp.asarray(supports))) == pytest.approx(
+        np.mean(expected), rel=1e-6
+    )
 
 
 def test_the_corrected_index_is_nogueiras():
@@ -148,12 +173,16 @@ def test_exactly_the_share_of_labels_is_wrong():
     assert int((wrong.labels != rows.labels).sum()) == 40
     assert wrong.labels.min() >= 0
     assert wrong.labels.max() <= 9
-    np.testing.assert_array_equal(training.mislabelled(jax.random.key(0), rows, 0.0).labels, rows.labels)
+    np.testing.assert_array_equal(
+        training.mislabelled(jax.random.key(0), rows, 0.0).labels, rows.labels
+    )
 
 
 def test_proportion_of_known_weights():
     start = np.array([1.0, -2, 4, 8])
-    found = proportion.proportion(np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])[:, None, None])
+    found = proportion.proportion(
+        np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])[:, None, None]
+    )
     np.testing.assert_allclose(found["factor"][:, 0, 0], [1, 0.5, (0.5 - 2 + 8 + 32) / 85, 0])
     np.testing.assert_allclose(found["near_factor"][1:, 0, 0], [1, 0, 1])
     np.testing.assert_allclose(found["smaller"][:, 0, 0], [0, 1, 1, 1])
@@ -186,17 +215,24 @@ def test_coupled_steps_oscillate_and_proximal_steps_come_to_rest():
 
     start = {"kernel": jnp.full((1, 2), 0.7)}
     none, coupled, proximal = (
-        oscillation.measure_oscillation(loss, start, oscillation.make_optimizer("SGD", method, 0.1, 0.1), config)
+        oscillation.measure_oscillation(
+            loss, start, oscillation.make_optimizer("SGD", method, 0.1, 0.1), config
+        )
         for method in oscillation.METHODS
     )
     # One of two weights is 0 in the solution; it crosses 0 in almost every step of 0.1 · 0.1.
     assert 25 < float(coupled["sign_changes"]) <= 50
-    assert all(float(quiet[name]) == 0 for quiet in (none, proximal) for name in ("sign_changes", "support_changes"))
+    assert all(
+        float(quiet[name]) == 0
+        for quiet in (none, proximal)
+        for name in ("sign_changes", "support_changes")
+    )
     assert float(proximal["largest_step"]) < 1e-6 < float(coupled["largest_step"])
 
 
 def test_changes_of_sign_and_of_support_are_counted():
-    # Of three weights one changes its sign, one becomes 0 and one stays: over two steps, back and forth.
+    # Of three weights one changes its sign, one becomes 0 and one stays: over two steps, back and
+    # forth.
     ends = jnp.array([[[1.0], [2.0], [3.0]], [[-1.0], [0.0], [3.0]]])
 
     def update(updates, state, params=None):
@@ -222,7 +258,9 @@ def test_the_best_strength_is_the_vertex_of_a_parabola():
 
 
 def tilted(**best):
-    """Methods whose log best λ is a line over the log learning rate; at the last rate λ makes no difference."""
+    """Methods whose log best λ is a line over the log learning rate; at the last rate λ makes no
+    difference.
+    """
     rates, strengths = np.logspace(-3, -1, 5), np.logspace(-6, 3, 46)
     logs = np.log10(rates)
     losses = []
@@ -230,8 +268,17 @@ def tilted(**best):
         distance = np.log10(strengths)[:, None] - (slope * logs + offset)
         losses.append(np.where(logs == logs[-1], 1, 1 + 0.1 * distance**2))
     return xr.Dataset(
-        {"test_loss": (("method", "level", "rate", "seed"), np.repeat(np.array(losses)[..., None], 3, -1))},
-        {"method": list(best), "strength": (("method", "level"), np.repeat(strengths[None], len(best), 0)), "rate": rates},
+        {
+            "test_loss": (
+                ("method", "level", "rate", "seed"),
+                np.repeat(np.array(losses)[..., None], 3, -1),
+            )
+        },
+        {
+            "method": list(best),
+            "strength": (("method", "level"), np.repeat(strengths[None], len(best), 0)),
+            "rate": rates,
+        },
     )
 
 
@@ -259,7 +306,9 @@ def test_decay_by_hand_after_adam_is_adamw():
     ):
         p, state = params, tx.init(params)
         for step in range(20):
-            updates, state = tx.update(jax.tree.map(lambda w, n=step: jnp.sin(5 * w + n), p), state, p)
+            updates, state = tx.update(
+                jax.tree.map(lambda w, n=step: jnp.sin(5 * w + n), p), state, p
+            )
             p = optax.apply_updates(p, updates)
         ends.append(p)
     for ours, theirs in zip(*map(jax.tree.leaves, ends), strict=True):

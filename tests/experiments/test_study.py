@@ -1,4 +1,6 @@
-"""The parts of the main study: methods are what they are called, and datasets, tables and figures agree with the weights."""
+"""The parts of the main study: methods are what they are called, and datasets, tables and figures
+agree with the weights.
+"""
 
 import io
 import json
@@ -46,7 +48,11 @@ def drawn():
 def pick(dataset, method, name, level=None):
     """A metric of a method along its levels above 0, or at one of them."""
     metric = dataset[name].sel({"method": method})
-    return metric.isel(level=slice(1, None)).values if level is None else metric.isel(level=level).values
+    return (
+        metric.isel(level=slice(1, None)).values
+        if level is None
+        else metric.isel(level=level).values
+    )
 
 
 def test_without_strengths_the_chain_is_adam():
@@ -57,7 +63,9 @@ def test_without_strengths_the_chain_is_adam():
     for tx in (optimizer(Strengths(), schedule), optax.adam(schedule)):
         p, state = params, tx.init(params)
         for _ in range(30):
-            updates, state = tx.update(jax.grad(lambda p: cross_entropy(structure, p, rows))(p), state, p)
+            updates, state = tx.update(
+                jax.grad(lambda p: cross_entropy(structure, p, rows))(p), state, p
+            )
             p = optax.apply_updates(p, updates)
         ends.append(kernels_of(p))
     for ours, adam in zip(*ends, strict=True):
@@ -68,10 +76,15 @@ def test_without_strengths_the_chain_is_adam():
     ("field", "ready_made"),
     [
         ("proximal_l1", lambda rate: jaxreg.prox_adam(rate, jaxreg.L1(1e-2), mask=jaxreg.kernels)),
-        ("coupled_l1", lambda rate: optax.chain(jaxreg.add_l1(1e-2, mask=jaxreg.kernels), optax.adam(rate))),
+        (
+            "coupled_l1",
+            lambda rate: optax.chain(jaxreg.add_l1(1e-2, mask=jaxreg.kernels), optax.adam(rate)),
+        ),
         (
             "coupled_l2",
-            lambda rate: optax.chain(optax.masked(optax.add_decayed_weights(2e-2), jaxreg.kernels), optax.adam(rate)),
+            lambda rate: optax.chain(
+                optax.masked(optax.add_decayed_weights(2e-2), jaxreg.kernels), optax.adam(rate)
+            ),
         ),
         ("decoupled_l2", lambda rate: optax.adamw(rate, weight_decay=2e-2, mask=jaxreg.kernels)),
     ],
@@ -100,11 +113,17 @@ def test_the_metrics_agree_with_the_weights(swept):
             assert first_seed["norm"] == pytest.approx(np.linalg.norm(weights), rel=1e-5)
             for number in range(2):
                 own = weights[layer == number]
-                assert first_seed["layer_norm"].values[number] == pytest.approx(np.linalg.norm(own), rel=1e-5)
-                assert first_seed["layer_zero_fraction"].values[number] == pytest.approx((own == 0).mean(), abs=1e-6)
+                assert first_seed["layer_norm"].values[number] == pytest.approx(
+                    np.linalg.norm(own), rel=1e-5
+                )
+                assert first_seed["layer_zero_fraction"].values[number] == pytest.approx(
+                    (own == 0).mean(), abs=1e-6
+                )
             first = weights[layer == 0].reshape(64, 16)
             assert first_seed["live_inputs"] == (first != 0).any(1).sum()
-    np.testing.assert_allclose(swept["gap"], swept["train_accuracy"] - swept["test_accuracy"], atol=1e-6)
+    np.testing.assert_allclose(
+        swept["gap"], swept["train_accuracy"] - swept["test_accuracy"], atol=1e-6
+    )
 
 
 def test_only_the_proximal_step_makes_zeros_and_more_of_them_with_strength(swept):
@@ -133,18 +152,34 @@ def test_devices_do_not_change_the_numbers(swept, devices):
     assert digits.count_networks(TINY) == 27
     # One device is compiled into another program, with rounding errors of its own.
     np.testing.assert_allclose(alone["weights"], swept["weights"], atol=0 if devices > 1 else 2e-3)
-    np.testing.assert_allclose(alone["test_accuracy"], swept["test_accuracy"], atol=0 if devices > 1 else 2e-3)
+    np.testing.assert_allclose(
+        alone["test_accuracy"], swept["test_accuracy"], atol=0 if devices > 1 else 2e-3
+    )
 
 
 def test_a_diverged_run_is_named_and_leaves_the_others_alone(swept):
-    huge = Settings(TINY.hidden, TINY.train_size, Grid(3, TINY.sweep.l1, TINY.sweep.l2, (1e-2, 1e30)), TINY.training)
+    huge = Settings(
+        TINY.hidden,
+        TINY.train_size,
+        Grid(3, TINY.sweep.l1, TINY.sweep.l2, (1e-2, 1e30)),
+        TINY.training,
+    )
     broken = digits.train_digits(huge, Session(devices=2))
     lost = broken["diverged"].sel({"method": "decoupled L2"}).isel(level=2)
     assert lost.all()
-    metrics = [name for name, values in broken.data_vars.items() if "seed" in values.dims and values.dtype.kind == "f"]
-    assert all(np.isnan(broken[name].sel({"method": "decoupled L2"}).isel(level=2)).all() for name in metrics)
+    metrics = [
+        name
+        for name, values in broken.data_vars.items()
+        if "seed" in values.dims and values.dtype.kind == "f"
+    ]
+    assert all(
+        np.isnan(broken[name].sel({"method": "decoupled L2"}).isel(level=2)).all()
+        for name in metrics
+    )
     assert int(broken["diverged"].sum()) == 3
-    np.testing.assert_array_equal(pick(broken, "proximal L1", "norm"), pick(swept, "proximal L1", "norm"))
+    np.testing.assert_array_equal(
+        pick(broken, "proximal L1", "norm"), pick(swept, "proximal L1", "norm")
+    )
     names = runner.diverged_runs(broken)
     assert len(names) == 3
     assert names[1] == "method decoupled L2, strength 1e+30, seed 1"
@@ -181,7 +216,9 @@ def test_the_table_has_a_row_for_each_setting_and_fits_80_columns(swept):
 def test_drawing_keeps_the_columns_names_and_l1_alone_prunes(drawn):
     assert drawn["input"].values[0] == "alcohol"
     assert drawn["first"].shape == (3, 13, 4)
-    zeros = [(drawn["first"].sel(stage=stage) == 0).sum().item() for stage in ("before", "L1", "L2")]
+    zeros = [
+        (drawn["first"].sel(stage=stage) == 0).sum().item() for stage in ("before", "L1", "L2")
+    ]
     assert zeros[0] == zeros[2] == 0
     assert zeros[1] > 0
     assert (drawn["test_accuracy"] > 0.9).all()
@@ -216,7 +253,12 @@ def test_the_effect_shows_the_share_of_every_size_of_weight(swept, method):
     zeros = 100 * (swept["weights"].sel({"method": method}) == 0).mean("weight").values
     np.testing.assert_allclose(heights[0], zeros, atol=1e-9)
     assert (heights[0, 1:].max() > 0) == (method == "proximal L1")
-    shown = {"strength λ", "share of the weights, % (seed 0)", "exact zeros, %", "norm of the kernel"}
+    shown = {
+        "strength λ",
+        "share of the weights, % (seed 0)",
+        "exact zeros, %",
+        "norm of the kernel",
+    }
     assert shown <= set(texts(figure))
     other = effect({"digits": swept}, "decoupled L2")
     assert [axes.get_xlim() for axes in others] == [axes.get_xlim() for axes in other.axes[1:]]
@@ -233,15 +275,22 @@ def test_the_bars_count_what_they_show(drawn):
 def test_diverged_networks_are_drawn_as_such(swept, drawn):
     weights = swept["weights"].copy()
     weights[{"method": 1, "level": 1}] = np.nan
-    assert texts(effect({"digits": swept.assign(weights=weights)}, "proximal L1")).count("diverged") == 1
+    assert (
+        texts(effect({"digits": swept.assign(weights=weights)}, "proximal L1")).count("diverged")
+        == 1
+    )
     broken = drawn.copy(deep=True)
     broken["first"].loc[{"stage": "L1"}] = np.nan
     assert any("diverged" in text for text in texts(network.network_row(broken, ("before", "L1"))))
-    assert any("L1: diverged, 52 of 52 weights" in text for text in texts(network.weight_bars(broken)))
+    assert any(
+        "L1: diverged, 52 of 52 weights" in text for text in texts(network.weight_bars(broken))
+    )
 
 
 def test_datasets_have_their_provenance_and_named_axes(swept, tmp_path):
-    store.save_dataset(swept, tmp_path / "digits.nc", store.provenance({"seeds": 3}, "the command", 1.23))
+    store.save_dataset(
+        swept, tmp_path / "digits.nc", store.provenance({"seeds": 3}, "the command", 1.23)
+    )
     with xr.open_dataset(tmp_path / "digits.nc", engine="netcdf4") as loaded:
         np.testing.assert_array_equal(loaded["weights"], swept["weights"])
         assert loaded["norm"].dims == ("method", "level", "seed")

@@ -1,4 +1,6 @@
-"""What a user sees on terminals of any width, in any encoding, and if the output cannot be written."""
+"""What a user sees on terminals of any width, in any encoding, and if the output cannot be
+written.
+"""
 
 import fcntl
 import io
@@ -22,7 +24,10 @@ TABLE = Sheet(
     ["λ", "train %", "test %", "‖w‖", "KKT residual / λ"],
     [
         "proximal L1",
-        *([f"{10.0**-n:.3g}", f"9{n}.25±0.17", f"8{n}.75±0.29", "11.8±0.1", f"{n}e-03±1e-04"] for n in range(5)),
+        *(
+            [f"{10.0**-n:.3g}", f"9{n}.25±0.17", f"8{n}.75±0.29", "11.8±0.1", f"{n}e-03±1e-04"]
+            for n in range(5)
+        ),
     ],
     title="mean±standard error",
 )
@@ -99,11 +104,15 @@ def test_a_mistake_gets_one_line_on_a_terminal(width):
     status, said = on_a_terminal(width, "--sweep.l1", "-1", NO_COLOR="1")
     assert status == 2
     assert "\x1b[" not in said
-    assert "error: sweep.l1: expected increasing positive strengths, got (-1.0,); see python -m experiments --help" in said
+    assert (
+        "error: sweep.l1: expected increasing positive strengths, got (-1.0,); see python -m "
+        "experiments --help" in said
+    )
 
 
 @pytest.mark.parametrize(
-    "locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+    "locale",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
 )
 def test_an_encoding_without_greek_letters_is_enough(locale):
     done = subprocess.run(**command("--help", **locale), capture_output=True, check=False)
@@ -114,13 +123,19 @@ def test_an_encoding_without_greek_letters_is_enough(locale):
 
 def test_output_that_cannot_be_written_gives_no_traceback():
     with open("/dev/full", "w") as full:
-        done = subprocess.run(**command("--help"), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            **command("--help"), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: standard output could not be written (No space left on device)")
+    assert done.stderr.startswith(
+        "error: standard output could not be written (No space left on device)"
+    )
     assert done.stderr.count("\n") == 1
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run(**command("--help"), stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        **command("--help"), stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
     shell = f"exec {sys.executable} -m experiments --help >&-"

@@ -1,4 +1,6 @@
-"""A new study needs a folder with at most forty lines of code and one line in the registry, and nothing else."""
+"""A new study needs a folder with at most forty lines of code and one line in the registry, and
+nothing else.
+"""
 
 import json
 import os
@@ -41,7 +43,8 @@ def draw_weights(settings, session):
 
 
 def evaluate(results):
-    return [above("L1 makes zeros.", "Share of zeros at λ = 1", 100 * results["toy"]["zeros"].values[1], unit="%")]
+    zeros = 100 * results["toy"]["zeros"].values[1]
+    return [above("L1 makes zeros.", "Share of zeros at λ = 1", zeros, unit="%")]
 
 
 def draw(results):
@@ -51,7 +54,8 @@ def draw(results):
 
 
 SWEEP = Sweep("toy", lambda settings: 2 * settings.seeds, draw_weights)
-CLAIM = Claim("toy-zeros", "Zeros of a toy", "L1 makes zeros.", evaluate, draw, "Share of zeros for both strengths.")
+CAPTION = "Share of zeros for both strengths."
+CLAIM = Claim("toy-zeros", "Zeros of a toy", "L1 makes zeros.", evaluate, draw, CAPTION)
 STUDY = Study("toy", "What L1 does to ten weights", Settings(), Settings(seeds=3), [SWEEP], [CLAIM])
 '''
 
@@ -60,20 +64,39 @@ STUDY = Study("toy", "What L1 does to ten weights", Settings(), Settings(seeds=3
 def place(tmp_path_factory):
     """A copy of the experiments with the toy in it, and a fresh working folder."""
     folder = tmp_path_factory.mktemp("toy")
-    shutil.copytree(ROOT / "experiments", folder / "experiments", ignore=shutil.ignore_patterns("gallery", "__pycache__"))
+    shutil.copytree(
+        ROOT / "experiments",
+        folder / "experiments",
+        ignore=shutil.ignore_patterns("gallery", "__pycache__"),
+    )
     toy = folder / "experiments" / "studies" / "toy"
     toy.mkdir()
     (toy / "__init__.py").write_text(TOY, encoding="utf-8")
     registry = toy.parent / "__init__.py"
     text = registry.read_text(encoding="utf-8")
-    registry.write_text(text.replace('    "images",\n', '    "images",\n    "toy",\n'), encoding="utf-8")
+    registry.write_text(
+        text.replace('    "images",\n', '    "images",\n    "toy",\n'), encoding="utf-8"
+    )
     return folder
 
 
 def run(place, *words):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "200", "PYTHONPATH": f"{place}{os.pathsep}{ROOT}"}
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "COLUMNS": "200",
+        "PYTHONPATH": f"{place}{os.pathsep}{ROOT}",
+    }
     command = [sys.executable, "-m", "experiments", *words]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command,
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -105,7 +128,9 @@ def test_a_toy_study_gets_everything_from_forty_lines(place):
     page = (place / "results" / "report.html").read_text(encoding="utf-8")
     assert "What L1 does to ten weights" in page and "Zeros of a toy" in page
     assert "quick run" not in page
-    assert "![Zeros of a toy: supported](toy-zeros.png)" in (place / "gallery" / "README.md").read_text(encoding="utf-8")
+    assert "![Zeros of a toy: supported](toy-zeros.png)" in (
+        place / "gallery" / "README.md"
+    ).read_text(encoding="utf-8")
     assert (place / "gallery" / "toy-zeros.png").exists()
 
     block = "<!-- table {}: written by `python -m experiments readme` -->\n<!-- end -->\n"
@@ -120,18 +145,26 @@ def test_a_toy_study_gets_everything_from_forty_lines(place):
 
 def test_a_toy_study_resumes_after_a_kill(place):
     toy = place / "experiments" / "studies" / "toy" / "__init__.py"
-    # The evaluation is interrupted after the sweep is done: its chunks are kept, and the next start computes none of them.
+    # The evaluation is interrupted after the sweep is done: its chunks are kept, and the next start
+    # computes none of them.
     toy.write_text(
-        TOY.replace("def evaluate(results):", "def evaluate(results):\n    raise KeyboardInterrupt\n"), encoding="utf-8"
+        TOY.replace(
+            "def evaluate(results):", "def evaluate(results):\n    raise KeyboardInterrupt\n"
+        ),
+        encoding="utf-8",
     )
     status, said = run(place, "toy", "--out", "again", "--cache", "None")
     assert status == 130
     assert "16 finished runs are kept, and the same command resumes from there" in said
-    chunks = {path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")}
+    chunks = {
+        path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")
+    }
     assert chunks
     status, said = run(place, "toy", "--out", "again", "--cache", "None")
     assert status == 130
-    assert chunks == {path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")}
+    assert chunks == {
+        path: path.stat().st_mtime_ns for path in place.glob(".again.unfinished/chunks/*/chunk-*")
+    }
     toy.write_text(TOY, encoding="utf-8")
     status, said = run(place, "toy", "--out", "again", "--cache", "None")
     assert status == 0, said

@@ -38,7 +38,11 @@ def test_the_interval_covers_the_true_mean_in_95_percent_of_draws():
 
 @pytest.mark.parametrize(
     ("centre", "verdict_above", "verdict_below"),
-    [(2.0, "supported", "contradicted"), (-2.0, "contradicted", "supported"), (1.1, "not supported", "not supported")],
+    [
+        (2.0, "supported", "contradicted"),
+        (-2.0, "contradicted", "supported"),
+        (1.1, "not supported", "not supported"),
+    ],
 )
 def test_a_side_of_a_threshold(centre, verdict_above, verdict_below):
     assert above("s", "t", centre + AROUND, 1.0).verdict == verdict_above
@@ -110,4 +114,6 @@ def test_a_claims_verdict(verdicts, whole):
 
 def test_a_share_stays_between_0_and_100_percent():
     assert above("s", "t", [100.0] * 9 + [90.0], unit="%").numbers == "99.0 % [96.7, 100.0]"
-    assert above("s", "t", [100.0] * 9 + [90.0], unit="points").numbers == "99.0 points [96.7, 101.3]"
+    assert (
+        above("s", "t", [100.0] * 9 + [90.0], unit="points").numbers == "99.0 points [96.7, 101.3]"
+    )

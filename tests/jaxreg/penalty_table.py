@@ -12,7 +12,9 @@ import jaxreg
 
 strengths = st.just(0.0) | st.floats(1e-6, 10)
 positive = st.floats(1e-3, 10)
-weights = arrays.arrays(np.float64, (2, 3), elements=st.floats(-100, 100).map(lambda x: 0.0 if abs(x) < 1e-6 else x))
+weights = arrays.arrays(
+    np.float64, (2, 3), elements=st.floats(-100, 100).map(lambda x: 0.0 if abs(x) < 1e-6 else x)
+)
 factors = functools.partial(arrays.arrays, np.float64, elements=st.floats(0.1, 10))
 step_arrays = arrays.arrays(np.float64, (2, 3), elements=positive)
 
@@ -24,13 +26,21 @@ CONVEX = {
     "GroupL2 along 1": st.builds(jaxreg.GroupL2, strengths, st.just(1)),
     "GroupL2 along both": st.builds(jaxreg.GroupL2, strengths, st.just((0, 1))),
     "SparseGroupL2 along 1": st.builds(jaxreg.SparseGroupL2, strengths, strengths, st.just(1)),
-    "SparseGroupL2 along both": st.builds(jaxreg.SparseGroupL2, strengths, strengths, st.just((0, 1))),
-    "Group of L1 along 1": st.builds(lambda s: jaxreg.Group(jaxreg.L1(s), 1), strengths),
-    "Group of ElasticNet along 0": st.builds(lambda s, t: jaxreg.Group(jaxreg.ElasticNet(s, t), 0), strengths, strengths),
-    "Weighted ElasticNet": st.builds(
-        jaxreg.Weighted, st.builds(jaxreg.ElasticNet, strengths, strengths), factors((2, 3)) | factors(3)
+    "SparseGroupL2 along both": st.builds(
+        jaxreg.SparseGroupL2, strengths, strengths, st.just((0, 1))
     ),
-    "Weighted GroupL2 along 1": st.builds(jaxreg.Weighted, st.builds(jaxreg.GroupL2, strengths, st.just(1)), factors(2)),
+    "Group of L1 along 1": st.builds(lambda s: jaxreg.Group(jaxreg.L1(s), 1), strengths),
+    "Group of ElasticNet along 0": st.builds(
+        lambda s, t: jaxreg.Group(jaxreg.ElasticNet(s, t), 0), strengths, strengths
+    ),
+    "Weighted ElasticNet": st.builds(
+        jaxreg.Weighted,
+        st.builds(jaxreg.ElasticNet, strengths, strengths),
+        factors((2, 3)) | factors(3),
+    ),
+    "Weighted GroupL2 along 1": st.builds(
+        jaxreg.Weighted, st.builds(jaxreg.GroupL2, strengths, st.just(1)), factors(2)
+    ),
 }
 SINGLE_CONCAVE = {
     "LogSum": st.builds(jaxreg.LogSum, strengths, st.floats(1e-3, 1e3)),
@@ -43,12 +53,20 @@ SINGLE_CONCAVE = {
 }
 CONCAVE = {
     **SINGLE_CONCAVE,
-    "Group of LogSum along 1": SINGLE_CONCAVE["LogSum"].map(functools.partial(jaxreg.Group, axis=1)),
-    "Group of MCP along both": SINGLE_CONCAVE["MCP"].map(functools.partial(jaxreg.Group, axis=(0, 1))),
-    "Group of Bridge ½ along 0": SINGLE_CONCAVE["Bridge ½"].map(functools.partial(jaxreg.Group, axis=0)),
+    "Group of LogSum along 1": SINGLE_CONCAVE["LogSum"].map(
+        functools.partial(jaxreg.Group, axis=1)
+    ),
+    "Group of MCP along both": SINGLE_CONCAVE["MCP"].map(
+        functools.partial(jaxreg.Group, axis=(0, 1))
+    ),
+    "Group of Bridge ½ along 0": SINGLE_CONCAVE["Bridge ½"].map(
+        functools.partial(jaxreg.Group, axis=0)
+    ),
     "Weighted MCP": st.builds(jaxreg.Weighted, SINGLE_CONCAVE["MCP"], factors((2, 3))),
     "Weighted Group of LogSum along 0": st.builds(
-        jaxreg.Weighted, SINGLE_CONCAVE["LogSum"].map(functools.partial(jaxreg.Group, axis=0)), factors(3)
+        jaxreg.Weighted,
+        SINGLE_CONCAVE["LogSum"].map(functools.partial(jaxreg.Group, axis=0)),
+        factors(3),
     ),
 }
 PENALTIES = {**CONVEX, **CONCAVE}
@@ -63,7 +81,9 @@ BOUNDED = (jaxreg.MCP, jaxreg.SCAD, jaxreg.L0)
 
 def single(penalty):
     """The penalty of single weights inside a group, a weighted penalty or neither."""
-    return single(penalty.penalty) if isinstance(penalty, jaxreg.Group | jaxreg.Weighted) else penalty
+    return (
+        single(penalty.penalty) if isinstance(penalty, jaxreg.Group | jaxreg.Weighted) else penalty
+    )
 
 
 def with_strength(penalty, strength):
@@ -79,7 +99,9 @@ def unweighted(penalty):
 
 
 def steps_of(penalty):
-    """Steps that the prox accepts: a scalar or an array like the weights, of length 1 along the axis of a `Group`."""
+    """Steps that the prox accepts: a scalar or an array like the weights, of length 1 along the
+    axis of a `Group`.
+    """
     penalty = unweighted(penalty)
     if not isinstance(penalty, jaxreg.Group):
         return positive | step_arrays
@@ -100,10 +122,16 @@ def charge(penalty, u):
         case jaxreg.LogSum(strength, scale):
             return strength * scale * np.log1p(u / scale)
         case jaxreg.MCP(strength, gamma):
-            return np.where(u <= gamma * strength, strength * u - u**2 / (2 * gamma), gamma * strength**2 / 2)
+            return np.where(
+                u <= gamma * strength, strength * u - u**2 / (2 * gamma), gamma * strength**2 / 2
+            )
         case jaxreg.SCAD(strength, a):
             middle = (2 * a * strength * u - u**2 - strength**2) / (2 * (a - 1))
-            return np.select([u <= strength, u <= a * strength], [strength * u, middle], strength**2 * (a + 1) / 2)
+            return np.select(
+                [u <= strength, u <= a * strength],
+                [strength * u, middle],
+                strength**2 * (a + 1) / 2,
+            )
         case jaxreg.Bridge(strength, power):
             return strength * u**power
         case jaxreg.L0(strength):
@@ -138,5 +166,7 @@ def charges(penalty, x):
 value_and_slope = jax.jit(lambda penalty, x: jax.value_and_grad(penalty.value)(x))
 subgradient = jax.jit(lambda penalty, x: penalty.subgradient(x))
 prox = jax.jit(lambda penalty, x, step: penalty.prox(x, step))
-prox_jacobians = jax.jit(lambda penalty, x, step: jax.jacobian(penalty.prox, argnums=(0, 1))(x, step))
+prox_jacobians = jax.jit(
+    lambda penalty, x, step: jax.jacobian(penalty.prox, argnums=(0, 1))(x, step)
+)
 violation = jax.jit(lambda penalty, x, gradient: penalty.violation(x, gradient))

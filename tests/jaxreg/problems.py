@@ -1,8 +1,10 @@
-"""Problems with reference solutions that do not involve jaxreg: the lasso and its relatives on the diabetes data.
+"""Problems with reference solutions that do not involve jaxreg: the lasso and its relatives on the
+diabetes data.
 
-scikit-learn finds which weights are nonzero, and their signs, at a tolerance that any processor's rounding reaches. On
-that support the optimality conditions are smooth equations, which NumPy solves directly. `assert_optimal` then checks
-the conditions for all weights, so that a wrong support is an error instead of a wrong reference.
+scikit-learn finds which weights are nonzero, and their signs, at a tolerance that any processor's
+rounding reaches. On that support the optimality conditions are smooth equations, which NumPy solves
+directly. `assert_optimal` then checks the conditions for all weights, so that a wrong support is an
+error instead of a wrong reference.
 """
 
 import functools
@@ -23,7 +25,9 @@ REACHABLE = {
 
 
 class Regression(NamedTuple):
-    """Standardised design (n, features), targets (n,) or (n, outputs), and λ_max of the L1 problem."""
+    """Standardised design (n, features), targets (n,) or (n, outputs), and λ_max of the L1
+    problem.
+    """
 
     inputs: np.ndarray
     targets: np.ndarray
@@ -31,7 +35,11 @@ class Regression(NamedTuple):
 
     def loss(self, w):
         """(1/2n)‖y − Xw‖², scikit-learn's loss."""
-        return 0.5 * jnp.sum(jnp.square(jnp.asarray(self.inputs) @ w - jnp.asarray(self.targets))) / len(self.inputs)
+        return (
+            0.5
+            * jnp.sum(jnp.square(jnp.asarray(self.inputs) @ w - jnp.asarray(self.targets)))
+            / len(self.inputs)
+        )
 
 
 @functools.cache
@@ -45,7 +53,8 @@ def diabetes(outputs: int = 1) -> Regression:
 
 
 def elastic_net(inputs, targets, l1_strength, l2_strength=0.0):
-    """argmin of (1/2n)‖y − Xw‖² + λ₁ Σ|wᵢ| + λ₂ Σ wᵢ² for inputs (n, features) and targets (n,), exact up to rounding.
+    """argmin of (1/2n)‖y − Xw‖² + λ₁ Σ|wᵢ| + λ₂ Σ wᵢ² for inputs (n, features) and targets (n,),
+    exact up to rounding.
 
     On the support S with signs s: (X_SᵀX_S/n + 2λ₂ I) w_S = X_Sᵀy/n − λ₁ s.
     """
@@ -64,9 +73,11 @@ def elastic_net(inputs, targets, l1_strength, l2_strength=0.0):
 
 
 def group_lasso(inputs, targets, strength):
-    """argmin of (1/2n)‖Y − XW‖² + λ Σᵢ ‖Wᵢ‖ over the rows of W (features, outputs), exact up to rounding.
+    """argmin of (1/2n)‖Y − XW‖² + λ Σᵢ ‖Wᵢ‖ over the rows of W (features, outputs), exact up to
+    rounding.
 
-    On the rows that are not 0: X_Sᵀ(X_S W_S − Y)/n + λ Wᵢ/‖Wᵢ‖ = 0, solved by Newton's method from scikit-learn's solution.
+    On the rows that are not 0: X_Sᵀ(X_S W_S − Y)/n + λ Wᵢ/‖Wᵢ‖ = 0, solved by Newton's method from
+    scikit-learn's solution.
     """
     inputs, targets, n = np.asarray(inputs), np.asarray(targets), len(inputs)
     start = sklearn.linear_model.MultiTaskLasso(strength, **REACHABLE).fit(inputs, targets).coef_.T
@@ -77,7 +88,9 @@ def group_lasso(inputs, targets, strength):
         slope = chosen.T @ (chosen @ w - targets) / n + strength * w / norms
         hessian = np.einsum("ij,kl->ikjl", chosen.T @ chosen / n, np.eye(outputs))
         for i, (row, norm) in enumerate(zip(w, norms[:, 0], strict=True)):
-            hessian[i, :, i, :] += strength * (np.eye(outputs) / norm - np.outer(row, row) / norm**3)
+            hessian[i, :, i, :] += strength * (
+                np.eye(outputs) / norm - np.outer(row, row) / norm**3
+            )
         w = w - np.linalg.solve(hessian.reshape(w.size, w.size), slope.ravel()).reshape(w.shape)
     solution = np.zeros_like(start)
     solution[support] = w
@@ -92,8 +105,12 @@ def assert_optimal(w, slope, strength):
     """
     norms = np.linalg.norm(w, axis=1)
     alive = norms > 0
-    np.testing.assert_allclose(slope[alive], -strength * w[alive] / norms[alive, None], rtol=0, atol=1e-12)
-    assert (np.linalg.norm(slope[~alive], axis=1) < strength).all(), "a weight that is 0 here should not be"
+    np.testing.assert_allclose(
+        slope[alive], -strength * w[alive] / norms[alive, None], rtol=0, atol=1e-12
+    )
+    assert (np.linalg.norm(slope[~alive], axis=1) < strength).all(), (
+        "a weight that is 0 here should not be"
+    )
 
 
 def minimise(tx, loss, start, steps=20_000):

@@ -37,7 +37,9 @@ PENALTIES = {
     "groups, concave": jaxreg.Group(jaxreg.LogSum(STRENGTH, 1.0), axis=1),
     "log-sum": jaxreg.LogSum(STRENGTH, 1.0),
     "MCP": jaxreg.MCP(STRENGTH, 5.0),
-    "weighted": jaxreg.Weighted(jaxreg.L1(STRENGTH), np.array([[0.0, 1.0], [2.0, 1.0], [1.0, 0.5]])),
+    "weighted": jaxreg.Weighted(
+        jaxreg.L1(STRENGTH), np.array([[0.0, 1.0], [2.0, 1.0], [1.0, 0.5]])
+    ),
 }
 
 
@@ -50,7 +52,10 @@ def data():
 
 
 def loss(params, x, y):
-    return jnp.mean(jnp.square(x @ jnp.concatenate([params["a"].ravel(), params["b"].ravel()]) - y)) / 2
+    return (
+        jnp.mean(jnp.square(x @ jnp.concatenate([params["a"].ravel(), params["b"].ravel()]) - y))
+        / 2
+    )
 
 
 def train(tx, steps):
@@ -60,7 +65,9 @@ def train(tx, steps):
         return (optax.apply_updates(params, updates), state), None
 
     params = {"a": jnp.full((3, 2), 0.1), "b": jnp.full((2, 2), 0.1)}
-    return jax.jit(lambda carry: jax.lax.scan(step, carry, length=steps)[0][0])((params, tx.init(params)))
+    return jax.jit(lambda carry: jax.lax.scan(step, carry, length=steps)[0][0])(
+        (params, tx.init(params))
+    )
 
 
 def residual(penalty, params):
@@ -90,7 +97,9 @@ def test_the_solution_is_the_one_for_the_given_strength(penalty, clip, optimizer
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_lasso_of_scikit_learn(optimizer):
-    expected = Lasso(alpha=STRENGTH, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(*data()).coef_
+    expected = (
+        Lasso(alpha=STRENGTH, fit_intercept=False, tol=1e-14, max_iter=100_000).fit(*data()).coef_
+    )
     params = train(OPTIMIZERS[optimizer](jaxreg.L1(STRENGTH), clip=CLIPS["global norm"]), 12_000)
     found = np.concatenate([np.ravel(params["a"]), np.ravel(params["b"])])
     np.testing.assert_allclose(found, expected, atol=1e-8)
@@ -102,7 +111,9 @@ def test_the_lasso_of_scikit_learn(optimizer):
 def test_what_is_clipped_is_what_the_direction_sees():
     params = {"kernel": jnp.array([[3.0, -4.0]]), "bias": jnp.zeros(2)}
     gradient = {"kernel": jnp.array([[30.0, 40.0]]), "bias": jnp.zeros(2)}
-    tx = jaxreg.prox_sgd(1.0, jaxreg.L1(0.5), mask=jaxreg.kernels, clip=optax.clip_by_global_norm(1.0))
+    tx = jaxreg.prox_sgd(
+        1.0, jaxreg.L1(0.5), mask=jaxreg.kernels, clip=optax.clip_by_global_norm(1.0)
+    )
     updates, _ = tx.update(gradient, tx.init(params), params)
     # The factor is 1/50, so the threshold is 0.01.
     np.testing.assert_allclose(updates["kernel"], [[-0.6 - 0.01, -0.8 + 0.01]], rtol=1e-5)
@@ -133,15 +144,22 @@ def test_state_of_a_clip_is_kept_and_nan_is_not_hidden():
 
 
 @pytest.mark.parametrize(
-    "clip", [optax.scale(-1.0), jaxreg.add_l2(0.1), optax.set_to_zero(), optax.sgd(0.1)], ids=["sign", "L2", "zero", "sgd"]
+    "clip",
+    [optax.scale(-1.0), jaxreg.add_l2(0.1), optax.set_to_zero(), optax.sgd(0.1)],
+    ids=["sign", "L2", "zero", "sgd"],
 )
 def test_what_is_no_clip_is_refused(clip):
-    with pytest.raises(ValueError, match="expected a clip that multiplies each gradient by a positive factor"):
+    with pytest.raises(
+        ValueError, match="expected a clip that multiplies each gradient by a positive factor"
+    ):
         jaxreg.prox_adam(1e-3, jaxreg.L1(0.1), clip=clip)
 
 
 def test_a_number_is_no_clip():
-    with pytest.raises(TypeError, match=r"clip must be a transformation such as optax.clip_by_global_norm\(1.0\), got 1.0"):
+    with pytest.raises(
+        TypeError,
+        match=r"clip must be a transformation such as optax.clip_by_global_norm\(1.0\), got 1.0",
+    ):
         jaxreg.prox_sgd(0.1, jaxreg.L1(0.1), clip=1.0)
 
 
@@ -150,15 +168,23 @@ def test_a_number_is_no_clip():
 def test_preconditioners_of_more_directions(direction):
     made = {
         "Adam, plateau": (
-            optax.chain(optax.scale_by_adam(), optax.contrib.reduce_on_plateau(factor=0.7, patience=200, rtol=1e-9)),
+            optax.chain(
+                optax.scale_by_adam(),
+                optax.contrib.reduce_on_plateau(factor=0.7, patience=200, rtol=1e-9),
+            ),
             preconditioners.product(preconditioners.adam(), preconditioners.plateau()),
             1e-2,
         ),
         "AdaDelta": (optax.scale_by_adadelta(eps=0.01), preconditioners.adadelta(0.01), 0.2),
         "NovoGrad": (optax.scale_by_novograd(), preconditioners.novograd(), 2e-3),
     }[direction]
-    tx = optax.with_extra_args_support(jaxreg.proximal(made[0], jaxreg.L1(STRENGTH), made[2], made[1]))
+    tx = optax.with_extra_args_support(
+        jaxreg.proximal(made[0], jaxreg.L1(STRENGTH), made[2], made[1])
+    )
     with_value = optax.GradientTransformation(
-        tx.init, lambda gradient, state, params: tx.update(gradient, state, params, value=loss(params, *data()))
+        tx.init,
+        lambda gradient, state, params: tx.update(
+            gradient, state, params, value=loss(params, *data())
+        ),
     )
     assert residual(jaxreg.L1(STRENGTH), train(with_value, 12_000)) <= 1e-6 * STRENGTH

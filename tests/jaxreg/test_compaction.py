@@ -1,4 +1,6 @@
-"""`compact`: the smaller network computes the same, in plain trees, linen, nnx and Equinox's layout."""
+"""`compact`: the smaller network computes the same, in plain trees, linen, nnx and Equinox's
+layout.
+"""
 
 import itertools
 
@@ -12,7 +14,12 @@ from flax import linen, nnx
 
 import jaxreg
 
-ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "gelu": jax.nn.gelu}
+ACTIVATIONS = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "gelu": jax.nn.gelu,
+}
 
 
 def sparse_network(seed, widths, share, biases=True):
@@ -49,18 +56,23 @@ def test_the_smaller_network_computes_the_same(seed, widths, share, name, biases
     small = jaxreg.compact(params, ACTIVATIONS[name])
     x = np.random.default_rng(seed + 1).normal(size=(5, widths[0])).astype(np.float32)
     expected = outputs(params, x, ACTIVATIONS[name])
-    np.testing.assert_allclose(outputs(small.params, x[:, small.inputs], ACTIVATIONS[name]), expected, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(
+        outputs(small.params, x[:, small.inputs], ACTIVATIONS[name]), expected, rtol=2e-5, atol=2e-5
+    )
     assert small.widths[-1] == widths[-1]
     assert small.widths_before == tuple(widths)
     assert small.widths == (len(small.inputs), *map(len, small.units), widths[-1])
-    # Nothing that is left can be cut: each input and each unit has a weight onward, unless it is the last of its layer.
+    # Nothing that is left can be cut: each input and each unit has a weight onward, unless it is
+    # the last of its layer.
     for layer in small.params.values():
         kernel = np.asarray(layer["kernel"])
         assert (kernel != 0).any(1).all() or kernel.shape[0] == 1
 
 
 def test_a_chain_of_dead_and_constant_units():
-    first = jnp.array([[1.0, 0, 2, 0], [0, 0, 3, 0], [0, 0, 0, 0]])  # unit 1 and unit 3 are constant
+    first = jnp.array(
+        [[1.0, 0, 2, 0], [0, 0, 3, 0], [0, 0, 0, 0]]
+    )  # unit 1 and unit 3 are constant
     second = jnp.array([[1.0, 0], [5, 0], [0, 4], [7, 0]])  # unit 1 has no effect on the output
     third = jnp.array([[2.0], [0]])
     params = [
@@ -71,7 +83,9 @@ def test_a_chain_of_dead_and_constant_units():
     small = jaxreg.compact(params, jnp.tanh)
     assert str(small) == "3–4–2–1 → 1–1–1–1, 13.6 % of the weights"
     assert [list(small.inputs), *map(list, small.units)] == [[0], [0], [0]]
-    assert float(small.params[1]["b"][0]) == pytest.approx(5 * np.tanh(0.2) + 7 * np.tanh(0.4), rel=1e-6)
+    assert float(small.params[1]["b"][0]) == pytest.approx(
+        5 * np.tanh(0.2) + 7 * np.tanh(0.4), rel=1e-6
+    )
 
 
 def test_a_network_without_weights_keeps_a_unit_in_each_layer():
@@ -85,7 +99,10 @@ def test_a_network_without_weights_keeps_a_unit_in_each_layer():
 
 
 def test_a_constant_unit_stays_where_no_bias_can_take_it():
-    params = [{"kernel": jnp.array([[1.0, 0]]), "bias": jnp.array([0.0, 2.0])}, {"kernel": jnp.array([[1.0], [1.0]])}]
+    params = [
+        {"kernel": jnp.array([[1.0, 0]]), "bias": jnp.array([0.0, 2.0])},
+        {"kernel": jnp.array([[1.0], [1.0]])},
+    ]
     assert jaxreg.compact(params, jnp.tanh).widths == (1, 2, 1)
     # An activation of 0 needs no bias to be added to.
     params[0]["bias"] = jnp.zeros(2)
@@ -117,7 +134,9 @@ def test_linen_with_more_than_ten_layers():
     jax.tree.map(
         np.testing.assert_array_equal,
         jax.tree.map(jnp.shape, small.params),
-        jax.tree.map(jnp.shape, LinenNetwork(small.widths).init(jax.random.key(0), x[:, small.inputs])),
+        jax.tree.map(
+            jnp.shape, LinenNetwork(small.widths).init(jax.random.key(0), x[:, small.inputs])
+        ),
     )
 
 
@@ -144,7 +163,9 @@ def test_nnx_computes_with_the_smaller_parameters():
 
 def test_kernels_of_units_by_inputs():
     params = sparse_network(3, (8, 6, 3), 0.2)
-    turned = {name: {"weight": layer["kernel"].T, "bias": layer["bias"]} for name, layer in params.items()}
+    turned = {
+        name: {"weight": layer["kernel"].T, "bias": layer["bias"]} for name, layer in params.items()
+    }
     small = jaxreg.compact(turned, jnp.tanh, input_axis=-1, unit_axis=-2)
     expected = jaxreg.compact(params, jnp.tanh)
     assert small.widths == expected.widths
@@ -176,7 +197,14 @@ def test_named_layers_need_no_order():
 @pytest.mark.parametrize(
     ("layers", "widths"),
     [
-        ({"embed": (7, 4), "head": (4, 2), **{f"Dense_{number}": (4, 4) for number in range(11)}}, (7, *[4] * 12, 2)),
+        (
+            {
+                "embed": (7, 4),
+                "head": (4, 2),
+                **{f"Dense_{number}": (4, 4) for number in range(11)},
+            },
+            (7, *[4] * 12, 2),
+        ),
         ({"in": (3, 5), "loop": (5, 5), "out": (5, 3)}, None),
         ({"down": (8, 3), "up": (3, 8)}, None),
         ({"in": (3, 5), "a": (5, 5), "b": (5, 5), "out": (5, 1)}, None),
@@ -192,18 +220,23 @@ def test_an_order_is_taken_only_if_no_other_fits(layers, widths):
     if widths is not None:
         assert jaxreg.compact(params, jnp.tanh).widths_before == widths
     else:
-        with pytest.raises(ValueError, match=r"compact: expected layers=…, .*several orders, .*of: .*kernel"):
+        with pytest.raises(
+            ValueError, match=r"compact: expected layers=…, .*several orders, .*of: .*kernel"
+        ):
             jaxreg.compact(params, jnp.tanh)
 
 
 def fits(order, kernels):
     numbers = [name for name in order if name[-1].isdigit()]
-    return numbers == sorted(numbers) and all(kernels[a][1] == kernels[b][0] for a, b in itertools.pairwise(order))
+    return numbers == sorted(numbers) and all(
+        kernels[a][1] == kernels[b][0] for a, b in itertools.pairwise(order)
+    )
 
 
 def test_what_fits_in_no_order_is_named():
     with pytest.raises(
-        ValueError, match=r"b/kernel has 5 inputs, which do not fit the 4 units of layer a/kernel.*pass layers"
+        ValueError,
+        match=r"b/kernel has 5 inputs, which do not fit the 4 units of layer a/kernel.*pass layers",
     ):
         jaxreg.compact({"a": dense(3, 4), "b": dense(5, 2)}, jnp.tanh)
 
@@ -213,7 +246,10 @@ def test_attention_is_no_chain_of_dense_layers():
         "value": {"kernel": jnp.ones((6, 2, 3)), "bias": jnp.ones((2, 3))},
         "out": {"kernel": jnp.ones((2, 3, 6)), "bias": jnp.ones(6)},
     }
-    with pytest.raises(ValueError, match=r"got kernels of attention with an axis of heads: out/kernel of shape \(2, 3, 6\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"got kernels of attention with an axis of heads: out/kernel of shape \(2, 3, 6\)",
+    ):
         jaxreg.compact(params, jnp.tanh, layers=("value/kernel", "out/kernel"))
 
 
@@ -224,30 +260,74 @@ GOOD = {"kernel": KERNEL, "bias": BIAS}
 @pytest.mark.parametrize(
     ("params", "options", "message"),
     [
-        ({"a": GOOD, "norm": {"scale": BIAS}}, {}, r"expected dense layers alone, got other parameters too: norm/scale"),
-        ({"kernel": jnp.ones((3, 3, 2, 2))}, {}, r"expected kernels of rank 2.*got shape \(3, 3, 2, 2\) at kernel"),
-        ({"kernel": KERNEL, "bias": jnp.ones(3)}, {}, r"expected a bias of shape \(2,\) for the kernel kernel, got \(3,\)"),
+        (
+            {"a": GOOD, "norm": {"scale": BIAS}},
+            {},
+            r"expected dense layers alone, got other parameters too: norm/scale",
+        ),
+        (
+            {"kernel": jnp.ones((3, 3, 2, 2))},
+            {},
+            r"expected kernels of rank 2.*got shape \(3, 3, 2, 2\) at kernel",
+        ),
+        (
+            {"kernel": KERNEL, "bias": jnp.ones(3)},
+            {},
+            r"expected a bias of shape \(2,\) for the kernel kernel, got \(3,\)",
+        ),
         (
             GOOD,
             {"layers": ("kernel", "kernel")},
             r"expected every kernel and bias in one layer, got bias, kernel in several",
         ),
-        ({"k1": KERNEL, "b1": BIAS, "k2": KERNEL}, {}, r"expected every kernel and bias in one layer, got b1 in several"),
-        ({"kernel": KERNEL, "scale": BIAS}, {}, r"expected dense layers alone, got other parameters too: scale"),
+        (
+            {"k1": KERNEL, "b1": BIAS, "k2": KERNEL},
+            {},
+            r"expected every kernel and bias in one layer, got b1 in several",
+        ),
+        (
+            {"kernel": KERNEL, "scale": BIAS},
+            {},
+            r"expected dense layers alone, got other parameters too: scale",
+        ),
         ({"bias": BIAS}, {}, r"expected kernels \(leaves of rank 2\), found none"),
-        (GOOD, {"layers": ("kernle",)}, r"layers names 'kernle', which is not a parameter; similar names are: kernel"),
+        (
+            GOOD,
+            {"layers": ("kernle",)},
+            r"layers names 'kernle', which is not a parameter; similar names are: kernel",
+        ),
         (GOOD, {"layers": "kernel"}, r"layers must be a list or a tuple of names, got 'kernel'"),
-        (GOOD, {"layers": ("kernel", 3)}, r"each of layers must be a name .* or a pair \(kernel, bias or None\), got 3"),
+        (
+            GOOD,
+            {"layers": ("kernel", 3)},
+            r"each of layers must be a name .* or a pair \(kernel, bias or None\), got 3",
+        ),
         (GOOD, {"layers": (("kernel",),)}, r"each of layers must be a name .*, got \('kernel',\)"),
-        (GOOD, {"layers": ((None, "bias"),)}, r"each of layers must be a name .*, got \(None, 'bias'\)"),
-        (GOOD, {"input_axis": -1}, r"expected input_axis and unit_axis to be the two axes of a matrix, got -1 and -1"),
-        (GOOD, {"activation": "tanh"}, r"activation must be a function such as jnp.tanh, got 'tanh'"),
+        (
+            GOOD,
+            {"layers": ((None, "bias"),)},
+            r"each of layers must be a name .*, got \(None, 'bias'\)",
+        ),
+        (
+            GOOD,
+            {"input_axis": -1},
+            r"expected input_axis and unit_axis to be the two axes of a matrix, got -1 and -1",
+        ),
+        (
+            GOOD,
+            {"activation": "tanh"},
+            r"activation must be a function such as jnp.tanh, got 'tanh'",
+        ),
         (
             {"kernel": KERNEL, "bias": jnp.array([0, jnp.nan])},
             {},
             r"expected finite parameters, got NaN or infinity at bias",
         ),
-        ([GOOD, GOOD], {"activation": jax.nn.softmax}, r"expected an activation that acts on each unit alone.*softmax"),
+        (
+            [GOOD, GOOD],
+            {"activation": jax.nn.softmax},
+            r"expected an activation that acts on each unit alone.*softmax",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused(params, options, message):

@@ -1,4 +1,6 @@
-"""Concave penalties: proxes against brute force and against skglm, their limits, and what a step cannot do."""
+"""Concave penalties: proxes against brute force and against skglm, their limits, and what a step
+cannot do.
+"""
 
 import dataclasses
 
@@ -43,7 +45,9 @@ def objective(penalty, u, x, step):
 
 def brute_force(penalty, x, step):
     """The smallest objective on grids of u from 0 to x that close in on the best point."""
-    grid = np.concatenate([[0.0, x], x * np.linspace(0, 1, 4001)[1:], x * np.geomspace(1e-9, 1, 2000)])
+    grid = np.concatenate(
+        [[0.0, x], x * np.linspace(0, 1, 4001)[1:], x * np.geomspace(1e-9, 1, 2000)]
+    )
     values = objective(penalty, grid, x, step)
     best, least = grid[values.argmin()], values.min()
     for width in (2e-3, 1e-5, 1e-7, 1e-9):
@@ -55,12 +59,16 @@ def brute_force(penalty, x, step):
 
 
 def draws(kind, seed, count=300):
-    """Weights, steps from 1e-6 to 1e6 and penalties; most steps are of the size at which a threshold is near the weight."""
+    """Weights, steps from 1e-6 to 1e6 and penalties; most steps are of the size at which a
+    threshold is near the weight.
+    """
     rng = np.random.default_rng(seed)
     for _ in range(count):
         x, strength = 10 ** rng.uniform(-3, 2), 10 ** rng.uniform(-4, 1)
         step = (
-            10 ** rng.uniform(-6, 6) if rng.random() < 0.4 else np.clip(x / strength * 10 ** rng.uniform(-1, 1), 1e-6, 1e6)
+            10 ** rng.uniform(-6, 6)
+            if rng.random() < 0.4
+            else np.clip(x / strength * 10 ** rng.uniform(-1, 1), 1e-6, 1e6)
         )
         yield KINDS[kind](rng, strength), x, step
 
@@ -84,7 +92,9 @@ def test_a_step_per_weight_and_negative_weights_give_the_same(kind):
     penalty, rng = KINDS[kind](np.random.default_rng(1), 0.7), np.random.default_rng(1)
     x, step = 3 * rng.normal(size=(4, 50)), 10 ** rng.uniform(-3, 3, size=(4, 50))
     together = np.asarray(penalty.prox(x, step))
-    alone = np.reshape([prox(penalty, abs(a), t) for a, t in zip(x.ravel(), step.ravel(), strict=True)], x.shape)
+    alone = np.reshape(
+        [prox(penalty, abs(a), t) for a, t in zip(x.ravel(), step.ravel(), strict=True)], x.shape
+    )
     np.testing.assert_allclose(together, np.sign(x) * alone, rtol=1e-12)
     assert 0.1 < np.mean(together == 0) < 0.9
 
@@ -114,9 +124,15 @@ def test_derivatives_of_the_prox(penalty):
 @pytest.mark.parametrize("size", [1e-3, 0.1, 0.7, 4.0])
 def test_for_a_large_shape_they_are_l1(size):
     x = jnp.linspace(-size, size, 41)
-    for penalty in (jaxreg.LogSum(0.3, scale=1e9), jaxreg.MCP(0.3, gamma=1e9), jaxreg.SCAD(0.3, a=1e9)):
+    for penalty in (
+        jaxreg.LogSum(0.3, scale=1e9),
+        jaxreg.MCP(0.3, gamma=1e9),
+        jaxreg.SCAD(0.3, a=1e9),
+    ):
         for step in (0.1, 1.0, 100.0):
-            np.testing.assert_allclose(penalty.prox(x, step), jaxreg.L1(0.3).prox(x, step), atol=1e-6)
+            np.testing.assert_allclose(
+                penalty.prox(x, step), jaxreg.L1(0.3).prox(x, step), atol=1e-6
+            )
         np.testing.assert_allclose(penalty.value(x), jaxreg.L1(0.3).value(x), rtol=1e-6)
         np.testing.assert_allclose(penalty.slope(x), 0.3, rtol=1e-6)
         assert penalty.critical_strength(x) == jaxreg.L1(0.3).critical_strength(x)
@@ -140,7 +156,12 @@ def test_zero_is_stationary_whatever_the_gradient_where_the_slope_is_infinite():
 def test_mcp_and_scad_are_those_of_skglm():
     rng = np.random.default_rng(2)
     for _ in range(200):
-        x, strength, shape, step = 3 * rng.normal(), rng.uniform(0.1, 1), rng.uniform(2.5, 6), rng.uniform(0.05, 1)
+        x, strength, shape, step = (
+            3 * rng.normal(),
+            rng.uniform(0.1, 1),
+            rng.uniform(2.5, 6),
+            rng.uniform(0.05, 1),
+        )
         expected = theirs.prox_MCP(x, step, strength, shape)
         assert prox(jaxreg.MCP(strength, shape), x, step) == pytest.approx(expected, rel=1e-9)
         expected = theirs.prox_SCAD(x, step, strength, shape)
@@ -150,15 +171,28 @@ def test_mcp_and_scad_are_those_of_skglm():
 def test_log_sum_and_bridges_are_those_of_skglm():
     rng = np.random.default_rng(3)
     for _ in range(200):
-        x, strength, scale, step = 3 * rng.normal(), rng.uniform(0.1, 1), 10 ** rng.uniform(-2, 0.5), rng.uniform(0.05, 3)
+        x, strength, scale, step = (
+            3 * rng.normal(),
+            rng.uniform(0.1, 1),
+            10 ** rng.uniform(-2, 0.5),
+            rng.uniform(0.05, 3),
+        )
         penalty = jaxreg.LogSum(strength, scale)
-        ours, expected = float(prox(penalty, x, step)), theirs.prox_log_sum(x, step * strength * scale, scale)
-        # Where rounding makes the root of its first bisection point NaN, skglm's threshold is too high.
+        ours, expected = (
+            float(prox(penalty, x, step)),
+            theirs.prox_log_sum(x, step * strength * scale, scale),
+        )
+        # Where rounding makes the root of its first bisection point NaN, skglm's threshold is too
+        # high.
         if expected or not ours:
             assert ours == pytest.approx(expected, rel=1e-6)
         else:
-            assert objective(penalty, abs(ours), abs(x), step) < objective(penalty, 0.0, abs(x), step)
-        assert prox(jaxreg.Bridge(strength), x, step) == pytest.approx(theirs.prox_05(x, step * strength), rel=1e-9)
+            assert objective(penalty, abs(ours), abs(x), step) < objective(
+                penalty, 0.0, abs(x), step
+            )
+        assert prox(jaxreg.Bridge(strength), x, step) == pytest.approx(
+            theirs.prox_05(x, step * strength), rel=1e-9
+        )
         expected = theirs.prox_2_3(x, step * strength)
         assert prox(jaxreg.Bridge(strength, 2 / 3), x, step) == pytest.approx(expected, rel=1e-6)
 
@@ -174,21 +208,47 @@ def test_newtons_method_needs_few_steps(power):
 
 
 def test_the_short_logarithm():
-    x = np.concatenate([[1.0], 1 + np.geomspace(1e-6, 1, 500), np.geomspace(1, 1e30, 500)]).astype(np.float32)
+    x = np.concatenate([[1.0], 1 + np.geomspace(1e-6, 1, 500), np.geomspace(1, 1e30, 500)]).astype(
+        np.float32
+    )
     np.testing.assert_allclose(log(x), np.log(x.astype(np.float64)), rtol=5e-7, atol=0)
     assert np.isinf(jax.jit(jnp.log)(jnp.inf))
 
 
 WRONG = {
-    "gamma": (lambda: jaxreg.MCP(0.1, 1.0), "MCP: gamma must be finite and greater than 1, got 1.0; pass gamma=3.0"),
-    "gammas": (lambda: jaxreg.MCP(0.1, jnp.array([3.0, 0.5])), "MCP: gamma must be finite and greater than 1"),
-    "a": (lambda: jaxreg.SCAD(0.1, 2), "SCAD: a must be finite and greater than 2, got 2; pass a=3.7"),
-    "scale": (lambda: jaxreg.LogSum(0.1, 0.0), "LogSum: scale must be finite and greater than 0, got 0.0; pass scale=0.01"),
-    "scale below": (lambda: jaxreg.LogSum(0.1, -1), "LogSum: scale must be finite and greater than 0, got -1"),
+    "gamma": (
+        lambda: jaxreg.MCP(0.1, 1.0),
+        "MCP: gamma must be finite and greater than 1, got 1.0; pass gamma=3.0",
+    ),
+    "gammas": (
+        lambda: jaxreg.MCP(0.1, jnp.array([3.0, 0.5])),
+        "MCP: gamma must be finite and greater than 1",
+    ),
+    "a": (
+        lambda: jaxreg.SCAD(0.1, 2),
+        "SCAD: a must be finite and greater than 2, got 2; pass a=3.7",
+    ),
+    "scale": (
+        lambda: jaxreg.LogSum(0.1, 0.0),
+        "LogSum: scale must be finite and greater than 0, got 0.0; pass scale=0.01",
+    ),
+    "scale below": (
+        lambda: jaxreg.LogSum(0.1, -1),
+        "LogSum: scale must be finite and greater than 0, got -1",
+    ),
     "NaN": (lambda: jaxreg.SCAD(0.1, np.nan), "SCAD: a must be finite and greater than 2, got nan"),
-    "infinity": (lambda: jaxreg.MCP(0.1, np.inf), "MCP: gamma must be finite .* got inf; .*a large one gives L1"),
-    "power": (lambda: jaxreg.Bridge(0.1, 1.0), "Bridge: power must lie between 0 and 1, got 1.0; .* L1 for 1"),
-    "power 0": (lambda: jaxreg.Bridge(0.1, 0), "Bridge: power must lie between 0 and 1, got 0; .* L0 for 0"),
+    "infinity": (
+        lambda: jaxreg.MCP(0.1, np.inf),
+        "MCP: gamma must be finite .* got inf; .*a large one gives L1",
+    ),
+    "power": (
+        lambda: jaxreg.Bridge(0.1, 1.0),
+        "Bridge: power must lie between 0 and 1, got 1.0; .* L1 for 1",
+    ),
+    "power 0": (
+        lambda: jaxreg.Bridge(0.1, 0),
+        "Bridge: power must lie between 0 and 1, got 0; .* L0 for 0",
+    ),
     "strength": (lambda: jaxreg.L0(-0.1), "L0: strength must not be negative"),
     "strength NaN": (lambda: jaxreg.Bridge(np.nan), "Bridge: strength must be finite"),
 }
@@ -202,7 +262,9 @@ def test_numbers_out_of_range_are_refused(name):
 
 
 def test_wrong_types_are_refused():
-    with pytest.raises(TypeError, match="Bridge: power must be a Python number.*one penalty per power"):
+    with pytest.raises(
+        TypeError, match="Bridge: power must be a Python number.*one penalty per power"
+    ):
         jaxreg.Bridge(0.1, jnp.array(0.5))
     with pytest.raises(TypeError, match="MCP: gamma must be a number.*'3' of type str"):
         jaxreg.MCP(0.1, "3")

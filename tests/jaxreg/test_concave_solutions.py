@@ -1,4 +1,6 @@
-"""Regressions under concave penalties: every optimizer ends at a stationary point, for MCP and SCAD that of skglm."""
+"""Regressions under concave penalties: every optimizer ends at a stationary point, for MCP and SCAD
+that of skglm.
+"""
 
 import functools
 
@@ -52,9 +54,13 @@ PENALTIES = {
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_ends_at_a_stationary_point(optimizer):
-    # One problem for each penalty, all solved at once by a tree of penalties: one program to compile instead of nine.
+    # One problem for each penalty, all solved at once by a tree of penalties: one program to
+    # compile instead of nine.
     problems = {name: diabetes(outputs=2 if "Group" in name else 1) for name in PENALTIES}
-    start = {name: jnp.asarray(np.linalg.lstsq(one.inputs, one.targets, rcond=None)[0]) for name, one in problems.items()}
+    start = {
+        name: jnp.asarray(np.linalg.lstsq(one.inputs, one.targets, rcond=None)[0])
+        for name, one in problems.items()
+    }
 
     def loss(weights):
         return sum(problems[name].loss(w) for name, w in weights.items())
@@ -63,7 +69,9 @@ def test_every_optimizer_ends_at_a_stationary_point(optimizer):
     for name, penalty in PENALTIES.items():
         problem, w = problems[name], found[name]
         assert jaxreg.kkt_residual(penalty, w, jax.grad(problem.loss)(w)) < 1e-7, name
-        assert problem.loss(w) + penalty.value(w) < problem.loss(start[name]) + penalty.value(start[name]), name
+        assert problem.loss(w) + penalty.value(w) < problem.loss(start[name]) + penalty.value(
+            start[name]
+        ), name
         dead = np.asarray(w == 0).reshape(10, -1)
         assert 0 < dead.all(1).sum() < 10, name
         np.testing.assert_array_equal(dead.all(1), dead.any(1), err_msg=name)
@@ -72,7 +80,11 @@ def test_every_optimizer_ends_at_a_stationary_point(optimizer):
 def by_skglm(problem, penalty):
     """skglm's coordinate descent from 0."""
     solver = AndersonCD(tol=1e-12, max_iter=1000, max_epochs=100_000, fit_intercept=False)
-    return GeneralizedLinearEstimator(Quadratic(), penalty, solver).fit(problem.inputs, problem.targets).coef_
+    return (
+        GeneralizedLinearEstimator(Quadratic(), penalty, solver)
+        .fit(problem.inputs, problem.targets)
+        .coef_
+    )
 
 
 @pytest.mark.parametrize("optimizer", [jaxreg.prox_sgd, jaxreg.prox_adam])
@@ -84,16 +96,26 @@ def test_mcp_and_scad_reach_the_point_of_skglm_from_zero(optimizer):
         (jaxreg.SCAD(strength, 3.7), SCAD(strength, 3.7)),
     ):
         w = minimise(
-            optimizer(decaying(1e-1 if optimizer is jaxreg.prox_sgd else 1e-2), ours), problem.loss, jnp.zeros(10), STEPS
+            optimizer(decaying(1e-1 if optimizer is jaxreg.prox_sgd else 1e-2), ours),
+            problem.loss,
+            jnp.zeros(10),
+            STEPS,
         )
         solution = by_skglm(problem, theirs)
         np.testing.assert_allclose(w, solution, atol=1e-9)
         np.testing.assert_array_equal(w != 0, solution != 0)
-        assert jaxreg.kkt_residual(ours, jnp.asarray(solution), jax.grad(problem.loss)(jnp.asarray(solution))) < 1e-9
+        assert (
+            jaxreg.kkt_residual(
+                ours, jnp.asarray(solution), jax.grad(problem.loss)(jnp.asarray(solution))
+            )
+            < 1e-9
+        )
 
 
 def test_stationary_points_of_log_sum_are_many():
-    """skglm's point and that of proximal Adam differ; the residual certifies both and a smaller strength neither."""
+    """skglm's point and that of proximal Adam differ; the residual certifies both and a smaller
+    strength neither.
+    """
     problem = diabetes()
     ours = jaxreg.LogSum(0.05 * problem.critical, 0.1)
     w = minimise(jaxreg.prox_adam(decaying(1e-2), ours), problem.loss, jnp.zeros(10), STEPS)
@@ -112,5 +134,10 @@ def test_above_the_critical_strength_zero_is_stationary_and_below_it_is_not():
         critical = float(jaxreg.critical_strength(make(1.0), gradient))
         assert critical == pytest.approx(problem.critical, rel=1e-12)
         for factor, alive in ((1.001, False), (0.99, True)):
-            w = minimise(jaxreg.prox_adam(decaying(1e-2), make(factor * critical)), problem.loss, jnp.zeros(10), 5000)
+            w = minimise(
+                jaxreg.prox_adam(decaying(1e-2), make(factor * critical)),
+                problem.loss,
+                jnp.zeros(10),
+                5000,
+            )
             assert np.any(w != 0) == alive

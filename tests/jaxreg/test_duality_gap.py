@@ -1,4 +1,6 @@
-"""The duality gap: a bound on the distance from the minimum, 0 at a solution, for every loss and penalty that has one."""
+"""The duality gap: a bound on the distance from the minimum, 0 at a solution, for every loss and
+penalty that has one.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +31,11 @@ def _double(float64):
 def problem(loss, name):
     """A start, a linear function, targets, and the loss as a function of parameters."""
     x = jnp.asarray(X)
-    start = {"a": jnp.zeros(5), "b": jnp.zeros(7)} if name == "tree" else jnp.zeros((6, 2) if "group" in name else 12)
+    start = (
+        {"a": jnp.zeros(5), "b": jnp.zeros(7)}
+        if name == "tree"
+        else jnp.zeros((6, 2) if "group" in name else 12)
+    )
 
     def predict(params):
         leaves = jax.tree.leaves(params)
@@ -48,12 +54,19 @@ def problem(loss, name):
 
 @pytest.mark.parametrize(
     ("loss", "name"),
-    [*(("squares", name) for name in PENALTIES), ("logistic", "L1"), ("logistic", "group"), ("logistic", "tree")],
+    [
+        *(("squares", name) for name in PENALTIES),
+        ("logistic", "L1"),
+        ("logistic", "group"),
+        ("logistic", "tree"),
+    ],
 )
 def test_it_bounds_the_distance_from_the_minimum(loss, name):
     penalty = PENALTIES[name]
     start, predict, targets, objective = problem(loss, name)
-    solver = jaxreg.fista(lambda params, _: objective(params), penalty, tol=1e-12, max_steps=100_000)
+    solver = jaxreg.fista(
+        lambda params, _: objective(params), penalty, tol=1e-12, max_steps=100_000
+    )
     solution = solver.run(start).params
 
     @jax.jit
@@ -71,7 +84,9 @@ def test_it_bounds_the_distance_from_the_minimum(loss, name):
         keys = jax.random.split(jax.random.key(seed), 2)
         noise = jax.tree.map(lambda leaf, keys=keys: jax.random.normal(keys[0], leaf.shape), start)
         size = 10.0 ** jax.random.uniform(keys[1], minval=-4, maxval=1)
-        value, gap, residual = measured(jax.tree.map(lambda w, e, size=size: w + size * e, solution, noise))
+        value, gap, residual = measured(
+            jax.tree.map(lambda w, e, size=size: w + size * e, solution, noise)
+        )
         assert gap >= value - least - 1e-12
         # It is a bound that follows the distance, not just any large number.
         assert gap <= 1e4 * (value - least + 1e-8) ** 0.5
@@ -92,7 +107,8 @@ def test_it_ends_where_the_residual_does():
     start, predict, targets, objective = problem("squares", "L1")
     for tol in (1e-2, 1e-5, 1e-8):
         params = jaxreg.fista(lambda w, _: objective(w), jaxreg.L1(0.1), tol=tol).run(start).params
-        # The penalty and ⟨w, gradient⟩ differ by at most residual·‖w‖₁, and scaling takes residual/λ of the dual value.
+        # The penalty and ⟨w, gradient⟩ differ by at most residual·‖w‖₁, and scaling takes
+        # residual/λ of the dual value.
         bound = tol * (jnp.sum(jnp.abs(params)) + jnp.mean(targets**2) / 0.1)
         assert jaxreg.duality_gap(jaxreg.L1(0.1), params, predict, targets) < bound
 
@@ -104,14 +120,44 @@ def test_nan_is_not_hidden():
 @pytest.mark.parametrize(
     ("penalty", "predict", "targets", "loss", "message"),
     [
-        (jaxreg.L1(jnp.ones(12)), lambda w: X @ w, Y, "squares", "expected one strength for all of parameter"),
-        (jaxreg.SquaredL2(jnp.ones((1, 12))), lambda w: X @ w, Y, "squares", "expected one strength for all of parameter"),
+        (
+            jaxreg.L1(jnp.ones(12)),
+            lambda w: X @ w,
+            Y,
+            "squares",
+            "expected one strength for all of parameter",
+        ),
+        (
+            jaxreg.SquaredL2(jnp.ones((1, 12))),
+            lambda w: X @ w,
+            Y,
+            "squares",
+            "expected one strength for all of parameter",
+        ),
         (jaxreg.LogSum(0.1, 0.1), lambda w: X @ w, Y, "squares", r"expected L1, .* got LogSum"),
         (jaxreg.L1(0.1), lambda w: X @ w + 1, Y, "squares", r"expected a linear predict\(params\)"),
         (jaxreg.L1(0.1), lambda w: X @ w**2, Y, "squares", r"expected a linear predict\(params\)"),
-        (jaxreg.L1(0.1), lambda w: X @ w, Y[1:], "squares", r"predictions have shape \(40,\), but targets \(39,\)"),
-        (jaxreg.L1(0.1), lambda w: X @ w, np.sign(Y), "logistic", "logistic loss needs targets 0 and 1; pass"),
-        (jaxreg.L1(0.1), lambda w: X @ w, Y, "hinge", r'loss must be "squares" or "logistic", got \'hinge\''),
+        (
+            jaxreg.L1(0.1),
+            lambda w: X @ w,
+            Y[1:],
+            "squares",
+            r"predictions have shape \(40,\), but targets \(39,\)",
+        ),
+        (
+            jaxreg.L1(0.1),
+            lambda w: X @ w,
+            np.sign(Y),
+            "logistic",
+            "logistic loss needs targets 0 and 1; pass",
+        ),
+        (
+            jaxreg.L1(0.1),
+            lambda w: X @ w,
+            Y,
+            "hinge",
+            r'loss must be "squares" or "logistic", got \'hinge\'',
+        ),
     ],
 )
 def test_wrong_use(penalty, predict, targets, loss, message):
@@ -122,7 +168,9 @@ def test_wrong_use(penalty, predict, targets, loss, message):
 def test_a_parameter_without_a_penalty_is_refused():
     params = {"a": jnp.zeros(12), "b": jnp.zeros(1)}
     with pytest.raises(TypeError, match="duality_gap: expected L1, .* for parameter b, got None"):
-        jaxreg.duality_gap({"a": jaxreg.L1(0.1), "b": None}, params, lambda p: X @ p["a"] + p["b"], Y)
+        jaxreg.duality_gap(
+            {"a": jaxreg.L1(0.1), "b": None}, params, lambda p: X @ p["a"] + p["b"], Y
+        )
 
 
 @pytest.mark.parametrize("loss", ["squares", "logistic"])
@@ -131,15 +179,23 @@ def test_it_bounds_the_distance_from_the_minimum_over_an_intercept_too(loss):
 
     def value(params):
         z = X @ params["w"] + params["b"]
-        return jnp.mean((z - targets) ** 2) / 2 if loss == "squares" else jnp.mean(jnp.logaddexp(0, z) - targets * z)
+        return (
+            jnp.mean((z - targets) ** 2) / 2
+            if loss == "squares"
+            else jnp.mean(jnp.logaddexp(0, z) - targets * z)
+        )
 
     penalty = jaxreg.L1(0.05)
-    solver = jaxreg.fista(lambda params, _: value(params), {"w": penalty, "b": None}, tol=1e-12, max_steps=100_000)
+    solver = jaxreg.fista(
+        lambda params, _: value(params), {"w": penalty, "b": None}, tol=1e-12, max_steps=100_000
+    )
     solution = solver.run({"w": jnp.zeros(12), "b": jnp.zeros([])}).params
     least = value(solution) + penalty.value(solution["w"])
 
     def gap(params):
-        return jaxreg.duality_gap(penalty, params["w"], lambda w: X @ w, targets, loss, intercept=params["b"])
+        return jaxreg.duality_gap(
+            penalty, params["w"], lambda w: X @ w, targets, loss, intercept=params["b"]
+        )
 
     assert gap(solution) < 1e-10
     for seed in range(10):
@@ -156,4 +212,6 @@ def test_it_bounds_the_distance_from_the_minimum_over_an_intercept_too(loss):
 
 def test_an_intercept_is_one_number():
     with pytest.raises(ValueError, match="duality_gap: an intercept must be one number"):
-        jaxreg.duality_gap(jaxreg.L1(0.1), jnp.zeros(12), lambda w: X @ w, Y, intercept=jnp.zeros(2))
+        jaxreg.duality_gap(
+            jaxreg.L1(0.1), jnp.zeros(12), lambda w: X @ w, Y, intercept=jnp.zeros(2)
+        )

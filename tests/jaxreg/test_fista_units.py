@@ -1,4 +1,6 @@
-"""The tolerance of FISTA has no units: scaled features and targets give scaled solutions, after as many steps."""
+"""The tolerance of FISTA has no units: scaled features and targets give scaled solutions, after as
+many steps.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +40,11 @@ def regression(rows=50, columns=4):
     return x, x[:, 0] - x[:, 1] + 2 + 0.3 * rng.normal(size=rows)
 
 
-TARGETS = {squares: lambda y: y, poisson: lambda y: np.floor(np.exp(y / 2)), logistic: lambda y: np.where(y > 2, 1.0, 0.0)}
+TARGETS = {
+    squares: lambda y: y,
+    poisson: lambda y: np.floor(np.exp(y / 2)),
+    logistic: lambda y: np.where(y > 2, 1.0, 0.0),
+}
 POWERS = [(-20, 0), (15, 0), (0, -12), (-20, 10)]
 """Powers of two, which change no digit: of the features and of the targets."""
 
@@ -81,7 +87,10 @@ def test_poisson_of_small_counts_meets_its_closed_form(begin):
     strength = 0.1 * (third - mean) / 3
     # w = (0, 0, v), where exp(b + v) = y₂ − 3λ and 2 exp(b) = y₀ + y₁ + 3λ.
     b = np.log((float(y[0] + y[1]) + 3 * strength) / 2)
-    start = {"w": jnp.zeros(3, jnp.float32), "b": jnp.float32(np.log(mean) if begin is None else begin)}
+    start = {
+        "w": jnp.zeros(3, jnp.float32),
+        "b": jnp.float32(np.log(mean) if begin is None else begin),
+    }
     solver = jaxreg.fista(poisson, {"w": jaxreg.L1(strength), "b": None})
     params, state = solver.run(start, (jnp.eye(3, dtype=jnp.float32), y))
     assert state.converged
@@ -135,7 +144,9 @@ def test_a_penalty_of_ones_own_in_small_units():
     x, y = (jnp.asarray(array, jnp.float32) for array in regression())
     x *= 2.0**-30
     found, expected = (
-        jaxreg.fista(squares, {"w": make(0.1 * 2.0**-30)}).run({"w": jnp.zeros(4, jnp.float32)}, (x, y)).params["w"]
+        jaxreg.fista(squares, {"w": make(0.1 * 2.0**-30)})
+        .run({"w": jnp.zeros(4, jnp.float32)}, (x, y))
+        .params["w"]
         for make in (Own, jaxreg.L1)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -146,13 +157,25 @@ def test_factors_of_weights_are_the_units_of_columns():
     x, y = regression(80, 6)
     factors = np.array([0.5, 1.0, 2.0, 4.0, 0.25, 0.0])
     penalty = jaxreg.Weighted(jaxreg.L1(0.3), factors)
-    found = jaxreg.fista(squares, {"w": penalty}, tol=1e-10).run({"w": jnp.zeros(6)}, (x, y)).params["w"]
+    found = (
+        jaxreg.fista(squares, {"w": penalty}, tol=1e-10)
+        .run({"w": jnp.zeros(6)}, (x, y))
+        .params["w"]
+    )
     # What the column without a penalty explains is taken out of the others and of y.
     free, others = x[:, 5], x[:, :5] / factors[:5]
-    taken = [array - np.outer(free, free @ array / (free @ free)).reshape(array.shape) for array in (others, y)]
-    expected = Lasso(alpha=0.3, fit_intercept=False, tol=1e-12, max_iter=10**5).fit(*taken).coef_ / factors[:5]
+    taken = [
+        array - np.outer(free, free @ array / (free @ free)).reshape(array.shape)
+        for array in (others, y)
+    ]
+    expected = (
+        Lasso(alpha=0.3, fit_intercept=False, tol=1e-12, max_iter=10**5).fit(*taken).coef_
+        / factors[:5]
+    )
     np.testing.assert_allclose(found[:5], expected, atol=1e-6)
-    np.testing.assert_allclose(found[5], free @ (y - x[:, :5] @ expected) / (free @ free), atol=1e-6)
+    np.testing.assert_allclose(
+        found[5], free @ (y - x[:, :5] @ expected) / (free @ free), atol=1e-6
+    )
     assert 0 < np.sum(expected == 0) < 5
 
 
@@ -162,11 +185,18 @@ def test_derivatives_with_respect_to_factors_and_their_strength():
     @jax.jit
     def held_out(both):
         penalty = jaxreg.Weighted(jaxreg.L1(both[0]), both[1:])
-        params = jaxreg.fista(squares, {"w": penalty}, tol=1e-11).run({"w": jnp.zeros(6)}, (x[:60], y[:60])).params
+        params = (
+            jaxreg.fista(squares, {"w": penalty}, tol=1e-11)
+            .run({"w": jnp.zeros(6)}, (x[:60], y[:60]))
+            .params
+        )
         return squares(params, (x[60:], y[60:]))
 
     at = jnp.array([0.1, 0.5, 1.0, 2.0, 4.0, 0.25, 1.0])
     step = 1e-5
-    expected = [(held_out(at.at[i].add(step)) - held_out(at.at[i].add(-step))) / (2 * step) for i in range(7)]
+    expected = [
+        (held_out(at.at[i].add(step)) - held_out(at.at[i].add(-step))) / (2 * step)
+        for i in range(7)
+    ]
     assert np.count_nonzero(np.abs(expected) > 1e-3) > 3
     np.testing.assert_allclose(jax.grad(held_out)(at), expected, rtol=1e-5, atol=1e-7)

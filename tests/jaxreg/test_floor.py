@@ -1,4 +1,6 @@
-"""The floor under D: weights that have met no gradient survive, and the solutions stay those of the λ given."""
+"""The floor under D: weights that have met no gradient survive, and the solutions stay those of the
+λ given.
+"""
 
 import functools
 
@@ -71,12 +73,14 @@ def test_rows_that_no_batch_has_met_survive(name, penalty):
     before, after = embedding()[10:], tuned(OPTIMIZERS[name](RATE, charged), STEPS)[10:]
     bound = 1.01 * STEPS * RATE * PACE.get(name, 1.0)
     if "groups" in penalty:
-        # A group moves along itself: as a whole by at most lr·√n a step, and a column's group has met some gradients.
+        # A group moves along itself: as a whole by at most lr·√n a step, and a column's group has
+        # met some gradients.
         axis = charged.axis
         assert (after != 0).any(axis).all()
         moved = np.linalg.norm(after - before, axis=axis) / np.sqrt(embedding().shape[axis])
     elif penalty == "squared L2":
-        # Yogi's moments start at 1e-6 rather than 0, which moves the smallest weights a little by itself.
+        # Yogi's moments start at 1e-6 rather than 0, which moves the smallest weights a little by
+        # itself.
         moved = np.abs(after - before) / np.maximum(np.abs(before), 0.05)
     elif penalty == "elastic net":
         moved = np.abs(after - before) / np.maximum(np.abs(before), 1)
@@ -87,7 +91,9 @@ def test_rows_that_no_batch_has_met_survive(name, penalty):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_without_the_floor_adaptive_optimizers_wipe_them(name):
-    """The fault that the floor mends, and how `max_shrink=None` brings it back where D falls to eps."""
+    """The fault that the floor mends, and how `max_shrink=None` brings it back where D falls to
+    eps.
+    """
     after = tuned(OPTIMIZERS[name](RATE, jaxreg.L1(10.0), max_shrink=None), STEPS)[10:]
     assert np.mean(after == 0) > 0.99
 
@@ -120,9 +126,15 @@ def test_concave_penalties_move_such_a_weight_to_zero_bit_by_bit(penalty):
 
 def test_weights_beyond_the_reach_of_a_bounded_penalty_stay():
     before = embedding()[10:]
-    for penalty, reach in ((jaxreg.MCP(0.1), 0.3), (jaxreg.SCAD(0.1), 0.37), (jaxreg.L0(0.1), 0.01)):
+    for penalty, reach in (
+        (jaxreg.MCP(0.1), 0.3),
+        (jaxreg.SCAD(0.1), 0.37),
+        (jaxreg.L0(0.1), 0.01),
+    ):
         after = tuned(jaxreg.prox_adam(0.01, penalty), 100)[10:]
-        np.testing.assert_array_equal(after[np.abs(before) > 1.01 * reach], before[np.abs(before) > 1.01 * reach])
+        np.testing.assert_array_equal(
+            after[np.abs(before) > 1.01 * reach], before[np.abs(before) > 1.01 * reach]
+        )
         np.testing.assert_array_equal(after[np.abs(before) < 0.009], 0)
 
 

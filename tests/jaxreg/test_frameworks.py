@@ -46,8 +46,13 @@ def fit(loss, params, steps=200):
 
 
 def test_plain_tree():
-    params = [jnp.ones((6, 8)) * jax.random.normal(jax.random.key(1), (6, 8)), (jnp.ones(8), jnp.ones((8, 1)))]
-    trained = fit(lambda p: jnp.mean(jnp.square(jnp.tanh(X @ p[0] + p[1][0]) @ p[1][1] - Y)), params)
+    params = [
+        jnp.ones((6, 8)) * jax.random.normal(jax.random.key(1), (6, 8)),
+        (jnp.ones(8), jnp.ones((8, 1))),
+    ]
+    trained = fit(
+        lambda p: jnp.mean(jnp.square(jnp.tanh(X @ p[0] + p[1][0]) @ p[1][1] - Y)), params
+    )
     assert_pruned(params, trained, {"0", "1/1"})
 
 

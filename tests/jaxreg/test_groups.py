@@ -18,7 +18,9 @@ def test_gradient_of_the_group_prox_in_a_diagonal_metric():
     penalty = jaxreg.GroupL2(0.7, axis=1)
     rng = np.random.default_rng(0)
     x, step = rng.normal(size=(4, 5)), rng.uniform(0.1, 1, size=(4, 5))
-    check_grads(penalty.prox, (jnp.asarray(x), jnp.asarray(step)), order=1, modes=["rev"], rtol=1e-5)
+    check_grads(
+        penalty.prox, (jnp.asarray(x), jnp.asarray(step)), order=1, modes=["rev"], rtol=1e-5
+    )
 
 
 def test_second_derivatives_of_the_group_prox():
@@ -58,8 +60,12 @@ def test_uneven_steps_reduce_to_the_closed_form_when_even():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(50, 8))
     penalty = jaxreg.GroupL2(2.0, axis=1)
-    np.testing.assert_allclose(penalty.prox(x, np.full(x.shape, 0.9)), penalty.prox(x, 0.9), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(penalty.prox(x, np.full((50, 1), 0.9)), penalty.prox(x, 0.9), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        penalty.prox(x, np.full(x.shape, 0.9)), penalty.prox(x, 0.9), rtol=1e-12, atol=1e-15
+    )
+    np.testing.assert_allclose(
+        penalty.prox(x, np.full((50, 1), 0.9)), penalty.prox(x, 0.9), rtol=1e-12, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-3, 1e25])
@@ -83,7 +89,9 @@ def test_a_group_of_l1_is_group_l2():
     step = rng.uniform(0.5, 2, size=(6, 1))
     ours, theirs = jaxreg.Group(jaxreg.L1(0.9), axis=1), jaxreg.GroupL2(0.9, axis=1)
     np.testing.assert_allclose(ours.prox(x, step), theirs.prox(x, step), rtol=1e-12)
-    np.testing.assert_allclose(ours.violation(x, gradient), theirs.violation(x, gradient), rtol=1e-12)
+    np.testing.assert_allclose(
+        ours.violation(x, gradient), theirs.violation(x, gradient), rtol=1e-12
+    )
     np.testing.assert_allclose(ours.value(x), theirs.value(x), rtol=1e-12)
     np.testing.assert_allclose(ours.slope(x), theirs.slope(x), rtol=1e-12)
     assert ours.critical_strength(gradient) == theirs.critical_strength(gradient)
@@ -92,7 +100,8 @@ def test_a_group_of_l1_is_group_l2():
 def test_a_group_needs_one_step_and_a_penalty_of_single_weights():
     penalty = jaxreg.Group(jaxreg.LogSum(0.1), axis=1)
     with pytest.raises(
-        ValueError, match=r"expected one step per group.*axis=1, got a step of shape \(2, 3\).*pool the step"
+        ValueError,
+        match=r"expected one step per group.*axis=1, got a step of shape \(2, 3\).*pool the step",
     ):
         penalty.prox(jnp.ones((2, 3)), jnp.ones((2, 3)))
     with pytest.raises(ValueError, match="expected one step per group"):
@@ -108,7 +117,9 @@ def test_sparse_group_prox_is_the_argmin(uneven):
     penalty = jaxreg.SparseGroupL2(0.6, 0.9, axis=1)
     for _ in range(20):
         x = rng.normal(size=(3, 4)) * 2
-        step = rng.uniform(0.1, 2, size=x.shape) if uneven else np.full(x.shape, rng.uniform(0.1, 2))
+        step = (
+            rng.uniform(0.1, 2, size=x.shape) if uneven else np.full(x.shape, rng.uniform(0.1, 2))
+        )
 
         def objective(u, x=x, step=step):
             u = u.reshape(x.shape)
@@ -117,7 +128,9 @@ def test_sparse_group_prox_is_the_argmin(uneven):
 
         ours = np.asarray(penalty.prox(x, step if uneven else step[0, 0]))
         for start in (x, ours):
-            best = scipy.optimize.minimize(objective, start.ravel(), method="Powell", options={"ftol": 1e-14})
+            best = scipy.optimize.minimize(
+                objective, start.ravel(), method="Powell", options={"ftol": 1e-14}
+            )
             assert objective(ours) <= best.fun + 1e-9
         assert np.max(penalty.violation(ours, (ours - x) / step)) < 1e-12
 
@@ -127,7 +140,9 @@ def test_critical_strength_of_a_sparse_group_depends_on_its_group_strength():
     assert jaxreg.SparseGroupL2(1.0, 0.0, axis=1).critical_strength(gradient) == pytest.approx(4)
     assert jaxreg.SparseGroupL2(1.0, 5.0, axis=1).critical_strength(gradient) == 0
     # ‖(3 − λ, 4 − λ)‖ = √5 at λ = 2.
-    assert jaxreg.SparseGroupL2(1.0, np.sqrt(5), axis=1).critical_strength(gradient) == pytest.approx(2, rel=1e-12)
+    assert jaxreg.SparseGroupL2(1.0, np.sqrt(5), axis=1).critical_strength(
+        gradient
+    ) == pytest.approx(2, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -157,20 +172,28 @@ def test_a_penalty_without_pool_keeps_a_step_per_weight():
 def test_groups_that_a_mask_keeps_from_adam_have_one_step_too():
     params = {"adam": jnp.ones((2, 3)), "sgd": jnp.ones((2, 3))}
     masked = optax.masked(optax.scale_by_adam(), {"adam": True, "sgd": False})
-    tx = jaxreg.proximal(masked, jaxreg.Group(jaxreg.LogSum(0.1), 1), 1e-2, jaxreg.preconditioners.adam())
+    tx = jaxreg.proximal(
+        masked, jaxreg.Group(jaxreg.LogSum(0.1), 1), 1e-2, jaxreg.preconditioners.adam()
+    )
     updates, _ = tx.update(params, tx.init(params), params)
     expected = jaxreg.Group(jaxreg.LogSum(0.1), 1).prox(params["sgd"] * 0.99, 1e-2) - 1
     np.testing.assert_allclose(updates["sgd"], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("optimizer", [jaxreg.prox_sgd, jaxreg.prox_adam, jaxreg.prox_rmsprop, jaxreg.prox_adagrad])
+@pytest.mark.parametrize(
+    "optimizer", [jaxreg.prox_sgd, jaxreg.prox_adam, jaxreg.prox_rmsprop, jaxreg.prox_adagrad]
+)
 def test_sparse_groups_reach_one_solution_with_zeros_inside_groups(optimizer):
     problem = diabetes()
     # The second output needs two inputs alone.
     second = problem.inputs[:, 2] - problem.inputs[:, 6]
     problem = problem._replace(targets=np.stack([problem.targets, second], 1))
     penalty = jaxreg.SparseGroupL2(0.05, 0.05, axis=1)
-    w = minimise(optimizer(optax.cosine_decay_schedule(3e-2, 20_000), penalty), problem.loss, jnp.zeros((10, 2)))
+    w = minimise(
+        optimizer(optax.cosine_decay_schedule(3e-2, 20_000), penalty),
+        problem.loss,
+        jnp.zeros((10, 2)),
+    )
     assert jaxreg.kkt_residual(penalty, w, jax.grad(problem.loss)(w)) < 1e-8
     reference = minimise(jaxreg.prox_sgd(0.1, penalty), problem.loss, jnp.zeros((10, 2)))
     np.testing.assert_allclose(w, reference, atol=1e-7)

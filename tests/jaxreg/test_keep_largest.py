@@ -1,4 +1,6 @@
-"""`keep_largest` keeps the exact number of weights or groups, the largest, over all selected leaves together."""
+"""`keep_largest` keeps the exact number of weights or groups, the largest, over all selected leaves
+together.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +13,18 @@ import jaxreg
 def tree(seed=0, dtype=jnp.float32):
     keys = jax.random.split(jax.random.key(seed), 3)
     return {
-        "a": {"kernel": jax.random.normal(keys[0], (9, 7), dtype), "bias": jax.random.normal(keys[1], (7,), dtype)},
+        "a": {
+            "kernel": jax.random.normal(keys[0], (9, 7), dtype),
+            "bias": jax.random.normal(keys[1], (7,), dtype),
+        },
         "b": {"kernel": 2 * jax.random.normal(keys[2], (7, 4), dtype)},
     }
 
 
 def kernels(params):
-    return np.concatenate([np.ravel(np.asarray(params[name]["kernel"], np.float32)) for name in ("a", "b")])
+    return np.concatenate(
+        [np.ravel(np.asarray(params[name]["kernel"], np.float32)) for name in ("a", "b")]
+    )
 
 
 @pytest.mark.parametrize("share", [0.005, 0.1, 0.5, 1])
@@ -28,41 +35,60 @@ def test_exactly_the_largest_are_kept(share, dtype):
     before, after = kernels(params), kernels(rest)
     count = max(1, round(share * before.size))
     assert np.count_nonzero(after) == count
-    np.testing.assert_array_equal(np.sort(np.abs(after[after != 0])), np.sort(np.abs(before))[before.size - count :])
+    np.testing.assert_array_equal(
+        np.sort(np.abs(after[after != 0])), np.sort(np.abs(before))[before.size - count :]
+    )
     np.testing.assert_array_equal(rest["a"]["bias"], params["a"]["bias"])
     assert rest["a"]["kernel"].dtype == dtype
 
 
 def test_jit_and_vmap_over_traced_shares():
     shares = jnp.array([0.1, 0.25, 1.0])
-    many = jax.jit(jax.vmap(lambda share: jaxreg.keep_largest(tree(), share, jaxreg.kernels)))(shares)
+    many = jax.jit(jax.vmap(lambda share: jaxreg.keep_largest(tree(), share, jaxreg.kernels)))(
+        shares
+    )
     for at, share in enumerate(shares):
         alone = jaxreg.keep_largest(tree(), float(share), jaxreg.kernels)
         np.testing.assert_array_equal(many["b"]["kernel"][at], alone["b"]["kernel"])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), tree(0), tree(1))
     pruned = jax.vmap(lambda params: jaxreg.keep_largest(params, 0.2))(stacked)
-    np.testing.assert_array_equal(pruned["a"]["bias"][1], jaxreg.keep_largest(tree(1), 0.2)["a"]["bias"])
+    np.testing.assert_array_equal(
+        pruned["a"]["bias"][1], jaxreg.keep_largest(tree(1), 0.2)["a"]["bias"]
+    )
 
 
 @pytest.mark.parametrize("count", [1, 5, 11, 12])
 def test_very_different_magnitudes(float64, count):
-    weights = jnp.array([0.0, 1e-300, 1e-200, 1e300, -1e300, 1e308, -3, 3 + 1e-15, jnp.inf, 1e-5, -0.0, 1])
+    weights = jnp.array(
+        [0.0, 1e-300, 1e-200, 1e300, -1e300, 1e308, -3, 3 + 1e-15, jnp.inf, 1e-5, -0.0, 1]
+    )
     rest = np.asarray(jaxreg.keep_largest(weights, count / 12))
     order = np.argsort(-np.abs(weights), kind="stable")
-    np.testing.assert_array_equal(np.flatnonzero(rest), sorted(at for at in order[:count] if weights[at] != 0))
+    np.testing.assert_array_equal(
+        np.flatnonzero(rest), sorted(at for at in order[:count] if weights[at] != 0)
+    )
 
 
 def test_ties_zeros_and_nan():
-    np.testing.assert_array_equal(jaxreg.keep_largest(jnp.array([1.0, -2, 2, 1, 2]), 0.4), [0, -2, 2, 0, 0])
-    np.testing.assert_array_equal(jaxreg.keep_largest([jnp.ones(3), jnp.ones(3)], 0.5), [np.ones(3), np.zeros(3)])
+    np.testing.assert_array_equal(
+        jaxreg.keep_largest(jnp.array([1.0, -2, 2, 1, 2]), 0.4), [0, -2, 2, 0, 0]
+    )
+    np.testing.assert_array_equal(
+        jaxreg.keep_largest([jnp.ones(3), jnp.ones(3)], 0.5), [np.ones(3), np.zeros(3)]
+    )
     # With fewer nonzero weights than the share nothing changes.
     np.testing.assert_array_equal(jaxreg.keep_largest(jnp.array([0.0, 0, 3, 0]), 0.5), [0, 0, 3, 0])
-    np.testing.assert_array_equal(jaxreg.keep_largest(jnp.array([1.0, jnp.nan, jnp.inf, 5]), 0.5), [0, jnp.nan, jnp.inf, 0])
+    np.testing.assert_array_equal(
+        jaxreg.keep_largest(jnp.array([1.0, jnp.nan, jnp.inf, 5]), 0.5), [0, jnp.nan, jnp.inf, 0]
+    )
     assert jaxreg.keep_largest({"w": jnp.ones(2), "static": None}, 0.5)["static"] is None
 
 
 def test_groups_are_kept_whole_by_their_norm():
-    params = {"first": jnp.array([[3.0, 4], [0, 5.5], [1, 1]]), "last": jnp.array([[6.0, 0, 0], [2, 2, 2]])}
+    params = {
+        "first": jnp.array([[3.0, 4], [0, 5.5], [1, 1]]),
+        "last": jnp.array([[6.0, 0, 0], [2, 2, 2]]),
+    }
     inputs = jaxreg.keep_largest(params, 0.4, axis=1)
     np.testing.assert_array_equal(inputs["first"], [[0, 0], [0, 5.5], [0, 0]])
     np.testing.assert_array_equal(inputs["last"], [[6, 0, 0], [0, 0, 0]])

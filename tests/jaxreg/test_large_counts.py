@@ -13,7 +13,10 @@ SHAPE = (2**15, 2**14)
 
 def large(scale):
     """Arrays that XLA never makes, as they are constants: five of 2²⁹ weights."""
-    return {name: jnp.full(SHAPE, scale * (name != "e"), jnp.int8).astype(jnp.bfloat16) for name in "abcde"}
+    return {
+        name: jnp.full(SHAPE, scale * (name != "e"), jnp.int8).astype(jnp.bfloat16)
+        for name in "abcde"
+    }
 
 
 def test_more_weights_than_int32_counts():
@@ -22,7 +25,12 @@ def test_more_weights_than_int32_counts():
     assert counts.nonzeros.dtype == np.int64
     assert counts.size == 5 * 2**29
     assert float(counts.fraction) == pytest.approx(0.2)
-    assert str(counts).splitlines()[-1].split() == ["total", str(4 * 2**29), str(5 * 2**29), "20.0%"]
+    assert str(counts).splitlines()[-1].split() == [
+        "total",
+        str(4 * 2**29),
+        str(5 * 2**29),
+        "20.0%",
+    ]
     assert counts.leaves["a"].nonzeros.dtype == np.int32
     shares = jax.eval_shape(lambda scale: jaxreg.sparsity(large(scale)).fraction, jnp.int8(1))
     assert shares.dtype == np.float32
@@ -66,6 +74,8 @@ def test_pairs_count_what_integers_count(monkeypatch):
     assert str(pairs) == str(plain)
     assert str(runs) == str(plain_runs)
     assert str(runs[1]) == str(count(jax.tree.map(jnp.zeros_like, params)))
-    traced = jax.jit(lambda params: (count(params).nonzeros, count(params).connected, count(params).fraction))(params)
+    traced = jax.jit(
+        lambda params: (count(params).nonzeros, count(params).connected, count(params).fraction)
+    )(params)
     assert [x.dtype for x in traced] == [np.float32] * 3
     np.testing.assert_allclose(traced, [plain.nonzeros, plain.connected, plain.fraction], rtol=1e-6)

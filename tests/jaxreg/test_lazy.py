@@ -1,4 +1,6 @@
-"""`lazy=True`: a penalty leaves weights alone in steps in which their gradient is exactly 0, at the stated price."""
+"""`lazy=True`: a penalty leaves weights alone in steps in which their gradient is exactly 0, at the
+stated price.
+"""
 
 import functools
 
@@ -33,7 +35,9 @@ def train(tx, start, gradient, steps):
         updates, state = tx.update(gradient(weights, count), state, weights)
         return (optax.apply_updates(weights, updates), state), None
 
-    return jax.jit(lambda carry: jax.lax.scan(step, carry, jnp.arange(steps))[0][0])((start, tx.init(start)))
+    return jax.jit(lambda carry: jax.lax.scan(step, carry, jnp.arange(steps))[0][0])(
+        (start, tx.init(start))
+    )
 
 
 def one_row(weights, count):
@@ -51,7 +55,9 @@ def test_rows_without_a_gradient_stay_as_they_are(optimizer, float64):
     assert np.all(lazy[-1, :2] != 0)
 
 
-@pytest.mark.parametrize("penalty", [jaxreg.SquaredL2(0.1), jaxreg.ElasticNet(0.1, 0.1), jaxreg.LogSum(0.1, 1.0)])
+@pytest.mark.parametrize(
+    "penalty", [jaxreg.SquaredL2(0.1), jaxreg.ElasticNet(0.1, 0.1), jaxreg.LogSum(0.1, 1.0)]
+)
 def test_every_penalty_leaves_them_alone(penalty):
     lazy = train(jaxreg.prox_adam(0.02, penalty, lazy=True), START, one_row, 100)
     np.testing.assert_array_equal(lazy[:-1], START[:-1])
@@ -66,7 +72,9 @@ def test_a_group_is_left_alone_where_all_its_gradients_are_zero():
         return jnp.zeros_like(weights).at[0, 0].set(weights[0, 0])
 
     start = jnp.ones((2, 3))
-    weights = train(jaxreg.prox_adam(0.01, jaxreg.GroupL2(0.5, axis=1), lazy=True), start, gradient, 20)
+    weights = train(
+        jaxreg.prox_adam(0.01, jaxreg.GroupL2(0.5, axis=1), lazy=True), start, gradient, 20
+    )
     np.testing.assert_array_equal(weights[1], start[1])
     assert np.all(np.abs(weights[0]) < 1)
 
@@ -78,14 +86,18 @@ def test_clipped_gradients_are_zero_where_they_were():
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.2])
 def test_the_price_is_a_strength_times_the_share_of_steps_with_a_gradient(share, float64):
-    """The loss is share·(w − 1)²/2 on average; its solutions for λ and for share·λ are 1 − λ/share and 1 − λ."""
+    """The loss is share·(w − 1)²/2 on average; its solutions for λ and for share·λ are 1 − λ/share
+    and 1 − λ.
+    """
 
     def gradient(weights, count):
         return jnp.where(count % round(1 / share) == 0, weights - 1, 0)
 
     strength, start = 0.1, jnp.array([0.7])
     trained = {
-        lazy: float(train(jaxreg.prox_sgd(2e-3, jaxreg.L1(strength), lazy=lazy), start, gradient, 50_000)[0])
+        lazy: float(
+            train(jaxreg.prox_sgd(2e-3, jaxreg.L1(strength), lazy=lazy), start, gradient, 50_000)[0]
+        )
         for lazy in (False, True)
     }
     assert trained[True] == pytest.approx(1 - strength, abs=1e-6)

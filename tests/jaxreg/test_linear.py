@@ -1,4 +1,6 @@
-"""Linear paths: the solutions of scikit-learn and skglm, published knots, working sets, degenerate data, and wrong use."""
+"""Linear paths: the solutions of scikit-learn and skglm, published knots, working sets, degenerate
+data, and wrong use.
+"""
 
 import warnings
 
@@ -51,7 +53,9 @@ def test_squares_meet_scikit_learn_at_every_strength(diabetes, penalty, ratio, i
     check_certified(path)
     assert len(path) == 10
     for strength, weights, constant in zip(path.strengths, *path.params, strict=True):
-        model = ElasticNet(alpha=strength, l1_ratio=ratio, fit_intercept=intercept, tol=1e-13, max_iter=10**6).fit(x, y)
+        model = ElasticNet(
+            alpha=strength, l1_ratio=ratio, fit_intercept=intercept, tol=1e-13, max_iter=10**6
+        ).fit(x, y)
         np.testing.assert_allclose(weights, model.coef_, atol=1e-4)
         np.testing.assert_allclose(constant, model.intercept_, rtol=1e-5, atol=1e-9)
         np.testing.assert_array_equal(weights == 0, model.coef_ == 0)
@@ -60,7 +64,8 @@ def test_squares_meet_scikit_learn_at_every_strength(diabetes, penalty, ratio, i
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.filterwarnings("ignore:fit_linear_path. the KKT residual is above")
 def test_almost_equal_columns_meet_lars_far_below_the_largest_strength(seed):
-    # λ is so small that its tolerance is below rounding; from w = 0, tens of blocks must change in the right order.
+    # λ is so small that its tolerance is below rounding; from w = 0, tens of blocks must change in
+    # the right order.
     random = np.random.default_rng(seed)
     x = random.standard_normal((40, 1)) + 1e-3 * random.standard_normal((40, 12))
     y = 3 * x[:, 0] - 2 * x[:, 3] + random.standard_normal(40)
@@ -77,7 +82,10 @@ def test_almost_equal_columns_meet_lars_far_below_the_largest_strength(seed):
 def test_units_may_differ_by_orders_of_magnitude():
     x, y = correlated_rows()
     scales = np.where(np.arange(x.shape[1]) % 2, 1e8, 1.0)
-    for penalty, shaped in ((jaxreg.L1, x * scales), (rows, (x * scales).reshape(len(x), -1, 2, order="F"))):
+    for penalty, shaped in (
+        (jaxreg.L1, x * scales),
+        (rows, (x * scales).reshape(len(x), -1, 2, order="F")),
+    ):
         path = jaxreg.fit_linear_path(shaped, y, penalty, [1e-3, 1e-2])
         assert (path.record["gap"] <= 1e-8 * np.var(y)).all()
 
@@ -98,7 +106,9 @@ def test_logistic_models_meet_scikit_learn():
     path = jaxreg.fit_linear_path(x, y, jaxreg.L1, strengths, loss="logistic")
     check_certified(path)
     for place, strength in enumerate(strengths):
-        model = LogisticRegression(l1_ratio=1, C=1 / (strength * len(y)), solver="saga", tol=1e-8, max_iter=100_000)
+        model = LogisticRegression(
+            l1_ratio=1, C=1 / (strength * len(y)), solver="saga", tol=1e-8, max_iter=100_000
+        )
         model.fit(x, y)
         fitted = path.at(place)
         np.testing.assert_allclose(fitted.weights, model.coef_[0], atol=2e-3)
@@ -120,7 +130,14 @@ def test_groups_meet_skglm():
     path = jaxreg.fit_linear_path(x.reshape(40, 40, 3), y, rows, count=5, ratio=0.01)
     check_certified(path, 1e-7)
     for place, strength in enumerate(path.strengths):
-        model = GroupLasso(groups=3, alpha=strength, tol=1e-10, max_iter=1000, max_epochs=10_000, fit_intercept=True)
+        model = GroupLasso(
+            groups=3,
+            alpha=strength,
+            tol=1e-10,
+            max_iter=1000,
+            max_epochs=10_000,
+            fit_intercept=True,
+        )
         expected = model.fit(x, y).coef_.reshape(40, 3)
         weights = path.at(place).weights
         np.testing.assert_allclose(weights, expected, atol=1e-5)
@@ -130,14 +147,21 @@ def test_groups_meet_skglm():
 
 
 def test_the_lasso_path_of_the_diabetes_data_is_the_published_one():
-    """The order and the knots of Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression (2004), figure 1."""
+    """The order and the knots of Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression
+    (2004), figure 1.
+    """
     x, y = load_diabetes(return_X_y=True)
-    knots = np.array([949.44, 889.31, 452.9, 316.07, 130.13, 88.78, 68.96, 19.98, 5.48, 5.09, 2.18, 1.31])
+    knots = np.array(
+        [949.44, 889.31, 452.9, 316.07, 130.13, 88.78, 68.96, 19.98, 5.48, 5.09, 2.18, 1.31]
+    )
     events = [3, 9, 4, 7, 2, 10, 5, 8, 6, 1, -7, 7]
-    # Between two knots the support does not change; just below each of them it is that of the event.
+    # Between two knots the support does not change; just below each of them it is that of the
+    # event.
     strengths = np.sort(np.concatenate([knots + 0.011, knots - 0.011])) / len(y)
     path = jaxreg.fit_linear_path(x, y, jaxreg.L1, strengths)
-    supports = [set(np.flatnonzero(weights) + 1) for weights in np.asarray(path.params.weights)[::-1]]
+    supports = [
+        set(np.flatnonzero(weights) + 1) for weights in np.asarray(path.params.weights)[::-1]
+    ]
     expected = set()
     for event, above, below in zip(events, supports[::2], supports[1::2], strict=True):
         assert above == expected
@@ -146,11 +170,15 @@ def test_the_lasso_path_of_the_diabetes_data_is_the_published_one():
 
 
 @pytest.mark.parametrize(
-    ("loss", "penalty", "first"), [("squares", half, 24), ("squares", rows, 32), ("logistic", jaxreg.L1, 8)]
+    ("loss", "penalty", "first"),
+    [("squares", half, 24), ("squares", rows, 32), ("logistic", jaxreg.L1, 8)],
 )
 def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty, first):
     x, y = correlated_rows()
-    x, y = x.reshape(40, 30, 4) if penalty is rows else x, (y > 0).astype(float) if loss == "logistic" else y
+    x, y = (
+        x.reshape(40, 30, 4) if penalty is rows else x,
+        (y > 0).astype(float) if loss == "logistic" else y,
+    )
     whole = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=1e-3)
     monkeypatch.setattr(linear, "WHOLE", 0)
     monkeypatch.setattr(linear, "FIRST", first)
@@ -165,11 +193,20 @@ def test_working_sets_lead_to_the_same_path(monkeypatch, loss, penalty, first):
 
 @pytest.mark.parametrize(
     ("loss", "penalty"),
-    [("squares", jaxreg.L1), ("squares", half), ("squares", rows), ("logistic", jaxreg.L1), ("logistic", rows)],
+    [
+        ("squares", jaxreg.L1),
+        ("squares", half),
+        ("squares", rows),
+        ("logistic", jaxreg.L1),
+        ("logistic", rows),
+    ],
 )
 def test_the_gap_bounds_how_far_an_objective_is_above_its_minimum(loss, penalty):
     x, y = correlated_rows()
-    x, y = x.reshape(40, 30, 4) if penalty is rows else x, (y > 0).astype(float) if loss == "logistic" else y
+    x, y = (
+        x.reshape(40, 30, 4) if penalty is rows else x,
+        (y > 0).astype(float) if loss == "logistic" else y,
+    )
     exact = jaxreg.fit_linear_path(x, y, penalty, loss=loss, count=8, ratio=0.05, tolerance=1e-10)
     loose = jaxreg.fit_linear_path(x, y, penalty, exact.strengths, loss=loss, tolerance=0.5)
     above = loose.record["objective"] - exact.record["objective"]
@@ -179,7 +216,11 @@ def test_the_gap_bounds_how_far_an_objective_is_above_its_minimum(loss, penalty)
 
 def test_two_calls_at_a_time_leave_the_number_of_blas_threads():
     def threads():
-        return [one["num_threads"] for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+        return [
+            one["num_threads"]
+            for one in threadpoolctl.threadpool_info()
+            if one["user_api"] == "blas"
+        ]
 
     before, limit = threads(), programs.OneThread()
     first, second = limit.held(), limit.held()
@@ -196,13 +237,17 @@ def test_the_gap_is_that_of_duality_gap(diabetes):
     path = jaxreg.fit_linear_path(x, y, jaxreg.L1, count=10, tolerance=0.3)
     for place, strength in enumerate(path.strengths):
         model = path.at(place)
-        gap = jaxreg.duality_gap(jaxreg.L1(strength), model.weights, lambda w: x @ w, y, intercept=model.intercept)
+        gap = jaxreg.duality_gap(
+            jaxreg.L1(strength), model.weights, lambda w: x @ w, y, intercept=model.intercept
+        )
         np.testing.assert_allclose(path.record["gap"][place], gap, rtol=1e-6, atol=1e-9 * np.var(y))
 
 
 def test_equal_columns_constant_columns_and_columns_of_zeros(diabetes):
     x, y = diabetes
-    x = np.concatenate([x, x[:, 2:3], -x[:, 8:9], np.zeros((len(y), 1)), np.ones((len(y), 1))], axis=1)
+    x = np.concatenate(
+        [x, x[:, 2:3], -x[:, 8:9], np.zeros((len(y), 1)), np.ones((len(y), 1))], axis=1
+    )
     for loss, targets in (("squares", y), ("logistic", (y > np.median(y)).astype(float))):
         path = jaxreg.fit_linear_path(x, targets, jaxreg.L1, loss=loss, count=10)
         check_certified(path, 1e-8)
@@ -249,7 +294,9 @@ def test_cross_validation_scores_what_scikit_learn_leaves_out(diabetes):
 
 def test_validation_rows_choose_a_strength(diabetes):
     x, y = diabetes
-    path = jaxreg.fit_linear_path(x[:300], y[:300], jaxreg.L1, validation=(x[300:], y[300:]), count=15)
+    path = jaxreg.fit_linear_path(
+        x[:300], y[:300], jaxreg.L1, validation=(x[300:], y[300:]), count=15
+    )
     model = path.at(path.select())
     expected = np.mean((np.asarray(model.predict(x[300:])) - y[300:]) ** 2) / 2
     assert path.record["validation_loss"].min() == pytest.approx(expected, rel=1e-9)
@@ -261,7 +308,9 @@ def test_one_program_solves_all_strengths_and_other_data_of_the_shape(diabetes):
     x, y = diabetes
     jaxreg.fit_linear_path(x, y, half, count=10)
     before = programs.advance._cache_size()
-    jaxreg.fit_linear_path(x[::-1] * 2, y + 1, lambda s: jaxreg.ElasticNet(0.2 * s, 0.1 * s), count=10)
+    jaxreg.fit_linear_path(
+        x[::-1] * 2, y + 1, lambda s: jaxreg.ElasticNet(0.2 * s, 0.1 * s), count=10
+    )
     assert programs.advance._cache_size() == before
 
 

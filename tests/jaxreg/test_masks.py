@@ -1,4 +1,6 @@
-"""Masks by path: dicts, prefixes, patterns and filters select the same leaves, whatever holds the parameters."""
+"""Masks by path: dicts, prefixes, patterns and filters select the same leaves, whatever holds the
+parameters.
+"""
 
 import equinox as eqx
 import jax
@@ -12,10 +14,18 @@ from jax.experimental import sparse
 import jaxreg
 
 L1 = jaxreg.L1(0.1)
-BLOCK = {"attention": {"key": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}, "norm": {"scale": jnp.ones(2)}}
+BLOCK = {
+    "attention": {"key": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}},
+    "norm": {"scale": jnp.ones(2)},
+}
 NESTED = {
     "embed": {"table": jnp.ones((5, 2))},
-    "blocks": [{"attention": {"key": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}, "norm": {"scale": jnp.ones(2)}}]
+    "blocks": [
+        {
+            "attention": {"key": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}},
+            "norm": {"scale": jnp.ones(2)},
+        }
+    ]
     * 2,
     "head": {"kernel": jnp.ones((2, 3))},
 }
@@ -69,10 +79,17 @@ def test_patterns(pattern):
 
 def test_combinations():
     embed, bias = jaxreg.matching("embed"), jaxreg.matching("**/bias")
-    assert selected(jaxreg.kernels & ~embed) == selected(~embed & jaxreg.kernels) == KEYS | {"head/kernel"}
+    assert (
+        selected(jaxreg.kernels & ~embed)
+        == selected(~embed & jaxreg.kernels)
+        == KEYS | {"head/kernel"}
+    )
     assert selected(jaxreg.matching("embed", "blocks/*/norm", "e*")) == {"embed/table"} | NORMS
     assert selected(jaxreg.matching("blocks/*/attention") & ~bias) == KEYS
-    assert selected(jaxreg.matching("blocks") & {"blocks/0": True, "**": False} & ~bias) == FIRST - BIASES
+    assert (
+        selected(jaxreg.matching("blocks") & {"blocks/0": True, "**": False} & ~bias)
+        == FIRST - BIASES
+    )
     assert selected(lambda params: {"embed": True, "**": False}) == {"embed/table"}
 
 
@@ -87,29 +104,69 @@ def test_the_key_that_says_most_holds():
     sizes = {name: leaf.size for name, leaf in jaxreg.sparsity(NESTED).leaves.items()}
     kernel, head = "blocks/0/attention/key/kernel", "head/kernel"
     others = sum(sizes[name] for name in BIASES | NORMS)
-    expected = 1e4 * sizes["blocks/1/attention/key/kernel"] + 100 * (sizes[kernel] + sizes[head]) + others
+    expected = (
+        1e4 * sizes["blocks/1/attention/key/kernel"] + 100 * (sizes[kernel] + sizes[head]) + others
+    )
     assert jaxreg.penalty_value(tree, NESTED) == expected
-    with pytest.raises(ValueError, match=r"the tree of penalties has .* which fit head/kernel equally well"):
+    with pytest.raises(
+        ValueError, match=r"the tree of penalties has .* which fit head/kernel equally well"
+    ):
         jaxreg.penalty_value({"*ead/kernel": L1, "head/*ernel": None, "**": None}, NESTED)
 
 
 def test_names_that_hold_slashes():
-    haiku = {"mlp/~/linear_0": {"w": jnp.ones((2, 2))}, "mlp/~/linear_1": {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}}
-    assert selected(jaxreg.matching("mlp/~/linear_?/w"), haiku) == {"mlp/~/linear_0/w", "mlp/~/linear_1/w"}
-    assert selected({"mlp/~/linear_0": True, "mlp/~/linear_1": False}, haiku) == {"mlp/~/linear_0/w"}
+    haiku = {
+        "mlp/~/linear_0": {"w": jnp.ones((2, 2))},
+        "mlp/~/linear_1": {"w": jnp.ones((2, 2)), "b": jnp.ones(2)},
+    }
+    assert selected(jaxreg.matching("mlp/~/linear_?/w"), haiku) == {
+        "mlp/~/linear_0/w",
+        "mlp/~/linear_1/w",
+    }
+    assert selected({"mlp/~/linear_0": True, "mlp/~/linear_1": False}, haiku) == {
+        "mlp/~/linear_0/w"
+    }
     # A name that looks like a pattern stands for itself.
     assert selected({"w*": True, "wide": False}, {"w*": jnp.ones(2), "wide": jnp.ones(2)}) == {"w*"}
 
 
 MISTAKES = {
-    "misspelt": (lambda: jaxreg.matching("blocks/*/atention"), ValueError, r"a pattern at blocks/\*/atention, where there"),
-    "near": (lambda: jaxreg.matching("embedd"), ValueError, "embedd, where there is no .* similar names are: embed"),
-    "no text": (lambda: jaxreg.matching(["embed"]), TypeError, "expected patterns such as .*; pass several as"),
+    "misspelt": (
+        lambda: jaxreg.matching("blocks/*/atention"),
+        ValueError,
+        r"a pattern at blocks/\*/atention, where there",
+    ),
+    "near": (
+        lambda: jaxreg.matching("embedd"),
+        ValueError,
+        "embedd, where there is no .* similar names are: embed",
+    ),
+    "no text": (
+        lambda: jaxreg.matching(["embed"]),
+        TypeError,
+        "expected patterns such as .*; pass several as",
+    ),
     "none": (lambda: jaxreg.matching(), ValueError, "at least one pattern"),
-    "prefix": (lambda: {"embed": True}, ValueError, "mask: .* nothing for blocks/0/.* and 4 more; expected"),
-    "unused": (lambda: {"embde": False, "**": True}, ValueError, "a bool at embde, where there is no .* names are: embed"),
-    "type": (lambda: nnx.Param, TypeError, "got the type Param; update gets plain arrays.*jaxreg.matching.*wrt="),
-    "text": (lambda: "embed", TypeError, r"expected True or False at \(the only leaf\), got 'embed'"),
+    "prefix": (
+        lambda: {"embed": True},
+        ValueError,
+        "mask: .* nothing for blocks/0/.* and 4 more; expected",
+    ),
+    "unused": (
+        lambda: {"embde": False, "**": True},
+        ValueError,
+        "a bool at embde, where there is no .* names are: embed",
+    ),
+    "type": (
+        lambda: nnx.Param,
+        TypeError,
+        "got the type Param; update gets plain arrays.*jaxreg.matching.*wrt=",
+    ),
+    "text": (
+        lambda: "embed",
+        TypeError,
+        r"expected True or False at \(the only leaf\), got 'embed'",
+    ),
 }
 
 
@@ -122,7 +179,10 @@ def test_mistakes(name):
 
 
 STATE = nnx.state(Net(nnx.Rngs(0)), nnx.Param)
-KERNELS = {"embed": False, "blocks": {0: {"kernel": True, "bias": False}, 1: {"kernel": True, "bias": False}}}
+KERNELS = {
+    "embed": False,
+    "blocks": {0: {"kernel": True, "bias": False}, 1: {"kernel": True, "bias": False}},
+}
 WAYS = {
     "dict": KERNELS,
     "prefix": {"embed": False, "blocks": True},
@@ -141,11 +201,19 @@ WAYS = {
 def test_nnx_optimizer_takes_every_kind_of_mask(way):
     net = Net(nnx.Rngs(0))
     # nnx.Optimizer calls init with variables and update with arrays.
-    optimizer = nnx.Optimizer(net, jaxreg.prox_sgd(1.0, jaxreg.L1(1e3), mask=WAYS[way]), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(
+        net, jaxreg.prox_sgd(1.0, jaxreg.L1(1e3), mask=WAYS[way]), wrt=nnx.Param
+    )
     optimizer.update(net, nnx.grad(lambda net: jnp.mean(net(jnp.arange(4)) ** 2))(net))
-    emptied = {name for name, leaf in jaxreg.sparsity(nnx.state(net, nnx.Param)).leaves.items() if int(leaf.nonzeros) == 0}
+    emptied = {
+        name
+        for name, leaf in jaxreg.sparsity(nnx.state(net, nnx.Param)).leaves.items()
+        if int(leaf.nonzeros) == 0
+    }
     names = {"blocks/0/kernel", "blocks/1/kernel"}
-    names |= {"prefix": {"blocks/0/bias", "blocks/1/bias"}, "kernels": {"embed/embedding"}}.get(way, set())
+    names |= {"prefix": {"blocks/0/bias", "blocks/1/bias"}, "kernels": {"embed/embedding"}}.get(
+        way, set()
+    )
     assert emptied == (set(jaxreg.sparsity(STATE).leaves) if way == "everything" else names)
 
 
@@ -169,7 +237,9 @@ def test_a_plain_mask_inside_optax_masked():
         updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
         np.testing.assert_allclose(updates["a"]["w"], -0.1, rtol=1e-6)
     # What was removed is no mistake, even if it is all that a pattern selects.
-    tx = optax.masked(jaxreg.prox_sgd(1.0, L1, mask=jaxreg.matching("a", "b/c")), {"a": True, "b": False})
+    tx = optax.masked(
+        jaxreg.prox_sgd(1.0, L1, mask=jaxreg.matching("a", "b/c")), {"a": True, "b": False}
+    )
     tx.init({"a": jnp.ones(2), "b": {"c": {"d": jnp.ones(2)}}})
 
 
@@ -191,7 +261,9 @@ UNFILTERED = {
     "proximal": lambda net: jaxreg.prox_adam(1e-2, L1, mask=jaxreg.kernels).init(net),
     "add_penalty": lambda net: jaxreg.add_l1(0.1).init(net),
     "hold_zeros": lambda net: jaxreg.hold_zeros(optax.sgd(0.1), mask=jaxreg.kernels).init(net),
-    "steer_strength": lambda net: jaxreg.steer_strength(lambda s: jaxreg.prox_sgd(1e-2, jaxreg.L1(s)), 0.5, 9).init(net),
+    "steer_strength": lambda net: jaxreg.steer_strength(
+        lambda s: jaxreg.prox_sgd(1e-2, jaxreg.L1(s)), 0.5, 9
+    ).init(net),
     "keep_largest": lambda net: jaxreg.keep_largest(net, 0.5),
     "sparsity": jaxreg.sparsity,
     "penalty_value": lambda net: jaxreg.penalty_value(L1, net),
@@ -220,7 +292,9 @@ def test_other_leaves_that_are_no_arrays():
 
 
 def test_what_a_mask_leaves_out_need_not_be_an_array():
-    assert str(jaxreg.sparsity(MODULE, jaxreg.kernels)) == str(jaxreg.sparsity(ARRAYS, jaxreg.kernels))
+    assert str(jaxreg.sparsity(MODULE, jaxreg.kernels)) == str(
+        jaxreg.sparsity(ARRAYS, jaxreg.kernels)
+    )
     value = jaxreg.penalty_value(L1, MODULE, jaxreg.kernels)
     assert value == jaxreg.penalty_value(L1, ARRAYS, jaxreg.kernels)
     gradient = jax.tree.map(jnp.ones_like, ARRAYS)
@@ -242,10 +316,19 @@ INTEGERS = {
 def test_integers_are_no_weights():
     assert set(jaxreg.sparsity(INTEGERS).leaves) == {"kernel"}
     assert selected(jaxreg.kernels, INTEGERS) == {"kernel"}
-    assert jaxreg.kernels(INTEGERS) == {"count": False, "key": False, "held": False, "kernel": True, "steps": False}
+    assert jaxreg.kernels(INTEGERS) == {
+        "count": False,
+        "key": False,
+        "held": False,
+        "kernel": True,
+        "steps": False,
+    }
     dense = jnp.zeros((20, 10)).at[3, 4].set(1.0).at[5, 0].set(2.0)
     layer = {"kernel": sparse.BCOO.fromdense(dense), "bias": jnp.ones(10)}
-    assert {leaf.shape for leaf in jaxreg.sparsity({"first": layer}).leaves.values()} == {(2,), (10,)}
+    assert {leaf.shape for leaf in jaxreg.sparsity({"first": layer}).leaves.values()} == {
+        (2,),
+        (10,),
+    }
     assert not jaxreg.sparsity({"first": layer}, jaxreg.kernels).leaves
     assert jaxreg.penalty_value(L1, INTEGERS, jaxreg.kernels) == jnp.float32(0.1) * 6
     kept = jaxreg.keep_largest(INTEGERS, 0.25, jaxreg.kernels)
@@ -253,7 +336,15 @@ def test_integers_are_no_weights():
     assert int(jnp.sum(kept["kernel"] != 0)) == 1
 
 
-REFUSED = ("proximal", "add_penalty", "hold_zeros", "steer_strength", "keep_largest", "penalty_value", "critical_strength")
+REFUSED = (
+    "proximal",
+    "add_penalty",
+    "hold_zeros",
+    "steer_strength",
+    "keep_largest",
+    "penalty_value",
+    "critical_strength",
+)
 
 
 @pytest.mark.parametrize("use", REFUSED)

@@ -1,4 +1,6 @@
-"""Float32 copies of parameters in bfloat16: what is lost without them, and that nothing is lost with them."""
+"""Float32 copies of parameters in bfloat16: what is lost without them, and that nothing is lost
+with them.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,9 @@ LOST = {
 OPTIMIZERS = {
     **LOST,
     "prox_adam": jaxreg.prox_adam(1e-3, jaxreg.L1(0.02), mask=jaxreg.kernels),
-    "prox_adam, clipped": jaxreg.prox_adam(1e-3, jaxreg.L1(0.02), clip=optax.clip_by_global_norm(0.1)),
+    "prox_adam, clipped": jaxreg.prox_adam(
+        1e-3, jaxreg.L1(0.02), clip=optax.clip_by_global_norm(0.1)
+    ),
     "adamw": optax.adamw(1e-3, weight_decay=0.1),
 }
 
@@ -27,13 +31,17 @@ def train(tx, params, steps, gradient=lambda params, step: jax.tree.map(jnp.zero
         updates, state = tx.update(gradient(params, number), state, params)
         return (optax.apply_updates(params, updates), state), None
 
-    return jax.jit(lambda params: jax.lax.scan(step, (params, tx.init(params)), jnp.arange(steps))[0])(params)
+    return jax.jit(
+        lambda params: jax.lax.scan(step, (params, tx.init(params)), jnp.arange(steps))[0]
+    )(params)
 
 
 def noisy(params, step):
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), step), len(params))
     return {
-        name: (leaf.astype(jnp.float32) * 0.1 + 0.05 * jax.random.normal(key, leaf.shape)).astype(leaf.dtype)
+        name: (leaf.astype(jnp.float32) * 0.1 + 0.05 * jax.random.normal(key, leaf.shape)).astype(
+            leaf.dtype
+        )
         for key, (name, leaf) in zip(keys, params.items(), strict=True)
     }
 
@@ -54,7 +62,11 @@ def test_parameters_are_the_rounded_copy_with_the_same_zeros(name, dtype):
     start = jax.random.normal(jax.random.key(1), (20, 5)) * 0.1
     params = {"kernel": start.astype(dtype), "bias": jnp.ones(5, jnp.float32)}
     after, state = train(jaxreg.master_weights(OPTIMIZERS[name]), params, 300, noisy)
-    assert after["kernel"].dtype == dtype and state.master["kernel"].dtype == jnp.float32 and state.master["bias"] is None
+    assert (
+        after["kernel"].dtype == dtype
+        and state.master["kernel"].dtype == jnp.float32
+        and state.master["bias"] is None
+    )
     np.testing.assert_array_equal(after["kernel"], state.master["kernel"].astype(dtype))
     np.testing.assert_array_equal(after["kernel"] == 0, state.master["kernel"] == 0)
     assert not (after["kernel"] == params["kernel"]).all()
@@ -63,7 +75,10 @@ def test_parameters_are_the_rounded_copy_with_the_same_zeros(name, dtype):
 def test_float32_parameters_are_updated_as_without_the_wrapper():
     params = {"kernel": jax.random.normal(jax.random.key(1), (4, 3)), "bias": jnp.ones(3)}
     for tx in OPTIMIZERS.values():
-        plain, wrapped = train(tx, params, 20, noisy)[0], train(jaxreg.master_weights(tx), params, 20, noisy)[0]
+        plain, wrapped = (
+            train(tx, params, 20, noisy)[0],
+            train(jaxreg.master_weights(tx), params, 20, noisy)[0],
+        )
         jax.tree.map(np.testing.assert_array_equal, plain, wrapped)
 
 

@@ -11,7 +11,10 @@ import jaxreg
 
 def params():
     return {
-        "dense": {"kernel": jnp.array([[1.0, 0, 0], [0, 0, 0], [2, 0, 3], [0, 0, 0]]), "bias": jnp.zeros(3)},
+        "dense": {
+            "kernel": jnp.array([[1.0, 0, 0], [0, 0, 0], [2, 0, 3], [0, 0, 0]]),
+            "bias": jnp.zeros(3),
+        },
         "conv": {"kernel": jnp.zeros((3, 3, 2, 4)).at[0, 1, 1, 2].set(1.0)},
     }
 
@@ -22,14 +25,18 @@ def test_residual_certifies_the_lasso_and_refuses_another_strength(float64):
     w = elastic_net(problem.inputs, problem.targets, strength)
     gradient = jax.grad(problem.loss)(jnp.asarray(w))
     assert jaxreg.kkt_residual(jaxreg.L1(strength), w, gradient) < 1e-12
-    assert jaxreg.kkt_residual(jaxreg.L1(1.1 * strength), w, gradient) == pytest.approx(0.1 * strength, rel=1e-6)
+    assert jaxreg.kkt_residual(jaxreg.L1(1.1 * strength), w, gradient) == pytest.approx(
+        0.1 * strength, rel=1e-6
+    )
 
 
 def test_residual_counts_the_whole_gradient_where_nothing_is_charged():
     gradient = jax.tree.map(jnp.zeros_like, params())
     gradient["dense"]["bias"] = jnp.array([0.0, -0.7, 0.2])
     zeros = jax.tree.map(jnp.zeros_like, gradient)
-    assert jaxreg.kkt_residual(jaxreg.L1(0.5), zeros, gradient, mask=jaxreg.kernels) == pytest.approx(0.7)
+    assert jaxreg.kkt_residual(
+        jaxreg.L1(0.5), zeros, gradient, mask=jaxreg.kernels
+    ) == pytest.approx(0.7)
     assert jaxreg.kkt_residual(jaxreg.L1(0.5), zeros, gradient) == pytest.approx(0.2)
 
 
@@ -46,7 +53,9 @@ def test_residual_maps_and_never_hides_nan():
 def test_penalty_value_sums_the_chosen_leaves():
     assert jaxreg.penalty_value(jaxreg.L1(0.5), params()) == pytest.approx(0.5 * 7)
     dense_only = {"dense": True, "conv": False}
-    assert jaxreg.penalty_value(jaxreg.SquaredL2(0.5), params(), mask=dense_only) == pytest.approx(0.5 * 14)
+    assert jaxreg.penalty_value(jaxreg.SquaredL2(0.5), params(), mask=dense_only) == pytest.approx(
+        0.5 * 14
+    )
     groups = jaxreg.penalty_value(jaxreg.GroupL2(2.0, axis=0), {"w": params()["dense"]["kernel"]})
     assert groups == pytest.approx(2 * (np.sqrt(5) + 3))
     assert jaxreg.penalty_value(jaxreg.L1(1.0), {}) == 0
@@ -63,8 +72,18 @@ def test_critical_strength_takes_the_worst_chosen_leaf():
 def test_sparsity_counts_weights_inputs_and_units():
     report = jaxreg.sparsity(params())
     dense, conv = report.leaves["dense/kernel"], report.leaves["conv/kernel"]
-    assert (int(dense.nonzeros), dense.size, int(dense.dead_inputs), int(dense.dead_units)) == (3, 12, 2, 1)
-    assert (int(conv.nonzeros), conv.size, int(conv.dead_inputs), int(conv.dead_units)) == (1, 72, 1, 3)
+    assert (int(dense.nonzeros), dense.size, int(dense.dead_inputs), int(dense.dead_units)) == (
+        3,
+        12,
+        2,
+        1,
+    )
+    assert (int(conv.nonzeros), conv.size, int(conv.dead_inputs), int(conv.dead_units)) == (
+        1,
+        72,
+        1,
+        3,
+    )
     assert report.leaves["dense/bias"].dead_inputs is None
     assert (int(report.nonzeros), report.size) == (4, 87)
     assert float(report.fraction) == pytest.approx(83 / 87)

@@ -33,7 +33,9 @@ every_link = pytest.mark.parametrize("link", LINKS)
     ],
 )
 def test_a_mask_that_selects_nothing_is_refused(link, mask, params):
-    with pytest.raises(ValueError, match=r"the mask selects none of the parameters .*bias.*\(3,\).*another mask"):
+    with pytest.raises(
+        ValueError, match=r"the mask selects none of the parameters .*bias.*\(3,\).*another mask"
+    ):
         LINKS[link](mask).init(params)
 
 
@@ -64,15 +66,21 @@ WITHOUT = {
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_direction_without_its_preconditioner_is_refused(name):
     direction, wanted = WITHOUT[name]
-    with pytest.raises(ValueError, match=f"expected the preconditioner of a direction with the state of {wanted}.*None"):
+    with pytest.raises(
+        ValueError,
+        match=f"expected the preconditioner of a direction with the state of {wanted}.*None",
+    ):
         jaxreg.proximal(direction, L1, 1e-3).init(PARAMS)
 
 
 @pytest.mark.parametrize(
-    "direction", [optax.adam(1e-3), optax.adamw(1e-3), optax.chain(optax.scale_by_adam(), optax.scale(-1))]
+    "direction",
+    [optax.adam(1e-3), optax.adamw(1e-3), optax.chain(optax.scale_by_adam(), optax.scale(-1))],
 )
 def test_an_optimizer_as_a_direction_is_refused(direction):
-    with pytest.raises(ValueError, match="expected a direction along the gradient.*optax.scale_by_adam"):
+    with pytest.raises(
+        ValueError, match="expected a direction along the gradient.*optax.scale_by_adam"
+    ):
         jaxreg.proximal(direction, L1, 1e-3, preconditioners.adam())
 
 
@@ -86,12 +94,24 @@ OTHERS = {
     "another b2, the other way": (optax.scale_by_adam(), preconditioners.adam(b2=0.99)),
     "another eps": (optax.scale_by_adam(eps=1e-3), preconditioners.adam()),
     "adamax for adam": (optax.scale_by_adam(), preconditioners.adamax()),
-    "a learning rate": (optax.chain(optax.scale_by_adam(), optax.scale(1e-3)), preconditioners.adam()),
+    "a learning rate": (
+        optax.chain(optax.scale_by_adam(), optax.scale(1e-3)),
+        preconditioners.adam(),
+    ),
     "signs": (optax.scale_by_lion(), None),
-    "a trust ratio": (optax.chain(optax.scale_by_adam(), optax.scale_by_trust_ratio()), preconditioners.adam()),
+    "a trust ratio": (
+        optax.chain(optax.scale_by_adam(), optax.scale_by_trust_ratio()),
+        preconditioners.adam(),
+    ),
     "a trust ratio alone": (optax.scale_by_trust_ratio(), None),
-    "a clip": (optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()), preconditioners.adam()),
-    "a clip of single gradients": (optax.chain(optax.clip(0.5), optax.trace(0.9)), preconditioners.trace(0.9)),
+    "a clip": (
+        optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam()),
+        preconditioners.adam(),
+    ),
+    "a clip of single gradients": (
+        optax.chain(optax.clip(0.5), optax.trace(0.9)),
+        preconditioners.trace(0.9),
+    ),
     "AdaDelta": (optax.scale_by_adadelta(), None),
     "another eps of AdaDelta": (optax.scale_by_adadelta(), preconditioners.adadelta(1e-2)),
 }
@@ -99,7 +119,9 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_direction_s_preconditioner_is_a_warning(name):
-    with pytest.warns(UserWarning, match=r"expected a first step of g/D, got .* preconditioner named after") as caught:
+    with pytest.warns(
+        UserWarning, match=r"expected a first step of g/D, got .* preconditioner named after"
+    ) as caught:
         jaxreg.proximal(OTHERS[name][0], L1, 1e-3, OTHERS[name][1])
     assert len(caught) == 1
 
@@ -109,7 +131,10 @@ FITTING = {
     "yogi": (optax.scale_by_yogi(), preconditioners.adam(eps=1e-3)),
     "adamax": (optax.scale_by_adamax(), preconditioners.adamax()),
     "centered": (optax.scale_by_stddev(), preconditioners.rms()),
-    "decayed": (optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(0.1)), preconditioners.adam()),
+    "decayed": (
+        optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(0.1)),
+        preconditioners.adam(),
+    ),
     "momentum": (optax.trace(0.99), preconditioners.trace(0.99)),
     "rms and momentum": (
         optax.chain(optax.scale_by_rms(), optax.trace(0.9, nesterov=True)),
@@ -125,10 +150,19 @@ FITTING = {
     "plain": (optax.identity(), None),
     "plain, decayed": (optax.add_decayed_weights(10.0), None),
     "plain average": (optax.ema(0.9, debias=False), None),
-    "average of gradients": (optax.chain(optax.ema(0.9, debias=False), optax.scale_by_adam()), preconditioners.adam()),
-    "noise": (optax.chain(optax.add_noise(1.0, 0.5, 0), optax.scale_by_adam()), preconditioners.adam()),
+    "average of gradients": (
+        optax.chain(optax.ema(0.9, debias=False), optax.scale_by_adam()),
+        preconditioners.adam(),
+    ),
+    "noise": (
+        optax.chain(optax.add_noise(1.0, 0.5, 0), optax.scale_by_adam()),
+        preconditioners.adam(),
+    ),
     "centralized": (optax.chain(optax.centralize(), optax.scale_by_adam()), preconditioners.adam()),
-    "for other parameters": (optax.masked(optax.scale_by_adam(), {"kernel": True, "bias": False}), preconditioners.adam()),
+    "for other parameters": (
+        optax.masked(optax.scale_by_adam(), {"kernel": True, "bias": False}),
+        preconditioners.adam(),
+    ),
 }
 
 
@@ -160,16 +194,56 @@ def test_a_direction_of_traced_values_passes():
 
 
 NUMBERS = {
-    "b1 of 1": (lambda: jaxreg.prox_adam(1e-3, L1, b1=1.0), ValueError, r"prox_adam: b1 must lie in \[0, 1\), got 1.0"),
-    "b2 of 2": (lambda: jaxreg.prox_nadam(1e-3, L1, b2=2), ValueError, r"b2 must lie in \[0, 1\), got 2"),
-    "b2 of 1, adamax": (lambda: jaxreg.prox_adamax(1e-3, L1, b2=1.0), ValueError, "prox_adamax: b2 must lie"),
-    "b2 of 1, yogi": (lambda: jaxreg.prox_yogi(1e-3, L1, b2=1.0), ValueError, "prox_yogi: b2 must lie"),
-    "b2 of 1, amsgrad": (lambda: jaxreg.prox_amsgrad(1e-3, L1, b2=1.0), ValueError, "prox_amsgrad: b2 must lie"),
-    "b2 of 1, adabelief": (lambda: jaxreg.prox_adabelief(1e-3, L1, b2=1.0), ValueError, "prox_adabelief: b2 must lie"),
-    "b1 below 0": (lambda: jaxreg.prox_adamw(1e-3, L1, b1=-0.1), ValueError, "prox_adamw: b1 must lie"),
-    "decay of 1": (lambda: jaxreg.prox_rmsprop(1e-3, L1, decay=1.0), ValueError, "prox_rmsprop: decay must lie"),
-    "eps below 0": (lambda: jaxreg.prox_adam(1e-3, L1, eps=-1e-8), ValueError, "prox_adam: eps must not be negative"),
-    "eps, adagrad": (lambda: jaxreg.prox_adagrad(1e-3, L1, eps=-1e-8), ValueError, "prox_adagrad: eps must not be negative"),
+    "b1 of 1": (
+        lambda: jaxreg.prox_adam(1e-3, L1, b1=1.0),
+        ValueError,
+        r"prox_adam: b1 must lie in \[0, 1\), got 1.0",
+    ),
+    "b2 of 2": (
+        lambda: jaxreg.prox_nadam(1e-3, L1, b2=2),
+        ValueError,
+        r"b2 must lie in \[0, 1\), got 2",
+    ),
+    "b2 of 1, adamax": (
+        lambda: jaxreg.prox_adamax(1e-3, L1, b2=1.0),
+        ValueError,
+        "prox_adamax: b2 must lie",
+    ),
+    "b2 of 1, yogi": (
+        lambda: jaxreg.prox_yogi(1e-3, L1, b2=1.0),
+        ValueError,
+        "prox_yogi: b2 must lie",
+    ),
+    "b2 of 1, amsgrad": (
+        lambda: jaxreg.prox_amsgrad(1e-3, L1, b2=1.0),
+        ValueError,
+        "prox_amsgrad: b2 must lie",
+    ),
+    "b2 of 1, adabelief": (
+        lambda: jaxreg.prox_adabelief(1e-3, L1, b2=1.0),
+        ValueError,
+        "prox_adabelief: b2 must lie",
+    ),
+    "b1 below 0": (
+        lambda: jaxreg.prox_adamw(1e-3, L1, b1=-0.1),
+        ValueError,
+        "prox_adamw: b1 must lie",
+    ),
+    "decay of 1": (
+        lambda: jaxreg.prox_rmsprop(1e-3, L1, decay=1.0),
+        ValueError,
+        "prox_rmsprop: decay must lie",
+    ),
+    "eps below 0": (
+        lambda: jaxreg.prox_adam(1e-3, L1, eps=-1e-8),
+        ValueError,
+        "prox_adam: eps must not be negative",
+    ),
+    "eps, adagrad": (
+        lambda: jaxreg.prox_adagrad(1e-3, L1, eps=-1e-8),
+        ValueError,
+        "prox_adagrad: eps must not be negative",
+    ),
     "a mask by position": (
         lambda: jaxreg.prox_adam(1e-3, L1, jaxreg.kernels),
         TypeError,
@@ -180,16 +254,36 @@ NUMBERS = {
         TypeError,
         r"momentum must be a number in \[0, 1\), got {'kernel': True}; pass a mask by name",
     ),
-    "max_shrink of 0": (lambda: jaxreg.prox_adam(1e-3, L1, max_shrink=0.0), ValueError, "max_shrink must be greater than 0"),
+    "max_shrink of 0": (
+        lambda: jaxreg.prox_adam(1e-3, L1, max_shrink=0.0),
+        ValueError,
+        "max_shrink must be greater than 0",
+    ),
     "a rate that turns negative": (
         lambda: jaxreg.prox_adam(lambda count: 1e-3 - 1e-5 * count, L1),
         ValueError,
         r"learning_rate is a schedule .* at least 0, got -0.009 at step 1000; clip it at 0",
     ),
-    "a rate of NaN": (lambda: jaxreg.prox_sgd(lambda _: np.nan, L1), ValueError, "at least 0, got nan at step 0"),
-    "no rate": (lambda: jaxreg.prox_sgd(lambda _: None, L1), TypeError, "must return a number for every step, got None at"),
-    "no strength": (lambda: jaxreg.L1(lambda _: None), TypeError, "L1: strength is a schedule .* got None at step 0"),
-    "a negative step": (lambda: jaxreg.prox_l1(0.1, lambda _: -0.1), ValueError, "step_size is a schedule.* got -0.1"),
+    "a rate of NaN": (
+        lambda: jaxreg.prox_sgd(lambda _: np.nan, L1),
+        ValueError,
+        "at least 0, got nan at step 0",
+    ),
+    "no rate": (
+        lambda: jaxreg.prox_sgd(lambda _: None, L1),
+        TypeError,
+        "must return a number for every step, got None at",
+    ),
+    "no strength": (
+        lambda: jaxreg.L1(lambda _: None),
+        TypeError,
+        "L1: strength is a schedule .* got None at step 0",
+    ),
+    "a negative step": (
+        lambda: jaxreg.prox_l1(0.1, lambda _: -0.1),
+        ValueError,
+        "step_size is a schedule.* got -0.1",
+    ),
 }
 
 
@@ -202,7 +296,9 @@ def test_numbers(name):
 
 def test_another_optimizer_s_state_is_named():
     tx = jaxreg.prox_adam(1e-3, L1)
-    with pytest.raises(TypeError, match="expected the ProximalState that init returned, got tuple; call update"):
+    with pytest.raises(
+        TypeError, match="expected the ProximalState that init returned, got tuple; call update"
+    ):
         tx.update(PARAMS, optax.adam(1e-3).init(PARAMS), PARAMS)
     # The second and third arguments exchanged.
     with pytest.raises(TypeError, match="expected the ProximalState that init returned, got dict"):
@@ -218,20 +314,35 @@ def test_gradients_that_only_broadcast_are_refused(link):
     short = {"kernel": jnp.ones((1, 3)), "bias": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"shape \(4, 3\) at kernel, got \(1, 3\)"):
         tx.update(short, tx.init(PARAMS), PARAMS)
-    with pytest.raises(ValueError, match=r"kkt_residual: expected .* \(4, 3\) at kernel, got \(1, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"kkt_residual: expected .* \(4, 3\) at kernel, got \(1, 3\)"
+    ):
         jaxreg.kkt_residual(L1, PARAMS, short)
 
 
-@pytest.mark.parametrize("axes", [{"input_axis": 5}, {"unit_axis": -3}, {"input_axis": 1, "unit_axis": -1}])
+@pytest.mark.parametrize(
+    "axes", [{"input_axis": 5}, {"unit_axis": -3}, {"input_axis": 1, "unit_axis": -1}]
+)
 def test_axes_that_a_kernel_does_not_have(axes):
-    with pytest.raises(ValueError, match=r"sparsity: expected two different axes of a kernel of shape \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"sparsity: expected two different axes of a kernel of shape \(4, 3\)"
+    ):
         jaxreg.sparsity(PARAMS, **axes)
 
 
 @pytest.mark.parametrize(
-    "make", [jaxreg.prox_sgd, jaxreg.prox_adam, jaxreg.prox_adamax, jaxreg.prox_rmsprop, jaxreg.prox_adagrad]
+    "make",
+    [
+        jaxreg.prox_sgd,
+        jaxreg.prox_adam,
+        jaxreg.prox_adamax,
+        jaxreg.prox_rmsprop,
+        jaxreg.prox_adagrad,
+    ],
 )
-@pytest.mark.parametrize("odd", [jnp.arange(3), jnp.ones(3, jnp.complex64)], ids=["integers", "complex"])
+@pytest.mark.parametrize(
+    "odd", [jnp.arange(3), jnp.ones(3, jnp.complex64)], ids=["integers", "complex"]
+)
 def test_a_leaf_that_the_mask_leaves_out_may_be_of_any_dtype(make, odd):
     params = {"kernel": jnp.ones((4, 3)), "odd": odd}
     gradient = {"kernel": jnp.ones((4, 3)), "odd": jnp.zeros_like(odd)}

@@ -1,4 +1,6 @@
-"""One λ, one answer: every proximal optimizer against solutions that scikit-learn and NumPy compute."""
+"""One λ, one answer: every proximal optimizer against solutions that scikit-learn and NumPy
+compute.
+"""
 
 import inspect
 
@@ -25,7 +27,8 @@ OPTIMIZERS = {
     "nadam": lambda penalty: jaxreg.prox_nadam(1e-2, penalty),
     "amsgrad": lambda penalty: jaxreg.prox_amsgrad(1e-2, penalty),
     "yogi": lambda penalty: jaxreg.prox_yogi(1e-2, penalty),
-    # With full batches AdaBelief's variance goes to 0: without the floor under D only a rate that decays comes to rest.
+    # With full batches AdaBelief's variance goes to 0: without the floor under D only a rate that
+    # decays comes to rest.
     "adabelief": lambda penalty: jaxreg.prox_adabelief(1e-2, penalty),
     "adabelief, no floor": lambda penalty: jaxreg.prox_adabelief(
         optax.cosine_decay_schedule(1e-2, 20_000), penalty, max_shrink=None
@@ -33,7 +36,9 @@ OPTIMIZERS = {
     "adabelief, eps": lambda penalty: jaxreg.prox_adabelief(1e-2, penalty, eps=1e-3),
     "adamax": lambda penalty: jaxreg.prox_adamax(1e-2, penalty),
     "rmsprop": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty),
-    "rmsprop, eps outside": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, eps_in_sqrt=False, bias_correction=True),
+    "rmsprop, eps outside": lambda penalty: jaxreg.prox_rmsprop(
+        1e-3, penalty, eps_in_sqrt=False, bias_correction=True
+    ),
     "rmsprop, momentum": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, momentum=0.9),
     # The centered variance goes to 0 as well, and without the floor the effective step to lr/√eps.
     "rmsprop, centered": lambda penalty: jaxreg.prox_rmsprop(1e-3, penalty, centered=True),
@@ -42,7 +47,9 @@ OPTIMIZERS = {
     ),
     "adam, no floor": lambda penalty: jaxreg.prox_adam(1e-2, penalty, max_shrink=None),
     "adagrad": lambda penalty: jaxreg.prox_adagrad(0.1, penalty),
-    "a schedule": lambda penalty: jaxreg.prox_adam(optax.linear_schedule(1e-2, 1e-3, 10_000), penalty),
+    "a schedule": lambda penalty: jaxreg.prox_adam(
+        optax.linear_schedule(1e-2, 1e-3, 10_000), penalty
+    ),
 }
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 pytestmark = pytest.mark.usefixtures("float64")
@@ -71,7 +78,9 @@ def test_elastic_net_reaches_scikit_learn(name):
     alpha, ratio = 0.2 * problem.critical, 0.3
     penalty = jaxreg.ElasticNet(alpha * ratio, alpha * (1 - ratio) / 2)
     w = minimise(OPTIMIZERS[name](penalty), problem.loss, jnp.zeros(10))
-    solution = elastic_net(problem.inputs, problem.targets, penalty.l1_strength, penalty.l2_strength)
+    solution = elastic_net(
+        problem.inputs, problem.targets, penalty.l1_strength, penalty.l2_strength
+    )
     np.testing.assert_allclose(w, solution, atol=1e-8)
     np.testing.assert_array_equal(w != 0, solution != 0)
     assert jaxreg.kkt_residual(penalty, w, jax.grad(problem.loss)(w)) < 1e-8
@@ -84,7 +93,9 @@ def test_squared_l2_reaches_ridge(name):
     penalty = jaxreg.SquaredL2(0.1)
     w = minimise(OPTIMIZERS[name](penalty), problem.loss, jnp.zeros(10))
     normal = problem.inputs.T @ problem.inputs / n + 2 * 0.1 * np.eye(10)
-    np.testing.assert_allclose(w, np.linalg.solve(normal, problem.inputs.T @ problem.targets / n), atol=1e-8)
+    np.testing.assert_allclose(
+        w, np.linalg.solve(normal, problem.inputs.T @ problem.targets / n), atol=1e-8
+    )
 
 
 @every_optimizer
@@ -102,10 +113,14 @@ def test_group_lasso_is_optimal_and_matches_scikit_learn(name):
 
 def test_above_the_critical_strength_everything_is_zero():
     problem = diabetes()
-    critical = float(jaxreg.critical_strength(jaxreg.L1(1.0), jax.grad(problem.loss)(jnp.zeros(10))))
+    critical = float(
+        jaxreg.critical_strength(jaxreg.L1(1.0), jax.grad(problem.loss)(jnp.zeros(10)))
+    )
     assert critical == pytest.approx(problem.critical, rel=1e-12)
     for factor, alive in ((1.001, 0), (0.99, 1)):
-        w = minimise(jaxreg.prox_adam(1e-2, jaxreg.L1(factor * critical)), problem.loss, jnp.zeros(10))
+        w = minimise(
+            jaxreg.prox_adam(1e-2, jaxreg.L1(factor * critical)), problem.loss, jnp.zeros(10)
+        )
         assert np.sum(w != 0) == alive
 
 
@@ -134,7 +149,9 @@ def test_decay_in_prox_adamw_is_the_fixed_point_that_its_docstring_names():
     tx = jaxreg.prox_adamw(1e-2, jaxreg.L1(strength), weight_decay=weight_decay)
     w = minimise(tx, problem.loss, jnp.zeros(10))
     gradient = np.asarray(jax.grad(problem.loss)(w))
-    slope = gradient + weight_decay * np.asarray(w) * (np.abs(gradient) + 1e-8)  # D tends to |gradient| + eps
+    slope = gradient + weight_decay * np.asarray(w) * (
+        np.abs(gradient) + 1e-8
+    )  # D tends to |gradient| + eps
     assert np.max(jaxreg.L1(strength).violation(w, slope)) < 1e-8
 
 
@@ -143,14 +160,18 @@ def test_proximal_composes_with_chains_and_masked_directions():
     penalty = jaxreg.L1(0.05 * problem.critical)
     solution = lasso(penalty.strength)
     decayed = optax.chain(optax.scale_by_adam(b2=0.99), optax.add_decayed_weights(0.0))
-    tx = jaxreg.proximal(decayed, penalty, 1e-2, preconditioners.adam(b2=0.99), clip=optax.clip_by_global_norm(1.0))
+    tx = jaxreg.proximal(
+        decayed, penalty, 1e-2, preconditioners.adam(b2=0.99), clip=optax.clip_by_global_norm(1.0)
+    )
     np.testing.assert_allclose(minimise(tx, problem.loss, jnp.zeros(10)), solution, atol=1e-8)
 
     # A weight that the mask keeps from Adam follows plain gradients, and its D is 1.
     halves = {"adam": jnp.zeros(5), "sgd": jnp.zeros(5)}
     masked = optax.masked(optax.scale_by_adam(), {"adam": True, "sgd": False})
     tx = jaxreg.proximal(masked, penalty, 1e-2, preconditioners.adam())
-    w = minimise(tx, lambda half: problem.loss(jnp.concatenate([half["adam"], half["sgd"]])), halves, 60_000)
+    w = minimise(
+        tx, lambda half: problem.loss(jnp.concatenate([half["adam"], half["sgd"]])), halves, 60_000
+    )
     np.testing.assert_allclose(np.concatenate([w["adam"], w["sgd"]]), solution, atol=1e-8)
 
 
@@ -169,7 +190,14 @@ PAIRS = {
     "rmsprop, all on": (
         jaxreg.prox_rmsprop,
         optax.rmsprop,
-        {"centered": True, "momentum": 0.9, "nesterov": True, "bias_correction": True, "eps_in_sqrt": False, "eps": 1e-3},
+        {
+            "centered": True,
+            "momentum": 0.9,
+            "nesterov": True,
+            "bias_correction": True,
+            "eps_in_sqrt": False,
+            "eps": 1e-3,
+        },
     ),
     "adagrad": (jaxreg.prox_adagrad, optax.adagrad, {}),
 }

@@ -1,4 +1,6 @@
-"""A penalty of a user's own: a subclass with `value` and `prox` works wherever jaxreg's own penalties do."""
+"""A penalty of a user's own: a subclass with `value` and `prox` works wherever jaxreg's own
+penalties do.
+"""
 
 import dataclasses
 
@@ -20,7 +22,9 @@ class Huber(jaxreg.Penalty):
 
     def value(self, x):
         inside = jnp.square(x) / (2 * self.width)
-        return self.strength * jnp.sum(jnp.where(jnp.abs(x) < self.width, inside, jnp.abs(x) - self.width / 2))
+        return self.strength * jnp.sum(
+            jnp.where(jnp.abs(x) < self.width, inside, jnp.abs(x) - self.width / 2)
+        )
 
     def prox(self, x, step):
         t = step * self.strength
@@ -44,7 +48,9 @@ class Shrink(jaxreg.Penalty):
 def test_the_prox_minimises_what_it_says(penalty, x):
     step = 0.6
     found = minimize_scalar(
-        lambda u: float((u - x) ** 2 / (2 * step) + penalty.value(jnp.asarray(u))), (-3, 3), options={"xtol": 1e-9}
+        lambda u: float((u - x) ** 2 / (2 * step) + penalty.value(jnp.asarray(u))),
+        (-3, 3),
+        options={"xtol": 1e-9},
     )
     assert float(penalty.prox(jnp.asarray(x), step)) == pytest.approx(found.x, abs=2e-3)
 
@@ -59,7 +65,9 @@ def test_what_is_not_defined_has_a_default():
     inside, outside = Shrink(1.0).violation(jnp.zeros(2), jnp.array([0.9, -1.5]))
     assert inside == 0
     assert outside == 0.5
-    with pytest.raises(NotImplementedError, match=r"Huber does not define critical_strength\(gradient\)"):
+    with pytest.raises(
+        NotImplementedError, match=r"Huber does not define critical_strength\(gradient\)"
+    ):
         Huber(1.0).critical_strength(x)
 
 
@@ -87,7 +95,9 @@ def test_its_fields_are_leaves_and_static_ones_structure():
         Huber(0.5).strength = 1.0
 
 
-@pytest.mark.parametrize("make", [jaxreg.L1, jaxreg.SquaredL2, jaxreg.GroupL2, jaxreg.LogSum, jaxreg.L0, Huber])
+@pytest.mark.parametrize(
+    "make", [jaxreg.L1, jaxreg.SquaredL2, jaxreg.GroupL2, jaxreg.LogSum, jaxreg.L0, Huber]
+)
 def test_array_strengths_compare_and_hash(make):
     one, other = make(jnp.arange(3.0)), make(jnp.arange(3.0))
     assert one == one
@@ -101,7 +111,10 @@ def test_an_optimizer_reaches_its_optimum():
     def loss(w):
         return 0.5 * jnp.sum(jnp.square(w - target))
 
-    for penalty, answer in ((Huber(0.5), [2.5, 0.4 / 1.5, -0.2 / 1.5]), (Shrink(0.3), [2.7, 0.1, 0.0])):
+    for penalty, answer in (
+        (Huber(0.5), [2.5, 0.4 / 1.5, -0.2 / 1.5]),
+        (Shrink(0.3), [2.7, 0.1, 0.0]),
+    ):
         tx = jaxreg.prox_adam(optax.cosine_decay_schedule(3e-2, 3000), penalty)
 
         def step(carry, _, tx=tx):
@@ -146,4 +159,6 @@ def test_a_penalty_that_has_a_sign_works_everywhere(float64):
         w = w + updates
     np.testing.assert_allclose(w, [2.0, 0.0], atol=1e-6)
     assert jaxreg.kkt_residual(penalty, w, w - target) < 1e-6
-    assert jax.vmap(lambda p: p.value(jnp.array([-1.0])))(NonNegative(jnp.arange(3.0))).tolist() == [0, 1, 2]
+    assert jax.vmap(lambda p: p.value(jnp.array([-1.0])))(
+        NonNegative(jnp.arange(3.0))
+    ).tolist() == [0, 1, 2]

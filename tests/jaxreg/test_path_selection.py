@@ -15,7 +15,8 @@ def test_one_standard_error_takes_the_largest_strength_within_it():
     assert jaxreg.select_strength(STRENGTHS, scores, "best") == 1
     assert jaxreg.select_strength(STRENGTHS, scores) == 2
     assert jaxreg.select_strength(STRENGTHS, -scores, largest=True) == 2
-    # A strength beyond one that is worse still counts, and the order of the strengths does not matter.
+    # A strength beyond one that is worse still counts, and the order of the strengths does not
+    # matter.
     scores[:, 4] = scores[:, 1]
     assert jaxreg.select_strength(STRENGTHS, scores) == 4
     assert jaxreg.select_strength(STRENGTHS[::-1], scores[:, ::-1]) == 0
@@ -27,7 +28,10 @@ def test_glmnet_rule_by_hand():
     strengths = np.geomspace(1e-3, 1, 50)
     mean, error = scores.mean(0), scores.std(0, ddof=1) / 10**0.5
     best = mean.argmin()
-    assert strengths[jaxreg.select_strength(strengths, scores)] == strengths[mean <= mean[best] + error[best]].max()
+    assert (
+        strengths[jaxreg.select_strength(strengths, scores)]
+        == strengths[mean <= mean[best] + error[best]].max()
+    )
 
 
 def test_the_largest_of_equals_and_what_diverged():

@@ -1,4 +1,6 @@
-"""Properties of every penalty: each is a line of the table, each test a law. Some laws hold for convex penalties alone."""
+"""Properties of every penalty: each is a line of the table, each test a law. Some laws hold for
+convex penalties alone.
+"""
 
 import hypothesis.extra.numpy as arrays
 import jax
@@ -90,7 +92,9 @@ def plain_conjugate_prox(penalty, x, step):
             length = np.sqrt((x**2).sum(axis, keepdims=True))
             return x / np.where(length == 0, 1, length) * plain_conjugate_prox(inner, length, step)
         case _:
-            raise NotImplementedError(f"{type(penalty).__name__} has no formula in plain_conjugate_prox")
+            raise NotImplementedError(
+                f"{type(penalty).__name__} has no formula in plain_conjugate_prox"
+            )
 
 
 @every_penalty
@@ -108,7 +112,9 @@ def test_subgradient_inequality(name, data, x, y):
     penalty = data.draw(PENALTIES[name])
     slope = np.asarray(subgradient(penalty, x))
     bound = plain_value(penalty, x) + (slope * (y - x)).sum()
-    assert plain_value(penalty, y) >= bound - 1e-9 * (1 + abs(bound) + np.abs(slope * (y - x)).sum())
+    assert plain_value(penalty, y) >= bound - 1e-9 * (
+        1 + abs(bound) + np.abs(slope * (y - x)).sum()
+    )
 
 
 @every_convex_penalty
@@ -125,10 +131,14 @@ def test_prox_is_the_numerical_argmin(name, data):
     ours = np.asarray(prox(penalty, x, step))
     here = objective(ours)
     starts = [x, np.zeros_like(x), ours]
-    found = [scipy.optimize.minimize(objective, s.ravel(), method="Powell", options={"ftol": 1e-14}) for s in starts]
+    found = [
+        scipy.optimize.minimize(objective, s.ravel(), method="Powell", options={"ftol": 1e-14})
+        for s in starts
+    ]
     best = min(found, key=lambda result: result.fun)
     assert here <= best.fun + 1e-9 * (1 + abs(best.fun))
-    # The objective is strongly convex with modulus 1/step, so a value this near means an argument this near.
+    # The objective is strongly convex with modulus 1/step, so a value this near means an argument
+    # this near.
     np.testing.assert_allclose(ours.ravel(), best.x, atol=2e-3)
 
 
@@ -158,7 +168,8 @@ def test_no_violation_at_the_optimum_of_the_prox(name, data, x):
     u = np.asarray(prox(penalty, x, step))
     slope = (u - x) / step
     assert np.max(violation(penalty, u, slope)) <= 1e-9 * (1 + np.abs(slope).max())
-    # The check can fail: any other slope has a distance above 0, except at a weight of infinite slope.
+    # The check can fail: any other slope has a distance above 0, except at a weight of infinite
+    # slope.
     assert (not u.any() and isinstance(single(penalty), STEEP)) or np.max(
         violation(penalty, u, slope + 1e3 * (1 + np.abs(slope).max()))
     ) > 1
@@ -183,7 +194,9 @@ def test_critical_strength_is_where_zero_becomes_optimal(name, data, gradient):
 
 @every_penalty
 @pytest.mark.parametrize(
-    "step", [0.5, np.full((2, 3), 0.5), np.linspace(0.1, 0.6, 6).reshape(2, 3)], ids=["scalar", "even", "uneven"]
+    "step",
+    [0.5, np.full((2, 3), 0.5), np.linspace(0.1, 0.6, 6).reshape(2, 3)],
+    ids=["scalar", "even", "uneven"],
 )
 @given(data=st.data())
 def test_nan_and_infinity_are_never_hidden(name, step, data):
@@ -192,7 +205,11 @@ def test_nan_and_infinity_are_never_hidden(name, step, data):
         x = np.array([[bad, 0.1, 5.0], [0.2, -3.0, 0.0]])
         assert not np.isfinite(prox(penalty, x, shared(penalty, step))[0, 0])
         bounded = isinstance(single(penalty), BOUNDED) and np.isinf(bad)
-        assert bounded or not np.isfinite(value_and_slope(penalty, x)[0]) or plain_value(penalty, np.ones((2, 3))) == 0
+        assert (
+            bounded
+            or not np.isfinite(value_and_slope(penalty, x)[0])
+            or plain_value(penalty, np.ones((2, 3))) == 0
+        )
         if np.isnan(bad):
             assert np.isnan(violation(penalty, x, np.ones_like(x))).any()
             assert np.isnan(violation(penalty, np.zeros_like(x), x)).any()
@@ -269,7 +286,9 @@ def test_penalties_are_pytrees_that_keep_their_axis():
     (path, _), *rest = jax.tree_util.tree_leaves_with_path(penalty)
     assert jax.tree_util.keystr(path) == ".strength" and not rest
     # Shapes and sentinels pass through where a constructor would have refused them.
-    assert jax.tree.structure(jax.tree.map(lambda _: object(), penalty)) == jax.tree.structure(penalty)
+    assert jax.tree.structure(jax.tree.map(lambda _: object(), penalty)) == jax.tree.structure(
+        penalty
+    )
     jax.eval_shape(lambda p: p.value(jnp.ones((2, 2))), penalty)
 
 
@@ -287,7 +306,9 @@ def test_shapes_of_concave_penalties_are_swept_and_scheduled_too():
         jaxreg.Group(jaxreg.MCP(jnp.full(3, 0.4), jnp.array([1.5, 3.0, 9.0])))
     )
     for row, gamma in zip(swept, (1.5, 3.0, 9.0), strict=True):
-        np.testing.assert_allclose(row, jaxreg.Group(jaxreg.MCP(0.4, gamma)).prox(x, 0.5), rtol=1e-12)
+        np.testing.assert_allclose(
+            row, jaxreg.Group(jaxreg.MCP(0.4, gamma)).prox(x, 0.5), rtol=1e-12
+        )
     growing = jaxreg.Group(jaxreg.LogSum(lambda count: 0.1 * count, scale=0.5), axis=0)
     assert growing.scheduled and growing.at(2).penalty.strength == pytest.approx(0.2)
     assert jaxreg.Bridge(0.1, power=0.25).at(0).power == 0.25

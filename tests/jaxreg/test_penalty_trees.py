@@ -1,4 +1,6 @@
-"""A tree of penalties does to each parameter what its own penalty does alone, whatever holds the parameters."""
+"""A tree of penalties does to each parameter what its own penalty does alone, whatever holds the
+parameters.
+"""
 
 import chex
 import equinox as eqx
@@ -16,13 +18,21 @@ import jaxreg
 
 L1 = jaxreg.L1
 LINKS = {
-    "add_penalty": lambda penalty, mask=None: optax.chain(jaxreg.add_penalty(penalty, mask), optax.sgd(0.1)),
-    "proximal_step": lambda penalty, mask=None: optax.chain(optax.sgd(0.1), jaxreg.proximal_step(penalty, 0.1, mask)),
+    "add_penalty": lambda penalty, mask=None: optax.chain(
+        jaxreg.add_penalty(penalty, mask), optax.sgd(0.1)
+    ),
+    "proximal_step": lambda penalty, mask=None: optax.chain(
+        optax.sgd(0.1), jaxreg.proximal_step(penalty, 0.1, mask)
+    ),
     "prox_adam": lambda penalty, mask=None: jaxreg.prox_adam(0.1, penalty, mask=mask),
     "prox_sgd": lambda penalty, mask=None: jaxreg.prox_sgd(0.1, penalty, momentum=0.9, mask=mask),
 }
 every_link = pytest.mark.parametrize("link", LINKS)
-PENALTIES = {"a": L1(0.3), "b": {"kernel": jaxreg.GroupL2(0.5, axis=1), "bias": jaxreg.SquaredL2(0.1)}, "c": None}
+PENALTIES = {
+    "a": L1(0.3),
+    "b": {"kernel": jaxreg.GroupL2(0.5, axis=1), "bias": jaxreg.SquaredL2(0.1)},
+    "c": None,
+}
 # The same tree with the entries of the other leaves replaced by None.
 ALONE = {
     "a": {"a": PENALTIES["a"], "b": None, "c": None},
@@ -71,7 +81,9 @@ def test_it_equals_a_partition_into_optimizers(link):
     parts = {name: LINKS[link](L1(strength)) for name, strength in (("strong", 0.3), ("weak", 0.1))}
     labels = {"a": "strong", "b": {"kernel": "weak", "bias": "strong"}, "c": "weak"}
     penalties = {"a": L1(0.3), "b": {"kernel": L1(0.1), "bias": L1(0.3)}, "c": L1(0.1)}
-    chex.assert_trees_all_equal(train(LINKS[link](penalties), tree()), train(optax.partition(parts, labels), tree()))
+    chex.assert_trees_all_equal(
+        train(LINKS[link](penalties), tree()), train(optax.partition(parts, labels), tree())
+    )
 
 
 @every_link
@@ -79,10 +91,15 @@ def test_function_mask_and_wrappers(link):
     def by_fan_in(params):
         return jax.tree.map(lambda w: L1(1 / w.shape[0]) if w.ndim > 1 else None, params)
 
-    expected = train(LINKS[link]({"a": L1(1 / 5), "b": {"kernel": L1(1 / 4), "bias": None}, "c": L1(1 / 2)}), tree())
+    expected = train(
+        LINKS[link]({"a": L1(1 / 5), "b": {"kernel": L1(1 / 4), "bias": None}, "c": L1(1 / 2)}),
+        tree(),
+    )
     made = LINKS[link](by_fan_in)
     chex.assert_trees_all_equal(train(made, tree()), expected)
-    chex.assert_trees_all_equal(train(LINKS[link](jax.tree_util.Partial(by_fan_in)), tree()), expected)
+    chex.assert_trees_all_equal(
+        train(LINKS[link](jax.tree_util.Partial(by_fan_in)), tree()), expected
+    )
     # A mask takes away from it.
     masked = flat(train(LINKS[link](by_fan_in, {"a": True, "b": False, "c": True}), tree()))
     unpenalised = flat(train(LINKS[link](ALONE["a"]), tree()))
@@ -98,7 +115,9 @@ def test_function_mask_and_wrappers(link):
     several = optax.MultiSteps(made, 2)
     _, waiting = several.update(tree(1), several.init(params), params)
     updates, _ = several.update(tree(1), waiting, params)
-    chex.assert_trees_all_close(updates, made.update(tree(1), made.init(params), params)[0], rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(
+        updates, made.update(tree(1), made.init(params), params)[0], rtol=1e-5, atol=1e-6
+    )
     for tx in (made, LINKS[link](PENALTIES)):
         doubled = optax.tree_map_params(tx, lambda x: x + 1, tx.init(params))
         chex.assert_trees_all_equal_shapes_and_dtypes(doubled, tx.init(params))
@@ -108,13 +127,28 @@ def test_function_mask_and_wrappers(link):
 def test_holes_need_no_entry_and_may_have_one(link):
     full, expected = LINKS[link](PENALTIES), flat(train(LINKS[link](PENALTIES), tree()))
     without = {**tree(), "b": {**tree()["b"], "bias": None}}
-    for penalties in (PENALTIES, {**PENALTIES, "b": {"kernel": PENALTIES["b"]["kernel"], "bias": None}}):
-        np.testing.assert_array_equal(train(LINKS[link](penalties), without)["b"]["kernel"], expected["b/kernel"])
+    for penalties in (
+        PENALTIES,
+        {**PENALTIES, "b": {"kernel": PENALTIES["b"]["kernel"], "bias": None}},
+    ):
+        np.testing.assert_array_equal(
+            train(LINKS[link](penalties), without)["b"]["kernel"], expected["b/kernel"]
+        )
     # The first mask replaces the whole subtree `b` by one hole, and functions see the holes too.
-    for mask in ({"a": True, "b": False, "c": True}, {"a": True, "b": {"kernel": False, "bias": True}, "c": False}):
-        for tx in (full, LINKS[link](lambda params: {**PENALTIES, "a": jax.tree.map(lambda _: L1(0.3), params["a"])})):
+    for mask in (
+        {"a": True, "b": False, "c": True},
+        {"a": True, "b": {"kernel": False, "bias": True}, "c": False},
+    ):
+        for tx in (
+            full,
+            LINKS[link](
+                lambda params: {**PENALTIES, "a": jax.tree.map(lambda _: L1(0.3), params["a"])}
+            ),
+        ):
             np.testing.assert_array_equal(train(optax.masked(tx, mask), tree())["a"], expected["a"])
-    parts = optax.partition({"on": full, "off": optax.set_to_zero()}, {"a": "on", "b": "on", "c": "off"})
+    parts = optax.partition(
+        {"on": full, "off": optax.set_to_zero()}, {"a": "on", "b": "on", "c": "off"}
+    )
     np.testing.assert_array_equal(train(parts, tree())["b"]["kernel"], expected["b/kernel"])
     optax.partition({"on": full, "off": optax.set_to_zero()}, "off").init(tree())
 
@@ -133,7 +167,8 @@ OPTIMIZERS = {
 def test_a_lambda_by_block_reaches_the_weighted_lasso(float64, name):
     problem = diabetes()
     strength = 0.05 * problem.critical
-    # λ_b = 3 λ_a is the lasso with one λ for the columns of block b divided by 3, and weights multiplied by 3.
+    # λ_b = 3 λ_a is the lasso with one λ for the columns of block b divided by 3, and weights
+    # multiplied by 3.
     scales = np.repeat([1.0, 3.0], 5)
     solution = elastic_net(problem.inputs / scales, problem.targets, strength) / scales
     penalty = {"a": L1(strength), "b": L1(3 * strength)}
@@ -152,7 +187,10 @@ def test_a_lambda_by_block_reaches_the_weighted_lasso(float64, name):
 
 
 def test_measures():
-    params, gradient = {"w": jnp.array([2.0, 0.0]), "b": jnp.array([1.0])}, {"w": jnp.array([-0.5, 9.0]), "b": jnp.ones(1)}
+    params, gradient = (
+        {"w": jnp.array([2.0, 0.0]), "b": jnp.array([1.0])},
+        {"w": jnp.array([-0.5, 9.0]), "b": jnp.ones(1)},
+    )
     for penalty in ({"w": L1(0.5), "b": None}, lambda params: {"w": L1(0.5), "b": None}):
         assert jaxreg.penalty_value(penalty, params) == 1
         assert jaxreg.kkt_residual(penalty, params, gradient) == 8.5
@@ -176,7 +214,9 @@ class Net(nnx.Module):
 
 
 def linen_params():
-    return nn.Sequential([nn.Dense(4), nn.Dense(2)]).init(jax.random.key(0), jnp.ones((1, 3)))["params"]
+    return nn.Sequential([nn.Dense(4), nn.Dense(2)]).init(jax.random.key(0), jnp.ones((1, 3)))[
+        "params"
+    ]
 
 
 def by_size(params):
@@ -207,7 +247,9 @@ def test_a_plain_dict_fits_every_framework(model, link):
     for given in (penalties, by_size(params)):
         chex.assert_trees_all_equal(train(LINKS[link](given), params), expected)
         assert jaxreg.penalty_value(given, params) == jaxreg.penalty_value(by_size, params) > 0
-        assert jaxreg.kkt_residual(given, params, params) == jaxreg.kkt_residual(by_size, params, params)
+        assert jaxreg.kkt_residual(given, params, params) == jaxreg.kkt_residual(
+            by_size, params, params
+        )
     assert jax.tree.structure(expected) == jax.tree.structure(params)
 
 
@@ -233,7 +275,10 @@ def test_schedules_by_leaf():
         late = train(LINKS[link](lambda params: jax.tree.map(lambda _: L1(ramp), params)), tree())
         chex.assert_trees_all_equal(late, train(LINKS[link](L1(ramp)), tree()))
     # Only a schedule needs the count, and of a function it is not known in advance.
-    for penalty, kind in ((PENALTIES, optax.EmptyState), ({**PENALTIES, "c": L1(ramp)}, jaxreg.PenaltyState)):
+    for penalty, kind in (
+        (PENALTIES, optax.EmptyState),
+        ({**PENALTIES, "c": L1(ramp)}, jaxreg.PenaltyState),
+    ):
         assert isinstance(jaxreg.add_penalty(penalty).init(tree()), kind)
         assert isinstance(jaxreg.proximal_step(penalty, 0.1).init(tree()), kind)
     assert isinstance(jaxreg.add_penalty(lambda _: PENALTIES).init(tree()), jaxreg.PenaltyState)
@@ -248,7 +293,12 @@ def test_vmap_over_a_tree(link):
     chex.assert_trees_all_close(jax.tree.map(lambda x: x[2], many), one, rtol=1e-5, atol=1e-6)
     values = jax.jit(jax.vmap(lambda penalty: jaxreg.penalty_value(penalty, tree())))(penalties)
     assert values[2] == pytest.approx(
-        float(jaxreg.penalty_value({"a": L1(0.4), "b": jaxreg.ElasticNet(0.2, 1.0), "c": None}, tree())), rel=1e-6
+        float(
+            jaxreg.penalty_value(
+                {"a": L1(0.4), "b": jaxreg.ElasticNet(0.2, 1.0), "c": None}, tree()
+            )
+        ),
+        rel=1e-6,
     )
 
 
@@ -256,7 +306,10 @@ def test_a_sweep_over_trees():
     def fit(key, hyperparameters, data):
         penalty = hyperparameters["penalty"]
         trained = train(jaxreg.prox_adam(0.1, penalty), data)
-        return {"zeros": jaxreg.sparsity(trained).fraction, "value": jaxreg.penalty_value(penalty, trained)}
+        return {
+            "zeros": jaxreg.sparsity(trained).fraction,
+            "value": jaxreg.penalty_value(penalty, trained),
+        }
 
     strong, weak = np.array([0.0, 0.5], np.float32), np.array([0.25, 0.0], np.float32)
     penalty = {"a": L1(strong), "b": jaxreg.ElasticNet(weak, 0.125), "c": None}
@@ -271,8 +324,12 @@ def test_a_sweep_over_trees():
     for i in range(2):
         own = {"a": L1(strong[i]), "b": jaxreg.ElasticNet(weak[i], 0.125), "c": None}
         trained = train(jaxreg.prox_adam(0.1, own), tree())
-        np.testing.assert_allclose(dataset["value"][i, 1], jaxreg.penalty_value(own, trained), rtol=1e-5)
-        assert float(dataset["zeros"][i, 1]) == pytest.approx(float(jaxreg.sparsity(trained).fraction))
+        np.testing.assert_allclose(
+            dataset["value"][i, 1], jaxreg.penalty_value(own, trained), rtol=1e-5
+        )
+        assert float(dataset["zeros"][i, 1]) == pytest.approx(
+            float(jaxreg.sparsity(trained).fraction)
+        )
     # Penalties in a list are a tree too, not numbers.
     assert jaxreg.grid(penalty=[L1(strong), L1(weak)]).shape == (2,)
 
@@ -289,5 +346,8 @@ def test_inject_hyperparams():
         # The wrapper rounds b1 and b2 to float32.
         chex.assert_trees_all_close(train(tx, tree()), expected, rtol=1e-4)
     forgotten = optax.inject_hyperparams(jaxreg.prox_adam)(0.1, by_size)
-    with pytest.raises(TypeError, match="expected a penalty .* got None; with optax.inject_hyperparams, .* static_args"):
+    with pytest.raises(
+        TypeError,
+        match="expected a penalty .* got None; with optax.inject_hyperparams, .* static_args",
+    ):
         forgotten.init(tree())

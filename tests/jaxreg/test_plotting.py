@@ -14,22 +14,37 @@ STRENGTHS = np.array([0.0, 0.1, 0.2, 0.4])
 
 
 def scores():
-    """Three folds whose mean loss is lowest at the second strength, and equal within the error at the third."""
+    """Three folds whose mean loss is lowest at the second strength, and equal within the error at
+    the third.
+    """
     losses = np.array([[1.0, 0.5, 0.55, 2], [1.2, 0.7, 0.75, 2], [1.1, 0.6, 0.65, 2]])[:, None]
     live = np.broadcast_to(np.array([9, 7, 4, 0]), (3, 1, 4))
-    record = {"loss": losses / 2, "validation_loss": losses, "nonzeros": 2 * live, "live_inputs": {"first/kernel": live}}
+    record = {
+        "loss": losses / 2,
+        "validation_loss": losses,
+        "nonzeros": 2 * live,
+        "live_inputs": {"first/kernel": live},
+    }
     return jaxreg.CrossValidation(STRENGTHS, record)
 
 
 def path(seeds=None):
-    """Two inputs that die at the second and the third of four strengths, the last of which was not kept."""
-    kernel = np.array([[[3.0, 4], [1, 0], [0, 2]], [[0, 0], [1, 0], [0, 2]], [[0, 0], [0, 0], [0, 2]]])
+    """Two inputs that die at the second and the third of four strengths, the last of which was not
+    kept.
+    """
+    kernel = np.array(
+        [[[3.0, 4], [1, 0], [0, 2]], [[0, 0], [1, 0], [0, 2]], [[0, 0], [0, 0], [0, 2]]]
+    )
     params = {"first": {"kernel": kernel, "bias": np.zeros((3, 2))}}
     return jaxreg.Path(STRENGTHS, params, None, {"loss": np.ones(4)}, np.arange(3), seeds)
 
 
 def lines_at(axes):
-    return {float(line.get_xdata()[0]) for line in axes.get_lines() if line.get_linestyle() in ("--", ":")}
+    return {
+        float(line.get_xdata()[0])
+        for line in axes.get_lines()
+        if line.get_linestyle() in ("--", ":")
+    }
 
 
 def top_labels(axes):
@@ -63,7 +78,9 @@ def test_the_curve_of_an_accuracy():
 
 def test_paths_of_norms_and_of_weights():
     axes = jaxreg.plotting.coefficient_paths(path(), axis=1)
-    drawn = sorted(tuple(line.get_ydata()) for line in axes.get_lines() if len(line.get_xdata()) == 3)
+    drawn = sorted(
+        tuple(line.get_ydata()) for line in axes.get_lines() if len(line.get_xdata()) == 3
+    )
     assert drawn == [(1, 1, 0), (2, 2, 2), (5, 0, 0)]
     assert top_labels(axes) == (["3", "2", "1"], "live")
     axes = jaxreg.plotting.coefficient_paths(path(), "first/kernel")
@@ -73,7 +90,8 @@ def test_paths_of_norms_and_of_weights():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"kernel": "second"}, "kernel must be one of first/bias, first/kernel"), ({"seed": 0}, "expected seed to be None")],
+    [({"kernel": "second"}, "kernel must be one of first/bias, "
+    "first/kernel"), ({"seed": 0}, "expected seed to be None")],
 )  # fmt: skip
 def test_wrong_names(options, message):
     with pytest.raises(ValueError, match=message):
@@ -84,7 +102,8 @@ def test_matplotlib_is_needed_only_for_drawing():
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "import jaxreg, numpy as np\n"
-        "scores = jaxreg.CrossValidation(np.ones(1), {'loss': np.ones((2, 1, 1)), 'validation_loss': np.ones((2, 1, 1))})\n"
+        "scores = jaxreg.CrossValidation(np.ones(1), {'loss': np.ones((2, 1, 1)), "
+        "'validation_loss': np.ones((2, 1, 1))})\n"
         "try: jaxreg.plotting.validation_curve(scores)\n"
         "except ImportError as error: print(error)"
     )

@@ -1,4 +1,6 @@
-"""Products of float32 matrices keep their digits on accelerators, where JAX's default rounds the factors."""
+"""Products of float32 matrices keep their digits on accelerators, where JAX's default rounds the
+factors.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,9 @@ def precisions(function, *arguments):
             if equation.primitive.name == "dot_general":
                 precision = equation.params["precision"]
                 found.add(precision if precision is None else precision[0].name)
-            for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda one: hasattr(one, "eqns")):
+            for inner in jax.tree.leaves(
+                list(equation.params.values()), is_leaf=lambda one: hasattr(one, "eqns")
+            ):
                 if hasattr(inner, "eqns"):
                     visit(inner)
 
@@ -43,10 +47,15 @@ def gap(w):
 
 
 def path(strength):
-    settings, data = Settings("logistic", True, 3, 10), programs.Data(jnp.asarray(X)[..., None], jnp.asarray(Y > 0, float))
+    settings, data = (
+        Settings("logistic", True, 3, 10),
+        programs.Data(jnp.asarray(X)[..., None], jnp.asarray(Y > 0, float)),
+    )
     penalties = jaxreg.L1(strength[None])
     prepared = programs.prepare(settings, data)
-    progress = programs.advance(prepared.solver, penalties, strength[None] * 1e-3, prepared.progress(1))
+    progress = programs.advance(
+        prepared.solver, penalties, strength[None] * 1e-3, prepared.progress(1)
+    )
     return programs.measure(prepared.solver, prepared.subtracted, penalties, progress, data)
 
 
@@ -60,7 +69,8 @@ def test_the_default_asks_for_no_precision():
 
 @pytest.mark.parametrize(
     ("function", "argument"),
-    [(solved, np.float32(0.1)), (jax.jacobian(solved), np.float32(0.1)), (gap, np.ones(5, np.float32)),
+    [(solved, np.float32(0.1)), (jax.jacobian(solved), np.float32(0.1)), (gap, np.ones(5,
+    np.float32)),
      (path, np.float32(0.1)), (predictions, np.ones(5, np.float32))],
     ids=["fista", "its derivative", "duality gap", "linear path", "linear model"],
 )  # fmt: skip

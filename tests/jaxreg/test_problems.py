@@ -1,4 +1,6 @@
-"""The reference solutions refuse themselves where they are wrong, so no test can pass against a wrong one."""
+"""The reference solutions refuse themselves where they are wrong, so no test can pass against a
+wrong one.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,9 @@ def test_a_wrong_support_or_sign_is_refused():
         normal = chosen.T @ chosen / len(chosen)
         signs = np.where(w[support] == 0, 1.0, np.sign(w[support]))
         wrong = np.zeros_like(w)
-        wrong[support] = np.linalg.solve(normal, chosen.T @ problem.targets / len(chosen) - strength * signs)
+        wrong[support] = np.linalg.solve(
+            normal, chosen.T @ problem.targets / len(chosen) - strength * signs
+        )
         with pytest.raises(AssertionError):
             assert_optimal(wrong[:, None], slope_of(problem, wrong)[:, None], strength)
 

@@ -26,14 +26,22 @@ class Linen(linen.Module):
     @linen.compact
     def __call__(self, tokens):
         x, _ = Block(name="one")(linen.Embed(7, 3)(tokens), None)
-        layers = linen.scan(Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=4)
+        layers = linen.scan(
+            Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=4
+        )
         return layers()(x, None)
 
 
 @nnx.vmap(in_axes=0)
 def stacked(key):
     rngs = nnx.Rngs(key)
-    return nnx.List([nnx.Linear(3, 5, rngs=rngs), nnx.Conv(3, 4, (5,), rngs=rngs), nnx.Conv(3, 4, (3, 3), rngs=rngs)])
+    return nnx.List(
+        [
+            nnx.Linear(3, 5, rngs=rngs),
+            nnx.Conv(3, 4, (5,), rngs=rngs),
+            nnx.Conv(3, 4, (3, 3), rngs=rngs),
+        ]
+    )
 
 
 def equinox():
@@ -43,7 +51,9 @@ def equinox():
         "linear": eqx.nn.Linear(3, 5, key=KEY),
         "conv": conv,
         "attention": eqx.nn.MultiheadAttention(2, 6, key=KEY),
-        "stack": eqx.filter_vmap(lambda key: eqx.nn.Linear(3, 5, key=key))(jax.random.split(KEY, 4)),
+        "stack": eqx.filter_vmap(lambda key: eqx.nn.Linear(3, 5, key=key))(
+            jax.random.split(KEY, 4)
+        ),
     }
     return eqx.filter(layers, eqx.is_array)
 
@@ -71,7 +81,9 @@ MODELS = {
         },
     ),
     "nnx": (
-        lambda: nnx.state(nnx.MultiHeadAttention(2, 6, decode=False, use_bias=False, rngs=nnx.Rngs(0)), nnx.Param),
+        lambda: nnx.state(
+            nnx.MultiHeadAttention(2, 6, decode=False, use_bias=False, rngs=nnx.Rngs(0)), nnx.Param
+        ),
         {
             "query/kernel": ((6,), (2, 3), (2,)),
             "key/kernel": ((6,), (2, 3), (2,)),
@@ -81,7 +93,11 @@ MODELS = {
     ),
     "nnx stacked": (
         lambda: nnx.state(stacked(jax.random.split(KEY, 4)), nnx.Param),
-        {"0/kernel": ((4, 3), (4, 5), None), "1/kernel": ((4, 3), (4, 4), None), "2/kernel": ((4, 3), (4, 4), None)},
+        {
+            "0/kernel": ((4, 3), (4, 5), None),
+            "1/kernel": ((4, 3), (4, 4), None),
+            "2/kernel": ((4, 3), (4, 4), None),
+        },
     ),
     "equinox": (
         equinox,
@@ -90,7 +106,10 @@ MODELS = {
             "linear/weight": ((3,), (5,), None),
             "conv/0/weight": ((2,), (3,), None),
             "conv/1/weight": ((2,), (3,), None),
-            **{f"attention/{name}_proj/weight": ((6,), (6,), None) for name in ("query", "key", "value", "output")},
+            **{
+                f"attention/{name}_proj/weight": ((6,), (6,), None)
+                for name in ("query", "key", "value", "output")
+            },
             "stack/weight": ((4, 3), (4, 5), None),
         },
     ),
@@ -126,7 +145,9 @@ def step_from_ones(make, per):
     ones = filled(make, 1)
     tx = jaxreg.prox_sgd(1.0, jaxreg.GroupL2(1.0, per=per), mask=jaxreg.kernels)
     state = tx.init(ones)
-    return jax.jit(lambda params: tx.update(jax.tree.map(jnp.zeros_like, params), state, params)[0])(ones)
+    return jax.jit(
+        lambda params: tx.update(jax.tree.map(jnp.zeros_like, params), state, params)[0]
+    )(ones)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -145,7 +166,10 @@ def test_inputs_and_units_of_every_kernel(model):
 def test_groups_keep_what_they_are_named_after(model, per):
     make, expected = MODELS[model]
     updates = step_from_ones(make, per)
-    moved = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in jax.tree.leaves_with_path(updates)}
+    moved = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x
+        for path, x in jax.tree.leaves_with_path(updates)
+    }
     for name, shapes in expected.items():
         leaf = next(x for at, x in moved.items() if at.removesuffix("/value") == name)
         number = np.prod(shapes[("input", "unit").index(per)])
@@ -163,18 +187,26 @@ def attention(seed=0):
 
 @pytest.mark.parametrize(
     "make",
-    [jaxreg.GroupL2, lambda s, **kw: jaxreg.Group(jaxreg.MCP(s), **kw), lambda s, **kw: jaxreg.SparseGroupL2(s, s, **kw)],
+    [
+        jaxreg.GroupL2,
+        lambda s, **kw: jaxreg.Group(jaxreg.MCP(s), **kw),
+        lambda s, **kw: jaxreg.SparseGroupL2(s, s, **kw),
+    ],
 )
 def test_groups_per_head(make):
     params, axes = attention(), {"value": (0, 2), "out": (1, 2)}
     value = sum(make(0.3, axis=axes[name]).value(params[name]["kernel"]) for name in axes)
-    assert jaxreg.penalty_value(make(0.3, per="head"), params, jaxreg.kernels) == pytest.approx(float(value), rel=1e-6)
+    assert jaxreg.penalty_value(make(0.3, per="head"), params, jaxreg.kernels) == pytest.approx(
+        float(value), rel=1e-6
+    )
     by_axis = {name: {"kernel": make(0.3, axis=axis), "bias": None} for name, axis in axes.items()}
     steps = []
     for penalty, mask in ((make(0.3, per="head"), jaxreg.kernels), (by_axis, None)):
         tx = jaxreg.prox_adam(1e-2, penalty, mask=mask)
         state = tx.init(params)
-        steps.append(jax.jit(lambda params, tx=tx, state=state: tx.update(params, state, params)[0])(params))
+        steps.append(
+            jax.jit(lambda params, tx=tx, state=state: tx.update(params, state, params)[0])(params)
+        )
     jax.tree.map(np.testing.assert_array_equal, *steps)
 
 
@@ -185,7 +217,10 @@ def test_a_penalty_inside_another_one_has_its_axes_too():
         name: {"kernel": jaxreg.Weighted(jaxreg.GroupL2(0.5, per="head"), factor), "bias": None}
         for name, factor in factors.items()
     }
-    lengths = [np.sqrt((np.square(params[name]["kernel"])).sum(axes)) for name, axes in (("value", (0, 2)), ("out", (1, 2)))]
+    lengths = [
+        np.sqrt((np.square(params[name]["kernel"])).sum(axes))
+        for name, axes in (("value", (0, 2)), ("out", (1, 2)))
+    ]
     expected = 0.5 * (lengths[0][0] + 2 * lengths[1][0] + 3 * lengths[1][1])
     assert jaxreg.penalty_value(tree, params) == pytest.approx(expected, rel=1e-6)
 
@@ -198,22 +233,35 @@ def test_keep_largest_of_inputs_and_heads():
     rest = jaxreg.keep_largest(params, 0.2, per="input")
     counts = jaxreg.sparsity(rest)
     assert [int(leaf.dead_inputs) for leaf in counts.leaves.values()] == [1, 7]
-    assert (rest["Conv_0"]["kernel"][:, :, 1] == 5).all() and (rest["Dense_0"]["kernel"][3] == 20).all()
+    assert (rest["Conv_0"]["kernel"][:, :, 1] == 5).all() and (
+        rest["Dense_0"]["kernel"][3] == 20
+    ).all()
     heads = {name: {"kernel": leaf["kernel"]} for name, leaf in attention().items()}
     heads["value"]["kernel"] *= jnp.array([[[0.01], [1]]])
     rest = jaxreg.keep_largest(heads, 0.75, per="head")
-    assert [int((rest["value"]["kernel"] != 0).any((0, 2)).sum()), int((rest["out"]["kernel"] != 0).sum())] == [1, 24]
+    assert [
+        int((rest["value"]["kernel"] != 0).any((0, 2)).sum()),
+        int((rest["out"]["kernel"] != 0).sum()),
+    ] == [1, 24]
 
 
 @pytest.mark.parametrize(
-    ("per", "axis"), [("input", {2: 1, 4: (0, 1, 3), 5: (0, 1, 2, 4)}), ("unit", {2: 0, 4: (0, 1, 2), 5: (0, 1, 2, 3)})]
+    ("per", "axis"),
+    [
+        ("input", {2: 1, 4: (0, 1, 3), 5: (0, 1, 2, 4)}),
+        ("unit", {2: 0, 4: (0, 1, 2), 5: (0, 1, 2, 3)}),
+    ],
 )
 def test_an_array_alone_is_a_kernel_of_flax(per, axis):
     for rank, axes in axis.items():
         x = jax.random.normal(KEY, (2, 3, 2, 4, 5)[5 - rank :])
-        np.testing.assert_array_equal(jaxreg.GroupL2(0.4, per=per).prox(x, 1.0), jaxreg.GroupL2(0.4, axis=axes).prox(x, 1.0))
+        np.testing.assert_array_equal(
+            jaxreg.GroupL2(0.4, per=per).prox(x, 1.0), jaxreg.GroupL2(0.4, axis=axes).prox(x, 1.0)
+        )
         d = jnp.abs(x)
-        np.testing.assert_array_equal(jaxreg.GroupL2(0.4, per=per).pool(d), jaxreg.GroupL2(0.4, axis=axes).pool(d))
+        np.testing.assert_array_equal(
+            jaxreg.GroupL2(0.4, per=per).pool(d), jaxreg.GroupL2(0.4, axis=axes).pool(d)
+        )
     assert jaxreg.GroupL2(0.4, per=per).pool(jnp.float32(2)) == 2
 
 
@@ -223,8 +271,14 @@ PER_INPUT = jaxreg.GroupL2(0.1, per="input")
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda: jaxreg.GroupL2(0.1, 1, "input"), r"GroupL2: expected axis or per, got axis=1 and per='input'"),
-        (lambda: jaxreg.Group(jaxreg.L1(0.1), per="row"), r'Group: per must be "input", "unit" or "head", got \'row\''),
+        (
+            lambda: jaxreg.GroupL2(0.1, 1, "input"),
+            r"GroupL2: expected axis or per, got axis=1 and per='input'",
+        ),
+        (
+            lambda: jaxreg.Group(jaxreg.L1(0.1), per="row"),
+            r'Group: per must be "input", "unit" or "head", got \'row\'',
+        ),
         (
             lambda: PER_INPUT.value(jnp.ones((2, 3, 4))),
             r"GroupL2: per='input' needs .* got the shape \(2, 3, 4\), which may be",
@@ -234,7 +288,9 @@ PER_INPUT = jaxreg.GroupL2(0.1, per="input")
             r"needs a kernel, got the shape \(3,\); leave this parameter out with a mask",
         ),
         (
-            lambda: jaxreg.prox_sgd(0.1, PER_INPUT).init({"a": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}),
+            lambda: jaxreg.prox_sgd(0.1, PER_INPUT).init(
+                {"a": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}}
+            ),
             r"proximal: GroupL2: per='input' needs a kernel, got the shape \(3,\) at a/bias",
         ),
         (
@@ -246,10 +302,16 @@ PER_INPUT = jaxreg.GroupL2(0.1, per="input")
             r"at attention/q, which may be",
         ),
         (
-            lambda: jaxreg.penalty_value(jaxreg.SparseGroupL2(0.1, 0.1, per="head"), {"up": jnp.ones((2, 3))}),
-            r"penalty_value: SparseGroupL2: per='head' needs a kernel with an axis of heads, got the shape \(2, 3\) at up",
+            lambda: jaxreg.penalty_value(
+                jaxreg.SparseGroupL2(0.1, 0.1, per="head"), {"up": jnp.ones((2, 3))}
+            ),
+            r"penalty_value: SparseGroupL2: per='head' needs a kernel with an axis of heads, "
+            r"got the shape \(2, 3\) at up",
         ),
-        (lambda: jaxreg.keep_largest({"up": jnp.ones((2, 3))}, 0.5, per="head"), r"keep_largest: per='head' needs"),
+        (
+            lambda: jaxreg.keep_largest({"up": jnp.ones((2, 3))}, 0.5, per="head"),
+            r"keep_largest: per='head' needs",
+        ),
         (
             lambda: jaxreg.keep_largest({"up": jnp.ones((2, 3))}, 0.5, axis=1, per="unit"),
             r"keep_largest: expected axis or per",
@@ -263,16 +325,19 @@ def test_groups_that_cannot_be_are_refused(use, message):
 
 def test_one_axis_for_kernels_of_several_ranks_is_a_warning():
     params = {"conv": jnp.ones((3, 3, 2, 4)), "dense": jnp.ones((8, 2))}
-    with pytest.warns(UserWarning, match=r"proximal: .*dense \(8, 2\), conv \(3, 3, 2, 4\); pass per=\"input\"") as caught:
+    with pytest.warns(
+        UserWarning, match=r"proximal: .*dense \(8, 2\), conv \(3, 3, 2, 4\); pass per=\"input\""
+    ) as caught:
         jaxreg.prox_adam(1e-3, jaxreg.GroupL2(0.1, axis=1)).init(params)
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         jaxreg.prox_adam(1e-3, jaxreg.GroupL2(0.1, per="input")).init(params)
         jaxreg.prox_adam(1e-3, jaxreg.L1(0.1)).init(params)
-        jaxreg.prox_adam(1e-3, {"conv": jaxreg.GroupL2(0.1, axis=(0, 1, 3)), "dense": jaxreg.GroupL2(0.1, axis=1)}).init(
-            params
-        )
+        jaxreg.prox_adam(
+            1e-3,
+            {"conv": jaxreg.GroupL2(0.1, axis=(0, 1, 3)), "dense": jaxreg.GroupL2(0.1, axis=1)},
+        ).init(params)
 
 
 def test_dead_inputs_and_units_of_attention_and_stacked_layers():
@@ -293,7 +358,9 @@ def test_dead_inputs_and_units_of_attention_and_stacked_layers():
         "stacked": (4, 1),
     }
     # The same by stated axes.
-    stated = jaxreg.sparsity({"x": params["stacked"]}, input_axis=(0, 1), unit_axis=(0, -1)).leaves["x"]
+    stated = jaxreg.sparsity({"x": params["stacked"]}, input_axis=(0, 1), unit_axis=(0, -1)).leaves[
+        "x"
+    ]
     assert (int(stated.dead_inputs), int(stated.dead_units)) == (4, 1)
     stated = jaxreg.sparsity({"x": params["value"]}, input_axis=0, unit_axis=(1, 2)).leaves["x"]
     assert (int(stated.dead_inputs), int(stated.dead_units)) == (0, 4)
@@ -306,8 +373,13 @@ def test_the_value_and_the_output_of_attention_are_a_chain():
     # Four units of `value` have no outgoing weight, with four weights each.
     assert int(counts.leaves["value/kernel"].disconnected) == 4 * 4
     assert int(counts.connected) == 2 * 4 + 2 * 4
-    for shape, message in (((3, 5, 5), "the stack stacked of shape"), ((5, 5), "the stack stacked")):
+    for shape, message in (
+        ((3, 5, 5), "the stack stacked of shape"),
+        ((5, 5), "the stack stacked"),
+    ):
         with pytest.raises(ValueError, match=message):
             jaxreg.sparsity({"stacked": jnp.ones((3, 5, shape[-1]))}, layers=("stacked",))
-    with pytest.raises(ValueError, match=r"whose axes are known, got 'x', .*pass input_axis and unit_axis"):
+    with pytest.raises(
+        ValueError, match=r"whose axes are known, got 'x', .*pass input_axis and unit_axis"
+    ):
         jaxreg.sparsity({"x": jnp.ones((3, 5, 5))}, layers=("x",))

@@ -1,7 +1,9 @@
-"""Weights sharded over eight devices by explicit sharding, the default of jax.make_mesh (counts by automatic sharding too).
+"""Weights sharded over eight devices by explicit sharding, the default of jax.make_mesh (counts by
+automatic sharding too).
 
-Every public function gives what it gives on one device. An update gathers no weights on one device, and states lie where
-their parameters lie. Sweeps and paths of networks have their own test (sweeps/test_mesh.py).
+Every public function gives what it gives on one device. An update gathers no weights on one device,
+and states lie where their parameters lie. Sweeps and paths of networks have their own test
+(sweeps/test_mesh.py).
 """
 
 import functools
@@ -24,7 +26,11 @@ SPECS = {
     "in": {"kernel": P("x", "y"), "bias": P("y")},
     "out": {"kernel": P("y", None)},
 }
-SHAPES = {"query": {"kernel": (32, 4, 8)}, "in": {"kernel": (32, 64), "bias": (64,)}, "out": {"kernel": (64, 16)}}
+SHAPES = {
+    "query": {"kernel": (32, 4, 8)},
+    "in": {"kernel": (32, 64), "bias": (64,)},
+    "out": {"kernel": (64, 16)},
+}
 SMALLEST_KERNEL = 64 * 16
 PENALTY = jaxreg.L1(1e-2)
 MASK = jaxreg.kernels
@@ -56,19 +62,35 @@ OPTIMIZERS = {
     },
     "prox_adamw": lambda: jaxreg.prox_adamw(1e-2, PENALTY, weight_decay=1e-2, mask=MASK),
     "prox_sgd, momentum": lambda: jaxreg.prox_sgd(1e-2, PENALTY, momentum=0.9, mask=MASK),
-    "prox_adam, clip": lambda: jaxreg.prox_adam(1e-2, PENALTY, mask=MASK, clip=optax.clip_by_global_norm(0.1)),
-    "prox_adam, clip of arrays": lambda: jaxreg.prox_adam(1e-2, PENALTY, mask=MASK, clip=optax.clip_by_block_rms(0.1)),
+    "prox_adam, clip": lambda: jaxreg.prox_adam(
+        1e-2, PENALTY, mask=MASK, clip=optax.clip_by_global_norm(0.1)
+    ),
+    "prox_adam, clip of arrays": lambda: jaxreg.prox_adam(
+        1e-2, PENALTY, mask=MASK, clip=optax.clip_by_block_rms(0.1)
+    ),
     "prox_adam, lazy": lambda: jaxreg.prox_adam(1e-2, PENALTY, mask=MASK, lazy=True),
-    "prox_adam, matching": lambda: jaxreg.prox_adam(1e-2, PENALTY, mask=jaxreg.matching("*/kernel")),
-    "proximal": lambda: jaxreg.proximal(optax.scale_by_novograd(), PENALTY, 1e-2, preconditioners.novograd(), MASK),
+    "prox_adam, matching": lambda: jaxreg.prox_adam(
+        1e-2, PENALTY, mask=jaxreg.matching("*/kernel")
+    ),
+    "proximal": lambda: jaxreg.proximal(
+        optax.scale_by_novograd(), PENALTY, 1e-2, preconditioners.novograd(), MASK
+    ),
     "hold_zeros": lambda: jaxreg.hold_zeros(optax.adam(1e-2), mask=MASK),
     "master_weights": lambda: jaxreg.master_weights(jaxreg.prox_adam(1e-2, PENALTY, mask=MASK)),
-    "steer_strength": lambda: jaxreg.steer_strength(lambda s: jaxreg.prox_adam(1e-2, jaxreg.L1(s)), 0.3, 10, mask=MASK),
+    "steer_strength": lambda: jaxreg.steer_strength(
+        lambda s: jaxreg.prox_adam(1e-2, jaxreg.L1(s)), 0.3, 10, mask=MASK
+    ),
     "steer_strength, groups": lambda: jaxreg.steer_strength(
-        lambda s: jaxreg.prox_adam(1e-2, jaxreg.GroupL2(s, per="unit"), mask=MASK), 0.3, 10, per="unit", mask=MASK
+        lambda s: jaxreg.prox_adam(1e-2, jaxreg.GroupL2(s, per="unit"), mask=MASK),
+        0.3,
+        10,
+        per="unit",
+        mask=MASK,
     ),
     "prox_l1": lambda: optax.chain(optax.sgd(1e-2), jaxreg.prox_l1(1e-2, 1e-2, MASK)),
-    "proximal_step": lambda: optax.chain(optax.sgd(1e-2), jaxreg.proximal_step(PENALTY, 1e-2, MASK)),
+    "proximal_step": lambda: optax.chain(
+        optax.sgd(1e-2), jaxreg.proximal_step(PENALTY, 1e-2, MASK)
+    ),
     "add_l1": lambda: optax.chain(jaxreg.add_l1(1e-2, MASK), optax.adam(1e-2)),
     "add_l2": lambda: optax.chain(jaxreg.add_l2(1e-2, MASK), optax.adam(1e-2)),
     "add_penalty": lambda: optax.chain(jaxreg.add_penalty(PENALTY, MASK), optax.adam(1e-2)),
@@ -84,7 +106,9 @@ OPTIMIZERS = {
 def tree(seed):
     random = np.random.default_rng(seed)
     return jax.tree.map(
-        lambda shape: 0.1 * random.standard_normal(shape, np.float32), SHAPES, is_leaf=lambda s: isinstance(s, tuple)
+        lambda shape: 0.1 * random.standard_normal(shape, np.float32),
+        SHAPES,
+        is_leaf=lambda s: isinstance(s, tuple),
     )
 
 
@@ -100,51 +124,86 @@ ROWS = np.random.default_rng(2).standard_normal((64, 32)).astype(np.float32)
 ONE_KERNEL = {"query": {"kernel": tree(0)["query"]["kernel"]}}
 MEASURES = {
     "sparsity": lambda params, gradient, rows: jaxreg.sparsity(params, MASK).nonzeros,
-    "kkt_residual": lambda params, gradient, rows: jaxreg.kkt_residual(PENALTY, params, gradient, MASK),
+    "kkt_residual": lambda params, gradient, rows: jaxreg.kkt_residual(
+        PENALTY, params, gradient, MASK
+    ),
     "penalty_value": lambda params, gradient, rows: jaxreg.penalty_value(PENALTY, params, MASK),
-    "critical_strength": lambda params, gradient, rows: jaxreg.critical_strength(PENALTY, gradient, MASK),
+    "critical_strength": lambda params, gradient, rows: jaxreg.critical_strength(
+        PENALTY, gradient, MASK
+    ),
     "duality_gap": lambda params, gradient, rows: jaxreg.duality_gap(
-        PENALTY, {"query": {"kernel": params["query"]["kernel"]}}, lambda p: line(p, rows), rows[:, 0]
+        PENALTY,
+        {"query": {"kernel": params["query"]["kernel"]}},
+        lambda p: line(p, rows),
+        rows[:, 0],
     ),
     "keep_largest": lambda params, gradient, rows: jaxreg.keep_largest(params, 0.3, MASK),
-    "keep_largest, groups": lambda params, gradient, rows: jaxreg.keep_largest(params, 0.3, MASK, per="unit"),
+    "keep_largest, groups": lambda params, gradient, rows: jaxreg.keep_largest(
+        params, 0.3, MASK, per="unit"
+    ),
     "fista": lambda params, gradient, rows: (
         jaxreg.fista(loss, PENALTY, max_steps=50)
         .run({"query": {"kernel": params["query"]["kernel"]}}, rows)
         .params["query"]["kernel"]
     ),
 }
-# These read their arrays on the host, or decide sizes by the weights, so they are not compiled by their caller.
+# These read their arrays on the host, or decide sizes by the weights, so they are not compiled by
+# their caller.
 OUTSIDE_JIT = {
-    "fit_linear_path": lambda params, rows: jaxreg.fit_linear_path(rows, rows[:, 0], jaxreg.L1, [0.1, 0.5]).params.weights,
+    "fit_linear_path": lambda params, rows: (
+        jaxreg.fit_linear_path(rows, rows[:, 0], jaxreg.L1, [0.1, 0.5]).params.weights
+    ),
     "cross_validate_linear_path": lambda params, rows: jaxreg.cross_validate_linear_path(
         rows, rows[:, 0], jaxreg.L1, [0.1, 0.5], folds=4
     ).record["loss"],
     "predict": lambda params, rows: jaxreg.LinearModel(ROWS[0], np.float32(1)).predict(rows),
     "compact": lambda params, rows: (
         jaxreg.compact(
-            jaxreg.keep_largest({k: params[k] for k in ("in", "out")}, 0.01, MASK), jax.nn.relu, ["in/kernel", "out/kernel"]
+            jaxreg.keep_largest({k: params[k] for k in ("in", "out")}, 0.01, MASK),
+            jax.nn.relu,
+            ["in/kernel", "out/kernel"],
         ).params
     ),
     "sparsity": lambda params, rows: str(jaxreg.sparsity(params, MASK)),
 }
 ELSEWHERE = {
     "sweeps/test_mesh.py": ("sweep", "grid", "fit_path", "cross_validate_path", "strength_grid"),
-    "no arrays of weights": ("select_strength", "plotting", "kernels", "matching", "preconditioners", "__version__"),
+    "no arrays of weights": (
+        "select_strength",
+        "plotting",
+        "kernels",
+        "matching",
+        "preconditioners",
+        "__version__",
+    ),
     "a result or a state": {name for name in jaxreg.__all__ if name[0].isupper()} - set(PENALTIES),
 }
 
 
 def test_every_public_name_is_here():
-    tested = {*PENALTIES, *OPTIMIZERS, *MEASURES, *OUTSIDE_JIT, *(name for names in ELSEWHERE.values() for name in names)}
+    tested = {
+        *PENALTIES,
+        *OPTIMIZERS,
+        *MEASURES,
+        *OUTSIDE_JIT,
+        *(name for names in ELSEWHERE.values() for name in names),
+    }
     assert not set(jaxreg.__all__) - tested
 
 
 def kinds(names):
-    """Each name with explicit sharding, and those that count over all weights with automatic sharding too."""
-    counting = [name for name in names if name.startswith(("steer", "keep", "sparsity")) or "clip" in name]
-    pairs = [(name, AxisType.Explicit) for name in names] + [(name, AxisType.Auto) for name in counting]
-    return pytest.mark.parametrize(("name", "kind"), pairs, ids=lambda value: getattr(value, "name", value))
+    """Each name with explicit sharding, and those that count over all weights with automatic
+    sharding too.
+    """
+    counting = [
+        name for name in names if name.startswith(("steer", "keep", "sparsity")) or "clip" in name
+    ]
+    pairs = [(name, AxisType.Explicit) for name in names] + [
+        (name, AxisType.Auto) for name in counting
+    ]
+    return pytest.mark.parametrize(
+        ("name", "kind"), pairs, ids=lambda value: getattr(value, "name", value)
+    )
 
 
 def make_mesh(kind):
@@ -158,12 +217,17 @@ def sharded(mesh, params):
 def gathered(compiled):
     """Sizes of what the program collects from several devices or sends on to another."""
     text = compiled.as_text()
-    found = re.findall(r"= \(?\w+\[([\d,]*)\][^=]*? (?:all-gather|collective-permute|all-to-all)(?:-start)?\(", text)
+    found = re.findall(
+        r"= \(?\w+\[([\d,]*)\][^=]*? (?:all-gather|collective-permute|all-to-all)(?:-start)?\(",
+        text,
+    )
     return [int(np.prod([int(n) for n in shape.split(",") if n])) for shape in found]
 
 
 def expect_close(result, expected):
-    chex.assert_trees_all_close(jax.device_get(result), jax.device_get(expected), rtol=2e-5, atol=1e-6)
+    chex.assert_trees_all_close(
+        jax.device_get(result), jax.device_get(expected), rtol=2e-5, atol=1e-6
+    )
 
 
 @kinds(OPTIMIZERS)
@@ -189,7 +253,11 @@ def test_measures_pruning_and_fista(name, kind):
     mesh = make_mesh(kind)
     expected = jax.jit(MEASURES[name])(tree(0), tree(1), ROWS)
     with jax.set_mesh(mesh):
-        args = sharded(mesh, tree(0)), sharded(mesh, tree(1)), jax.device_put(ROWS, NamedSharding(mesh, P("x", None)))
+        args = (
+            sharded(mesh, tree(0)),
+            sharded(mesh, tree(1)),
+            jax.device_put(ROWS, NamedSharding(mesh, P("x", None))),
+        )
         compiled = jax.jit(MEASURES[name]).lower(*args).compile()
         result = compiled(*args)
     expect_close(result, expected)
@@ -202,7 +270,9 @@ def test_functions_of_arrays_with_values(name, kind):
     mesh = make_mesh(kind)
     expected = OUTSIDE_JIT[name](tree(0), ROWS)
     with jax.set_mesh(mesh):
-        result = OUTSIDE_JIT[name](sharded(mesh, tree(0)), jax.device_put(ROWS, NamedSharding(mesh, P("x", None))))
+        result = OUTSIDE_JIT[name](
+            sharded(mesh, tree(0)), jax.device_put(ROWS, NamedSharding(mesh, P("x", None)))
+        )
     if isinstance(expected, str):
         assert result == expected
     else:

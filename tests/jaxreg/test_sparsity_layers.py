@@ -1,4 +1,6 @@
-"""`sparsity` with `layers`: nonzero weights that lead to no output, through dense layers and convolutions."""
+"""`sparsity` with `layers`: nonzero weights that lead to no output, through dense layers and
+convolutions.
+"""
 
 import itertools
 
@@ -51,7 +53,8 @@ def test_weights_lead_to_an_output_where_they_change_one(seed):
 def test_a_unit_is_useless_two_layers_before_the_output():
     first, second, third = jnp.ones((2, 2)), jnp.array([[1.0, 0], [0, 1]]), jnp.array([[1.0], [0]])
     counts = jaxreg.sparsity([first, second, third], layers=("0", "1", "2"))
-    # Unit 1 of the second layer has no outgoing weight, so neither it nor unit 1 of the first layer has an effect.
+    # Unit 1 of the second layer has no outgoing weight, so neither it nor unit 1 of the first layer
+    # has an effect.
     assert [int(counts.leaves[name].disconnected) for name in "012"] == [2, 1, 0]
     assert [int(counts.leaves[name].live_inputs) for name in "012"] == [2, 1, 1]
     assert int(counts.connected) == 2 + 1 + 1
@@ -72,9 +75,20 @@ class Convolutional(nnx.Module):
 def test_a_dense_layer_after_a_flattened_convolution():
     model = Convolutional(nnx.Rngs(0))
     inputs = jax.random.normal(jax.random.key(0), (2, 5, 5, 1))
-    dense = model.last.kernel[...].reshape(25, 4, 2).at[:, 1].set(0).at[:, 2].set(0).at[7, 2, 1].set(1.0)
+    dense = (
+        model.last.kernel[...]
+        .reshape(25, 4, 2)
+        .at[:, 1]
+        .set(0)
+        .at[:, 2]
+        .set(0)
+        .at[7, 2, 1]
+        .set(1.0)
+    )
     model.last.kernel[...] = dense.reshape(100, 2)
-    model.second.kernel[...] = model.second.kernel[...].at[:, :, 0, :].set(0).at[1, 1, 0, 1].set(2.0)
+    model.second.kernel[...] = (
+        model.second.kernel[...].at[:, :, 0, :].set(0).at[1, 1, 0, 1].set(2.0)
+    )
     graph, params = nnx.split(model, nnx.Param)
     jacobian = jax.jit(jax.jacobian(lambda params: nnx.merge(graph, params)(inputs)))(params)
     counts = jaxreg.sparsity(params, layers=["first/kernel", "second/kernel", "last/kernel"])
@@ -84,7 +98,9 @@ def test_a_dense_layer_after_a_flattened_convolution():
         leaf = counts.leaves[f"{name}/kernel"]
         assert int(leaf.nonzeros - leaf.disconnected) == matters.sum(), name
     # Input channel 0 of the second layer feeds channel 1 alone, which the dense layer ignores.
-    assert [int(counts.leaves[f"{name}/kernel"].live_inputs) for name in ("first", "second", "last")] == [1, 2, 51]
+    assert [
+        int(counts.leaves[f"{name}/kernel"].live_inputs) for name in ("first", "second", "last")
+    ] == [1, 2, 51]
     assert int(counts.leaves["first/kernel"].disconnected) == 9
 
 
@@ -96,7 +112,10 @@ def test_a_flattened_convolution_with_its_channels_first_or_last(channels_first)
     used[2, 1] = 1
     dense = (used.T if channels_first else used).reshape(12, 1)
     if channels_first:
-        params, axes = {"a": conv.transpose(3, 2, 0, 1), "b": dense.T}, {"input_axis": 1, "unit_axis": 0}
+        params, axes = (
+            {"a": conv.transpose(3, 2, 0, 1), "b": dense.T},
+            {"input_axis": 1, "unit_axis": 0},
+        )
     else:
         params, axes = {"a": conv, "b": dense}, {}
     counts = jaxreg.sparsity(params, layers=("a", "b"), **axes)
@@ -114,13 +133,16 @@ def test_other_axes_and_transformations():
     many = jax.tree.map(lambda *leaves: jnp.stack(leaves), network(1), network(2))
     swept = jax.jit(jax.vmap(lambda params: jaxreg.sparsity(params, layers=LAYERS)))(many)
     np.testing.assert_array_equal(
-        swept.connected, [jaxreg.sparsity(network(seed), layers=LAYERS).connected for seed in (1, 2)]
+        swept.connected,
+        [jaxreg.sparsity(network(seed), layers=LAYERS).connected for seed in (1, 2)],
     )
     assert int(swept[0].leaves[LAYERS[0]].disconnected) == int(ours.leaves[LAYERS[0]].disconnected)
 
 
 def test_nan_leads_to_an_output():
-    counts = jaxreg.sparsity({"a": jnp.array([[jnp.nan]]), "b": jnp.array([[jnp.nan]])}, layers=("a", "b"))
+    counts = jaxreg.sparsity(
+        {"a": jnp.array([[jnp.nan]]), "b": jnp.array([[jnp.nan]])}, layers=("a", "b")
+    )
     assert int(counts.connected) == 2
 
 
@@ -135,7 +157,9 @@ def test_the_table_has_the_columns_only_with_layers():
         "total                    6   7  14.3%                                      2",
     ]
     assert "disconnected" not in str(jaxreg.sparsity(params))
-    many = jax.vmap(lambda scale: jaxreg.sparsity(jax.tree.map(lambda x: x * scale, params), layers=("a", "b")))
+    many = jax.vmap(
+        lambda scale: jaxreg.sparsity(jax.tree.map(lambda x: x * scale, params), layers=("a", "b"))
+    )
     lines = str(many(jnp.array([0.0, 1.0]))).splitlines()
     assert lines[0].split("  ")[:5] == ["run", "nonzero", "of", " zeros", "connected"]
     assert lines[2].split()[:5] == ["0", "0", "7", "100.0%", "0"]
@@ -145,13 +169,28 @@ def test_the_table_has_the_columns_only_with_layers():
 @pytest.mark.parametrize(
     ("layers", "mask", "error", "message"),
     [
-        ("layers/0/kernel", None, TypeError, r"layers must be a list or a tuple of names, got 'layers/0/kernel'"),
-        (("layers/0/kernal",), None, ValueError, r"'layers/0/kernal', which is not a counted kernel; .*: layers/0/kernel"),
+        (
+            "layers/0/kernel",
+            None,
+            TypeError,
+            r"layers must be a list or a tuple of names, got 'layers/0/kernel'",
+        ),
+        (
+            ("layers/0/kernal",),
+            None,
+            ValueError,
+            r"'layers/0/kernal', which is not a counted kernel; .*: layers/0/kernel",
+        ),
         (("layers/0/bias",), None, ValueError, "'layers/0/bias', which is not a counted kernel"),
         (LAYERS[:1], {"layers": [False, True, True]}, ValueError, "not a counted kernel"),
         ((LAYERS[0], LAYERS[0]), None, ValueError, "none twice"),
         ((), None, ValueError, "at least one kernel"),
-        (LAYERS[::-1], None, ValueError, r"layer layers/0/kernel of shape \(6, 8\) has 6 inputs, .* the 5 units of layer"),
+        (
+            LAYERS[::-1],
+            None,
+            ValueError,
+            r"layer layers/0/kernel of shape \(6, 8\) has 6 inputs, .* the 5 units of layer",
+        ),
         ((LAYERS[0], LAYERS[2]), None, ValueError, "has 5 inputs, which do not fit the 8 units"),
     ],
 )

@@ -1,4 +1,6 @@
-"""`steer_strength` ends at the wanted share of weights or groups, for several penalties, optimizers and horizons."""
+"""`steer_strength` ends at the wanted share of weights or groups, for several penalties, optimizers
+and horizons.
+"""
 
 import functools
 from dataclasses import field
@@ -37,7 +39,9 @@ class LogSum(jaxreg.Penalty):
         size, scale, weight = jnp.abs(x), self.scale, jnp.asarray(step) * self.strength * self.scale
         root = jnp.square(size + scale) - 4 * weight
         inner = jnp.maximum((size - scale + jnp.sqrt(jnp.maximum(root, 0))) / 2, 0)
-        better = jnp.square(inner - size) / 2 + weight * jnp.log1p(inner / scale) < jnp.square(size) / 2
+        better = (
+            jnp.square(inner - size) / 2 + weight * jnp.log1p(inner / scale) < jnp.square(size) / 2
+        )
         return jnp.where((root >= 0) & better, jnp.sign(x) * inner, 0)
 
 
@@ -58,7 +62,10 @@ def digits():
 def network(seed=0, widths=(64, 64, 10), dtype=jnp.float32):
     keys = jax.random.split(jax.random.key(seed), 2)
     return [
-        {"kernel": (jax.random.normal(key, shape) / shape[0] ** 0.5).astype(dtype), "bias": jnp.zeros(shape[1], dtype)}
+        {
+            "kernel": (jax.random.normal(key, shape) / shape[0] ** 0.5).astype(dtype),
+            "bias": jnp.zeros(shape[1], dtype),
+        }
         for key, shape in zip(keys, ((widths[0], widths[1]), (widths[1], widths[2])), strict=True)
     ]
 
@@ -70,18 +77,24 @@ def loss(params, inputs, labels):
 
 
 def train(tx, params, data, steps, axis=None):
-    """Trains on random batches of 100 rows; returns parameters, state, and strengths and shares by step."""
+    """Trains on random batches of 100 rows; returns parameters, state, and strengths and shares by
+    step.
+    """
     inputs, labels = data
 
     def step(carry, key):
         params, state = carry
         rows = jax.random.randint(key, (100,), 0, len(labels))
-        updates, state = tx.update(jax.grad(loss)(params, inputs[rows], labels[rows]), state, params)
+        updates, state = tx.update(
+            jax.grad(loss)(params, inputs[rows], labels[rows]), state, params
+        )
         params = optax.apply_updates(params, updates)
         return (params, state), (state.strength, kernel_share(params, axis))
 
     start = params, tx.init(params)
-    (params, state), (strengths, shares) = jax.lax.scan(step, start, jax.random.split(jax.random.key(1), steps))
+    (params, state), (strengths, shares) = jax.lax.scan(
+        step, start, jax.random.split(jax.random.key(1), steps)
+    )
     return params, state, strengths, shares
 
 
@@ -101,13 +114,16 @@ def make_l1(strength):
 
 
 @pytest.mark.parametrize(
-    ("name", "decay"), [("L1", True), ("elastic net", False), ("groups", True), ("log-sum", True), ("log-sum", False)]
+    ("name", "decay"),
+    [("L1", True), ("elastic net", False), ("groups", True), ("log-sum", True), ("log-sum", False)],
 )
 def test_every_share_is_reached(name, decay):
     axis = 1 if name == "groups" else None
 
     def fit(share, data):
-        tx = jaxreg.steer_strength(prox_adam(PENALTIES[name], decay), share, STEPS, axis=axis, mask=jaxreg.kernels)
+        tx = jaxreg.steer_strength(
+            prox_adam(PENALTIES[name], decay), share, STEPS, axis=axis, mask=jaxreg.kernels
+        )
         params, _, _, shares = train(tx, network(), data, 350, axis)
         # At a constant learning rate the share fluctuates from step to step.
         return shares[-1] if decay else jnp.mean(shares[-50:]), loss(params, *data)
@@ -132,7 +148,9 @@ def test_lambda_is_zero_until_it_begins_and_can_be_read():
 def test_the_first_strength_is_a_tenth_of_the_gradient():
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     gradient = {"kernel": jnp.array([[3.0, -3], [3, 3]]), "bias": jnp.full(2, 100.0)}
-    tx = jaxreg.steer_strength(lambda strength: jaxreg.prox_sgd(0.1, jaxreg.L1(strength)), 0.5, 10, mask=jaxreg.kernels)
+    tx = jaxreg.steer_strength(
+        lambda strength: jaxreg.prox_sgd(0.1, jaxreg.L1(strength)), 0.5, 10, mask=jaxreg.kernels
+    )
     nothing = jax.tree.map(jnp.zeros_like, gradient)
     _, state = tx.update(nothing, tx.init(params), params)
     assert float(state.strength) == 0
@@ -153,7 +171,9 @@ def test_lambda_falls_where_too_little_is_left():
 def test_lambda_stays_finite_where_it_has_no_effect():
     params = jnp.ones(4)
     tx = jaxreg.steer_strength(lambda strength: optax.sgd(0.1), 0.5, 10)
-    state, _ = jax.lax.scan(lambda state, _: (tx.update(params, state, params)[1], None), tx.init(params), length=500)
+    state, _ = jax.lax.scan(
+        lambda state, _: (tx.update(params, state, params)[1], None), tx.init(params), length=500
+    )
     assert 1e19 < float(state.strength) < 1.01e20
 
 
@@ -167,7 +187,9 @@ def test_dtypes_holes_and_wrappers():
     assert {leaf.dtype for leaf in jax.tree.leaves(updates)} == {jnp.dtype(dtype)}
     chex.assert_trees_all_equal_shapes_and_dtypes(state, tx.init(params))
     frozen = {"layers": [{"kernel": None, "bias": None}, gradient["layers"][1]], "static": None}
-    chain = jaxreg.steer_strength(lambda strength: optax.chain(optax.sgd(0.1), jaxreg.prox_l1(strength, 0.1)), 0.2, 10)
+    chain = jaxreg.steer_strength(
+        lambda strength: optax.chain(optax.sgd(0.1), jaxreg.prox_l1(strength, 0.1)), 0.2, 10
+    )
     updates, _ = chain.update(frozen, chain.init(params), params)
     assert updates["layers"][0]["kernel"] is None
     several = optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), tx), 2)
@@ -183,12 +205,16 @@ def test_dtypes_holes_and_wrappers():
 def test_nnx_optimizer():
     model = nnx.Linear(6, 4, rngs=nnx.Rngs(0))
     make = prox_adam(jaxreg.L1, False)
-    optimizer = nnx.Optimizer(model, jaxreg.steer_strength(make, 0.5, 100, mask=jaxreg.kernels), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(
+        model, jaxreg.steer_strength(make, 0.5, 100, mask=jaxreg.kernels), wrt=nnx.Param
+    )
     inputs = jax.random.normal(jax.random.key(1), (16, 6))
 
     @nnx.jit
     def step(model, optimizer):
-        optimizer.update(model, nnx.grad(lambda model: jnp.mean(jnp.square(model(inputs) - 1)))(model))
+        optimizer.update(
+            model, nnx.grad(lambda model: jnp.mean(jnp.square(model(inputs) - 1)))(model)
+        )
 
     for _ in range(110):
         step(model, optimizer)
@@ -203,8 +229,16 @@ def test_nnx_optimizer():
         ((make_l1, 0.0, 10), ValueError, r"share must lie in \(0, 1\], got 0\.0"),
         ((make_l1, 5, 10), ValueError, r"share must lie in \(0, 1\], got 5"),
         ((make_l1, "half", 10), TypeError, "share must be a number"),
-        ((make_l1, optax.constant_schedule(0.1), 10), TypeError, r"share must be a number in \(0, 1\]"),
-        ((make_l1, jnp.array([0.5, 0.1]), 10), ValueError, r"share must be one number, .* use jax\.vmap"),
+        (
+            (make_l1, optax.constant_schedule(0.1), 10),
+            TypeError,
+            r"share must be a number in \(0, 1\]",
+        ),
+        (
+            (make_l1, jnp.array([0.5, 0.1]), 10),
+            ValueError,
+            r"share must be one number, .* use jax\.vmap",
+        ),
         ((make_l1, 0.5, 0), ValueError, "steps must be at least 1, got 0"),
         ((make_l1, 0.5, 1e3), TypeError, r"steps must be an int, got 1000\.0"),
         ((make_l1, 0.5, 10, 10), ValueError, "begin must be at least 0 and below steps=10, got 10"),
@@ -229,5 +263,7 @@ def test_mistakes_in_parameters_are_explained():
     tx = jaxreg.steer_strength(make_l1, 0.5, 10)
     with pytest.raises(ValueError, match="not passing `params`"):
         tx.update(params, tx.init(params))
-    with pytest.raises(TypeError, match="steer_strength: expected the SteeredState that init returned"):
+    with pytest.raises(
+        TypeError, match="steer_strength: expected the SteeredState that init returned"
+    ):
         tx.update(params, optax.EmptyState(), params)

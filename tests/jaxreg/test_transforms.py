@@ -14,15 +14,23 @@ LINKS = {
     "add_l2": lambda mask=None: optax.chain(
         optax.scale_by_adam(), jaxreg.add_l2(0.1, mask), optax.scale_by_learning_rate(0.1)
     ),
-    "add_penalty": lambda mask=None: optax.chain(jaxreg.add_penalty(jaxreg.ElasticNet(0.1, 0.1), mask), optax.sgd(0.1)),
+    "add_penalty": lambda mask=None: optax.chain(
+        jaxreg.add_penalty(jaxreg.ElasticNet(0.1, 0.1), mask), optax.sgd(0.1)
+    ),
     "prox_l1": lambda mask=None: optax.chain(optax.sgd(0.1), jaxreg.prox_l1(0.1, 0.1, mask)),
-    "proximal_step": lambda mask=None: optax.chain(optax.sgd(0.1), jaxreg.proximal_step(jaxreg.GroupL2(0.1), 0.1, mask)),
+    "proximal_step": lambda mask=None: optax.chain(
+        optax.sgd(0.1), jaxreg.proximal_step(jaxreg.GroupL2(0.1), 0.1, mask)
+    ),
     "scheduled": lambda mask=None: optax.chain(
         optax.sgd(optax.linear_schedule(0.1, 0.0, 9)),
-        jaxreg.prox_l1(optax.linear_schedule(0.0, 0.2, 9), optax.linear_schedule(0.1, 0.0, 9), mask),
+        jaxreg.prox_l1(
+            optax.linear_schedule(0.0, 0.2, 9), optax.linear_schedule(0.1, 0.0, 9), mask
+        ),
     ),
     "prox_sgd": lambda mask=None: jaxreg.prox_sgd(0.1, jaxreg.L1(0.1), momentum=0.9, mask=mask),
-    "prox_adam": lambda mask=None: jaxreg.prox_adam(0.1, jaxreg.L1(optax.linear_schedule(0.0, 0.2, 9)), mask=mask),
+    "prox_adam": lambda mask=None: jaxreg.prox_adam(
+        0.1, jaxreg.L1(optax.linear_schedule(0.0, 0.2, 9)), mask=mask
+    ),
     "prox_adam, groups": lambda mask=None: jaxreg.prox_adam(0.1, jaxreg.GroupL2(0.1), mask=mask),
 }
 every_link = pytest.mark.parametrize("name", LINKS)
@@ -30,7 +38,10 @@ every_link = pytest.mark.parametrize("name", LINKS)
 
 def tree(seed=0, dtype=jnp.float32):
     keys = jax.random.split(jax.random.key(seed), 2)
-    return {"kernel": jax.random.normal(keys[0], (8, 4), dtype), "bias": jax.random.normal(keys[1], (4,), dtype)}
+    return {
+        "kernel": jax.random.normal(keys[0], (8, 4), dtype),
+        "bias": jax.random.normal(keys[1], (4,), dtype),
+    }
 
 
 def steps(tx, params, count=3):
@@ -76,7 +87,9 @@ def test_scan_vmap_and_extra_args(name):
 
     many = jax.tree.map(lambda *leaves: jnp.stack(leaves), tree(0), tree(7))
     together = jax.vmap(fit)(many)
-    chex.assert_trees_all_close(jax.tree.map(lambda x: x[1], together), fit(tree(7)), rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda x: x[1], together), fit(tree(7)), rtol=1e-5, atol=1e-6
+    )
 
 
 @every_link
@@ -142,7 +155,9 @@ def test_none_leaves_and_masked_nodes_pass(name):
     masked = optax.masked(LINKS[name](), {"kernel": True, "bias": False})
     params, _ = steps_with(masked, tree(), tree(1))
     chex.assert_trees_all_equal(params["bias"], tree()["bias"] + tree(1)["bias"])
-    chex.assert_trees_all_close(params["kernel"], steps_with(LINKS[name](), tree(), tree(1))[0]["kernel"], rtol=1e-6)
+    chex.assert_trees_all_close(
+        params["kernel"], steps_with(LINKS[name](), tree(), tree(1))[0]["kernel"], rtol=1e-6
+    )
 
 
 def steps_with(tx, params, gradient):
@@ -169,7 +184,9 @@ def test_wrappers_of_optax(name):
     broken = jax.tree.map(lambda x: x * jnp.nan, tree(1))
     chex.assert_trees_all_equal(steps_with(guarded, tree(), broken)[0], tree())
 
-    parts = optax.partition({"all": tx, "none": optax.set_to_zero()}, {"kernel": "all", "bias": "none"})
+    parts = optax.partition(
+        {"all": tx, "none": optax.set_to_zero()}, {"kernel": "all", "bias": "none"}
+    )
     params = steps_with(parts, tree(), tree(1))[0]
     chex.assert_trees_all_close(params["kernel"], once["kernel"], rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_equal(params["bias"], tree()["bias"])
@@ -213,19 +230,27 @@ def test_donated_buffers(name):
 def test_injected_strengths_follow_their_schedule():
     schedule = optax.linear_schedule(0.0, 0.3, 3)
     factory = optax.inject_hyperparams(
-        lambda strength, learning_rate: jaxreg.prox_sgd(learning_rate, jaxreg.L1(strength)), hyperparam_dtype=jnp.float32
+        lambda strength, learning_rate: jaxreg.prox_sgd(learning_rate, jaxreg.L1(strength)),
+        hyperparam_dtype=jnp.float32,
     )
     injected, state = steps(factory(strength=schedule, learning_rate=0.1), tree())
-    chex.assert_trees_all_close(injected, steps(jaxreg.prox_sgd(0.1, jaxreg.L1(schedule)), tree())[0], rtol=1e-6)
+    chex.assert_trees_all_close(
+        injected, steps(jaxreg.prox_sgd(0.1, jaxreg.L1(schedule)), tree())[0], rtol=1e-6
+    )
     assert state.hyperparams["strength"] == pytest.approx(0.2)
-    masked = optax.inject_hyperparams(jaxreg.add_l1, static_args="mask")(strength=0.1, mask=jaxreg.kernels)
+    masked = optax.inject_hyperparams(jaxreg.add_l1, static_args="mask")(
+        strength=0.1, mask=jaxreg.kernels
+    )
     updates, _ = masked.update(tree(1), masked.init(tree()), tree())
     chex.assert_trees_all_equal(updates["bias"], tree(1)["bias"])
-    chex.assert_trees_all_close(updates["kernel"], tree(1)["kernel"] + 0.1 * jnp.sign(tree()["kernel"]), rtol=1e-6)
+    chex.assert_trees_all_close(
+        updates["kernel"], tree(1)["kernel"] + 0.1 * jnp.sign(tree()["kernel"]), rtol=1e-6
+    )
 
 
 def test_multisteps_outside_shrinks_once_per_step():
-    # A prox outside of MultiSteps would shrink at every micro-step; inside, four micro-steps shrink once.
+    # A prox outside of MultiSteps would shrink at every micro-step; inside, four micro-steps shrink
+    # once.
     params, nothing = {"w": jnp.ones(3)}, {"w": jnp.zeros(3)}
     tx = optax.MultiSteps(optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1.0, 0.1)), 4)
     state = tx.init(params)
@@ -250,11 +275,16 @@ def test_schedules_are_read_before_the_count_moves():
 def train(tx, seed, count=100):
     """A hundred noisy steps on a small regression; float64."""
     key = jax.random.key(seed)
-    x, y, w = (jax.random.normal(k, s) for k, s in zip(jax.random.split(key, 3), ((64, 8), (64, 4), (8, 4)), strict=True))
+    x, y, w = (
+        jax.random.normal(k, s)
+        for k, s in zip(jax.random.split(key, 3), ((64, 8), (64, 4), (8, 4)), strict=True)
+    )
 
     def step(carry, _):
         w, state = carry
-        updates, state = tx.update(jax.grad(lambda w: jnp.mean(jnp.square(jnp.tanh(x @ w) - y)))(w), state, w)
+        updates, state = tx.update(
+            jax.grad(lambda w: jnp.mean(jnp.square(jnp.tanh(x @ w) - y)))(w), state, w
+        )
         return (optax.apply_updates(w, updates), state), w
 
     return jax.jit(lambda: jax.lax.scan(step, (w, tx.init(w)), None, length=count)[1])()
@@ -263,13 +293,17 @@ def train(tx, seed, count=100):
 @pytest.mark.parametrize("strength", [1e-3, 0.1])
 def test_coupled_l2_is_weight_decay_under_sgd(float64, strength):
     ours = train(optax.chain(jaxreg.add_l2(strength), optax.sgd(0.1, momentum=0.9)), 0)
-    decay = train(optax.chain(optax.add_decayed_weights(2 * strength), optax.sgd(0.1, momentum=0.9)), 0)
+    decay = train(
+        optax.chain(optax.add_decayed_weights(2 * strength), optax.sgd(0.1, momentum=0.9)), 0
+    )
     np.testing.assert_allclose(ours, decay, rtol=1e-12)
 
 
 @pytest.mark.parametrize("strength", [1e-3, 0.1])
 def test_decoupled_l2_is_adamw(float64, strength):
-    chain = optax.chain(optax.scale_by_adam(), jaxreg.add_l2(strength), optax.scale_by_learning_rate(1e-2))
+    chain = optax.chain(
+        optax.scale_by_adam(), jaxreg.add_l2(strength), optax.scale_by_learning_rate(1e-2)
+    )
     adamw = train(optax.adamw(1e-2, weight_decay=2 * strength), 0)
     np.testing.assert_allclose(train(chain, 0), adamw, rtol=1e-11)
     coupled = train(optax.chain(jaxreg.add_l2(strength), optax.adam(1e-2)), 0)
@@ -289,7 +323,9 @@ def test_zeros_are_exact_and_positive_after_apply_updates(name, dtype):
     params = jax.tree.map(lambda x: (0.3 * x).astype(dtype), tree())
     params["kernel"] = params["kernel"].at[0, 0].set(-0.0).at[1].multiply(1e-3)
     state = tx.init(params)
-    step = jax.jit(lambda g, s, p: (lambda u, s: (optax.apply_updates(p, u), s))(*tx.update(g, s, p)))
+    step = jax.jit(
+        lambda g, s, p: (lambda u, s: (optax.apply_updates(p, u), s))(*tx.update(g, s, p))
+    )
     for seed in range(5):
         gradient = jax.tree.map(lambda x: (0.1 * x).astype(dtype), tree(seed))
         params, state = step(gradient, state, params)
@@ -304,7 +340,10 @@ def test_sharded_parameters_stay_sharded_and_get_the_same_result(name):
     devices = jax.devices()
     assert len(devices) == 8
     mesh = jax.make_mesh((4, 2), ("rows", "columns"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    layout = {"kernel": jax.NamedSharding(mesh, jax.P("rows", "columns")), "bias": jax.NamedSharding(mesh, jax.P("columns"))}
+    layout = {
+        "kernel": jax.NamedSharding(mesh, jax.P("rows", "columns")),
+        "bias": jax.NamedSharding(mesh, jax.P("columns")),
+    }
     tx = LINKS[name]()
     params, gradient = jax.device_put(tree(), layout), jax.device_put(tree(1), layout)
     state = jax.jit(tx.init)(params)
@@ -312,4 +351,6 @@ def test_sharded_parameters_stay_sharded_and_get_the_same_result(name):
     for key in layout:
         assert updates[key].sharding.is_equivalent_to(layout[key], updates[key].ndim)
     alone, _ = tx.update(tree(1), tx.init(tree()), tree())
-    chex.assert_trees_all_close(jax.device_get(updates), jax.device_get(alone), rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(
+        jax.device_get(updates), jax.device_get(alone), rtol=1e-5, atol=1e-6
+    )

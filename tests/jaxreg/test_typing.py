@@ -1,4 +1,6 @@
-"""Type checkers accept a user's script with every public name, and signatures and help texts can be read."""
+"""Type checkers accept a user's script with every public name, and signatures and help texts can be
+read.
+"""
 
 import doctest
 import importlib
@@ -18,7 +20,10 @@ import jaxreg
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("typed_script.py")
-MYPY = "[mypy]\nstrict = true\n[mypy-optax.*]\nignore_missing_imports = true\n[mypy-jaxreg.*]\nfollow_imports = silent\n"
+MYPY = (
+    "[mypy]\nstrict = true\n[mypy-optax.*]\nignore_missing_imports = "
+    "true\n[mypy-jaxreg.*]\nfollow_imports = silent\n"
+)
 # jax and optax leave parts of their own signatures without types.
 PYRIGHT = {
     "typeCheckingMode": "strict",
@@ -49,13 +54,23 @@ def mypy(script):
 def pyright(script):
     config = {**PYRIGHT, "include": [script.name], "extraPaths": [str(ROOT)]}
     (script.parent / "pyrightconfig.json").write_text(json.dumps(config))
-    return [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "-p", str(script.parent)]
+    return [
+        sys.executable,
+        "-m",
+        "basedpyright",
+        "--pythonpath",
+        sys.executable,
+        "-p",
+        str(script.parent),
+    ]
 
 
 def check(checker, script):
     environment = {**os.environ, "MYPYPATH": str(ROOT)}
     command = checker(script)
-    done = subprocess.run(command, cwd=script.parent, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=script.parent, env=environment, capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -93,13 +108,16 @@ def test_help_stands_by_itself(name):
 def test_signatures_name_their_types(name):
     function = getattr(jaxreg, name)
     signature = inspect.signature(function)
-    # Aliases stand by their names, so that a signature takes two or three lines of a terminal and not eight.
+    # Aliases stand by their names, so that a signature takes two or three lines of a terminal and
+    # not eight.
     assert signature.parameters["learning_rate"].annotation == "ScalarOrSchedule"
     assert len(str(signature)) <= 450
     assert f">>> tx = jaxreg.{name}(" in inspect.getdoc(function)
 
 
-@pytest.mark.parametrize("module", ["jaxreg", *(one.name for one in pkgutil.walk_packages(jaxreg.__path__, "jaxreg."))])
+@pytest.mark.parametrize(
+    "module", ["jaxreg", *(one.name for one in pkgutil.walk_packages(jaxreg.__path__, "jaxreg."))]
+)
 def test_docstring_examples(module):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 

@@ -1,4 +1,6 @@
-"""A user's script with every public name, which type checkers accept in their strict modes; `test_typing.py` runs them."""
+"""A user's script with every public name, which type checkers accept in their strict modes;
+`test_typing.py` runs them.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ def only_kernels(params: Params) -> dict[str, bool]:
 
 def by_fan_in(params: Params) -> dict[str, jaxreg.Penalty | None]:
     """Gives each kernel a λ of its own."""
-    return {name: jaxreg.L1(1e-3 / len(leaf)) if leaf.ndim > 1 else None for name, leaf in params.items()}
+    return {
+        name: jaxreg.L1(1e-3 / len(leaf)) if leaf.ndim > 1 else None
+        for name, leaf in params.items()
+    }
 
 
 penalties: list[jaxreg.Penalty] = [
@@ -94,15 +99,23 @@ optimizers.append(
         optax.chain(optax.scale_by_adam(), optax.trace(0.9)),
         Huber(1e-3),
         optax.cosine_decay_schedule(1e-2, 10),
-        jaxreg.preconditioners.product(jaxreg.preconditioners.adam(), jaxreg.preconditioners.trace(0.9)),
+        jaxreg.preconditioners.product(
+            jaxreg.preconditioners.adam(), jaxreg.preconditioners.trace(0.9)
+        ),
         max_shrink=None,
     )
 )
 optimizers += [
-    jaxreg.master_weights(jaxreg.prox_adam(1e-2, jaxreg.L1(1e-3), clip=optax.clip_by_global_norm(1.0), lazy=True)),
+    jaxreg.master_weights(
+        jaxreg.prox_adam(1e-2, jaxreg.L1(1e-3), clip=optax.clip_by_global_norm(1.0), lazy=True)
+    ),
     jaxreg.hold_zeros(optax.adam(1e-3), mask=jaxreg.kernels),
     jaxreg.steer_strength(
-        lambda strength: jaxreg.prox_adam(1e-3, jaxreg.ElasticNet(strength, 0.1 * strength)), 0.1, 100, begin=10, axis=(0, 1)
+        lambda strength: jaxreg.prox_adam(1e-3, jaxreg.ElasticNet(strength, 0.1 * strength)),
+        0.1,
+        100,
+        begin=10,
+        axis=(0, 1),
     ),
 ]
 inputs = jnp.ones((4, 2))
@@ -142,7 +155,9 @@ def fit(key: jax.Array, run: dict[str, Any], data: jax.Array) -> dict[str, jax.A
     return {"value": run["penalty"].value(data + jax.random.normal(key, data.shape))}
 
 
-runs = jaxreg.sweep(fit, jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-3, 0, 2))), inputs, seeds=2, progress=False)
+runs = jaxreg.sweep(
+    fit, jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-3, 0, 2))), inputs, seeds=2, progress=False
+)
 values: jax.Array = runs.outputs["value"]
 again: jaxreg.Runs[dict[str, jax.Array]] = runs
 axes: jaxreg.Grid = runs.grid
@@ -163,7 +178,9 @@ def make_optimizer(penalty: Any) -> optax.GradientTransformation:
 
 
 rows = {"inputs": inputs}
-strengths = jaxreg.strength_grid(mean_loss, params, rows, jaxreg.L1, make_optimizer, count=2, mask=jaxreg.kernels, start=1.0)
+strengths = jaxreg.strength_grid(
+    mean_loss, params, rows, jaxreg.L1, make_optimizer, count=2, mask=jaxreg.kernels, start=1.0
+)
 path: jaxreg.Path = jaxreg.fit_path(
     mean_loss,
     params,
@@ -176,18 +193,34 @@ path: jaxreg.Path = jaxreg.fit_path(
     metrics=lambda _, __: {"one": 1},
 )
 scores: jaxreg.CrossValidation = jaxreg.cross_validate_path(
-    mean_loss, params, rows, jaxreg.L1, make_optimizer, strengths, epochs=1, mask=jaxreg.kernels, folds=2
+    mean_loss,
+    params,
+    rows,
+    jaxreg.L1,
+    make_optimizer,
+    strengths,
+    epochs=1,
+    mask=jaxreg.kernels,
+    folds=2,
 )
-picked: int = jaxreg.select_strength(scores.strengths, scores.scores(), "one_se") + path.select("best", by="loss")
+picked: int = jaxreg.select_strength(scores.strengths, scores.scores(), "one_se") + path.select(
+    "best", by="loss"
+)
 small: jaxreg.Compacted = jaxreg.compact(path.at(picked % 2), jax.nn.relu, ("kernel",))
-solver: jaxreg.Fista = jaxreg.fista(mean_loss, jaxreg.L1(0.1), max_steps=20, tol=100.0, mask=jaxreg.kernels)
+solver: jaxreg.Fista = jaxreg.fista(
+    mean_loss, jaxreg.L1(0.1), max_steps=20, tol=100.0, mask=jaxreg.kernels
+)
 solution: jaxreg.Solution = solver.run(params, rows)
 reached: jaxreg.FistaState = solution.state
-gap: jax.Array = jaxreg.duality_gap(jaxreg.L1(0.1), jnp.zeros(2), lambda w: jnp.ones((3, 2)) @ w, jnp.ones(3))
+gap: jax.Array = jaxreg.duality_gap(
+    jaxreg.L1(0.1), jnp.zeros(2), lambda w: jnp.ones((3, 2)) @ w, jnp.ones(3)
+)
 curve = jaxreg.plotting.validation_curve(scores)
 lines = jaxreg.plotting.coefficient_paths(path, "kernel", axis=1, ax=curve)
 columns = jnp.eye(4)
-exact: jaxreg.Path = jaxreg.fit_linear_path(columns, jnp.arange(4.0), jaxreg.L1, count=3, validation=(columns, jnp.ones(4)))
+exact: jaxreg.Path = jaxreg.fit_linear_path(
+    columns, jnp.arange(4.0), jaxreg.L1, count=3, validation=(columns, jnp.ones(4))
+)
 model: jaxreg.LinearModel = exact.at(0)
 held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(
     columns, jnp.arange(4.0), jaxreg.L1, folds=[0, 0, 1, 1], count=3

@@ -1,6 +1,8 @@
-"""The numbers of each claim of this study in a few short lines, for the table of claims in the documents.
+"""The numbers of each claim of this study in a few short lines, for the table of claims in the
+documents.
 
-Each function takes the results and the findings of its claim, in the order in which the claim reports them.
+Each function takes the results and the findings of its claim, in the order in which the claim
+reports them.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,10 @@ def decay(results: Results, findings: Sequence[Finding]) -> list[str]:
 def tilt(results: Results, findings: Sequence[Finding]) -> list[str]:
     """The slope of log(best λ) against log(learning rate), by method."""
     methods = results["tilt"]["method"].values
-    return [f"{method}: slope {one.numbers}" for method, one in zip(methods, findings[: len(methods)], strict=True)]
+    return [
+        f"{method}: slope {one.numbers}"
+        for method, one in zip(methods, findings[: len(methods)], strict=True)
+    ]
 
 
 def scale(results: Results, findings: Sequence[Finding]) -> list[str]:

@@ -1,11 +1,13 @@
 """Pairs of training runs that should, or should not, give the same network, in float64.
 
-Decay: coupled squared L2 at λ compared with a weight decay of 2λ, for SGD, SGD with momentum, and Adam. For SGD both are the
-same update. With momentum or Adam they differ, because only the coupled penalty passes through the optimizer's state.
+Decay: coupled squared L2 at λ compared with a weight decay of 2λ, for SGD, SGD with momentum, and
+Adam. For SGD both are the same update. With momentum or Adam they differ, because only the coupled
+penalty passes through the optimizer's state.
 
-Scale: every optimizer on the loss compared with the same optimizer on 100 times the loss. An optimizer is scale-free (Zhuang
-et al. 2022, "Understanding AdamW through proximal methods and scale-freeness") if this changes nothing. AdamW is scale-free
-except for its eps. With a penalty in the objective, this holds only if λ is multiplied too.
+Scale: every optimizer on the loss compared with the same optimizer on 100 times the loss. An
+optimizer is scale-free (Zhuang et al. 2022, "Understanding AdamW through proximal methods and
+scale-freeness") if this changes nothing. AdamW is scale-free except for its eps. With a penalty in
+the objective, this holds only if λ is multiplied too.
 """
 
 import functools
@@ -27,7 +29,9 @@ from experiments.study import Session
 from experiments.training import accuracy, cross_entropy, split
 
 TINY = 1e-30
-"""An eps that is practically 0, but avoids 0/0 where the gradient of a pixel's weights is always 0."""
+"""An eps that is practically 0, but avoids 0/0 where the gradient of a pixel's weights is always
+0.
+"""
 TEXTS = {
     f"{comparison}_{name}": (text, "1")
     for comparison in ("decay", "scale")
@@ -66,7 +70,8 @@ class Run(TypedDict):
 
 
 def decay_by_hand(decay: float, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Weight decay as a separate step after an optimizer, w ← w − rate·decay·w on kernels, written without jaxreg.
+    """Weight decay as a separate step after an optimizer, w ← w − rate·decay·w on kernels, written
+    without jaxreg.
 
     Args:
         decay: coefficient, multiplied by the learning rate.
@@ -77,10 +82,14 @@ def decay_by_hand(decay: float, schedule: optax.Schedule) -> optax.GradientTrans
         return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32))
 
     def update(
-        updates: optax.Updates, state: optax.ScaleByScheduleState, params: optax.Params | None = None
+        updates: optax.Updates,
+        state: optax.ScaleByScheduleState,
+        params: optax.Params | None = None,
     ) -> tuple[optax.Updates, optax.ScaleByScheduleState]:
         rate = schedule(state.count)
-        decayed = jax.tree.map(lambda u, w: u - rate * decay * w if w.ndim >= 2 else u, updates, params)
+        decayed = jax.tree.map(
+            lambda u, w: u - rate * decay * w if w.ndim >= 2 else u, updates, params
+        )
         return decayed, optax.ScaleByScheduleState(optax.safe_increment(state.count))
 
     return optax.GradientTransformation(init, update)
@@ -94,7 +103,9 @@ def decay_pairs(config: PairStudy) -> dict[str, Pair]:
         def decayed(schedule: optax.Schedule) -> optax.GradientTransformation:
             return optax.chain(make(schedule), decay_by_hand(2 * config.l2, schedule))
 
-        return Member(lambda schedule: optax.chain(add_l2, make(schedule)), rate), Member(decayed, rate)
+        return Member(lambda schedule: optax.chain(add_l2, make(schedule)), rate), Member(
+            decayed, rate
+        )
 
     return {
         "SGD": pair(optax.sgd, config.sgd_rate),
@@ -104,19 +115,27 @@ def decay_pairs(config: PairStudy) -> dict[str, Pair]:
 
 
 def scale_pairs(config: PairStudy) -> dict[str, Pair]:
-    """For each optimizer, the loss and the loss times the factor; for penalties also with λ times the factor."""
+    """For each optimizer, the loss and the loss times the factor; for penalties also with λ times
+    the factor.
+    """
 
     def adamw(schedule: optax.Schedule, eps: float) -> optax.GradientTransformation:
         return optax.adamw(schedule, weight_decay=2 * config.decay, eps=eps, mask=jaxreg.kernels)
 
     def coupled_l2(schedule: optax.Schedule, factor: float) -> optax.GradientTransformation:
-        return optax.chain(jaxreg.add_l2(factor * config.l2, mask=jaxreg.kernels), optax.adam(schedule, eps=TINY))
+        return optax.chain(
+            jaxreg.add_l2(factor * config.l2, mask=jaxreg.kernels), optax.adam(schedule, eps=TINY)
+        )
 
     def proximal_l2(schedule: optax.Schedule, factor: float) -> optax.GradientTransformation:
-        return jaxreg.prox_adam(schedule, jaxreg.SquaredL2(factor * config.l2), mask=jaxreg.kernels, eps=TINY)
+        return jaxreg.prox_adam(
+            schedule, jaxreg.SquaredL2(factor * config.l2), mask=jaxreg.kernels, eps=TINY
+        )
 
     def proximal_l1(schedule: optax.Schedule, factor: float) -> optax.GradientTransformation:
-        return jaxreg.prox_adam(schedule, jaxreg.L1(factor * config.l1), mask=jaxreg.kernels, eps=TINY)
+        return jaxreg.prox_adam(
+            schedule, jaxreg.L1(factor * config.l1), mask=jaxreg.kernels, eps=TINY
+        )
 
     def pair(on_loss: OptimizerFromSchedule, on_scaled_loss: OptimizerFromSchedule) -> Pair:
         rate = config.training.learning_rate
@@ -126,9 +145,16 @@ def scale_pairs(config: PairStudy) -> dict[str, Pair]:
     for name, eps in (("AdamW, eps → 0", TINY), ("AdamW, eps 1e-8", 1e-8)):
         make = functools.partial(adamw, eps=eps)
         pairs[name] = pair(make, make)
-    penalised = {"Adam, coupled L2": coupled_l2, "proximal Adam, L2": proximal_l2, "proximal Adam, L1": proximal_l1}
+    penalised = {
+        "Adam, coupled L2": coupled_l2,
+        "proximal Adam, L2": proximal_l2,
+        "proximal Adam, L1": proximal_l1,
+    }
     for name, maker in penalised.items():
-        same, scaled = functools.partial(maker, factor=1.0), functools.partial(maker, factor=config.factor)
+        same, scaled = (
+            functools.partial(maker, factor=1.0),
+            functools.partial(maker, factor=config.factor),
+        )
         pairs[f"{name}, λ"] = pair(same, same)
         pairs[f"{name}, {config.factor:g}·λ"] = pair(same, scaled)
     return pairs
@@ -143,12 +169,14 @@ def train_pairs(settings: Settings, session: Session) -> xr.Dataset:
     """Trains the pairs of both comparisons.
 
     Returns:
-        `decay_distance` (seed, decay_pair, epoch) and `decay_accuracy` (seed, decay_pair, member), the same for `scale`, and
-        the `factor` of the loss.
+        `decay_distance` (seed, decay_pair, epoch) and `decay_accuracy` (seed, decay_pair, member),
+        the same for `scale`, and the `factor` of the loss.
     """
     config = settings.pairs
     rows = datasets.digits()
-    variables: dict[str, tuple[tuple[str, ...], np.ndarray | float]] = {"factor": ((), config.factor)}
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray | float]] = {
+        "factor": ((), config.factor)
+    }
     coords: dict[str, Sequence[int | str]] = {"seed": range(config.seeds)}
     diverged = np.zeros(config.seeds, bool)
     for comparison, pairs in (("decay", decay_pairs(config)), ("scale", scale_pairs(config))):
@@ -156,8 +184,14 @@ def train_pairs(settings: Settings, session: Session) -> xr.Dataset:
             wide = datasets.Rows(rows.inputs.astype(np.float64), rows.labels)
             fit = functools.partial(train_seed, pairs=pairs, config=config)
             runs = session.sweep(fit, jaxreg.grid(seed=range(config.seeds)), wide, part=comparison)
-        variables[f"{comparison}_distance"] = (("seed", f"{comparison}_pair", "epoch"), runs.outputs["distance"])
-        variables[f"{comparison}_accuracy"] = (("seed", f"{comparison}_pair", "member"), runs.outputs["accuracy"])
+        variables[f"{comparison}_distance"] = (
+            ("seed", f"{comparison}_pair", "epoch"),
+            runs.outputs["distance"],
+        )
+        variables[f"{comparison}_accuracy"] = (
+            ("seed", f"{comparison}_pair", "member"),
+            runs.outputs["accuracy"],
+        )
         coords[f"{comparison}_pair"] = list(pairs)
         diverged |= runs.diverged
     variables["diverged"] = (("seed",), diverged)
@@ -172,7 +206,9 @@ def train_seed(
     return {name: jnp.stack([result[name] for result in results]) for name in results[0]}
 
 
-def train_pair(key: jax.Array, rows: datasets.Rows, pair: Pair, config: PairStudy) -> dict[str, jax.Array]:
+def train_pair(
+    key: jax.Array, rows: datasets.Rows, pair: Pair, config: PairStudy
+) -> dict[str, jax.Array]:
     """Trains both networks of a pair from the same weights and on the same batches.
 
     Args:
@@ -182,8 +218,8 @@ def train_pair(key: jax.Array, rows: datasets.Rows, pair: Pair, config: PairStud
         config: sizes and epochs.
 
     Returns:
-        `distance`, ‖w − w'‖/‖w'‖ over the kernels after each epoch, (epochs,), and `accuracy` of both on the test rows,
-        (2,).
+        `distance`, ‖w − w'‖/‖w'‖ over the kernels after each epoch, (epochs,), and `accuracy` of
+        both on the test rows, (2,).
     """
     split_key, model_key, order_key = jax.random.split(key, 3)
     train_rows, test_rows = split(split_key, rows, [config.train_size])
@@ -192,14 +228,19 @@ def train_pair(key: jax.Array, rows: datasets.Rows, pair: Pair, config: PairStud
     batch = min(config.training.batch_size, config.train_size)
     steps = config.train_size // batch
     total = config.training.epochs * steps
-    optimizers = [(member.make(optax.cosine_decay_schedule(member.rate, total)), member.factor) for member in pair]
+    optimizers = [
+        (member.make(optax.cosine_decay_schedule(member.rate, total)), member.factor)
+        for member in pair
+    ]
     State = list[tuple[optax.Params, optax.OptState]]
 
     def step(carry: State, picked: jax.Array) -> tuple[State, None]:
         batch_rows = datasets.Rows(train_rows.inputs[picked], train_rows.labels[picked])
         moved = []
         for (params, state), (tx, factor) in zip(carry, optimizers, strict=True):
-            gradient = jax.grad(lambda p, times=factor: times * cross_entropy(structure, p, batch_rows))(params)
+            gradient = jax.grad(
+                lambda p, times=factor: times * cross_entropy(structure, p, batch_rows)
+            )(params)
             updates, state = tx.update(gradient, state, params)
             moved.append((optax.apply_updates(params, updates), state))
         return moved, None
@@ -212,11 +253,16 @@ def train_pair(key: jax.Array, rows: datasets.Rows, pair: Pair, config: PairStud
 
     start = [(params, tx.init(params)) for tx, _ in optimizers]
     ends, distance = jax.lax.scan(epoch, start, jax.random.split(order_key, config.training.epochs))
-    return {"distance": distance, "accuracy": jnp.stack([accuracy(structure, params, test_rows) for params, _ in ends])}
+    return {
+        "distance": distance,
+        "accuracy": jnp.stack([accuracy(structure, params, test_rows) for params, _ in ends]),
+    }
 
 
 def relative_distance(first: list[jax.Array], second: list[jax.Array]) -> jax.Array:
-    """‖w − w'‖/‖w'‖ for the kernels w of the first and w' of the second network; relative to ‖w‖ if w' is 0."""
+    """‖w − w'‖/‖w'‖ for the kernels w of the first and w' of the second network; relative to ‖w‖ if
+    w' is 0.
+    """
     norm, reference = optax.tree.norm(first), optax.tree.norm(second)
     distance = optax.tree.norm(jax.tree.map(jnp.subtract, first, second))
     return distance / jnp.where(reference > 0, reference, jnp.maximum(norm, TINY))

@@ -7,7 +7,9 @@ from experiments.settings import Training, require, strengths
 
 @dataclasses.dataclass(frozen=True)
 class PairStudy:
-    """Pairs of networks in float64: coupled L2 and weight decay, and the loss and a multiple of the loss."""
+    """Pairs of networks in float64: coupled L2 and weight decay, and the loss and a multiple of the
+    loss.
+    """
 
     seeds: int = 5
     """Number of repetitions, each with its own rows, initial weights and order of batches."""
@@ -32,7 +34,12 @@ class PairStudy:
         require(self.hidden >= 1, "hidden", "at least 1", self.hidden)
         require(10 <= self.train_size <= 1697, "train-size", "10 to 1697 rows", self.train_size)
         for name in ("l2", "decay", "l1", "factor", "sgd_rate"):
-            require(getattr(self, name) > 0, name.replace("_", "-"), "a positive number", getattr(self, name))
+            require(
+                getattr(self, name) > 0,
+                name.replace("_", "-"),
+                "a positive number",
+                getattr(self, name),
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,17 +53,25 @@ class TiltStudy:
     train_size: int = 300
     """Number of training rows."""
     wrong: float = 0.2
-    """Share of the training labels that are replaced by a wrong class, so that the best λ is well above 0."""
+    """Share of the training labels that are replaced by a wrong class, so that the best λ is well
+    above 0.
+    """
     rates: tuple[float, ...] = strengths(1e-3, 3e-2, 7)
     """Adam's learning rates at the first step."""
     overfit: float = 0.05
-    """A learning rate is used if, for every method, the best λ lowers the test loss by more than this share."""
+    """A learning rate is used if, for every method, the best λ lowers the test loss by more than
+    this share.
+    """
     coupled: tuple[float, ...] = strengths(1e-4, 1e-1, 13)
     """Values of λ for coupled and proximal L2."""
     decoupled: tuple[float, ...] = strengths(1e-2, 1e2, 13)
-    """Values of λ for AdamW as in optax and PyTorch, where the learning rate multiplies the decay."""
+    """Values of λ for AdamW as in optax and PyTorch, where the learning rate multiplies the
+    decay.
+    """
     unscaled: tuple[float, ...] = strengths(1e-4, 1e0, 13)
-    """Values of λ for AdamW as first published, where only the shape of the schedule multiplies the decay."""
+    """Values of λ for AdamW as first published, where only the shape of the schedule multiplies the
+    decay.
+    """
     training: Training = Training(epochs=300, batch_size=50)
 
     def __post_init__(self) -> None:
@@ -66,15 +81,26 @@ class TiltStudy:
         require(0 <= self.wrong < 1, "wrong", "a share from 0 to below 1", self.wrong)
         for name in ("rates", "coupled", "decoupled", "unscaled"):
             values = getattr(self, name)
-            good = len(values) >= 3 and all(value > 0 for value in values) and list(values) == sorted(set(values))
+            good = (
+                len(values) >= 3
+                and all(value > 0 for value in values)
+                and list(values) == sorted(set(values))
+            )
             require(good, name, "at least three positive numbers, increasing", values)
         lengths = {len(values) for values in (self.coupled, self.decoupled, self.unscaled)}
-        require(len(lengths) == 1, "coupled, decoupled and unscaled", "as many strengths each", sorted(lengths))
+        require(
+            len(lengths) == 1,
+            "coupled, decoupled and unscaled",
+            "as many strengths each",
+            sorted(lengths),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """L1 and L2 compared with weight decay: equal updates, the best λ, and the scale of the loss."""
+    """L1 and L2 compared with weight decay: equal updates, the best λ, and the scale of the
+    loss.
+    """
 
     pairs: PairStudy = PairStudy()
     tilt: TiltStudy = TiltStudy()

@@ -1,11 +1,13 @@
-"""Learning rate × λ for Adam with squared L2 in four places, and how the best λ depends on the learning rate.
+"""Learning rate × λ for Adam with squared L2 in four places, and how the best λ depends on the
+learning rate.
 
-This follows Figures 1 and 2 of Loshchilov & Hutter (2019), "Decoupled weight decay regularization", on a small scale: digits
-with wrong labels and a fixed number of epochs. The tilt is the slope of log₁₀(best λ), at the smallest test loss, against
-log₁₀(learning rate). It is 0 if the best λ does not depend on the learning rate, and −1 if only their product matters.
+This follows Figures 1 and 2 of Loshchilov & Hutter (2019), "Decoupled weight decay regularization",
+on a small scale: digits with wrong labels and a fixed number of epochs. The tilt is the slope of
+log₁₀(best λ), at the smallest test loss, against log₁₀(learning rate). It is 0 if the best λ does
+not depend on the learning rate, and −1 if only their product matters.
 
-The two forms of AdamW describe the same networks: a decay that the learning rate does not multiply is λ times the learning
-rate of the other form. So their slopes differ by 1.
+The two forms of AdamW describe the same networks: a decay that the learning rate does not multiply
+is λ times the learning rate of the other form. So their slopes differ by 1.
 
 Claim: decoupling the decay makes the best λ independent of the learning rate.
 """
@@ -25,7 +27,15 @@ from experiments.layout import described
 from experiments.networks import initial
 from experiments.studies.baselines.settings import Settings, TiltStudy
 from experiments.study import Session
-from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train_params
+from experiments.training import (
+    Strengths,
+    charged,
+    evaluate,
+    mislabelled,
+    optimizer,
+    split,
+    train_params,
+)
 
 TEXTS = {
     "rate": ("Adam's learning rate at the first step", "1"),
@@ -39,7 +49,8 @@ class Method(NamedTuple):
     Attributes:
         field: its field of `Strengths`.
         levels: values of λ, increasing.
-        divided: whether they are divided by the learning rate, so that the decay does not depend on it.
+        divided: whether they are divided by the learning rate, so that the decay does not depend on
+            it.
     """
 
     field: str
@@ -93,18 +104,25 @@ def train_networks(settings: Settings, session: Session) -> xr.Dataset:
     """Trains every network.
 
     Returns:
-        `test_loss` and `test_accuracy` along (method, level, rate, seed), with `strength` (method, level); `used` (rate)
-        marks the rates found by `usable_rates`.
+        `test_loss` and `test_accuracy` along (method, level, rate, seed), with `strength` (method,
+        level); `used` (rate) marks the rates found by `usable_rates`.
     """
     config = settings.tilt
     table = methods(config)
-    grid = jaxreg.grid(setting=all_settings(table), rate=list(config.rates), seed=range(config.seeds))
+    grid = jaxreg.grid(
+        setting=all_settings(table), rate=list(config.rates), seed=range(config.seeds)
+    )
     runs = session.sweep(functools.partial(train_network, config=config), grid, datasets.digits())
     shape = (len(table), len(config.coupled), len(config.rates), config.seeds)
     outputs = {**runs.outputs, "diverged": runs.diverged}
-    variables = {name: (("method", "level", "rate", "seed"), values.reshape(shape)) for name, values in outputs.items()}
+    variables = {
+        name: (("method", "level", "rate", "seed"), values.reshape(shape))
+        for name, values in outputs.items()
+    }
     strengths = (("method", "level"), [method.levels for method in table.values()])
-    dataset = xr.Dataset(variables, {"method": list(table), "strength": strengths, "rate": list(config.rates)})
+    dataset = xr.Dataset(
+        variables, {"method": list(table), "strength": strengths, "rate": list(config.rates)}
+    )
     dataset = dataset.assign(used=("rate", usable_rates(dataset, config.overfit)))
     return described(dataset.assign_coords(seed=range(config.seeds)), TEXTS)
 
@@ -113,13 +131,19 @@ def all_settings(table: dict[str, Method]) -> Setting:
     """Every method at every λ, as arrays of shape (methods × levels,)."""
     pairs = [(method, strength) for method in table.values() for strength in method.levels]
     columns = {
-        field: np.array([strength if method.field == field else 0.0 for method, strength in pairs], np.float32)
+        field: np.array(
+            [strength if method.field == field else 0.0 for method, strength in pairs], np.float32
+        )
         for field in Strengths._fields
     }
-    return Setting(Strengths(**columns), np.array([method.divided for method, _ in pairs], np.float32))
+    return Setting(
+        Strengths(**columns), np.array([method.divided for method, _ in pairs], np.float32)
+    )
 
 
-def train_network(key: jax.Array, run: Run, rows: datasets.Rows, config: TiltStudy) -> dict[str, jax.Array]:
+def train_network(
+    key: jax.Array, run: Run, rows: datasets.Rows, config: TiltStudy
+) -> dict[str, jax.Array]:
     """Trains one network at one learning rate; its test loss and test accuracy."""
     split_key, label_key, model_key, order_key = jax.random.split(key, 4)
     train_rows, test_rows = split(split_key, rows, [config.train_size])
@@ -130,30 +154,40 @@ def train_network(key: jax.Array, run: Run, rows: datasets.Rows, config: TiltStu
     strengths = jax.tree.map(lambda strength: strength / divisor, setting.strengths)
 
     def make_optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
-        # The schedule has a fixed learning rate, so that one program serves all runs; replace it by the run's own.
-        return optimizer(strengths, lambda count: rate / config.training.learning_rate * schedule(count))
+        # The schedule has a fixed learning rate, so that one program serves all runs; replace it by
+        # the run's own.
+        return optimizer(
+            strengths, lambda count: rate / config.training.learning_rate * schedule(count)
+        )
 
     params = train_params(structure, params, make_optimizer, order_key, train_rows, config.training)
-    metrics = evaluate(structure, params, charged(strengths), {"train": train_rows, "test": test_rows})
+    metrics = evaluate(
+        structure, params, charged(strengths), {"train": train_rows, "test": test_rows}
+    )
     return {name: metrics[name] for name in ("test_loss", "test_accuracy")}
 
 
 def best_strengths(dataset: xr.Dataset, method: str) -> np.ndarray:
-    """log₁₀ of a method's best λ at each learning rate and seed: (rate, seed), NaN where there is none."""
+    """log₁₀ of a method's best λ at each learning rate and seed: (rate, seed), NaN where there is
+    none.
+    """
     selected = dataset.sel({"method": method})
-    return best_strength(selected["test_loss"].transpose("level", "rate", "seed").values, selected["strength"].values)
+    return best_strength(
+        selected["test_loss"].transpose("level", "rate", "seed").values, selected["strength"].values
+    )
 
 
 def best_strength(losses: np.ndarray, strengths: np.ndarray) -> np.ndarray:
-    """log₁₀ of the λ with the smallest loss, from a parabola through the smallest value and its neighbours.
+    """log₁₀ of the λ with the smallest loss, from a parabola through the smallest value and its
+    neighbours.
 
     Args:
         losses: (levels, …).
         strengths: (levels,), evenly spaced in their logarithm.
 
     Returns:
-        Shape (…). NaN where the smallest loss is at an end of the grid, or next to a loss that is not finite, because the
-        minimum is then unknown.
+        Shape (…). NaN where the smallest loss is at an end of the grid, or next to a loss that is
+        not finite, because the minimum is then unknown.
     """
     logs = np.log10(strengths)
     flat = losses.reshape(len(logs), -1)
@@ -173,9 +207,10 @@ def best_strength(losses: np.ndarray, strengths: np.ndarray) -> np.ndarray:
 def usable_rates(dataset: xr.Dataset, overfit: float) -> np.ndarray:
     """Finds the learning rates at which every method has a best λ.
 
-    A rate is used if, for every method, the best λ lowers the mean test loss by more than the share `overfit` of the loss at
-    the smallest λ, and if no seed has its smallest loss at an end of the grid. A rate that one method cannot use is used by
-    none, because the slopes would not be comparable.
+    A rate is used if, for every method, the best λ lowers the mean test loss by more than the share
+    `overfit` of the loss at the smallest λ, and if no seed has its smallest loss at an end of the
+    grid. A rate that one method cannot use is used by none, because the slopes would not be
+    comparable.
 
     Args:
         dataset: of the tilt sweep.
@@ -186,7 +221,13 @@ def usable_rates(dataset: xr.Dataset, overfit: float) -> np.ndarray:
     """
     usable = np.ones(dataset.sizes["rate"], bool)
     for method in dataset["method"].values:
-        mean = dataset["test_loss"].sel({"method": method}).mean("seed").transpose("level", "rate").values
+        mean = (
+            dataset["test_loss"]
+            .sel({"method": method})
+            .mean("seed")
+            .transpose("level", "rate")
+            .values
+        )
         usable &= np.nanmin(np.where(np.isfinite(mean), mean, np.inf), 0) < (1 - overfit) * mean[0]
         usable &= np.isfinite(best_strengths(dataset, method)).all(1)
     return usable

@@ -1,4 +1,6 @@
-"""Networks compared at an equal share of weights kept, by interpolation along each method's path."""
+"""Networks compared at an equal share of weights kept, by interpolation along each method's
+path.
+"""
 
 import numpy as np
 import xarray as xr
@@ -14,8 +16,8 @@ def at_share(networks: xr.Dataset, metric: str, method: str, share: float) -> np
         share: the share of weights kept.
 
     Returns:
-        The metric for each seed (seeds,); NaN for a seed whose networks do not keep both more and less than the share, or of
-        which one diverged.
+        The metric for each seed (seeds,); NaN for a seed whose networks do not keep both more and
+        less than the share, or of which one diverged.
     """
     selected = networks.sel({"method": method}).transpose("level", "seed")
     kept, values = selected["kept"].values, selected[metric].values
@@ -26,5 +28,9 @@ def at_share(networks: xr.Dataset, metric: str, method: str, share: float) -> np
         inside = np.isfinite([*x, *y]).all() and x[0] <= share <= x[-1]
         # Networks without a weight lie at −∞ and are left out.
         some = x > 0
-        found.append(np.interp(np.log(share), np.log(x[some]), y[some]) if inside and x[some][0] <= share else np.nan)
+        found.append(
+            np.interp(np.log(share), np.log(x[some]), y[some])
+            if inside and x[some][0] <= share
+            else np.nan
+        )
     return np.array(found)

@@ -1,12 +1,14 @@
-"""Networks on the digits: how much smaller the kept weights are than after refitting, by penalty and share of weights kept.
+"""Networks on the digits: how much smaller the kept weights are than after refitting, by penalty
+and share of weights kept.
 
-After training with a penalty, each network is refitted: it is trained for a quarter of the epochs without the penalty, with
-its zeros held. The true weights of a network are not known, so its shrinkage is 1 − Σ|w| / Σ|v|, where v are the refitted
-weights. Without a penalty, weights also grow because training goes on. A second refit of the same length shows by how much.
+After training with a penalty, each network is refitted: it is trained for a quarter of the epochs
+without the penalty, with its zeros held. The true weights of a network are not known, so its
+shrinkage is 1 − Σ|w| / Σ|v|, where v are the refitted weights. Without a penalty, weights also grow
+because training goes on. A second refit of the same length shows by how much.
 
-λ of L1 is constant, as usual. MCP and log-sum would set too many weights to zero at the start, when all are small, so
-their λ grows from 0 along a cube. "L1, growing λ" has the same schedule, to tell the effect of the schedule from the effect
-of the penalty.
+λ of L1 is constant, as usual. MCP and log-sum would set too many weights to zero at the start, when
+all are small, so their λ grows from 0 along a cube. "L1, growing λ" has the same schedule, to tell
+the effect of the schedule from the effect of the penalty.
 """
 
 import dataclasses
@@ -70,7 +72,9 @@ def methods(config: Network) -> dict[str, Method]:
         "L1": Method(jaxreg.L1, config.l1, False),
         "L1, growing λ": Method(jaxreg.L1, config.growing_l1, True),
         "MCP": Method(lambda strength: jaxreg.MCP(strength, config.gamma), config.mcp, True),
-        "log-sum": Method(lambda strength: jaxreg.LogSum(strength, config.scale), config.log_sum, True),
+        "log-sum": Method(
+            lambda strength: jaxreg.LogSum(strength, config.scale), config.log_sum, True
+        ),
     }
 
 
@@ -84,8 +88,9 @@ def train_networks(settings: Settings, session: Session) -> xr.Dataset:
     """Trains and refits every network, in one compiled program for each method.
 
     Returns:
-        `kept`, `shrinkage`, `growth`, and accuracy and loss on test rows before and after refitting, along (method, level,
-        seed), with the coordinate `strength` (method, level); and `share`, at which the methods are compared.
+        `kept`, `shrinkage`, `growth`, and accuracy and loss on test rows before and after
+        refitting, along (method, level, seed), with the coordinate `strength` (method, level); and
+        `share`, at which the methods are compared.
     """
     config = settings.network
     rows = datasets.digits()
@@ -96,13 +101,18 @@ def train_networks(settings: Settings, session: Session) -> xr.Dataset:
         runs = session.sweep(fit, grid, rows, part=name.replace(", growing λ", "-growing"))
         for metric, values in {**runs.outputs, "diverged": runs.diverged}.items():
             outputs.setdefault(metric, []).append(values)
-    variables = {metric: (("method", "level", "seed"), np.stack(values)) for metric, values in outputs.items()}
+    variables = {
+        metric: (("method", "level", "seed"), np.stack(values))
+        for metric, values in outputs.items()
+    }
     strengths = (("method", "level"), [method.strengths for method in methods(config).values()])
     coords = {"method": list(methods(config)), "strength": strengths, "seed": range(config.seeds)}
     return described(xr.Dataset(variables, coords).assign(share=config.share), TEXTS)
 
 
-def train_network(key: jax.Array, run: Run, rows: datasets.Rows, method: Method, config: Network) -> dict[str, jax.Array]:
+def train_network(
+    key: jax.Array, run: Run, rows: datasets.Rows, method: Method, config: Network
+) -> dict[str, jax.Array]:
     """Trains one network, refits it twice, and evaluates it; the metrics are scalars."""
     split_key, model_key, order_key, *refit_keys = jax.random.split(key, 5)
     train, test = split(split_key, rows, [config.train_size])
@@ -116,7 +126,9 @@ def train_network(key: jax.Array, run: Run, rows: datasets.Rows, method: Method,
         return jaxreg.hold_zeros(optax.adam(rate), mask=jaxreg.kernels)
 
     stages = [train_params(structure, params, make_optimizer, order_key, train, config.training)]
-    again = dataclasses.replace(config.training, epochs=max(1, round(config.refit * config.training.epochs)))
+    again = dataclasses.replace(
+        config.training, epochs=max(1, round(config.refit * config.training.epochs))
+    )
     for refit_key in refit_keys:
         stages.append(train_params(structure, stages[-1], held, refit_key, train, again))
     penalised, refitted, _ = stages

@@ -14,11 +14,15 @@ class Regression:
     rows: int = 150
     """Number of training rows; there are as many validation rows."""
     relevant: int = 15
-    """Number of columns with a coefficient that is not 0. The largest coefficient is ten times the smallest."""
+    """Number of columns with a coefficient that is not 0. The largest coefficient is ten times the
+    smallest.
+    """
     irrelevant: int = 45
     """Number of columns whose coefficient is 0."""
     correlation: float = 0.5
-    """Correlation between neighbouring columns; the correlation decays with the distance between columns."""
+    """Correlation between neighbouring columns; the correlation decays with the distance between
+    columns.
+    """
     signal_to_noise: float = 3.0
     """Variance of the signal divided by the variance of the noise."""
     strengths: int = 30
@@ -35,8 +39,12 @@ class Regression:
         require(self.rows >= 10, "rows", "at least 10", self.rows)
         require(self.relevant >= 3, "relevant", "at least 3", self.relevant)
         require(self.irrelevant >= 1, "irrelevant", "at least 1", self.irrelevant)
-        require(0 <= self.correlation < 1, "correlation", "a number from 0 to below 1", self.correlation)
-        require(self.signal_to_noise > 0, "signal-to-noise", "a positive number", self.signal_to_noise)
+        require(
+            0 <= self.correlation < 1, "correlation", "a number from 0 to below 1", self.correlation
+        )
+        require(
+            self.signal_to_noise > 0, "signal-to-noise", "a positive number", self.signal_to_noise
+        )
         require(self.strengths >= 5, "strengths", "at least 5", self.strengths)
         require(self.gamma > 1, "gamma", "a number above 1", self.gamma)
         require(self.scale > 0, "scale", "a positive number", self.scale)
@@ -45,7 +53,9 @@ class Regression:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """Networks on the digits, with the width, the number of training rows and the epochs of the relevance study."""
+    """Networks on the digits, with the width, the number of training rows and the epochs of the
+    relevance study.
+    """
 
     seeds: int = 10
     """Number of repetitions, each with its own rows, initial weights and order of batches."""
@@ -64,11 +74,17 @@ class Network:
     mcp: tuple[float, ...] = strengths(1e-2, 8e-2, 6)
     """Values of λ, at the end of its growth, for MCP."""
     growth: float = 0.75
-    """Share of the steps during which a growing λ grows, as the cube of the step; it is constant after them."""
+    """Share of the steps during which a growing λ grows, as the cube of the step; it is constant
+    after them.
+    """
     scale: float = 0.001
-    """ε of log-sum; chosen among 0.001, 0.01 and 0.03 for the accuracy at few weights, partly on the same seeds."""
+    """ε of log-sum; chosen among 0.001, 0.01 and 0.03 for the accuracy at few weights, partly on
+    the same seeds.
+    """
     gamma: float = 10.0
-    """γ of MCP; chosen among 10, 30 and 100 for the accuracy at few weights, partly on the same seeds."""
+    """γ of MCP; chosen among 10, 30 and 100 for the accuracy at few weights, partly on the same
+    seeds.
+    """
     refit: float = 0.25
     """Epochs of a refit, as a share of the epochs of training."""
     training: Training = Training(epochs=150, batch_size=50)

@@ -8,10 +8,14 @@ from experiments.study import Results, Summary
 
 HEADINGS = ("fit", "shrinkage %", "explained or accuracy %", "refitted %", "kept")
 LEGEND = (
-    "Mean ± standard error over the seeds. Linear model: λ is chosen on validation data, and its median is shown; "
-    "shrinkage: percent by which Σ|w| over the relevant columns kept is below the sum of their true magnitudes; explained: "
-    "share of the signal's variance; kept: relevant + irrelevant columns. Network: shrinkage: percent by which Σ|w| is "
-    "below its value after refitting, minus the same percentage for a second refit; accuracy on test rows, before and after "
+    "Mean ± standard error over the seeds. Linear model: λ is chosen on validation data, and its "
+    "median is shown; "
+    "shrinkage: percent by which Σ|w| over the relevant columns kept is below the sum of their "
+    "true magnitudes; explained: "
+    "share of the signal's variance; kept: relevant + irrelevant columns. Network: shrinkage: "
+    "percent by which Σ|w| is "
+    "below its value after refitting, minus the same percentage for a second refit; accuracy on "
+    "test rows, before and after "
     "refitting; kept: percent of the weights."
 )
 

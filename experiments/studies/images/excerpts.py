@@ -37,39 +37,69 @@ PUBLISHED: Mapping[str, Sequence[tuple[str, float, float]]] = {
         ("sparse variational dropout, Molchanov et al. (2017)", 0.36, 99.25),
     ),
 }
-"""Published weights kept and test accuracies in percent on full MNIST, for LeNet-300-100, and for Caffe's LeNet-5 with
-430,500 weights. Source: the table of Molchanov, Ashukha and Vetrov, Variational Dropout Sparsifies Deep Neural Networks
-(2017)."""
+"""Published weights kept and test accuracies in percent on full MNIST, for LeNet-300-100, and for
+Caffe's LeNet-5 with 430,500 weights. Source: the table of Molchanov, Ashukha and Vetrov,
+Variational Dropout Sparsifies Deep Neural Networks (2017).
+"""
 NAMES = {"mlp": "LeNet-300-100", "lenet-5": "Caffe's LeNet-5"}
 LENET_300_100 = [784, 300, 100]
 HEADINGS = ("network", "setting", "weights kept %", "test accuracy %")
 
 
 def tradeoff(results: Results) -> Summary:
-    """The best AdamW network, the sparsest networks that are nearly as accurate, and methods compared at some shares."""
+    """The best AdamW network, the sparsest networks that are nearly as accurate, and methods
+    compared at some shares.
+    """
     dataset: xr.Dataset = results["images"]
     curves = curves_of(dataset)
-    title = f"{dataset.attrs['data']}, mean ± standard error over {dataset.sizes['seed']} seeds on test rows"
+    title = (
+        f"{dataset.attrs['data']}, mean ± standard error over {dataset.sizes['seed']} seeds "
+        "on test rows"
+    )
     base = best(curves[ADAMW])
     if base is None:
-        return Summary(Sheet(HEADINGS, [], title), "Every AdamW setting diverged, so nothing can be compared with it.")
+        return Summary(
+            Sheet(HEADINGS, [], title),
+            "Every AdamW setting diverged, so nothing can be compared with it.",
+        )
     error = 100 * mean_and_error(base.validation)[1]
     rows = [row_of("AdamW at its best", base)]
     ours = [name + STEERED for name in CONCAVE]
-    for name, methods in (("concave penalties", ours), ("L1", [L1 + STEERED]), ("rivals", list(RIVALS))):
+    for name, methods in (
+        ("concave penalties", ours),
+        ("L1", [L1 + STEERED]),
+        ("rivals", list(RIVALS)),
+    ):
         points = [point for method in repeated_methods(curves, methods) for point in curves[method]]
         rows.append(
-            row_of(f"{name}: the sparsest within one standard error", sparsest(points, one_standard_error_below(base)))
+            row_of(
+                f"{name}: the sparsest within one standard error",
+                sparsest(points, one_standard_error_below(base)),
+            )
         )
-        rows.append(row_of(f"{name}: the sparsest within one point", sparsest(points, float(base.validation.mean()) - 0.01)))
+        rows.append(
+            row_of(
+                f"{name}: the sparsest within one point",
+                sparsest(points, float(base.validation.mean()) - 0.01),
+            )
+        )
     for share in SHARES:
-        best_of = [most_accurate(curves, ours, [share]), most_accurate(curves, RIVALS, [share]), GRADUAL, L1 + STEERED]
+        best_of = [
+            most_accurate(curves, ours, [share]),
+            most_accurate(curves, RIVALS, [share]),
+            GRADUAL,
+            L1 + STEERED,
+        ]
         several = repeated_methods(curves, [method for method in dict.fromkeys(best_of) if method])
         found = [(method, at_share(curves[method], share)) for method in several]
-        rows += [at(method, share, accuracy) for method, accuracy in found if np.isfinite(accuracy).all()]
+        rows += [
+            at(method, share, accuracy) for method, accuracy in found if np.isfinite(accuracy).all()
+        ]
     text = (
-        "“Within one standard error” and “within one point” are decided on validation rows, where AdamW's standard error is "
-        f"{error:.2f} points. Accuracies at a share are interpolated between a method's settings. Learning rates and decays "
+        "“Within one standard error” and “within one point” are decided on validation rows, where "
+        "AdamW's standard error is "
+        f"{error:.2f} points. Accuracies at a share are interpolated between a method's settings. "
+        "Learning rates and decays "
         "are chosen with the first seed."
     )
     return Summary(Sheet(HEADINGS, rows, title), text)
@@ -86,10 +116,15 @@ def published(results: Results) -> Summary:
     attributes = results["images"].attrs
     network = attributes["network"]
     usual = network != "mlp" or list(attributes["widths"]) == LENET_300_100
-    rows = [[name, f"{kept:g}", f"{test:.2f}"] for name, kept, test in PUBLISHED[network]] if usual else []
+    rows = (
+        [[name, f"{kept:g}", f"{test:.2f}"] for name, kept, test in PUBLISHED[network]]
+        if usual
+        else []
+    )
     title = f"Published results of {NAMES[network]} on full MNIST, which was not run here"
     text = (
-        "For orientation only: these numbers are from the papers, on other data and after longer training. `--data FOLDER` "
+        "For orientation only: these numbers are from the papers, on other data and after longer "
+        "training. `--data FOLDER` "
         "runs the study on MNIST's files."
     )
     return Summary(Sheet(("method", "weights kept %", "test accuracy %"), rows, title), text)

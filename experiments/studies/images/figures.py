@@ -73,7 +73,10 @@ def pareto(results: Results) -> Figure:
     figure = new_figure(7.6, 6.4)
     axes = figure.subplots()
     curves = repeated(results)
-    for method in [*STYLES, *(name for name in curves if name not in STYLES and name.endswith(STEERED))]:
+    for method in [
+        *STYLES,
+        *(name for name in curves if name not in STYLES and name.endswith(STEERED)),
+    ]:
         draw_curve(axes, curves.get(method, []), method)
     finish(figure, axes, curves, f"{title_of(results)}: accuracy against weights kept", columns=2)
     return figure
@@ -94,14 +97,24 @@ def duel(results: Results) -> Figure:
 
 
 def growth(results: Results) -> Figure:
-    """Test accuracy against the share of weights kept for constant, growing and steered strengths."""
+    """Test accuracy against the share of weights kept for constant, growing and steered
+    strengths.
+    """
     figure = new_figure(6.4, 5.2)
     axes = figure.subplots()
     curves = repeated(results)
     for penalty in (L1, LOG_SUM, L0):
         for way, style in WAYS.items():
-            draw_curve(axes, curves.get(penalty + way, []), penalty + way, (COLOURS[penalty], *style))
-    finish(figure, axes, curves, f"{title_of(results)}: constant, growing and steered strengths", columns=2)
+            draw_curve(
+                axes, curves.get(penalty + way, []), penalty + way, (COLOURS[penalty], *style)
+            )
+    finish(
+        figure,
+        axes,
+        curves,
+        f"{title_of(results)}: constant, growing and steered strengths",
+        columns=2,
+    )
     return figure
 
 
@@ -129,15 +142,23 @@ def title_of(results: Results) -> str:
 def repeated(results: Results) -> dict[str, list[Point]]:
     """The curves, without settings of a single seed."""
     curves = curves_of(results["images"])
-    return {method: [point for point in points if point.repeated] for method, points in curves.items()}
+    return {
+        method: [point for point in points if point.repeated] for method, points in curves.items()
+    }
 
 
 def strongest(curves: Mapping[str, Sequence[Point]], names: Sequence[str]) -> str | None:
-    """The method with the highest validation accuracy over `COMMON` shares, or the first one that has any networks."""
-    return most_accurate(curves, names, COMMON) or next((name for name in names if curves.get(name)), None)
+    """The method with the highest validation accuracy over `COMMON` shares, or the first one that
+    has any networks.
+    """
+    return most_accurate(curves, names, COMMON) or next(
+        (name for name in names if curves.get(name)), None
+    )
 
 
-def draw_curve(axes: Axes, points: Sequence[Point], method: str, style: tuple[str, str, str] | None = None) -> None:
+def draw_curve(
+    axes: Axes, points: Sequence[Point], method: str, style: tuple[str, str, str] | None = None
+) -> None:
     """A method's settings: means over the seeds with standard errors."""
     # A network without weights has no place on a logarithmic axis.
     shown = (point for point in points if point.measured and point.kept.mean() > 0)
@@ -163,20 +184,31 @@ def draw_curve(axes: Axes, points: Sequence[Point], method: str, style: tuple[st
     )
 
 
-def finish(figure: Figure, axes: Axes, curves: Mapping[str, Sequence[Point]], title: str, columns: int) -> None:
+def finish(
+    figure: Figure, axes: Axes, curves: Mapping[str, Sequence[Point]], title: str, columns: int
+) -> None:
     """AdamW's best setting as a band, the axes and the legend."""
     reference = best(curves.get(ADAMW, []))
     if reference is not None:
         mean, error = (100 * value for value in mean_and_error(reference.test))
         label = f"best AdamW ({reference.label}) ± standard error"
-        axes.axhspan(mean - error, mean + error, color=COLOURS["none"], alpha=0.25, lw=0, label=label)
+        axes.axhspan(
+            mean - error, mean + error, color=COLOURS["none"], alpha=0.25, lw=0, label=label
+        )
         axes.set_ylim(mean - DEPTH, mean + 1.5)
-    axes.set(xscale="log", xlim=(110, 0.25), xlabel="weights kept, % (fewer to the right)", ylabel="test accuracy, %")
+    axes.set(
+        xscale="log",
+        xlim=(110, 0.25),
+        xlabel="weights kept, % (fewer to the right)",
+        ylabel="test accuracy, %",
+    )
     axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.set_title(title, fontsize=11)
     if len(axes.lines) == 0:
-        axes.text(0.5, 0.5, "not measured with these settings", transform=axes.transAxes, ha="center")
+        axes.text(
+            0.5, 0.5, "not measured with these settings", transform=axes.transAxes, ha="center"
+        )
     if axes.get_legend_handles_labels()[0]:
         figure.legend(frameon=False, fontsize=8.5, loc="outside lower center", ncols=columns)

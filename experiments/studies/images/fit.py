@@ -1,8 +1,9 @@
 """Training of one network in two phases, and its evaluation.
 
-In the first phase the learning rate is constant and the method makes the network sparse. In the second phase the learning
-rate falls to 0 along a cosine, without jaxreg's penalties but with the same decay, while all zeros are held. The dense
-network has the same two phases, so all methods have the same number of epochs and the same schedule.
+In the first phase the learning rate is constant and the method makes the network sparse. In the
+second phase the learning rate falls to 0 along a cosine, without jaxreg's penalties but with the
+same decay, while all zeros are held. The dense network has the same two phases, so all methods have
+the same number of epochs and the same schedule.
 """
 
 from typing import Any
@@ -24,7 +25,9 @@ from experiments.training import accuracy, cross_entropy, split, train_state
 TEST_SEED = 0
 """Draws the test rows of a data set that has none of its own."""
 RATE = 1.0
-"""The learning rate of the schedules that `train_state` makes; each run multiplies them by its own."""
+"""The learning rate of the schedules that `train_state` makes; each run multiplies them by its
+own.
+"""
 
 
 def train_network(
@@ -48,19 +51,28 @@ def train_network(
     first, second = phases(config)
     steps = first.epochs * (parts["train"].labels.shape[0] // config.batch_size)
     optimizer = method.optimizer(run, steps, config)
-    params, state = train_state(structure, params, lambda _: optimizer, first_key, parts["train"], first)
+    params, state = train_state(
+        structure, params, lambda _: optimizer, first_key, parts["train"], first
+    )
     params = cut(params, method, run)
     held_out = {name: parts[name] for name in ("validation", "test")}
-    metrics = {f"unrefitted_{name}_accuracy": accuracy(structure, params, rows) for name, rows in held_out.items()}
+    metrics = {
+        f"unrefitted_{name}_accuracy": accuracy(structure, params, rows)
+        for name, rows in held_out.items()
+    }
 
     def refitting(schedule: optax.Schedule) -> optax.GradientTransformation:
         def rate(count: ArrayLike) -> ArrayLike:
             return run.learning_rate * schedule(count)
 
-        return jaxreg.hold_zeros(optax.adamw(rate, weight_decay=run.decay, mask=jaxreg.kernels), mask=jaxreg.kernels)
+        return jaxreg.hold_zeros(
+            optax.adamw(rate, weight_decay=run.decay, mask=jaxreg.kernels), mask=jaxreg.kernels
+        )
 
     params, _ = train_state(structure, params, refitting, second_key, parts["train"], second)
-    metrics |= {f"{name}_accuracy": accuracy(structure, params, rows) for name, rows in held_out.items()}
+    metrics |= {
+        f"{name}_accuracy": accuracy(structure, params, rows) for name, rows in held_out.items()
+    }
     metrics["train_loss"] = cross_entropy(structure, params, parts["train"])
     reached = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
     metrics |= {"reached": jnp.asarray(reached, jnp.float32), **count_kept(kernels_of(params))}
@@ -81,14 +93,25 @@ def cut(params: Any, method: Method, run: Run) -> Any:
         return jaxreg.keep_largest(params, run.share, mask=jaxreg.kernels, axis=method.axis)
     if method.zero:
         small = method.zero
-        return jax.tree.map(lambda leaf: jnp.where(jnp.abs(leaf) > small, leaf, 0) if leaf.ndim > 1 else leaf, params)
+        return jax.tree.map(
+            lambda leaf: jnp.where(jnp.abs(leaf) > small, leaf, 0) if leaf.ndim > 1 else leaf,
+            params,
+        )
     return params
 
 
 def split_rows(key: jax.Array, rows: tuple[Rows, Rows | None], config: Settings) -> dict[str, Rows]:
-    """Training, validation and test rows; test rows are drawn only if the data set has none of its own."""
+    """Training, validation and test rows; test rows are drawn only if the data set has none of its
+    own.
+    """
     pool, test = rows
     if test is None:
-        # The same test rows for all seeds, so that no row that chooses a setting is a test row of another seed.
+        # The same test rows for all seeds, so that no row that chooses a setting is a test row of
+        # another seed.
         test, pool = split(jax.random.key(TEST_SEED), pool, [config.test_size])
-    return {**dict(zip(("validation", "train"), split(key, pool, [config.validation_size]), strict=True)), "test": test}
+    return {
+        **dict(
+            zip(("validation", "train"), split(key, pool, [config.validation_size]), strict=True)
+        ),
+        "test": test,
+    }

@@ -1,4 +1,5 @@
-"""The methods that the study compares: what trains a network in the first phase, before it is refitted with its zeros held.
+"""The methods that the study compares: what trains a network in the first phase, before it is
+refitted with its zeros held.
 
 The penalties are those of jaxreg; what others use instead is in `rivals`.
 """
@@ -38,13 +39,16 @@ from experiments.studies.images.tradeoff import (
 OUTGOING = 1
 """The axis of a kernel (in, out) along which all weights run that leave an input or a unit."""
 REACHED = 0.75
-"""The part of the first phase after which pruning has reached its share, as `jaxreg.steer_strength` has."""
+"""The part of the first phase after which pruning has reached its share, as `jaxreg.steer_strength`
+has.
+"""
 SPRED_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
 
 
 class Run(NamedTuple):
-    """The hyperparameters of one network: scalars in one fit, arrays with one entry for each run in a sweep.
+    """The hyperparameters of one network: scalars in one fit, arrays with one entry for each run in
+    a sweep.
 
     Attributes:
         seed: number of the repetition.
@@ -64,7 +68,9 @@ class Run(NamedTuple):
 
 
 Make = Callable[[Run, int, Settings], optax.GradientTransformation]
-"""From the hyperparameters, the number of steps of the first phase and the settings to the optimizer of that phase."""
+"""From the hyperparameters, the number of steps of the first phase and the settings to the
+optimizer of that phase.
+"""
 
 
 class Method(NamedTuple):
@@ -95,7 +101,9 @@ def penalty_of(name: str, strength: ArrayLike | optax.Schedule, config: Settings
         BRIDGE: lambda: jaxreg.Bridge(strength, 0.5),
         MCP: lambda: jaxreg.MCP(strength, config.gamma),
         L0: lambda: jaxreg.L0(strength),
-        GROUP_LOG_SUM: lambda: jaxreg.Group(jaxreg.LogSum(strength, config.group_scale), axis=OUTGOING),
+        GROUP_LOG_SUM: lambda: jaxreg.Group(
+            jaxreg.LogSum(strength, config.group_scale), axis=OUTGOING
+        ),
         GROUP_L0: lambda: jaxreg.Group(jaxreg.L0(strength), axis=OUTGOING),
     }
     return made[name]()
@@ -111,13 +119,21 @@ def adamw(run: Run) -> optax.GradientTransformation:
     return optax.adamw(run.learning_rate, weight_decay=run.decay, mask=jaxreg.kernels)
 
 
-def gradual(importance: Callable[[jax.Array, jax.Array], jax.Array], axis: int | None = None) -> Make:
+def gradual(
+    importance: Callable[[jax.Array, jax.Array], jax.Array], axis: int | None = None
+) -> Make:
     """Gradual pruning of AdamW's network."""
-    return lambda run, steps, _: rivals.prune_gradually(adamw(run), run.share, round(REACHED * steps), importance, axis)
+    return lambda run, steps, _: rivals.prune_gradually(
+        adamw(run), run.share, round(REACHED * steps), importance, axis
+    )
 
 
-def proximal(run: Run, penalty: str, strength: ArrayLike | optax.Schedule, config: Settings) -> optax.GradientTransformation:
-    """AdamW with the proximal step of a penalty; under a concave penalty, weights of any size may jump to 0."""
+def proximal(
+    run: Run, penalty: str, strength: ArrayLike | optax.Schedule, config: Settings
+) -> optax.GradientTransformation:
+    """AdamW with the proximal step of a penalty; under a concave penalty, weights of any size may
+    jump to 0.
+    """
     concave = penalty in (*CONCAVE, L0_BY_WIDTH, GROUP_LOG_SUM, GROUP_L0)
     return jaxreg.prox_adamw(
         run.learning_rate,
@@ -130,22 +146,30 @@ def proximal(run: Run, penalty: str, strength: ArrayLike | optax.Schedule, confi
 
 
 def by_width(strength: ArrayLike | optax.Schedule) -> Callable[[Any], Any]:
-    """L0 whose λ is divided by the number of inputs of a layer, as is the variance of initial weights."""
+    """L0 whose λ is divided by the number of inputs of a layer, as is the variance of initial
+    weights.
+    """
 
     def penalties(params: Any) -> Any:
-        return jax.tree.map(lambda leaf: jaxreg.L0(times(1 / max(1, leaf.size // leaf.shape[-1]), strength)), params)
+        return jax.tree.map(
+            lambda leaf: jaxreg.L0(times(1 / max(1, leaf.size // leaf.shape[-1]), strength)), params
+        )
 
     return penalties
 
 
 def steered(penalty: str, axis: int | None = None) -> Make:
-    """A penalty whose strength is steered so that the wanted share of weights, or groups, is kept after all steps."""
+    """A penalty whose strength is steered so that the wanted share of weights, or groups, is kept
+    after all steps.
+    """
 
     def make(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
         def with_strength(strength: jax.Array) -> optax.GradientTransformation:
             return proximal(run, penalty, strength, config)
 
-        return jaxreg.steer_strength(with_strength, run.share, steps, axis=axis, mask=jaxreg.kernels)
+        return jaxreg.steer_strength(
+            with_strength, run.share, steps, axis=axis, mask=jaxreg.kernels
+        )
 
     return make
 
@@ -183,7 +207,10 @@ def steered_method(penalty: str) -> Method:
 
 
 UNIT_METHODS = (
-    *(Method(name + STEERED, steered(name, OUTGOING), True, OUTGOING) for name in (GROUP, GROUP_LOG_SUM, GROUP_L0)),
+    *(
+        Method(name + STEERED, steered(name, OUTGOING), True, OUTGOING)
+        for name in (GROUP, GROUP_LOG_SUM, GROUP_L0)
+    ),
     Method(UNIT_PRUNING, gradual(rivals.mean_magnitude, OUTGOING), True, OUTGOING),
     Method(UNIT_PRUNING_ADAM, gradual(rivals.mean_adam_magnitude, OUTGOING), True, OUTGOING),
 )

@@ -24,10 +24,16 @@ RATE = "rate"
 TEXTS = {
     "nonzero": ("share of weights that are not 0", "1"),
     "kept": ("share of weights that are not 0 and lead to an output", "1"),
-    "live": ("units of a layer, starting with the inputs, that have an outgoing weight which is kept", "count"),
+    "live": (
+        "units of a layer, starting with the inputs, that have an outgoing weight which is kept",
+        "count",
+    ),
     "learning_rate": ("learning rate of the first phase", "1"),
     "decay": ("optax's weight_decay", "1"),
-    "strength": ("strength λ, or the λ that a growing strength ends with", "nats per unit of the penalty"),
+    "strength": (
+        "strength λ, or the λ that a growing strength ends with",
+        "nats per unit of the penalty",
+    ),
     "reached": ("strength λ at the end of the first phase", "nats per unit of the penalty"),
     "share": ("share of the weights, or of inputs and units, that the method had to keep", "1"),
     "role": ("what the setting is for", "1"),
@@ -72,7 +78,8 @@ def load_source(config: Settings) -> Source:
     """Loads the data set that the settings name.
 
     Raises:
-        SettingError: there is no such data set or folder, the folder is not as expected, or there are too few rows.
+        SettingError: there is no such data set or folder, the folder is not as expected, or there
+            are too few rows.
     """
     if config.data == MNIST:
         source = Source(MNIST, datasets.mnist_5000(), None)
@@ -80,10 +87,17 @@ def load_source(config: Settings) -> Source:
         folder = idx.FASHION if config.data == FASHION else Path(config.data).expanduser()
         known = config.data == FASHION or folder.is_dir()
         require(known, "data", f"{FASHION}, {MNIST} or a folder of four IDX files", config.data)
-        source = Source(config.data if config.data == FASHION else folder.resolve().name, *idx.load(folder))
+        source = Source(
+            config.data if config.data == FASHION else folder.resolve().name, *idx.load(folder)
+        )
     inputs, largest = source.rows.inputs.shape[1], int(np.max(source.rows.labels))
     require(largest < CLASSES, "data", f"labels below {CLASSES}", largest)
-    require(config.network == "mlp" or inputs == 784, "data", "images of 28 × 28 pixels for lenet-5", f"{inputs} pixels")
+    require(
+        config.network == "mlp" or inputs == 784,
+        "data",
+        "images of 28 × 28 pixels for lenet-5",
+        f"{inputs} pixels",
+    )
     drawn = config.validation_size + (config.test_size if source.test is None else 0)
     left = len(source.rows.labels) - drawn
     if left < config.batch_size:
@@ -108,36 +122,47 @@ class Table:
         self.networks: dict[tuple[Any, ...], dict[str, np.ndarray]] = {}
 
     def train(self, method: Method, settings: list[Setting], part: str) -> np.ndarray:
-        """Trains settings of one method, and returns their validation accuracies (settings,), means over the seeds.
+        """Trains settings of one method, and returns their validation accuracies (settings,), means
+        over the seeds.
 
-        A network that is already in the table is not trained again. A setting in which a network diverged has the accuracy
-        −1.
+        A network that is already in the table is not trained again. A setting in which a network
+        diverged has the accuracy −1.
         """
         pairs = [(setting, seed) for setting in settings for seed in range(setting.repeats)]
-        missing = list(dict.fromkeys(pair for pair in map(network_of, pairs) if pair not in self.networks))
+        missing = list(
+            dict.fromkeys(pair for pair in map(network_of, pairs) if pair not in self.networks)
+        )
         if missing:
             # The name of the method comes first.
-            columns = [np.array(column, np.float32) for column in list(zip(*missing, strict=True))[1:-1]]
+            columns = [
+                np.array(column, np.float32) for column in list(zip(*missing, strict=True))[1:-1]
+            ]
             runs = Run(np.array([network[-1] for network in missing], np.uint32), *columns)
             fit = functools.partial(train_network, method=method, config=self.config)
             # One network takes long enough to be a chunk of its own.
             trained = self.session.sweep(fit, runs, self.source[1:], part=part, chunk=1)
             outputs = {**trained.outputs, "diverged": trained.diverged.astype(float)}
             for at, network in enumerate(missing):
-                self.networks[network] = {name: np.asarray(values[at], float) for name, values in outputs.items()}
+                self.networks[network] = {
+                    name: np.asarray(values[at], float) for name, values in outputs.items()
+                }
         means = []
         for setting in settings:
             own = [self.networks[network_of((setting, seed))] for seed in range(setting.repeats)]
             self.settings.append(setting)
-            self.outputs.append({name: np.stack([network[name] for network in own]) for name in own[0]})
+            self.outputs.append(
+                {name: np.stack([network[name] for network in own]) for name in own[0]}
+            )
             accuracy = self.outputs[-1]["validation_accuracy"]
             means.append(float(accuracy.mean()) if np.isfinite(accuracy).all() else -1.0)
         return np.array(means)
 
     def choose(self, method: Method, share: float) -> tuple[float, float]:
-        """Chooses the learning rate and the decay of a method with a target, by validation accuracy with the first seed.
+        """Chooses the learning rate and the decay of a method with a target, by validation accuracy
+        with the first seed.
 
-        The learning rate is chosen with the smallest decay, and other decays are tried at that rate.
+        The learning rate is chosen with the smallest decay, and other decays are tried at that
+        rate.
 
         Args:
             method: with a target.
@@ -167,19 +192,33 @@ class Table:
             strengths: values of λ.
 
         Returns:
-            The learning rate with the highest validation accuracy at the smallest of `rate_shares`, interpolated between
-            values of λ; where no rate comes near that share, the highest mean accuracy.
+            The learning rate with the highest validation accuracy at the smallest of `rate_shares`,
+            interpolated between values of λ; where no rate comes near that share, the highest mean
+            accuracy.
         """
         rates = self.config.learning_rates
         if len(rates) == 1:
             return rates[0]
-        settings = [Setting(method.name, rate, 0, value, 0, 1, RATE, 1) for rate in rates for value in strengths]
+        settings = [
+            Setting(method.name, rate, 0, value, 0, 1, RATE, 1)
+            for rate in rates
+            for value in strengths
+        ]
         means = self.train(method, settings, f"{part_of(method.name)}-rate").reshape(len(rates), -1)
-        kept = np.array([outputs["kept"][0] for outputs in self.outputs[-len(settings) :]]).reshape(means.shape)
+        kept = np.array([outputs["kept"][0] for outputs in self.outputs[-len(settings) :]]).reshape(
+            means.shape
+        )
         # A network that diverged has a mean of −1.
         measured = np.where(means < 0, np.nan, means)
-        found = np.array([interpolate(*pair, min(self.config.rate_shares)) for pair in zip(kept, measured, strict=True)])
-        return rates[int(np.argmax(means.mean(1)) if np.isnan(found).all() else np.nanargmax(found))]
+        found = np.array(
+            [
+                interpolate(*pair, min(self.config.rate_shares))
+                for pair in zip(kept, measured, strict=True)
+            ]
+        )
+        return rates[
+            int(np.argmax(means.mean(1)) if np.isnan(found).all() else np.nanargmax(found))
+        ]
 
     def dataset(self) -> xr.Dataset:
         """All settings with their results; empty if nothing was trained."""
@@ -188,7 +227,9 @@ class Table:
         seeds = max(setting.repeats for setting in self.settings)
         dataset = xr.Dataset(coords={"seed": np.arange(seeds)})
         for name in ("method", "learning_rate", "decay", "strength", "share", "role", "repeats"):
-            dataset = dataset.assign_coords({name: ("setting", np.array([getattr(one, name) for one in self.settings]))})
+            dataset = dataset.assign_coords(
+                {name: ("setting", np.array([getattr(one, name) for one in self.settings]))}
+            )
         for name, example in self.outputs[0].items():
             values = np.full((len(self.settings), seeds, *example.shape[1:]), np.nan)
             for at, outputs in enumerate(self.outputs):
@@ -205,7 +246,11 @@ class Table:
 def network_of(pair: tuple[Setting, int]) -> tuple[Any, ...]:
     """What makes a network: the method, the hyperparameters of `Run` and, last, the seed."""
     setting, seed = pair
-    return (setting.method, *(getattr(setting, name) for name in Run._fields if name != "seed"), seed)
+    return (
+        setting.method,
+        *(getattr(setting, name) for name in Run._fields if name != "seed"),
+        seed,
+    )
 
 
 def part_of(name: str) -> str:

@@ -16,7 +16,9 @@ HEADINGS = ("setting", "kept %", "test %", "before refitting %", "validation %",
 
 
 def tabulate(results: Results) -> Summary:
-    """Every setting, mean ± standard error, and the sparsest network that keeps AdamW's accuracy."""
+    """Every setting, mean ± standard error, and the sparsest network that keeps AdamW's
+    accuracy.
+    """
     dataset = results["images"]
     rows: list[list[str] | str] = []
     for method, group in itertools.groupby(setting_rows(dataset), operator.itemgetter(0)):
@@ -26,15 +28,26 @@ def tabulate(results: Results) -> Summary:
 
 
 def setting_rows(dataset: xr.Dataset) -> list[list[str]]:
-    """A row for each setting, starting with its method. Settings of one seed have no standard error."""
+    """A row for each setting, starting with its method. Settings of one seed have no standard
+    error.
+    """
     rows = []
     for method, points in curves_of(dataset).items():
         for point in points:
-            cells = [mean_and_error(100 * values) for values in (point.kept, point.test, point.unrefitted, point.validation)]
-            texts = [with_error(mean, error) if point.measured else "diverged" for mean, error in cells]
+            cells = [
+                mean_and_error(100 * values)
+                for values in (point.kept, point.test, point.unrefitted, point.validation)
+            ]
+            texts = [
+                with_error(mean, error) if point.measured else "diverged" for mean, error in cells
+            ]
             live = point.live.mean(0)
             counted = point.measured and np.isfinite(live).all()
-            units = [f"{live[0]:.0f}", " + ".join(f"{layer:.0f}" for layer in live[1:])] if counted else ["–", "–"]
+            units = (
+                [f"{live[0]:.0f}", " + ".join(f"{layer:.0f}" for layer in live[1:])]
+                if counted
+                else ["–", "–"]
+            )
             rows.append([method, point.label, *texts, *units])
     return rows
 

@@ -3,7 +3,8 @@
     curves = curves_of(dataset)                       # a list of points for each method
     at_share(curves[GRADUAL], 0.05)                   # test accuracy of each seed where 5 % of the weights are kept
 
-Settings are chosen by validation accuracy and shown by test accuracy. A setting is never chosen if one of its runs diverged.
+Settings are chosen by validation accuracy and shown by test accuracy. A setting is never chosen if
+one of its runs diverged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,15 @@ GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D
 SPRED = "factorised weights (spred)"
 RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
 L0_BY_WIDTH = "L0 by width"
-L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = "L1", "elastic net", "group L2", "log-sum", "bridge", "MCP", "L0"
+L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0 = (
+    "L1",
+    "elastic net",
+    "group L2",
+    "log-sum",
+    "bridge",
+    "MCP",
+    "L0",
+)
 GROUP_LOG_SUM, GROUP_L0 = "group log-sum", "group L0"
 UNIT_PRUNING, UNIT_PRUNING_ADAM = "gradual pruning of units", "gradual pruning of units by |w|√D"
 PENALTIES = (L1, ELASTIC, GROUP, LOG_SUM, BRIDGE, MCP, L0)
@@ -68,7 +77,8 @@ def curves_of(dataset: xr.Dataset, units: bool = False) -> dict[str, list[Point]
 
     Args:
         dataset: of the study.
-        units: whether the share kept counts inputs and hidden units that are used, rather than weights.
+        units: whether the share kept counts inputs and hidden units that are used, rather than
+            weights.
     """
     curves: dict[str, list[Point]] = {}
     for at in np.flatnonzero(dataset["role"].values == MAIN).tolist():
@@ -81,7 +91,9 @@ def curves_of(dataset: xr.Dataset, units: bool = False) -> dict[str, list[Point]
 
 def repeated_methods(curves: Mapping[str, Sequence[Point]], names: Sequence[str]) -> list[str]:
     """The methods among `names` that were trained with several seeds."""
-    return [name for name in names if name in curves and all(point.repeated for point in curves[name])]
+    return [
+        name for name in names if name in curves and all(point.repeated for point in curves[name])
+    ]
 
 
 def point_of(dataset: xr.Dataset, at: int) -> Point:
@@ -110,8 +122,9 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
         share: of weights kept.
 
     Returns:
-        Test accuracy, (seeds,): linear in the logarithm of the share between the seed's own points, that of the last point
-        up to 5 % beyond it, NaN farther away, and NaN for every seed if no point was measured.
+        Test accuracy, (seeds,): linear in the logarithm of the share between the seed's own points,
+        that of the last point up to 5 % beyond it, NaN farther away, and NaN for every seed if no
+        point was measured.
     """
     measured = [point for point in points if point.measured]
     if not measured:
@@ -121,12 +134,15 @@ def at_share(points: Sequence[Point], share: float) -> np.ndarray:
     return np.array([interpolate(x, y, share) for x, y in zip(kept.T, test.T, strict=True)])
 
 
-def most_accurate(curves: Mapping[str, Sequence[Point]], names: Sequence[str], shares: Sequence[float]) -> str | None:
+def most_accurate(
+    curves: Mapping[str, Sequence[Point]], names: Sequence[str], shares: Sequence[float]
+) -> str | None:
     """Finds the method with the highest validation accuracy, averaged over shares of weights kept.
 
     Args:
         curves: points of every method.
-        names: methods to choose from; those with a single seed, or that do not reach all shares, are left out.
+        names: methods to choose from; those with a single seed, or that do not reach all shares,
+            are left out.
         shares: shares of weights kept.
 
     Returns:

@@ -10,7 +10,12 @@ from experiments.studies.l1_l2.table import cell
 from experiments.study import Results, Summary
 
 NETWORKS = {"before": "no penalty", "L1": "L1", "L2": "L2"}
-SHOWN = {"coupled L1": (1e-3,), "proximal L1": (1e-4, 1e-3), "coupled L2": (1.67e-3,), "decoupled L2": (0.464,)}
+SHOWN = {
+    "coupled L1": (1e-3,),
+    "proximal L1": (1e-4, 1e-3),
+    "coupled L2": (1.67e-3,),
+    "decoupled L2": (0.464,),
+}
 """The strengths that the table shows of each method, or the nearest ones on the grid."""
 COLUMNS = {
     "test_accuracy": "test accuracy %",
@@ -29,8 +34,22 @@ def picture(results: Results) -> Summary:
         weights = np.concatenate([one["first"].values.ravel(), one["second"].values.ravel()])
         zeros = f"{int((weights == 0).sum())} of {weights.size}"
         strength = "0" if stage == "before" else f"{float(one['strength']):g}"
-        rows.append([name, strength, zeros, f"{np.linalg.norm(weights):.1f}", f"{100 * float(one['test_accuracy']):.0f} %"])
-    headings = ["network", "λ", "weights that are exactly 0", "norm of the weights", "test accuracy"]
+        rows.append(
+            [
+                name,
+                strength,
+                zeros,
+                f"{np.linalg.norm(weights):.1f}",
+                f"{100 * float(one['test_accuracy']):.0f} %",
+            ]
+        )
+    headings = [
+        "network",
+        "λ",
+        "weights that are exactly 0",
+        "norm of the weights",
+        "test accuracy",
+    ]
     return Summary(Sheet(headings, rows))
 
 
@@ -43,7 +62,10 @@ def digits(results: Results) -> Summary:
     for method, strengths in SHOWN.items():
         one = dataset.sel({"method": method})
         levels = sorted({nearest(one, strength) for strength in strengths})
-        rows += [setting_row(method, f"{float(one['strength'][level]):.3g}", one.isel(level=level)) for level in levels]
+        rows += [
+            setting_row(method, f"{float(one['strength'][level]):.3g}", one.isel(level=level))
+            for level in levels
+        ]
         means = one["test_accuracy"].mean("seed").isel(level=slice(1, None)).values
         if np.isfinite(means).any():
             best.append(f"{method} {accuracy(one.isel(level=1 + int(np.nanargmax(means))))}")

@@ -1,4 +1,6 @@
-"""Settings of the main job: the network on the digits, the small network that is drawn, and the quick version of both."""
+"""Settings of the main job: the network on the digits, the small network that is drawn, and the
+quick version of both.
+"""
 
 import dataclasses
 
@@ -12,9 +14,13 @@ class Grid:
     """The penalties and their strengths λ. The loss is the mean cross-entropy in nats."""
 
     seeds: int = 8
-    """Number of repetitions, with seeds 0, 1, … Each has its own training split, initial weights and order of batches."""
+    """Number of repetitions, with seeds 0, 1, … Each has its own training split, initial weights
+    and order of batches.
+    """
     l1: tuple[float, ...] = strengths(1e-5, 1e-2, 10)
-    """λ of λΣ|w|, for coupled and for proximal L1. `l1`, `l2` and `decay` need the same number of strengths."""
+    """λ of λΣ|w|, for coupled and for proximal L1. `l1`, `l2` and `decay` need the same number of
+    strengths.
+    """
     l2: tuple[float, ...] = strengths(1e-5, 1e-1, 10)
     """λ of λΣw², for coupled L2."""
     decay: tuple[float, ...] = strengths(1e-3, 1e1, 10)
@@ -27,7 +33,9 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """The small network on the wine data, drawn as a graph. It is trained without a penalty, then further with one."""
+    """The small network on the wine data, drawn as a graph. It is trained without a penalty, then
+    further with one.
+    """
 
     hidden: int = 8
     """Number of hidden units, between 13 inputs and 3 classes."""
@@ -39,7 +47,9 @@ class Drawing:
         1e-6, 3e-6, 1e-5, 1.8e-5, 3e-5, 5.6e-5, 1e-4, 1.8e-4, 3e-4, 5.6e-4,
         1e-3, 1.8e-3, 3e-3, 5.6e-3, 1e-2, 1.8e-2, 3e-2, 5.6e-2, 1e-1, 0.3, 1.0,
     )  # fmt: skip
-    """λ of both penalties in the page's player, besides 0. The player ends at the first λ that sets every weight to 0."""
+    """λ of both penalties in the page's player, besides 0. The player ends at the first λ that sets
+    every weight to 0.
+    """
     l1: float = 3e-3
     """λ of proximal L1 in the figures; one of `strengths`."""
     l2: float = 1e-2
@@ -48,13 +58,28 @@ class Drawing:
     """Seed of the training split and of the initial weights."""
 
     def __post_init__(self) -> None:
-        require(1 <= self.hidden <= 32, "drawing.hidden", "1 to 32 units, because more cannot be drawn", self.hidden)
+        require(
+            1 <= self.hidden <= 32,
+            "drawing.hidden",
+            "1 to 32 units, because more cannot be drawn",
+            self.hidden,
+        )
         require(self.steps >= 1, "drawing.steps", "at least 1", self.steps)
-        require(0 < self.learning_rate < np.inf, "drawing.learning-rate", "a positive number", self.learning_rate)
+        require(
+            0 < self.learning_rate < np.inf,
+            "drawing.learning-rate",
+            "a positive number",
+            self.learning_rate,
+        )
         same_length(self, "strengths")
         for name in ("l1", "l2"):
             value = getattr(self, name)
-            require(value in self.strengths, f"drawing.{name}", f"one of drawing.strengths {self.strengths}", value)
+            require(
+                value in self.strengths,
+                f"drawing.{name}",
+                f"one of drawing.strengths {self.strengths}",
+                value,
+            )
         require(self.seed >= 0, "drawing.seed", "at least 0", self.seed)
 
 
@@ -65,13 +90,20 @@ class Settings:
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of the network on the digits."""
     train_size: int = 200
-    """Number of the 1797 digits to train on: few, so that the network can overfit. The others are the test set."""
+    """Number of the 1797 digits to train on: few, so that the network can overfit. The others are
+    the test set.
+    """
     sweep: Grid = Grid()
     training: Training = Training()
     drawing: Drawing = Drawing()
 
     def __post_init__(self) -> None:
-        require(len(self.hidden) > 0 and all(w >= 1 for w in self.hidden), "hidden", "widths of at least 1", self.hidden)
+        require(
+            len(self.hidden) > 0 and all(w >= 1 for w in self.hidden),
+            "hidden",
+            "widths of at least 1",
+            self.hidden,
+        )
         require(10 <= self.train_size <= 1787, "train-size", "10 to 1787 rows", self.train_size)
         require(
             self.training.batch_size <= self.train_size,
@@ -82,7 +114,12 @@ class Settings:
 
 
 QUICK = Settings(
-    sweep=Grid(seeds=2, l1=strengths(1e-4, 1e-2, 3), l2=strengths(1e-4, 1e-1, 3), decay=strengths(1e-2, 1e1, 3)),
+    sweep=Grid(
+        seeds=2,
+        l1=strengths(1e-4, 1e-2, 3),
+        l2=strengths(1e-4, 1e-1, 3),
+        decay=strengths(1e-2, 1e1, 3),
+    ),
     training=Training(epochs=60),
     drawing=Drawing(steps=1000, strengths=(1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)),
 )

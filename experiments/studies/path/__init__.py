@@ -10,9 +10,12 @@ from experiments.study import Figure, Study, Sweep
 STUDY = Study(
     name="path",
     summary="Regularization paths, the choice of λ, and the small network",
-    description="Fits networks for a whole grid of λ, each from its neighbour's solution, on digits with irrelevant columns "
-    "or on Fashion-MNIST. Chooses λ by cross-validation or held-out rows with the rule of one standard error, refits, cuts "
-    "dead inputs and units out, and times inference. Compares the cost and the objectives with training from scratch.",
+    description="Fits networks for a whole grid of λ, each from its neighbour's solution, on "
+    "digits with irrelevant columns "
+    "or on Fashion-MNIST. Chooses λ by cross-validation or held-out rows with the rule of one "
+    "standard error, refits, cuts "
+    "dead inputs and units out, and times inference. Compares the cost and the objectives with "
+    "training from scratch.",
     settings=Settings(),
     quick=defaults(DIGITS, quick=True),
     sweeps=(Sweep("path", sweep.count_runs, sweep.fit_paths),),
@@ -22,7 +25,8 @@ STUDY = Study(
             name="path-norms",
             title="Norms of inputs along the path",
             draw=norms,
-            caption="Each line is an input's norm on the path, before refitting, for the first seed; above, the number of "
+            caption="Each line is an input's norm on the path, before refitting, for the first "
+            "seed; above, the number of "
             "inputs that are left. The dotted line marks the λ that is chosen.",
         ),
     ),

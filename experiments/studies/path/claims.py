@@ -24,16 +24,23 @@ def cost(results: Results) -> list[Finding]:
     for name in dataset["penalty"].values:
         own = dataset.sel(penalty=name)
         count = own.sizes["place"]
-        statement = f"A path over {count} λ costs at most {TRAININGS:g} trainings and is nowhere worse ({name})."
+        statement = (
+            f"A path over {count} λ costs at most {TRAININGS:g} trainings and is nowhere "
+            f"worse ({name})."
+        )
         if "scratch_objective" not in own:
-            findings.append(Finding(statement, "No networks were trained from scratch", "–", NOT_MEASURED))
+            findings.append(
+                Finding(statement, "No networks were trained from scratch", "–", NOT_MEASURED)
+            )
             continue
         training = int(dataset.attrs["training"])
         findings.append(
             below(
                 f"A path over {count} λ costs at most {TRAININGS:g} trainings ({name}).",
-                f"Epochs of the path, refitting left out, divided by those of one training from scratch ({training})",
-                own["epochs"].where(np.isfinite(own["objective"])).sum("place", skipna=False).values / training,
+                "Epochs of the path, refitting left out, divided by those of one training from "
+                f"scratch ({training})",
+                own["epochs"].where(np.isfinite(own["objective"])).sum("place", skipna=False).values
+                / training,
                 # A path whose cost is exactly the limit is within it.
                 TRAININGS * (1 + 1e-9),
                 "trainings",
@@ -43,8 +50,10 @@ def cost(results: Results) -> list[Finding]:
         findings.append(
             below(
                 f"Its objective is nowhere worse than that of training from scratch ({name}).",
-                "Largest change over all λ of loss + penalty on the training rows against training from scratch with the "
-                f"same optimizer, whose median over λ is {float(change.median()):+.1f} %; below {WORSE:g} %",
+                "Largest change over all λ of loss + penalty on the training rows against "
+                "training from scratch with the "
+                f"same optimizer, whose median over λ is {float(change.median()):+.1f} %; below "
+                f"{WORSE:g} %",
                 change.max("place", skipna=False).values,
                 WORSE,
                 "%",
@@ -69,7 +78,8 @@ def small(results: Results) -> list[Finding]:
         findings += [
             above(
                 f"The small network loses less than a point of accuracy ({name}).",
-                "Test accuracy of the compacted network of the chosen λ, minus that of the network with the smallest λ, "
+                "Test accuracy of the compacted network of the chosen λ, minus that of the "
+                "network with the smallest λ, "
                 f"both refitted; above {POINT:g} point",
                 100 * (own["small_accuracy"] - own["dense_accuracy"]).values,
                 POINT,
@@ -95,16 +105,20 @@ CLAIMS = (
         statement="Warm starts give the solutions for a hundred λ at the price of three trainings.",
         evaluate=cost,
         draw=figures.cost,
-        caption="Objective and test accuracy against λ on the path and for networks trained from scratch, before refitting, "
+        caption="Objective and test accuracy against λ on the path and for networks trained from "
+        "scratch, before refitting, "
         "and the epochs that were spent. Lines are means over the seeds with 95 % intervals.",
     ),
     Claim(
         name="path-choice",
         title="From the path to a small network",
-        statement="The largest λ within one standard error of the best gives a small network that is as accurate.",
+        statement="The largest λ within one standard error of the best gives a small network that "
+        "is as accurate.",
         evaluate=small,
         draw=figures.choice,
-        caption="Accuracy of the refitted networks on rows that they were not trained on against λ, with standard errors, "
-        "the best λ and the largest λ within one standard error of it; above, the number of inputs that are used.",
+        caption="Accuracy of the refitted networks on rows that they were not trained on against "
+        "λ, with standard errors, "
+        "the best λ and the largest λ within one standard error of it; above, the number of "
+        "inputs that are used.",
     ),
 )

@@ -27,15 +27,27 @@ def cost(results: Results) -> Figure:
             lines[SCRATCH] = ("scratch_objective", "scratch_accuracy", COLOURS["none"])
         for label, (objective, accuracy, colour) in lines.items():
             style = {"color": colour, "lw": 1.3, "elinewidth": 0.7}
-            curve(axes[0], lambdas, own[objective].transpose("place", "seed").values, label, **style)
-            curve(axes[1], lambdas, 100 * own[accuracy].transpose("place", "seed").values, label, **style)
+            curve(
+                axes[0], lambdas, own[objective].transpose("place", "seed").values, label, **style
+            )
+            curve(
+                axes[1],
+                lambdas,
+                100 * own[accuracy].transpose("place", "seed").values,
+                label,
+                **style,
+            )
         spent = own["epochs"].mean("seed").values
         total = f"on the path: {spent.sum():.0f} epochs"
-        axes[2].plot(lambdas, spent, color=COLOURS["L1"], lw=1.3, drawstyle="steps-mid", label=total)
+        axes[2].plot(
+            lambdas, spent, color=COLOURS["L1"], lw=1.3, drawstyle="steps-mid", label=total
+        )
         if SCRATCH in lines:
             each = int(dataset.attrs["training"])
             label = f"{SCRATCH}: {each * lambdas.size:,} epochs"
-            axes[2].plot(lambdas, np.full(lambdas.size, each), color=COLOURS["none"], lw=1.3, label=label)
+            axes[2].plot(
+                lambdas, np.full(lambdas.size, each), color=COLOURS["none"], lw=1.3, label=label
+            )
         axes[0].set(title=name, xscale="log", yscale="log", ylabel="loss + penalty, nats")
         axes[1].set(ylabel="test accuracy, %", ylim=(0, 102))
         axes[2].set(xlabel="λ", ylabel="epochs for each λ", yscale="log")
@@ -54,10 +66,19 @@ def choice(results: Results) -> Figure:
         own = dataset.sel(penalty=name)
         one.set_title(str(name), fontsize=11)
         if not own["score"].notnull().all("repeat").any():
-            one.text(0.5, 0.5, "not measured, as every path diverged", transform=one.transAxes, ha="center")
+            one.text(
+                0.5,
+                0.5,
+                "not measured, as every path diverged",
+                transform=one.transAxes,
+                ha="center",
+            )
             continue
         live = {INPUTS: own["score_live"].transpose("repeat", "place").values[:, None]}
-        record = {SCORE: own["score"].transpose("repeat", "place").values[:, None], "live_inputs": live}
+        record = {
+            SCORE: own["score"].transpose("repeat", "place").values[:, None],
+            "live_inputs": live,
+        }
         scores = jaxreg.CrossValidation(own["strength"].values, record)
         jaxreg.plotting.validation_curve(scores, SCORE, largest=True, count=INPUTS, ax=one)
         one.set(ylabel=f"held-out accuracy, mean over {own.sizes['repeat']} {repeats}s")
@@ -72,7 +93,9 @@ def norms(results: Results) -> Figure:
     for one, name in zip(axes, dataset["penalty"].values, strict=True):
         own = dataset.sel(penalty=name)
         values = {INPUTS: own["norms"].transpose("place", "input").values}
-        path = jaxreg.Path(own["strength"].values, values, None, {}, np.arange(own.sizes["place"]), None)
+        path = jaxreg.Path(
+            own["strength"].values, values, None, {}, np.arange(own.sizes["place"]), None
+        )
         jaxreg.plotting.coefficient_paths(path, INPUTS, ax=one)
         one.axvline(float(own["strength"][int(own["chosen"])]), color="0.3", ls=":")
         one.set(ylabel="norm of an input's weights")

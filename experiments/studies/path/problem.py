@@ -50,13 +50,22 @@ class Problem(NamedTuple):
     def metrics(self, params: Any, rows: Rows) -> dict[str, Any]:
         """Accuracy, and the share of the weights that are not 0 and lead to an output."""
         kernels = kernels_of(params)
-        counts = jaxreg.sparsity(list(kernels), layers=[str(layer) for layer in range(len(kernels))])
-        return {"accuracy": accuracy(self.structure, params, rows), "kept": counts.connected / counts.size}
+        counts = jaxreg.sparsity(
+            list(kernels), layers=[str(layer) for layer in range(len(kernels))]
+        )
+        return {
+            "accuracy": accuracy(self.structure, params, rows),
+            "kept": counts.connected / counts.size,
+        }
 
     def accuracies(self, params: Any) -> np.ndarray:
-        """Test accuracies of a tree of parameters with the axes (seeds, strengths, …): (seeds, strengths)."""
+        """Test accuracies of a tree of parameters with the axes (seeds, strengths, …): (seeds,
+        strengths).
+        """
         one = functools.partial(accuracy, self.structure, rows=jax.tree.map(jnp.asarray, self.test))
-        return np.asarray(jax.jit(lambda tree: jax.lax.map(lambda seed: jax.lax.map(one, seed), tree))(params))
+        return np.asarray(
+            jax.jit(lambda tree: jax.lax.map(lambda seed: jax.lax.map(one, seed), tree))(params)
+        )
 
 
 def load(config: Settings) -> Problem:
@@ -74,9 +83,15 @@ def load(config: Settings) -> Problem:
     validation = None
     if not config.folds:
         train, validation = divided(train, config.validation_size, "validation-size")
-    count = len(train.labels) * (config.folds - 1) // config.folds if config.folds else len(train.labels)
+    count = (
+        len(train.labels) * (config.folds - 1) // config.folds
+        if config.folds
+        else len(train.labels)
+    )
     if config.batch_size > count:
-        raise SettingError(f"batch-size: expected at most the {count} training rows, got {config.batch_size}")
+        raise SettingError(
+            f"batch-size: expected at most the {count} training rows, got {config.batch_size}"
+        )
     widths = (train.inputs.shape[1], *config.hidden, CLASSES)
     return Problem(train, validation, test, widths, initial(widths, jax.random.key(0))[0])
 
@@ -86,7 +101,9 @@ def divided(rows: Rows, size: int, name: str) -> tuple[Rows, Rows]:
     count = len(rows.labels)
     require(size < count, name, f"fewer than the {count} rows", size)
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
-    first, second = (Rows(rows.inputs[part], rows.labels[part]) for part in (order[size:], order[:size]))
+    first, second = (
+        Rows(rows.inputs[part], rows.labels[part]) for part in (order[size:], order[:size])
+    )
     return first, second
 
 
@@ -95,13 +112,17 @@ def penalty_of(name: str, config: Settings) -> Callable[[Any], jaxreg.Penalty]:
     made: Mapping[str, Callable[[Any], jaxreg.Penalty]] = {
         "L1": jaxreg.L1,
         "log-sum": lambda strength: jaxreg.LogSum(strength, config.scale),
-        "group log-sum": lambda strength: jaxreg.Group(jaxreg.LogSum(strength, config.group_scale), axis=1),
+        "group log-sum": lambda strength: jaxreg.Group(
+            jaxreg.LogSum(strength, config.group_scale), axis=1
+        ),
     }
     return made[name]
 
 
 def optimizer_of(config: Settings) -> Callable[[Any], optax.GradientTransformation]:
-    """The function from the penalties at one λ to the optimizer of the path; its steps have no bound, as λ changes fast."""
+    """The function from the penalties at one λ to the optimizer of the path; its steps have no
+    bound, as λ changes fast.
+    """
     return lambda penalties: jaxreg.prox_adam(config.learning_rate, penalties, max_shrink=None)
 
 

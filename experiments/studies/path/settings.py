@@ -19,21 +19,29 @@ class Settings:
     """A whole regularization path, the choice of λ, and the small network that it leads to."""
 
     data: Data = DIGITS
-    """noisy-digits (scikit-learn's digits with irrelevant columns) or fashion-mnist (Debian's dataset-fashion-mnist)."""
+    """noisy-digits (scikit-learn's digits with irrelevant columns) or fashion-mnist (Debian's
+    dataset-fashion-mnist).
+    """
     noise: int = 448
     """Number of irrelevant columns of noisy-digits: copies of pixels with their rows shuffled."""
     test_size: int = 360
     """Number of test rows of noisy-digits."""
     folds: int = 5
-    """Folds of the cross-validation; 0 chooses λ on held-out rows instead, with the seeds as repeats."""
+    """Folds of the cross-validation; 0 chooses λ on held-out rows instead, with the seeds as
+    repeats.
+    """
     validation_size: int = 5000
     """Number of held-out rows if there are no folds."""
     seeds: int = 3
-    """Number of paths on all training rows, with different initial weights and orders of batches."""
+    """Number of paths on all training rows, with different initial weights and orders of
+    batches.
+    """
     hidden: tuple[int, ...] = (64,)
     """Widths of the hidden layers."""
     penalties: tuple[PenaltyName, ...] = ("L1", "group log-sum")
-    """Penalties on the kernels; the groups of group log-sum are all weights that leave an input or a unit."""
+    """Penalties on the kernels; the groups of group log-sum are all weights that leave an input or
+    a unit.
+    """
     scale: float = 0.03
     """ε of log-sum."""
     group_scale: float = 0.1
@@ -51,16 +59,21 @@ class Settings:
     refit_epochs: int = 5
     """Epochs for refitting the network of each λ without the penalty, with its zeros held."""
     scratch_epochs: int = 120
-    """Epochs of each of the networks that are trained from scratch, one for each λ, to compare; 0 trains none."""
+    """Epochs of each of the networks that are trained from scratch, one for each λ, to compare; 0
+    trains none.
+    """
     batch_size: int = 64
     """Rows per step."""
     learning_rate: float = 4e-3
-    """Adam's learning rate on the path, and at the first step of refitting, where it falls to 0 along a cosine."""
+    """Adam's learning rate on the path, and at the first step of refitting, where it falls to 0
+    along a cosine.
+    """
     rounds: int = 200
     """How often inference is timed."""
     images: Path = Path("results/images/fashion-mnist")
-    """Results of the images study on the same data, to compare at equal shares of weights; without them the table lacks this
-    comparison."""
+    """Results of the images study on the same data, to compare at equal shares of weights; without
+    them the table lacks this comparison.
+    """
 
     def __post_init__(self) -> None:
         require(self.noise >= 0, "noise", "at least 0 columns", self.noise)
@@ -76,15 +89,27 @@ class Settings:
             "batch_size",
             "rounds",
         ):
-            require(getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name))
-        require(len(self.hidden) > 0 and all(w >= 1 for w in self.hidden), "hidden", "widths of at least 1", self.hidden)
+            require(
+                getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name)
+            )
+        require(
+            len(self.hidden) > 0 and all(w >= 1 for w in self.hidden),
+            "hidden",
+            "widths of at least 1",
+            self.hidden,
+        )
         good = len(self.penalties) == len(set(self.penalties)) > 0
         require(good, "penalties", "at least one penalty, none twice", self.penalties)
         require(self.strengths >= 3, "strengths", "at least 3", self.strengths)
         require(0 < self.ratio < 1, "ratio", "a number between 0 and 1", self.ratio)
         require(self.scratch_epochs >= 0, "scratch-epochs", "at least 0", self.scratch_epochs)
         for name in ("scale", "group_scale", "learning_rate"):
-            require(0 < getattr(self, name) < np.inf, name.replace("_", "-"), "a positive number", getattr(self, name))
+            require(
+                0 < getattr(self, name) < np.inf,
+                name.replace("_", "-"),
+                "a positive number",
+                getattr(self, name),
+            )
 
 
 def defaults(data: str, quick: bool) -> Settings:

@@ -17,8 +17,8 @@ def single_networks(config: Settings) -> xr.Dataset:
     """The method with the highest validation accuracy at each share.
 
     Returns:
-        `single_accuracy` (share, single), test accuracies of its seeds, and `single_method` (share); empty if the results
-        are of other data or cannot be read.
+        `single_accuracy` (share, single), test accuracies of its seeds, and `single_method`
+        (share); empty if the results are of other data or cannot be read.
     """
     try:
         found = load_dataset(config.images / "images.nc")
@@ -26,10 +26,15 @@ def single_networks(config: Settings) -> xr.Dataset:
         return xr.Dataset()
     if found.attrs.get("data") != config.data:
         return xr.Dataset()
-    compared = found.isel(setting=np.flatnonzero((found["role"] == MAIN) & (found["repeats"] == found.sizes["seed"])))
+    compared = found.isel(
+        setting=np.flatnonzero((found["role"] == MAIN) & (found["repeats"] == found.sizes["seed"]))
+    )
     names, tests = [], []
     for share in SHARES:
-        best = max(np.unique(compared["method"]), key=lambda name: at_share(compared, name, "validation_accuracy", share)[0])
+        best = max(
+            np.unique(compared["method"]),
+            key=lambda name: at_share(compared, name, "validation_accuracy", share)[0],
+        )
         names.append(str(best))
         tests.append(at_share(compared, best, "test_accuracy", share)[1])
     texts = {"long_name": "accuracy on test rows of the images study's best networks", "units": "1"}
@@ -44,8 +49,12 @@ def single_networks(config: Settings) -> xr.Dataset:
     )
 
 
-def at_share(dataset: xr.Dataset, method: str, metric: str, share: float) -> tuple[float, np.ndarray]:
-    """A metric of one method at a share of weights kept: the mean, −1 if it has none there, and the seeds' values."""
+def at_share(
+    dataset: xr.Dataset, method: str, metric: str, share: float
+) -> tuple[float, np.ndarray]:
+    """A metric of one method at a share of weights kept: the mean, −1 if it has none there, and the
+    seeds' values.
+    """
     own = dataset.isel(setting=np.flatnonzero(dataset["method"] == method))
     pairs = zip(own["kept"].values.T, own[metric].values.T, strict=True)
     values = np.array([interpolate(kept, accuracy, share) for kept, accuracy in pairs])

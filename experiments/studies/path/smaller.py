@@ -1,4 +1,6 @@
-"""From a chosen λ to a small network: compaction, its exactness, and the time of inference before and after."""
+"""From a chosen λ to a small network: compaction, its exactness, and the time of inference before
+and after.
+"""
 
 import functools
 import time
@@ -18,15 +20,27 @@ BATCHES = (1, 256)
 TEXTS = {
     "dense_accuracy": ("accuracy on test rows of the network with the smallest λ, refitted", "1"),
     "small_accuracy": ("accuracy on test rows of the small network", "1"),
-    "small_widths": ("inputs, units of each hidden layer and outputs of the small network", "count"),
+    "small_widths": (
+        "inputs, units of each hidden layer and outputs of the small network",
+        "count",
+    ),
     "small_share": ("weights of the small network, zeros included, as a share of all", "1"),
-    "nonzero_share": ("share of weights that are not 0 and lead to an output, at the chosen λ", "1"),
-    "deviation": ("largest difference between a logit of the small network and that before compaction", "nats"),
+    "nonzero_share": (
+        "share of weights that are not 0 and lead to an output, at the chosen λ",
+        "1",
+    ),
+    "deviation": (
+        "largest difference between a logit of the small network and that before compaction",
+        "nats",
+    ),
     "batch": ("rows in a batch", "count"),
     "quartile": ("quartile over the rounds", "1"),
     "milliseconds": ("median time of inference of the small network, first seed", "ms"),
     "dense_milliseconds": ("median time of inference of the network before", "ms"),
-    "speedup": ("time of inference before divided by that of the small network in the same round", "1"),
+    "speedup": (
+        "time of inference before divided by that of the small network in the same round",
+        "1",
+    ),
 }
 
 
@@ -47,7 +61,10 @@ def compacted(problem: Problem, config: Settings, path: jaxreg.Path, chosen: int
     for seed in range(config.seeds):
         params = path.at(chosen, seed=seed, refitted=True)
         small = jaxreg.compact(params, activation=jnp.tanh)
-        before, after = logits(problem, params, images), logits(problem, small.params, images[:, small.inputs])
+        before, after = (
+            logits(problem, params, images),
+            logits(problem, small.params, images[:, small.inputs]),
+        )
         widths.append(small.widths)
         shares.append(small.share)
         deviations.append(float(jnp.abs(before - after).max()))
@@ -71,8 +88,12 @@ def logits(problem: Problem, params: Any, images: jax.Array) -> jax.Array:
     return jnp.asarray(nnx.merge(problem.structure, params)(images))
 
 
-def timed(problem: Problem, config: Settings, params: Any, small: jaxreg.Compacted, images: jax.Array) -> dict[str, Any]:
-    """Times inference before and after, in random order within each round; the small network is given its own inputs."""
+def timed(
+    problem: Problem, config: Settings, params: Any, small: jaxreg.Compacted, images: jax.Array
+) -> dict[str, Any]:
+    """Times inference before and after, in random order within each round; the small network is
+    given its own inputs.
+    """
     program = jax.jit(functools.partial(logits, problem))
     networks = {"before": (params, images), "after": (small.params, images[:, small.inputs])}
     order = np.random.default_rng(0)

@@ -1,8 +1,9 @@
 """Fits the paths, chooses λ, and makes the small networks.
 
-For each penalty: a grid of λ up to where the network is empty; its cross-validation, or paths scored on held-out rows; paths
-on all training rows with several seeds, each λ refitted; and networks trained from scratch for every λ, to compare. λ is
-chosen by the refitted networks' accuracy with the rule of one standard error. The chosen networks are compacted and timed.
+For each penalty: a grid of λ up to where the network is empty; its cross-validation, or paths
+scored on held-out rows; paths on all training rows with several seeds, each λ refitted; and
+networks trained from scratch for every λ, to compare. λ is chosen by the refitted networks'
+accuracy with the rule of one standard error. The chosen networks are compacted and timed.
 """
 
 import functools
@@ -18,7 +19,14 @@ from experiments.layout import described
 from experiments.networks import initial, kernels_of
 from experiments.settings import Training
 from experiments.studies.path import smaller
-from experiments.studies.path.problem import SPLIT_SEED, Problem, load, optimizer_of, penalty_of, refitting
+from experiments.studies.path.problem import (
+    SPLIT_SEED,
+    Problem,
+    load,
+    optimizer_of,
+    penalty_of,
+    refitting,
+)
 from experiments.studies.path.settings import Settings
 from experiments.studies.path.singles import single_networks
 from experiments.study import Session
@@ -43,7 +51,10 @@ TEXTS = {
     "live": ("inputs with a weight that is not 0", "count"),
     "unrefitted_accuracy": ("accuracy on test rows before refitting", "1"),
     "test_accuracy": ("accuracy on test rows", "1"),
-    "scratch_accuracy": ("accuracy on test rows of a network trained from scratch, not refitted", "1"),
+    "scratch_accuracy": (
+        "accuracy on test rows of a network trained from scratch, not refitted",
+        "1",
+    ),
     "norms": ("norm of the weights that leave an input, first seed", "1"),
     "best": ("position of the λ with the best mean score", "1"),
     "chosen": ("position of the largest λ within one standard error of the best", "1"),
@@ -60,8 +71,8 @@ def fit_paths(config: Settings, session: Session) -> xr.Dataset:
     """Fits every path.
 
     Returns:
-        The variables in `TEXTS`, those of `smaller.TEXTS`, and, if the images study has results on the same data, those of
-        `singles.TEXTS`.
+        The variables in `TEXTS`, those of `smaller.TEXTS`, and, if the images study has results on
+        the same data, those of `singles.TEXTS`.
     """
     problem = load(config)
     parts = [fit_penalty(problem, config, session, name) for name in config.penalties]
@@ -97,7 +108,9 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
     penalty, optimizer = penalty_of(name, config), optimizer_of(config)
     basics = (problem.loss, problem.start, problem.train, penalty, optimizer)
     common: dict[str, Any] = {"mask": jaxreg.kernels, "batch_size": config.batch_size}
-    strengths = jaxreg.strength_grid(*basics, count=config.strengths, ratio=config.ratio, start=SMALL, epochs=1, **common)
+    strengths = jaxreg.strength_grid(
+        *basics, count=config.strengths, ratio=config.ratio, start=SMALL, epochs=1, **common
+    )
     part = name.replace(" ", "-").lower()
     options = common | options_of(problem, config, session)
 
@@ -105,16 +118,28 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
         return None if session.folder is None else session.folder / part / what
 
     path = jaxreg.fit_path(
-        *basics, strengths, **options, validation=problem.validation, seeds=config.seeds, folder=saved("paths")
+        *basics,
+        strengths,
+        **options,
+        validation=problem.validation,
+        seeds=config.seeds,
+        folder=saved("paths"),
     )
     if config.folds:
         tested = jaxreg.cross_validate_path(
-            *basics, strengths, **options, folds=config.folds, split_seed=SPLIT_SEED, folder=saved("folds")
+            *basics,
+            strengths,
+            **options,
+            folds=config.folds,
+            split_seed=SPLIT_SEED,
+            folder=saved("folds"),
         )
         scores, live = tested.scores(SCORE), tested.record["live_inputs"][FIRST_KERNEL][:, 0]
     else:
         scores, live = path.record[SCORE], path.record["live_inputs"][FIRST_KERNEL]
-    best, chosen = (jaxreg.select_strength(strengths, scores, rule, largest=True) for rule in ("best", "one_se"))
+    best, chosen = (
+        jaxreg.select_strength(strengths, scores, rule, largest=True) for rule in ("best", "one_se")
+    )
     record = path.record
     variables: dict[str, Any] = {
         "strength": ("place", strengths),
@@ -133,14 +158,23 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
     }
     if config.scratch_epochs:
         found = train_scratch(problem, config, session, name, strengths, f"{part}/scratch")
-        variables |= {f"scratch_{key}": (("seed", "place"), values) for key, values in found.items()}
+        variables |= {
+            f"scratch_{key}": (("seed", "place"), values) for key, values in found.items()
+        }
     return xr.Dataset(variables)
 
 
 def train_scratch(
-    problem: Problem, config: Settings, session: Session, name: str, strengths: np.ndarray, part: str
+    problem: Problem,
+    config: Settings,
+    session: Session,
+    name: str,
+    strengths: np.ndarray,
+    part: str,
 ) -> dict[str, np.ndarray]:
-    """Trains a network from scratch for every λ and seed; returns `objective` and `accuracy`, (seeds, strengths)."""
+    """Trains a network from scratch for every λ and seed; returns `objective` and `accuracy`,
+    (seeds, strengths).
+    """
     grid = jaxreg.grid(strength=strengths.astype(np.float32), seed=range(config.seeds))
     fit = functools.partial(train_network, problem=problem, config=config, name=name)
     runs = session.sweep(fit, grid, (problem.train, problem.test), part=part)
@@ -158,6 +192,8 @@ def train_network(
     kernels = jaxreg.kernels(params)
     penalties = jax.tree.map(lambda keep: penalty if keep else None, kernels)
     settings = Training(config.scratch_epochs, config.batch_size, config.learning_rate)
-    params, _ = train_state(structure, params, lambda _: optimizer_of(config)(penalties), order_key, train, settings)
+    params, _ = train_state(
+        structure, params, lambda _: optimizer_of(config)(penalties), order_key, train, settings
+    )
     objective = problem.loss(params, train) + jaxreg.penalty_value(penalties, params)
     return {"objective": objective, "accuracy": accuracy(structure, params, test)}

@@ -17,7 +17,9 @@ RULES = {"best": "best λ", "chosen": "largest λ within one standard error"}
 
 
 def tabulate(results: Results) -> Summary:
-    """Both choices of λ for every penalty, accuracy at equal shares, and the small network in one line."""
+    """Both choices of λ for every penalty, accuracy at equal shares, and the small network in one
+    line.
+    """
     dataset = results["path"]
     rows: list[list[str] | str] = []
     lines = []
@@ -27,11 +29,18 @@ def tabulate(results: Results) -> Summary:
         lines.append(f"{name}: {small_line(own)}.")
     chosen_by = f"{dataset.attrs['folds']} folds" if dataset.attrs["folds"] else "held-out rows"
     title = (
-        f"{dataset.attrs['data']}: paths, refitted, mean ± standard error over {dataset.sizes['seed']} seeds on test rows"
+        f"{dataset.attrs['data']}: paths, refitted, mean ± standard error over "
+        f"{dataset.sizes['seed']} seeds on test rows"
     )
-    note = f"λ is chosen by the accuracy of refitted networks on {chosen_by}. Accuracies at a share are interpolated."
+    note = (
+        f"λ is chosen by the accuracy of refitted networks on {chosen_by}. Accuracies at a "
+        "share are interpolated."
+    )
     if "single_method" in dataset:
-        note += " Single networks are those of the images study whose method has the best validation accuracy at the share."
+        note += (
+            " Single networks are those of the images study whose method has the best "
+            "validation accuracy at the share."
+        )
     headings = (*HEADINGS, SINGLE) if "single_method" in dataset else HEADINGS
     return Summary(Sheet(headings, rows, title, group="penalty"), " ".join([*lines, note]))
 
@@ -53,7 +62,13 @@ def rule_row(dataset: xr.Dataset, rule: str) -> list[str]:
     """The networks that a rule chooses."""
     own = dataset.isel(place=int(dataset[rule]))
     kept, test = (with_error(100 * own[name].values) for name in ("kept", "test_accuracy"))
-    cells = [RULES[rule], f"{float(own['strength']):.3g}", kept, f"{float(own['live'].mean()):.0f}", test]
+    cells = [
+        RULES[rule],
+        f"{float(own['strength']):.3g}",
+        kept,
+        f"{float(own['live'].mean()):.0f}",
+        test,
+    ]
     return [*cells, "–"] if "single_method" in dataset else cells
 
 
@@ -64,7 +79,13 @@ def share_rows(dataset: xr.Dataset) -> list[list[str]]:
         pairs = zip(dataset["kept"].values, dataset["test_accuracy"].values, strict=True)
         values = 100 * np.array([interpolate(kept, accuracy, share) for kept, accuracy in pairs])
         if np.isfinite(values).all():
-            cells = [f"{100 * share:g} % of the weights", "–", f"{100 * share:g}", "–", with_error(values)]
+            cells = [
+                f"{100 * share:g} % of the weights",
+                "–",
+                f"{100 * share:g}",
+                "–",
+                with_error(values),
+            ]
             if "single_method" in dataset:
                 accuracies = with_error(100 * dataset["single_accuracy"].values[number])
                 cells.append(f"{accuracies} ({dataset['single_method'].values[number]})")
@@ -73,15 +94,29 @@ def share_rows(dataset: xr.Dataset) -> list[list[str]]:
 
 
 def small_line(dataset: xr.Dataset) -> str:
-    """From the whole network to the small one, in one line; widths and times are those of the first seed."""
+    """From the whole network to the small one, in one line; widths and times are those of the first
+    seed.
+    """
     before = dataset.attrs["widths"]
     after = dataset["small_widths"].values[0]
-    dense, small = (100 * float(dataset[name].mean()) for name in ("dense_accuracy", "small_accuracy"))
-    factors = dict(zip(dataset["batch"].values.tolist(), dataset["speedup"].sel(quartile=0.5).values, strict=True))
-    faster = " and ".join(f"{factor:.1f}× with {batch} row{'s' * (batch > 1)}" for batch, factor in factors.items())
+    dense, small = (
+        100 * float(dataset[name].mean()) for name in ("dense_accuracy", "small_accuracy")
+    )
+    factors = dict(
+        zip(
+            dataset["batch"].values.tolist(),
+            dataset["speedup"].sel(quartile=0.5).values,
+            strict=True,
+        )
+    )
+    faster = " and ".join(
+        f"{factor:.1f}× with {batch} row{'s' * (batch > 1)}" for batch, factor in factors.items()
+    )
     return (
-        f"{dashed(before)} → {dashed(after)}, {100 * float(dataset['small_share'][0]):.1f} % of the weights "
-        f"({100 * float(dataset['nonzero_share'][0]):.1f} % not 0), test accuracy {dense:.1f} → {small:.1f} %, "
+        f"{dashed(before)} → {dashed(after)}, {100 * float(dataset['small_share'][0]):.1f} % of "
+        "the weights "
+        f"({100 * float(dataset['nonzero_share'][0]):.1f} % not 0), test accuracy {dense:.1f} → "
+        f"{small:.1f} %, "
         f"inference faster by {faster} at once"
     )
 

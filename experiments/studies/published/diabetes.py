@@ -1,9 +1,11 @@
-"""Published numbers of the lasso on the diabetes data, computed by `jaxreg.fit_linear_path` in float64.
+"""Published numbers of the lasso on the diabetes data, computed by `jaxreg.fit_linear_path` in
+float64.
 
-Three papers: the path of Efron et al. (2004), Least Angle Regression, whose events are a feature that enters or leaves at a
-knot λ; the coefficients of Park and Casella (2008), The Bayesian Lasso, table 1, with λ chosen by leave-one-out
-cross-validation; and the equivalence of Ziyin and Wang (2023), spred: Solving L1 Penalty with SGD, that gradient descent on
-w = u⊙v with weight decay minimises the L1 objective.
+Three papers: the path of Efron et al. (2004), Least Angle Regression, whose events are a feature
+that enters or leaves at a knot λ; the coefficients of Park and Casella (2008), The Bayesian Lasso,
+table 1, with λ chosen by leave-one-out cross-validation; and the equivalence of Ziyin and Wang
+(2023), spred: Solving L1 Penalty with SGD, that gradient descent on w = u⊙v with weight decay
+minimises the L1 objective.
 """
 
 from typing import Any, NamedTuple
@@ -43,7 +45,9 @@ TEXTS = {
     "error": ("largest difference of u⊙v from the lasso, divided by the largest weight", "1"),
 }
 PUBLISHED_SHARE = 0.55
-"""‖w‖₁ of the published coefficients ÷ that of least squares, to the two digits of the R package lars."""
+"""‖w‖₁ of the published coefficients ÷ that of least squares, to the two digits of the R package
+lars.
+"""
 
 
 class Diabetes(NamedTuple):
@@ -54,7 +58,9 @@ class Diabetes(NamedTuple):
 
     def path(self, scaled: np.ndarray) -> np.ndarray:
         """The lasso's weights (strengths, 10) for ascending values of rows · λ."""
-        path = jaxreg.fit_linear_path(self.x, self.y, jaxreg.L1, scaled / len(self.y), tolerance=TOLERANCE)
+        path = jaxreg.fit_linear_path(
+            self.x, self.y, jaxreg.L1, scaled / len(self.y), tolerance=TOLERANCE
+        )
         return np.asarray(path.params.weights)
 
 
@@ -92,9 +98,11 @@ def fit_diabetes(config: Settings, session: Session) -> xr.Dataset:
 
 
 def find_events(data: Diabetes) -> list[tuple[int, float]]:
-    """The features that enter (+) or leave (−) the lasso path, each with rows · λ, from the largest.
+    """The features that enter (+) or leave (−) the lasso path, each with rows · λ, from the
+    largest.
 
-    Supports at many λ are compared, and where they change, λ between them are added until every change is known well.
+    Supports at many λ are compared, and where they change, λ between them are added until every
+    change is known well.
     """
     largest = np.abs(data.x.T @ (data.y - data.y.mean())).max()
     scaled = np.geomspace(SMALLEST, 1.1 * largest, COUNT)
@@ -103,12 +111,19 @@ def find_events(data: Diabetes) -> list[tuple[int, float]]:
         changes = np.flatnonzero(np.any(supports[1:] != supports[:-1], axis=1))
         if np.all(scaled[changes + 1] / scaled[changes] < 1 + WIDTH):
             break
-        between = [np.linspace(scaled[at], scaled[at + 1], COUNT // len(changes) + 2)[1:-1] for at in changes]
+        between = [
+            np.linspace(scaled[at], scaled[at + 1], COUNT // len(changes) + 2)[1:-1]
+            for at in changes
+        ]
         finer = np.unique(np.concatenate(between))
-        # Every call gets the same number of λ; those that are missing lie above all others, where the weights are 0.
+        # Every call gets the same number of λ; those that are missing lie above all others, where
+        # the weights are 0.
         finer = np.append(finer, 2 * largest * np.arange(1, COUNT - len(finer) + 1))
         order = np.argsort(np.append(scaled, finer), kind="stable")
-        scaled, supports = np.append(scaled, finer)[order], np.append(supports, data.path(finer) != 0, axis=0)[order]
+        scaled, supports = (
+            np.append(scaled, finer)[order],
+            np.append(supports, data.path(finer) != 0, axis=0)[order],
+        )
     events = []
     for at in changes[::-1]:
         for column in np.flatnonzero(supports[at] != supports[at + 1]):
@@ -118,10 +133,14 @@ def find_events(data: Diabetes) -> list[tuple[int, float]]:
 
 
 def cross_validated(data: Diabetes) -> tuple[float, np.ndarray]:
-    """Leave-one-out cross-validation's ‖w‖₁ as a share of least squares', and the weights at the published share."""
+    """Leave-one-out cross-validation's ‖w‖₁ as a share of least squares', and the weights at the
+    published share.
+    """
     norm = np.abs(np.linalg.lstsq(data.x, data.y - data.y.mean())[0]).sum()
     grid = np.geomspace(SMALLEST, 100, COUNT)
-    scores = jaxreg.cross_validate_linear_path(data.x, data.y, jaxreg.L1, grid / len(data.y), folds=len(data.y))
+    scores = jaxreg.cross_validate_linear_path(
+        data.x, data.y, jaxreg.L1, grid / len(data.y), folds=len(data.y)
+    )
     best = int(np.argmin(np.asarray(scores.record["validation_loss"]).mean((0, 1))))
     weights = data.path(grid)
     shares = np.abs(weights).sum(1) / norm
@@ -132,11 +151,12 @@ def cross_validated(data: Diabetes) -> tuple[float, np.ndarray]:
 
 
 def factorised(config: Settings, data: Diabetes) -> tuple[np.ndarray, np.ndarray]:
-    """Trains w = u⊙v with weight decay, for every λ and from every random start, and compares it with the lasso.
+    """Trains w = u⊙v with weight decay, for every λ and from every random start, and compares it
+    with the lasso.
 
     Returns:
-        How far its objective is above the lasso's, as a share, and the largest difference of a weight, as a share of the
-        largest weight; both (strengths, seeds).
+        How far its objective is above the lasso's, as a share, and the largest difference of a
+        weight, as a share of the largest weight; both (strengths, seeds).
     """
     rows = len(data.y)
     # In these units the weights are of the order of 1, so that one learning rate fits all.
@@ -150,8 +170,12 @@ def factorised(config: Settings, data: Diabetes) -> tuple[np.ndarray, np.ndarray
         return w @ gram @ w / 2 - moment @ w
 
     def train(strength: jax.Array, key: jax.Array) -> jax.Array:
-        # Decay adds λu to the gradient, so the objective has λ/2 ‖u‖² + λ/2 ‖v‖², which is at least λ‖u⊙v‖₁.
-        tx = optax.chain(optax.add_decayed_weights(strength), optax.sgd(config.decay_rate, momentum=MOMENTUM, nesterov=True))
+        # Decay adds λu to the gradient, so the objective has λ/2 ‖u‖² + λ/2 ‖v‖², which is at least
+        # λ‖u⊙v‖₁.
+        tx = optax.chain(
+            optax.add_decayed_weights(strength),
+            optax.sgd(config.decay_rate, momentum=MOMENTUM, nesterov=True),
+        )
         start = jax.random.normal(key, (2, x.shape[1]))
         factors = (start[0], start[1])
 
@@ -160,7 +184,9 @@ def factorised(config: Settings, data: Diabetes) -> tuple[np.ndarray, np.ndarray
             updates, state = tx.update(jax.grad(loss)(factors), state, factors)
             return (optax.apply_updates(factors, updates), state), None
 
-        (u, v), _ = jax.lax.scan(step, (factors, tx.init(factors)), None, length=config.decay_steps)[0]
+        (u, v), _ = jax.lax.scan(
+            step, (factors, tx.init(factors)), None, length=config.decay_steps
+        )[0]
         return u * v
 
     def objective(w: jax.Array, strength: jax.Array) -> jax.Array:

@@ -1,9 +1,10 @@
 """Fifty pixels of Fashion-MNIST, as in LassoNet's published table.
 
-The data are those of the paper's code: the 10,000 test images with pixels scaled to 0…1, of which 4,000 rows are trained on
-and 6,000 tested on. λ of a concave group penalty on the first layer grows from epoch to epoch until few enough pixels are
-left, so that their number alone decides where the path stops. The network is then refitted on these pixels. The settings
-were chosen on the data set's 60,000 training images, which are not used here.
+The data are those of the paper's code: the 10,000 test images with pixels scaled to 0…1, of which
+4,000 rows are trained on and 6,000 tested on. λ of a concave group penalty on the first layer grows
+from epoch to epoch until few enough pixels are left, so that their number alone decides where the
+path stops. The network is then refitted on these pixels. The settings were chosen on the data set's
+60,000 training images, which are not used here.
 """
 
 import functools
@@ -45,7 +46,9 @@ TEXTS = {
     "peer_trees_accuracy": ("test accuracy of extra trees on its pixels", "1"),
     "peer_seconds": ("its time for the path and for refitting", "s"),
 }
-"""Names and units of the measurements; those of the package are NaN on splits on which it did not run."""
+"""Names and units of the measurements; those of the package are NaN on splits on which it did not
+run.
+"""
 
 
 def count_splits(config: Settings) -> int:
@@ -65,12 +68,23 @@ def fit_splits(config: Settings, session: Session) -> xr.Dataset:
         train, test = Rows(inputs, labels), Rows(test_inputs, test_labels)
         results.append(fit_split(config, session, split, train, test, selection))
         session.advance(1)
-    variables = {name: ("split", np.array([result[name] for result in results])) for name in TEXTS if name != "split"}
-    return described(xr.Dataset(variables, {"split": np.arange(config.splits)}, {"limit": config.pixels}), TEXTS)
+    variables = {
+        name: ("split", np.array([result[name] for result in results]))
+        for name in TEXTS
+        if name != "split"
+    }
+    return described(
+        xr.Dataset(variables, {"split": np.arange(config.splits)}, {"limit": config.pixels}), TEXTS
+    )
 
 
 def fit_split(
-    config: Settings, session: Session, split: int, train: Rows, test: Rows, selection: Callable[..., jaxreg.Path]
+    config: Settings,
+    session: Session,
+    split: int,
+    train: Rows,
+    test: Rows,
+    selection: Callable[..., jaxreg.Path],
 ) -> dict[str, float]:
     """Selects pixels on one split.
 
@@ -92,13 +106,20 @@ def fit_split(
     selected = path.at(last)
     chosen = np.flatnonzero(live_pixels(selected))
     if not 0 < len(chosen) <= config.pixels:
-        raise SettingError(f"growth: expected 1 to {config.pixels} pixels at the end of the path, got {len(chosen)}")
+        raise SettingError(
+            f"growth: expected 1 to {config.pixels} pixels at the end of the path, got "
+            f"{len(chosen)}"
+        )
     params = refit(config, selected, train, split)
     seconds = time.perf_counter() - began
 
     def judge(pixels: np.ndarray) -> float:
         trees = ExtraTreesClassifier(config.trees, random_state=split, n_jobs=-1)
-        return float(trees.fit(train.inputs[:, pixels], train.labels).score(test.inputs[:, pixels], test.labels))
+        return float(
+            trees.fit(train.inputs[:, pixels], train.labels).score(
+                test.inputs[:, pixels], test.labels
+            )
+        )
 
     found = {
         "pixels": len(chosen),
@@ -135,7 +156,9 @@ def pixel_selection(config: Settings, pixels: int) -> Callable[..., jaxreg.Path]
         loss,
         functools.partial(initial, pixels=pixels, hidden=config.hidden),
         penalty=lambda strength: jaxreg.Group(jaxreg.LogSum(strength, config.scale), axis=1),
-        optimizer=lambda penalties: jaxreg.prox_adamw(config.learning_rate, penalties, weight_decay=config.weight_decay),
+        optimizer=lambda penalties: jaxreg.prox_adamw(
+            config.learning_rate, penalties, weight_decay=config.weight_decay
+        ),
         strengths=config.first_strength * config.growth ** np.arange(steps),
         epochs=1,
         first_epochs=config.first_epochs,
@@ -152,7 +175,9 @@ def refit(config: Settings, params: Any, rows: Rows, split: int) -> Any:
     rate = optax.cosine_decay_schedule(config.refit_rate, steps)
     path = jaxreg.fit_path(
         loss, params, rows, lambda strength: jaxreg.GroupL2(strength, axis=1),
-        lambda _: jaxreg.hold_zeros(optax.adamw(rate, weight_decay=config.refit_decay), FIRST), [0.0],
-        epochs=config.refit_epochs, batch_size=config.batch_size, mask=FIRST, key=jax.random.key(split), progress=False,
+        lambda _: jaxreg.hold_zeros(optax.adamw(rate, weight_decay=config.refit_decay), FIRST),
+        [0.0],
+        epochs=config.refit_epochs, batch_size=config.batch_size, mask=FIRST,
+        key=jax.random.key(split), progress=False,
     )  # fmt: skip
     return path.at(0)

@@ -29,7 +29,9 @@ def logits(params: Any, inputs: jax.Array) -> jax.Array:
 
 def loss(params: Any, rows: Any) -> jax.Array:
     """Mean cross-entropy."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits(params, rows.inputs), rows.labels).mean()
+    return optax.softmax_cross_entropy_with_integer_labels(
+        logits(params, rows.inputs), rows.labels
+    ).mean()
 
 
 def accuracy(params: Any, rows: Any) -> float:

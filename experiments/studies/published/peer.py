@@ -13,8 +13,9 @@ from experiments.settings import SettingError
 from experiments.studies.published.settings import Settings
 
 BATCH, EPOCHS, VALIDATION = 256, 1000, 0.125
-"""From the authors' own script: rows per step, the most epochs for each λ, and the share of rows whose loss ends the
-training at each λ."""
+"""From the authors' own script: rows per step, the most epochs for each λ, and the share of rows
+whose loss ends the training at each λ.
+"""
 
 
 class Selection(NamedTuple):
@@ -37,7 +38,8 @@ def installed() -> bool:
 
 
 def select_pixels(train: Rows, test: Rows, config: Settings, split: int) -> Selection:
-    """Follows the package's path from dense to sparse until few enough pixels are left, and trains again on these.
+    """Follows the package's path from dense to sparse until few enough pixels are left, and trains
+    again on these.
 
     Raises:
         SettingError: the path ended before.
@@ -48,7 +50,8 @@ def select_pixels(train: Rows, test: Rows, config: Settings, split: int) -> Sele
         train.inputs, train.labels.astype(np.int64), test_size=VALIDATION, random_state=split
     )
     options = {
-        "M": 10, "hidden_dims": (config.hidden,), "verbose": 0, "torch_seed": split, "random_state": split,
+        "M": 10, "hidden_dims": (config.hidden,), "verbose": 0, "torch_seed": split,
+        "random_state": split,
         "n_iters": EPOCHS, "batch_size": BATCH,
     }  # fmt: skip
     path = package.LassoNetClassifier(**options).path(
@@ -56,10 +59,14 @@ def select_pixels(train: Rows, test: Rows, config: Settings, split: int) -> Sele
     )
     few = [point.selected.numpy() for point in path if int(point.selected.sum()) <= config.pixels]
     if not few:
-        raise SettingError(f"pixels: expected the path of lassonet to reach {config.pixels}, got none so small")
+        raise SettingError(
+            f"pixels: expected the path of lassonet to reach {config.pixels}, got none so small"
+        )
     pixels = np.flatnonzero(few[0])
     again = package.LassoNetClassifier(**options)
-    again.path(inputs[:, pixels], labels, X_val=held_inputs[:, pixels], y_val=held_labels, lambda_seq=[])
+    again.path(
+        inputs[:, pixels], labels, X_val=held_inputs[:, pixels], y_val=held_labels, lambda_seq=[]
+    )
     seconds = time.perf_counter() - began
     accuracy = float(np.mean(again.predict(test.inputs[:, pixels]) == test.labels))
     return Selection(pixels, accuracy, seconds)

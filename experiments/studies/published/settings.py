@@ -43,9 +43,13 @@ class Settings:
     trees: int = 50
     """Number of extra trees that judge the pixels, as in the paper."""
     peer_splits: int = 1
-    """On how many of the splits the package lassonet runs where it is installed; it takes minutes for each."""
+    """On how many of the splits the package lassonet runs where it is installed; it takes minutes
+    for each.
+    """
     decay_strengths: tuple[float, ...] = (600.0, 200.0, 50.0, 10.0)
-    """Values of rows · λ at which u⊙v under weight decay is compared with the lasso on the diabetes data."""
+    """Values of rows · λ at which u⊙v under weight decay is compared with the lasso on the diabetes
+    data.
+    """
     decay_seeds: int = 5
     """Number of random starts of u and v."""
     decay_steps: int = 100_000
@@ -54,7 +58,9 @@ class Settings:
     """Learning rate for u and v."""
 
     def __post_init__(self) -> None:
-        require(self.splits >= 2, "splits", "at least 2, as a standard error needs them", self.splits)
+        require(
+            self.splits >= 2, "splits", "at least 2, as a standard error needs them", self.splits
+        )
         require(1 <= self.pixels < 784, "pixels", "at least 1, below 784", self.pixels)
         require(1 < self.growth < np.inf, "growth", "a factor above 1", self.growth)
         for name in ("scale", "first_strength", "learning_rate", "refit_rate"):
@@ -63,13 +69,36 @@ class Settings:
         for name in ("weight_decay", "refit_decay"):
             value = getattr(self, name)
             require(0 <= value < np.inf, name.replace("_", "-"), "a number of at least 0", value)
-        for name in ("hidden", "first_epochs", "refit_epochs", "batch_size", "trees", "decay_seeds", "decay_steps"):
-            require(getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name))
+        for name in (
+            "hidden",
+            "first_epochs",
+            "refit_epochs",
+            "batch_size",
+            "trees",
+            "decay_seeds",
+            "decay_steps",
+        ):
+            require(
+                getattr(self, name) >= 1, name.replace("_", "-"), "at least 1", getattr(self, name)
+            )
         strengths = self.decay_strengths
-        inside = all(0 < strength < LARGEST for strength in strengths) and len(set(strengths)) == len(strengths) > 0
-        require(inside, "decay-strengths", f"different numbers between 0 and {LARGEST:g}, where w is 0", strengths)
+        inside = (
+            all(0 < strength < LARGEST for strength in strengths)
+            and len(set(strengths)) == len(strengths) > 0
+        )
+        require(
+            inside,
+            "decay-strengths",
+            f"different numbers between 0 and {LARGEST:g}, where w is 0",
+            strengths,
+        )
         require(0 < self.decay_rate < np.inf, "decay-rate", "a number above 0", self.decay_rate)
-        require(0 <= self.peer_splits <= self.splits, "peer-splits", "from 0 to the number of splits", self.peer_splits)
+        require(
+            0 <= self.peer_splits <= self.splits,
+            "peer-splits",
+            "from 0 to the number of splits",
+            self.peer_splits,
+        )
 
 
 QUICK = dataclasses.replace(

@@ -8,8 +8,10 @@ from experiments.study import Study, Sweep
 STUDY = Study(
     name="relevance",
     summary="Which inputs are kept, and when that improves predictions",
-    description="Tests four claims on digits with irrelevant columns and on linear models: L1 selects features; L1 is "
-    "preferable where few features are relevant and L2 where all are; L2 selects none; group L2 selects inputs better.",
+    description="Tests four claims on digits with irrelevant columns and on linear models: L1 "
+    "selects features; L1 is "
+    "preferable where few features are relevant and L2 where all are; L2 selects none; group L2 "
+    "selects inputs better.",
     settings=Settings(),
     quick=QUICK,
     sweeps=(

@@ -6,7 +6,9 @@ import xarray as xr
 from experiments.selection import best_level
 
 MARGIN = 1.0
-"""Points of accuracy: a smaller gain counts as none, and accuracies this close count as the same."""
+"""Points of accuracy: a smaller gain counts as none, and accuracies this close count as the
+same.
+"""
 
 
 def most_noise(networks: xr.Dataset) -> xr.Dataset:
@@ -27,7 +29,9 @@ def accuracy_by_share(networks: xr.Dataset, method: str) -> np.ndarray:
 
 
 def explained_by_share(paths: xr.Dataset, method: str) -> np.ndarray:
-    """Percent of the signal that a linear model explains at the λ with the smallest validation error: (share, seed)."""
+    """Percent of the signal that a linear model explains at the λ with the smallest validation
+    error: (share, seed).
+    """
     chosen = least_error(paths.isel(design=0).sel({"method": method}))
     return 100 * chosen["explained"].transpose("share", "seed").values
 
@@ -40,13 +44,18 @@ def at_matched_accuracy(networks: xr.Dataset, method: str) -> xr.Dataset:
         method: name of the method.
 
     Returns:
-        Along `seed`, the network with the largest λ whose validation accuracy is within `MARGIN` of the best one of L1, with
-        `f1`, the F1 score of its inputs (pixels are relevant). NaN for a seed that has no such network with λ > 0.
+        Along `seed`, the network with the largest λ whose validation accuracy is within `MARGIN` of
+        the best one of L1, with `f1`, the F1 score of its inputs (pixels are relevant). NaN for a
+        seed that has no such network with λ > 0.
     """
     target = networks["validation_accuracy"].sel({"method": "L1"}).max("level") - MARGIN / 100
     accurate = networks["validation_accuracy"].sel({"method": method}) >= target
     levels = xr.DataArray(np.arange(networks.sizes["level"]), dims="level")
     exists = (accurate & (levels > 0)).any("level")
-    chosen = networks.sel({"method": method}).isel(level=levels.where(accurate, 0).max("level")).where(exists)
+    chosen = (
+        networks.sel({"method": method})
+        .isel(level=levels.where(accurate, 0).max("level"))
+        .where(exists)
+    )
     relevant, kept = chosen["live_pixels"], chosen["live_pixels"] + chosen["live_noise"]
     return chosen.assign(f1=2 * relevant / (kept + networks["pixels"]))

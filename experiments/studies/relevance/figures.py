@@ -1,4 +1,6 @@
-"""Figures of the relevance study: which inputs are kept, and how well models predict, as irrelevant features are added."""
+"""Figures of the relevance study: which inputs are kept, and how well models predict, as irrelevant
+features are added.
+"""
 
 import numpy as np
 import xarray as xr
@@ -12,7 +14,9 @@ from experiments.study import Results
 
 
 def selection(results: Results) -> Figure:
-    """Quality of the lasso's support along its path, for each design, and the inputs that a network keeps."""
+    """Quality of the lasso's support along its path, for each design, and the inputs that a network
+    keeps.
+    """
     lasso = results["linear"].isel(share=-1).sel({"method": "L1"})
     figure = new_figure(9.6, 3.9)
     *panels, last = figure.subplots(1, lasso.sizes["design"] + 1)
@@ -27,16 +31,33 @@ def selection(results: Results) -> Figure:
 
 
 def support_quality(axes: Axes, paths: xr.Dataset) -> None:
-    """Precision, recall and F1 score of the support along the lasso's path, with the median of the chosen λ."""
+    """Precision, recall and F1 score of the support along the lasso's path, with the median of the
+    chosen λ.
+    """
     places = np.logspace(-2, 0, paths.sizes["level"])
-    for name, colour, marker in (("recall", "#009E73", "s"), ("precision", "#AA3377", "^"), ("f1", "#000000", "o")):
+    for name, colour, marker in (
+        ("recall", "#009E73", "s"),
+        ("precision", "#AA3377", "^"),
+        ("f1", "#000000", "o"),
+    ):
         values = 100 * paths[name].transpose("level", "seed").values
-        curve(axes, places, values, "F1" if name == "f1" else name, color=colour, marker=marker, ms=3, capsize=0)
+        curve(
+            axes,
+            places,
+            values,
+            "F1" if name == "f1" else name,
+            color=colour,
+            marker=marker,
+            ms=3,
+            capsize=0,
+        )
     chosen = np.median(places[best_level(paths, "validation_error", largest=False, first=0).values])
     axes.axvline(chosen, color="#999999", lw=1, ls=":", label="chosen λ (median)")
     correlation = float(paths["correlation"])
     columns = "independent columns" if correlation == 0 else f"correlation {correlation:g}"
-    axes.set(xscale="log", xlabel="λ / smallest λ with w = 0", ylim=(-4, 104), title=f"lasso, {columns}")
+    axes.set(
+        xscale="log", xlabel="λ / smallest λ with w = 0", ylim=(-4, 104), title=f"lasso, {columns}"
+    )
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.25)
 
@@ -45,10 +66,13 @@ def kept_inputs(axes: Axes, networks: xr.Dataset, method: str) -> None:
     """Percent of the pixels and of the irrelevant columns that have a nonzero weight, against λ."""
     selected = networks.sel({"method": method})
     shares = selected.assign(
-        pixels_kept=selected["live_pixels"] / networks["pixels"], noise_kept=selected["live_noise"] / networks["noise"]
+        pixels_kept=selected["live_pixels"] / networks["pixels"],
+        noise_kept=selected["live_noise"] / networks["noise"],
     )
     colour = COLOURS[method]
-    against_strength(axes, shares, "pixels_kept", f"{int(networks['pixels'])} pixels", 100, color=colour)
+    against_strength(
+        axes, shares, "pixels_kept", f"{int(networks['pixels'])} pixels", 100, color=colour
+    )
     noise = f"{int(networks['noise'])} irrelevant columns"
     against_strength(axes, shares, "noise_kept", noise, 100, color=colour, ls=":", marker="x")
     axes.set(ylabel="inputs kept, %", ylim=(-4, 104))
@@ -108,8 +132,18 @@ def groups(results: Results) -> Figure:
         for level in range(1, len(noise)):
             text = f"{float(means['strength'][level]):.2g}"
             place = (noise[level], accuracy[level])
-            axes.annotate(text, place, offset, textcoords="offset points", fontsize=8, rotation=40, color=COLOURS[method])
-    axes.set(xlabel=f"irrelevant inputs kept, of {int(networks['noise'])}", ylabel="test accuracy, %")
+            axes.annotate(
+                text,
+                place,
+                offset,
+                textcoords="offset points",
+                fontsize=8,
+                rotation=40,
+                color=COLOURS[method],
+            )
+    axes.set(
+        xlabel=f"irrelevant inputs kept, of {int(networks['noise'])}", ylabel="test accuracy, %"
+    )
     axes.set_title("each path starts at λ = 0 (right); numbers are λ", fontsize=10)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)

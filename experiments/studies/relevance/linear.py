@@ -1,10 +1,13 @@
-"""Linear models with known weights: which features the lasso finds, and whether lasso or ridge regression predicts better.
+"""Linear models with known weights: which features the lasso finds, and whether lasso or ridge
+regression predicts better.
 
-The loss is (1/2n)‖y − Xw‖², without an intercept. A path solves the problem for all strengths at once, by proximal gradient
-steps with momentum on the Gram matrix, starting at w = 0. The KKT residual measures how accurate the solutions are.
+The loss is (1/2n)‖y − Xw‖², without an intercept. A path solves the problem for all strengths at
+once, by proximal gradient steps with momentum on the Gram matrix, starting at w = 0. The KKT
+residual measures how accurate the solutions are.
 
-Selection: at the λ chosen on validation data, the lasso keeps the relevant features and drops others. Relevance: whether L1
-or squared L2 predicts better depends on the share of relevant features.
+Selection: at the λ chosen on validation data, the lasso keeps the relevant features and drops
+others. Relevance: whether L1 or squared L2 predicts better depends on the share of relevant
+features.
 """
 
 import functools
@@ -60,24 +63,39 @@ def fit_data_sets(settings: Settings, session: Session) -> xr.Dataset:
     """Fits the paths of lasso and ridge regression to every data set.
 
     Returns:
-        `validation_error`, `explained` (share of the signal's variance, at most 1), `kkt` (KKT residual / λ), `precision`,
-        `recall`, `f1` and `size` of the support, along (design, share, seed, method, level), levels from weak to strong.
+        `validation_error`, `explained` (share of the signal's variance, at most 1), `kkt` (KKT
+        residual / λ), `precision`, `recall`, `f1` and `size` of the support, along (design, share,
+        seed, method, level), levels from weak to strong.
     """
     # Imported here because the import is slow.
     from scipy.linalg import toeplitz
 
     config = settings.linear
-    roots = np.stack([np.linalg.cholesky(toeplitz(c ** np.arange(config.features))) for c in config.correlations])
-    grid = jaxreg.grid(design=range(len(roots)), share=list(config.shares), seed=range(config.seeds))
-    runs = session.sweep(functools.partial(fit_data_set, config=config), grid, roots.astype(np.float32))
+    roots = np.stack(
+        [np.linalg.cholesky(toeplitz(c ** np.arange(config.features))) for c in config.correlations]
+    )
+    grid = jaxreg.grid(
+        design=range(len(roots)), share=list(config.shares), seed=range(config.seeds)
+    )
+    runs = session.sweep(
+        functools.partial(fit_data_set, config=config), grid, roots.astype(np.float32)
+    )
     axes = ("design", "share", "seed", "method", "level")
-    coords = {"correlation": ("design", list(config.correlations)), "share": list(config.shares), "method": list(PENALTIES)}
+    coords = {
+        "correlation": ("design", list(config.correlations)),
+        "share": list(config.shares),
+        "method": list(PENALTIES),
+    }
     dataset = xr.Dataset({name: (axes, values) for name, values in runs.outputs.items()}, coords)
     diverged = (("design", "share", "seed"), runs.diverged)
-    return described(dataset.assign(diverged=diverged).assign_coords(seed=range(config.seeds)), TEXTS)
+    return described(
+        dataset.assign(diverged=diverged).assign_coords(seed=range(config.seeds)), TEXTS
+    )
 
 
-def fit_data_set(key: jax.Array, run: Run, roots: jax.Array, config: Linear) -> dict[str, jax.Array]:
+def fit_data_set(
+    key: jax.Array, run: Run, roots: jax.Array, config: Linear
+) -> dict[str, jax.Array]:
     """Draws one data set and fits both paths to it.
 
     Args:
@@ -87,7 +105,8 @@ def fit_data_set(key: jax.Array, run: Run, roots: jax.Array, config: Linear) -> 
         config: sizes and grids.
 
     Returns:
-        Errors on validation data, signal explained, KKT residuals and quality of the support, each (methods, strengths).
+        Errors on validation data, signal explained, KKT residuals and quality of the support, each
+        (methods, strengths).
     """
     root = roots[run["design"]]
     drawn = draw(key, config, run["share"], root)
@@ -99,7 +118,12 @@ def fit_data_set(key: jax.Array, run: Run, roots: jax.Array, config: Linear) -> 
         errors = jnp.mean(jnp.square(validation_targets - weights @ validation_inputs.T), 1)
         # The signal has variance 1, so this is 1 for the true weights and 0 for w = 0.
         explained = 1 - jnp.sum(jnp.square((weights - drawn["true"]) @ root), 1)
-        numbers = {"validation_error": errors, "explained": explained, "kkt": residuals, **support(weights, drawn["true"])}
+        numbers = {
+            "validation_error": errors,
+            "explained": explained,
+            "kkt": residuals,
+            **support(weights, drawn["true"]),
+        }
         for name, values in numbers.items():
             metrics.setdefault(name, []).append(values)
     return {name: jnp.stack(values) for name, values in metrics.items()}
@@ -112,10 +136,12 @@ def draw(key: jax.Array, config: Linear, share: ArrayLike, root: jax.Array) -> d
         key: random key.
         config: numbers of rows and features, and the signal-to-noise ratio.
         share: share of the features whose true weight is 0.
-        root: square root of the columns' covariance matrix, (features, features): the covariance is root @ root.T.
+        root: square root of the columns' covariance matrix, (features, features): the covariance is
+            root @ root.T.
 
     Returns:
-        `inputs` (2, rows, features) and `targets` (2, rows), training data first, and the `true` weights (features,).
+        `inputs` (2, rows, features) and `targets` (2, rows), training data first, and the `true`
+        weights (features,).
     """
     keys = jax.random.split(key, 5)
     features = config.features

@@ -8,7 +8,8 @@ from experiments.study import Study, Sweep
 STUDY = Study(
     name="stability",
     summary="How stable L1 is",
-    description="Tests the claim that L1 is unstable: how much weights oscillate around 0 with the coupled subgradient and "
+    description="Tests the claim that L1 is unstable: how much weights oscillate around 0 with "
+    "the coupled subgradient and "
     "with the proximal step, and how much the selected columns change between bootstrap resamples.",
     settings=Settings(),
     quick=QUICK,

@@ -1,15 +1,18 @@
-"""Stability of feature selection: how much supports differ between bootstrap resamples when columns are correlated.
+"""Stability of feature selection: how much supports differ between bootstrap resamples when columns
+are correlated.
 
-The data have blocks of five columns, which are correlated within a block and independent between blocks. In two blocks all
-columns are relevant, with equal weights. Each method's λ is chosen on validation data; then the problem is solved for this λ
-on bootstrap resamples of the training rows.
+The data have blocks of five columns, which are correlated within a block and independent between
+blocks. In two blocks all columns are relevant, with equal weights. Each method's λ is chosen on
+validation data; then the problem is solved for this λ on bootstrap resamples of the training rows.
 
-The Jaccard index of two supports is the size of their intersection divided by the size of their union. Its mean over all
-pairs of resamples is 1 if every resample selects the same columns. The index grows with the number of selected columns,
-whichever they are. Therefore we also report the index of Nogueira, Sechidis & Brown (2018, "On the stability of feature
-selection algorithms"), whose expectation is 0 for a random selection of the same size.
+The Jaccard index of two supports is the size of their intersection divided by the size of their
+union. Its mean over all pairs of resamples is 1 if every resample selects the same columns. The
+index grows with the number of selected columns, whichever they are. Therefore we also report the
+index of Nogueira, Sechidis & Brown (2018, "On the stability of feature selection algorithms"),
+whose expectation is 0 for a random selection of the same size.
 
-Claim: L1's selection among correlated columns is unstable; elastic net and group L2 select more stably.
+Claim: L1's selection among correlated columns is unstable; elastic net and group L2 select more
+stably.
 """
 
 import functools
@@ -84,34 +87,53 @@ def bootstrap_data_sets(settings: Settings, session: Session) -> xr.Dataset:
     """Measures the stability of every method's selection on every data set.
 
     Returns:
-        `jaccard`, `corrected` (Nogueira's index) and the quality of the support on all training rows, along (correlation,
-        seed, method).
+        `jaccard`, `corrected` (Nogueira's index) and the quality of the support on all training
+        rows, along (correlation, seed, method).
     """
     config = settings.bootstrap
     grid = jaxreg.grid(correlation=list(config.block_correlations), seed=range(config.seeds))
     runs = session.sweep(functools.partial(bootstrap_data_set, config=config), grid)
-    variables = {name: (("correlation", "seed", "method"), values) for name, values in runs.outputs.items()}
+    variables = {
+        name: (("correlation", "seed", "method"), values) for name, values in runs.outputs.items()
+    }
     diverged = (("correlation", "seed"), runs.diverged)
-    coords = {"correlation": list(config.block_correlations), "method": list(METHODS), "seed": range(config.seeds)}
+    coords = {
+        "correlation": list(config.block_correlations),
+        "method": list(METHODS),
+        "seed": range(config.seeds),
+    }
     return described(xr.Dataset({**variables, "diverged": diverged}, coords), TEXTS)
 
 
-def bootstrap_data_set(key: jax.Array, run: Run, _: None, config: Bootstrap) -> dict[str, jax.Array]:
-    """Measures the stability of every method's selection on one data set: arrays of shape (methods,)."""
+def bootstrap_data_set(
+    key: jax.Array, run: Run, _: None, config: Bootstrap
+) -> dict[str, jax.Array]:
+    """Measures the stability of every method's selection on one data set: arrays of shape
+    (methods,).
+    """
     draw_key, resample_key = jax.random.split(key)
     drawn = draw(draw_key, config, run["correlation"])
     (inputs, validation_inputs), (targets, validation_targets) = drawn["inputs"], drawn["targets"]
     resamples = jax.random.randint(resample_key, (config.resamples, config.rows), 0, config.rows)
     metrics: dict[str, list[jax.Array]] = {}
     for method in METHODS.values():
-        # The solutions of the elastic net and of group L2 become 0 at up to a few times the lasso's largest strength.
+        # The solutions of the elastic net and of group L2 become 0 at up to a few times the lasso's
+        # largest strength.
         strengths = 2 * grid_of(inputs, targets, "L1", config.strengths)
-        weights, _residuals = solve_path(inputs, targets, method.penalty(strengths), config.steps, method.shape)
-        best = best_index(jnp.mean(jnp.square(validation_targets - weights @ validation_inputs.T), 1))
+        weights, _residuals = solve_path(
+            inputs, targets, method.penalty(strengths), config.steps, method.shape
+        )
+        best = best_index(
+            jnp.mean(jnp.square(validation_targets - weights @ validation_inputs.T), 1)
+        )
         penalty = method.penalty(strengths[best][None])
 
-        def selected(rows: jax.Array, method: Method = method, penalty: jaxreg.Penalty = penalty) -> jax.Array:
-            weights, _ = solve_path(inputs[rows], targets[rows], penalty, config.steps, method.shape)
+        def selected(
+            rows: jax.Array, method: Method = method, penalty: jaxreg.Penalty = penalty
+        ) -> jax.Array:
+            weights, _ = solve_path(
+                inputs[rows], targets[rows], penalty, config.steps, method.shape
+            )
             return weights[0] != 0
 
         supports = jax.vmap(selected)(resamples)
@@ -122,7 +144,8 @@ def bootstrap_data_set(key: jax.Array, run: Run, _: None, config: Bootstrap) -> 
 
 
 def draw(key: jax.Array, config: Bootstrap, correlation: ArrayLike) -> dict[str, jax.Array]:
-    """Draws training and validation data with blocks of correlated columns; the signal has variance 1.
+    """Draws training and validation data with blocks of correlated columns; the signal has variance
+    1.
 
     Args:
         key: random key.
@@ -130,13 +153,16 @@ def draw(key: jax.Array, config: Bootstrap, correlation: ArrayLike) -> dict[str,
         correlation: between the columns of a block.
 
     Returns:
-        `inputs` (2, rows, columns) and `targets` (2, rows), training data first, and the `true` weights (columns,).
+        `inputs` (2, rows, columns) and `targets` (2, rows), training data first, and the `true`
+        weights (columns,).
     """
     block_key, own_key, noise_key = jax.random.split(key, 3)
     shape = (2, config.rows, config.blocks)
     shared = jax.random.normal(block_key, (*shape, 1))
     own = jax.random.normal(own_key, (*shape, BLOCK))
-    inputs = (jnp.sqrt(correlation) * shared + jnp.sqrt(1 - correlation) * own).reshape(*shape[:2], -1)
+    inputs = (jnp.sqrt(correlation) * shared + jnp.sqrt(1 - correlation) * own).reshape(
+        *shape[:2], -1
+    )
     true = (jnp.arange(config.blocks * BLOCK) < 2 * BLOCK).astype(jnp.float32)
     # The divisor is the standard deviation of the sum of the ten relevant columns.
     true = true / jnp.sqrt(2 * BLOCK * (1 + (BLOCK - 1) * correlation))
@@ -160,13 +186,15 @@ def mean_jaccard(supports: jax.Array) -> jax.Array:
 
 
 def nogueira(supports: jax.Array) -> jax.Array:
-    """Stability index of Nogueira, Sechidis & Brown: 1 if all supports are equal, with expectation 0 for random ones.
+    """Stability index of Nogueira, Sechidis & Brown: 1 if all supports are equal, with expectation
+    0 for random ones.
 
-    The index is 1 minus a ratio: the mean variance of a column's selection, divided by the variance under random selection
-    of as many columns.
+    The index is 1 minus a ratio: the mean variance of a column's selection, divided by the variance
+    under random selection of as many columns.
 
     Args:
-        supports: boolean, (resamples, columns). The index is 1 if all supports are empty or all are full.
+        supports: boolean, (resamples, columns). The index is 1 if all supports are empty or all are
+            full.
     """
     table = supports.astype(jnp.float32)
     count, columns = table.shape

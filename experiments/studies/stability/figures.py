@@ -43,12 +43,18 @@ def oscillation(axes: Axes, dataset: xr.Dataset) -> None:
 def supports(axes: Axes, dataset: xr.Dataset) -> None:
     """Both stability indices, for each correlation and method."""
     indices = (("jaccard", "Jaccard"), ("corrected", "corrected for chance"))
-    ticks = [(name, text, value) for name, text in indices for value in dataset["correlation"].values]
+    ticks = [
+        (name, text, value) for name, text in indices for value in dataset["correlation"].values
+    ]
     for at, (name, _, correlation) in enumerate(ticks):
         for method, shift in zip(("L1", "elastic net", "group L2"), SHIFTS, strict=True):
             values = dataset[name].sel({"correlation": correlation, "method": method}).values
             dots(axes, at + shift, values, COLOURS[method], None if at else method)
-    axes.set_xticks(range(len(ticks)), [f"{text}\ncorrelation {value:g}" for _, text, value in ticks], fontsize=8)
+    axes.set_xticks(
+        range(len(ticks)),
+        [f"{text}\ncorrelation {value:g}" for _, text, value in ticks],
+        fontsize=8,
+    )
     axes.set(ylabel="stability index of the supports", ylim=(0, 1.05))
     axes.set_title("supports over bootstrap resamples", fontsize=10)
 
@@ -59,4 +65,15 @@ def dots(axes: Axes, place: float, values: np.ndarray, colour: str, label: str |
     axes.plot(place + spread, values, ".", ms=4, color=colour, alpha=0.45)
     found = interval(values)
     reach = np.nan_to_num(found.high - found.mean)
-    axes.errorbar(place, found.mean, reach, fmt="D", ms=6, color=colour, mec="k", mew=0.6, capsize=4, label=label)
+    axes.errorbar(
+        place,
+        found.mean,
+        reach,
+        fmt="D",
+        ms=6,
+        color=colour,
+        mec="k",
+        mew=0.6,
+        capsize=4,
+        label=label,
+    )

@@ -1,4 +1,6 @@
-"""The numbers of this study's claim in a few short lines, for the table of claims in the documents."""
+"""The numbers of this study's claim in a few short lines, for the table of claims in the
+documents.
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +13,8 @@ def stability(results: Results, findings: Sequence[Finding]) -> list[str]:
 
     Args:
         results: the results of the study.
-        findings: three for each problem (coupled, proximal, rest), then three for each index (L1, elastic net, group L2).
+        findings: three for each problem (coupled, proximal, rest), then three for each index (L1,
+            elastic net, group L2).
 
     Returns:
         The lines.
@@ -21,12 +24,14 @@ def stability(results: Results, findings: Sequence[Finding]) -> list[str]:
     for at, problem in enumerate(problems):
         coupled, _, rest = findings[3 * at : 3 * at + 3]
         lines.append(
-            f"{problem}: sign changes of a weight, coupled minus no penalty, {coupled.numbers}; proximal, as a share of the "
+            f"{problem}: sign changes of a weight, coupled minus no penalty, {coupled.numbers}; "
+            "proximal, as a share of the "
             f"largest weight: {rest.numbers}"
         )
     jaccard, corrected = findings[3 * len(problems) :: 3]
     return [
         *lines,
-        f"similarity of supports, correlated minus independent columns: {jaccard.numbers}; corrected for chance: "
+        f"similarity of supports, correlated minus independent columns: {jaccard.numbers}; "
+        "corrected for chance: "
         f"{corrected.numbers}",
     ]

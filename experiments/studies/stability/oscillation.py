@@ -1,9 +1,11 @@
-"""Oscillation around a solution: the coupled subgradient of L1 compared with the proximal step at the same λ.
+"""Oscillation around a solution: the coupled subgradient of L1 compared with the proximal step at
+the same λ.
 
-There are two problems: the lasso on a bootstrap resample of scikit-learn's diabetes data, and a network on 200 of its
-digits. Both are trained on the full batch at a constant learning rate, so only the method can keep weights moving. After
-many steps we count how often a weight changes its sign and how often it becomes 0 or stops being 0, and record the largest
-step. Runs without a penalty show what the penalty does not cause.
+There are two problems: the lasso on a bootstrap resample of scikit-learn's diabetes data, and a
+network on 200 of its digits. Both are trained on the full batch at a constant learning rate, so
+only the method can keep weights moving. After many steps we count how often a weight changes its
+sign and how often it becomes 0 or stops being 0, and record the largest step. Runs without a
+penalty show what the penalty does not cause.
 
 Claim: L1 can be unstable to optimize.
 """
@@ -93,17 +95,26 @@ def run_problems(settings: Settings, session: Session) -> xr.Dataset:
     inputs, targets = load_diabetes(return_X_y=True)
     inputs, targets = inputs / inputs.std(0), (targets - targets.mean()) / targets.std()
     data = Data(inputs.astype(np.float32), targets.astype(np.float32), datasets.digits())
-    runs = session.sweep(functools.partial(run_seed, config=config), jaxreg.grid(seed=range(config.seeds)), data)
-    variables = {name: (("seed", "problem", "method"), values) for name, values in runs.outputs.items()}
+    runs = session.sweep(
+        functools.partial(run_seed, config=config), jaxreg.grid(seed=range(config.seeds)), data
+    )
+    variables = {
+        name: (("seed", "problem", "method"), values) for name, values in runs.outputs.items()
+    }
     coords = {"problem": list(PROBLEMS), "method": list(METHODS), "seed": range(config.seeds)}
     return described(xr.Dataset({**variables, "diverged": ("seed", runs.diverged)}, coords), TEXTS)
 
 
 def run_seed(key: jax.Array, _: Run, data: Data, config: Oscillation) -> dict[str, jax.Array]:
-    """Runs every problem with every method on one seed's data: arrays of shape (problems, methods)."""
+    """Runs every problem with every method on one seed's data: arrays of shape (problems,
+    methods).
+    """
     resample_key, split_key, model_key = jax.random.split(key, 3)
     resample = jax.random.randint(resample_key, (len(data.targets),), 0, len(data.targets))
-    inputs, targets = data.inputs[resample], data.targets[resample] - jnp.mean(data.targets[resample])
+    inputs, targets = (
+        data.inputs[resample],
+        data.targets[resample] - jnp.mean(data.targets[resample]),
+    )
     lasso_strength = config.share * jnp.max(jnp.abs(inputs.T @ targets)) / len(targets)
     rows, _rest = split(split_key, data.digits, [200])
     structure, network_params = initial((64, 64, 10), model_key)
@@ -120,14 +131,18 @@ def run_seed(key: jax.Array, _: Run, data: Data, config: Oscillation) -> dict[st
             tx = make_optimizer(base, method, NETWORK_RATE, config.network_strength)
             return measure_oscillation(network_loss, network_params, tx, config)
         tx = make_optimizer(base, method, LASSO_RATES[base], lasso_strength)
-        return measure_oscillation(lasso_loss, {"kernel": jnp.zeros((inputs.shape[1], 1))}, tx, config)
+        return measure_oscillation(
+            lasso_loss, {"kernel": jnp.zeros((inputs.shape[1], 1))}, tx, config
+        )
 
     measured = [run(problem, method) for problem in PROBLEMS for method in METHODS]
     shape = (len(PROBLEMS), len(METHODS))
     return {name: jnp.stack([one[name] for one in measured]).reshape(shape) for name in measured[0]}
 
 
-def make_optimizer(base: str, method: str, rate: float, strength: ArrayLike) -> optax.GradientTransformation:
+def make_optimizer(
+    base: str, method: str, rate: float, strength: ArrayLike
+) -> optax.GradientTransformation:
     """An optimizer with L1 on the kernels, or without a penalty.
 
     Args:
@@ -146,7 +161,10 @@ def make_optimizer(base: str, method: str, rate: float, strength: ArrayLike) -> 
 
 
 def measure_oscillation(
-    loss: Callable[[optax.Params], jax.Array], params: optax.Params, tx: optax.GradientTransformation, config: Oscillation
+    loss: Callable[[optax.Params], jax.Array],
+    params: optax.Params,
+    tx: optax.GradientTransformation,
+    config: Oscillation,
 ) -> dict[str, jax.Array]:
     """Takes `config.steps` steps, then measures how kernels change during `config.watched` more.
 
@@ -157,17 +175,24 @@ def measure_oscillation(
         config: numbers of steps.
 
     Returns:
-        `sign_changes`, from one side of 0 to the other, and `support_changes`, from or to exactly 0, both per weight and 100
-        steps; and `largest_step`, the largest |change| of a weight in one step divided by the largest |weight| at the end.
+        `sign_changes`, from one side of 0 to the other, and `support_changes`, from or to exactly
+        0, both per weight and 100 steps; and `largest_step`, the largest |change| of a weight in
+        one step divided by the largest |weight| at the end.
     """
 
-    def step(carry: tuple[optax.Params, optax.OptState], _: None) -> tuple[tuple[optax.Params, optax.OptState], Changes]:
+    def step(
+        carry: tuple[optax.Params, optax.OptState], _: None
+    ) -> tuple[tuple[optax.Params, optax.OptState], Changes]:
         params, state = carry
         updates, state = tx.update(jax.grad(loss)(params), state, params)
         new = optax.apply_updates(params, updates)
         return (new, state), changes(matrices(params), matrices(new))
 
-    carry, _ = jax.lax.scan(lambda carry, _: (step(carry, None)[0], None), (params, tx.init(params)), length=config.steps)
+    carry, _ = jax.lax.scan(
+        lambda carry, _: (step(carry, None)[0], None),
+        (params, tx.init(params)),
+        length=config.steps,
+    )
     (params, _), seen = jax.lax.scan(step, carry, length=config.watched)
     size = sum(kernel.size for kernel in matrices(params))
     heaviest = jnp.max(jnp.stack([jnp.max(jnp.abs(kernel)) for kernel in matrices(params)]))

@@ -23,7 +23,12 @@ class Oscillation:
     def __post_init__(self) -> None:
         require(self.seeds >= 2, "seeds", "at least 2, as an interval needs them", self.seeds)
         require(0 < self.share < 1, "share", "between 0 and 1", self.share)
-        require(self.network_strength > 0, "network-strength", "a positive number", self.network_strength)
+        require(
+            self.network_strength > 0,
+            "network-strength",
+            "a positive number",
+            self.network_strength,
+        )
         require(self.steps >= 1, "steps", "at least 1", self.steps)
         require(self.watched >= 2, "watched", "at least 2", self.watched)
 
@@ -52,7 +57,9 @@ class Bootstrap:
     def __post_init__(self) -> None:
         require(self.seeds >= 2, "seeds", "at least 2, as an interval needs them", self.seeds)
         require(self.rows >= 10, "rows", "at least 10", self.rows)
-        require(self.signal_to_noise > 0, "signal-to-noise", "a positive number", self.signal_to_noise)
+        require(
+            self.signal_to_noise > 0, "signal-to-noise", "a positive number", self.signal_to_noise
+        )
         good = all(0 <= value < 1 for value in self.block_correlations)
         require(good, "block-correlations", "numbers from 0 to below 1", self.block_correlations)
         require(self.strengths >= 5, "strengths", "at least 5", self.strengths)

@@ -1,4 +1,6 @@
-"""The effects of a growing λ on a network: zeros, smaller norms and less overfitting, on the digits."""
+"""The effects of a growing λ on a network: zeros, smaller norms and less overfitting, on the
+digits.
+"""
 
 from experiments.studies.strength import ridge, sweep
 from experiments.studies.strength.claims import CLAIMS
@@ -8,8 +10,10 @@ from experiments.study import Study, Sweep
 STUDY = Study(
     name="strength",
     summary="Zeros, norms and overfitting as λ grows",
-    description="Tests four claims on networks trained on scikit-learn's digits: L1 gives exact zeros; L2 shrinks all "
-    "weights and makes none zero; a larger λ makes the norm smaller; both penalties reduce overfitting.",
+    description="Tests four claims on networks trained on scikit-learn's digits: L1 gives exact "
+    "zeros; L2 shrinks all "
+    "weights and makes none zero; a larger λ makes the norm smaller; both penalties reduce "
+    "overfitting.",
     settings=Settings(),
     quick=QUICK,
     sweeps=(

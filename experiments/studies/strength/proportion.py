@@ -1,7 +1,8 @@
-"""Does L2 shrink all weights by the same factor? A comparison of each network with the unpenalised one.
+"""Does L2 shrink all weights by the same factor? A comparison of each network with the unpenalised
+one.
 
-With w₀ the weights of the unpenalised network, the common factor c minimises ‖w − c·w₀‖. All weights shrink in proportion if
-w = c·w₀.
+With w₀ the weights of the unpenalised network, the common factor c minimises ‖w − c·w₀‖. All
+weights shrink in proportion if w = c·w₀.
 """
 
 import numpy as np
@@ -10,7 +11,9 @@ import xarray as xr
 SHRUNK = 0.9
 """A norm counts as shrunk if it is at most this share of the unpenalised network's norm."""
 NEAR = 0.1
-"""A weight counts as shrunk in proportion if its own factor differs from the common one by at most this share."""
+"""A weight counts as shrunk in proportion if its own factor differs from the common one by at most
+this share.
+"""
 TEXTS = {
     "factor": ("the c that minimises ‖w − c·w₀‖, with w₀ the unpenalised network", "1"),
     "explained": ("share of ‖w‖² explained by c·w₀", "1"),
@@ -26,15 +29,17 @@ def proportion(weights: np.ndarray) -> dict[str, np.ndarray]:
         weights: (setting, wrong, seed, weight); the first setting is λ = 0.
 
     Returns:
-        Arrays of shape (setting, wrong, seed): `factor`, the c that minimises ‖w − c·w₀‖; `explained`, the share of ‖w‖²
-        explained by c·w₀; `near_factor`, the share of weights whose own factor w/w₀ is within 10 % of c; `smaller`, the
-        share of weights with |w| < |w₀|.
+        Arrays of shape (setting, wrong, seed): `factor`, the c that minimises ‖w − c·w₀‖;
+        `explained`, the share of ‖w‖² explained by c·w₀; `near_factor`, the share of weights whose
+        own factor w/w₀ is within 10 % of c; `smaller`, the share of weights with |w| < |w₀|.
     """
     start = weights[0]
     factor = np.sum(weights * start, -1) / np.sum(start * start, -1)
     fitted = factor[..., None] * start
     # If every weight is 0, there is nothing to explain: avoid 0/0.
-    unexplained = np.sum((weights - fitted) ** 2, -1) / np.maximum(np.sum(weights**2, -1), np.finfo(np.float32).tiny)
+    unexplained = np.sum((weights - fitted) ** 2, -1) / np.maximum(
+        np.sum(weights**2, -1), np.finfo(np.float32).tiny
+    )
     near = np.abs(weights - fitted) <= NEAR * np.abs(fitted)
     return {
         "factor": factor,
@@ -52,8 +57,8 @@ def most_proportional(dataset: xr.Dataset, method: str) -> int:
         method: name of the method.
 
     Returns:
-        The level with the largest mean share of ‖w‖² explained, among the levels above 0 whose mean norm is at most `SHRUNK`
-        of the unpenalised one; 0 if there is none.
+        The level with the largest mean share of ‖w‖² explained, among the levels above 0 whose mean
+        norm is at most `SHRUNK` of the unpenalised one; 0 if there is none.
     """
     means = dataset.sel({"wrong": 0.0, "method": method}).mean("seed", skipna=False)
     ratio = means["norm"] / means["norm"].isel(level=0)

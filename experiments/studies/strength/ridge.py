@@ -1,4 +1,6 @@
-"""Ridge regression on orthonormal designs, where squared L2 multiplies every weight by the same factor."""
+"""Ridge regression on orthonormal designs, where squared L2 multiplies every weight by the same
+factor.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -32,16 +34,18 @@ def solve_designs(settings: Settings, session: Session) -> xr.Dataset:
 
 
 def orthonormal_deviation(config: Ridge) -> np.ndarray:
-    """Compares `prox_adam` and squared L2 with the closed form of ridge regression on orthonormal designs.
+    """Compares `prox_adam` and squared L2 with the closed form of ridge regression on orthonormal
+    designs.
 
-    The loss is ½‖y − Xw‖² with XᵀX = 1. Its minimiser is Xᵀy, and with the penalty λΣw² it is Xᵀy/(1 + 2λ). The problems are
-    solved in float64 for λ from 0.01 to 100.
+    The loss is ½‖y − Xw‖² with XᵀX = 1. Its minimiser is Xᵀy, and with the penalty λΣw² it is
+    Xᵀy/(1 + 2λ). The problems are solved in float64 for λ from 0.01 to 100.
 
     Args:
         config: number and size of the designs.
 
     Returns:
-        The largest |w/(Xᵀy) − 1/(1 + 2λ)| over all weights and strengths, for each design: (designs,).
+        The largest |w/(Xᵀy) − 1/(1 + 2λ)| over all weights and strengths, for each design:
+        (designs,).
     """
     strengths = np.logspace(-2, 2, 9)
     generator = np.random.default_rng(0)
@@ -50,11 +54,16 @@ def orthonormal_deviation(config: Ridge) -> np.ndarray:
     targets = generator.standard_normal((config.seeds, config.rows))
     with jax.enable_x64(True):
         solve = jax.jit(jax.vmap(lambda x, y: ridge_by_adam(x, y, jnp.asarray(strengths), STEPS)))
-        factors = np.asarray(solve(inputs, targets)) / np.einsum("srf,sr->sf", inputs, targets)[:, None, :]
+        factors = (
+            np.asarray(solve(inputs, targets))
+            / np.einsum("srf,sr->sf", inputs, targets)[:, None, :]
+        )
     return np.max(np.abs(factors - 1 / (1 + 2 * strengths)[:, None]), (1, 2))
 
 
-def ridge_by_adam(inputs: jax.Array, targets: jax.Array, strengths: jax.Array, steps: int) -> jax.Array:
+def ridge_by_adam(
+    inputs: jax.Array, targets: jax.Array, strengths: jax.Array, steps: int
+) -> jax.Array:
     """Minimises ½‖y − Xw‖² + λΣw² by `prox_adam`, starting at w = 0.
 
     Args:
@@ -70,7 +79,9 @@ def ridge_by_adam(inputs: jax.Array, targets: jax.Array, strengths: jax.Array, s
     def solve(strength: jax.Array) -> jax.Array:
         tx = jaxreg.prox_adam(optax.cosine_decay_schedule(3e-2, steps), jaxreg.SquaredL2(strength))
 
-        def step(carry: tuple[jax.Array, optax.OptState], _: None) -> tuple[tuple[jax.Array, optax.OptState], None]:
+        def step(
+            carry: tuple[jax.Array, optax.OptState], _: None
+        ) -> tuple[tuple[jax.Array, optax.OptState], None]:
             w, state = carry
             updates, state = tx.update(inputs.T @ (inputs @ w - targets), state, w)
             return (optax.apply_updates(w, updates), state), None

@@ -32,7 +32,9 @@ class Settings:
     validation_size: int = 300
     """Number of validation rows, on which λ is chosen; all remaining rows are test rows."""
     wrong: tuple[float, ...] = (0.0, 0.2)
-    """Shares of the training labels that are replaced by a wrong class; validation and test labels stay correct."""
+    """Shares of the training labels that are replaced by a wrong class; validation and test labels
+    stay correct.
+    """
     l1: tuple[float, ...] = strengths(1e-5, 1e-2, 7)
     """Values of λ in λΣ|w|, for coupled and proximal L1."""
     decoupled_l1: tuple[float, ...] = strengths(1e-4, 1e-1, 7)
@@ -46,12 +48,22 @@ class Settings:
 
     def __post_init__(self) -> None:
         require(self.seeds >= 2, "seeds", "at least 2, as an interval needs them", self.seeds)
-        require(len(self.hidden) > 0 and min(self.hidden) >= 1, "hidden", "widths of at least 1", self.hidden)
+        require(
+            len(self.hidden) > 0 and min(self.hidden) >= 1,
+            "hidden",
+            "widths of at least 1",
+            self.hidden,
+        )
         require(self.train_size >= 10, "train-size", "at least 10", self.train_size)
         require(self.validation_size >= 10, "validation-size", "at least 10", self.validation_size)
         used = self.train_size + self.validation_size
         require(used <= 1697, "train-size and validation-size", "at most 1697 rows together", used)
-        require(all(0 <= share < 1 for share in self.wrong) and 0 in self.wrong, "wrong", "shares, 0 among them", self.wrong)
+        require(
+            all(0 <= share < 1 for share in self.wrong) and 0 in self.wrong,
+            "wrong",
+            "shares, 0 among them",
+            self.wrong,
+        )
         same_length(self, "l1", "decoupled_l1", "l2", "decay")
 
 

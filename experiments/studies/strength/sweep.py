@@ -1,12 +1,14 @@
-"""Networks on the digits with every method of regularization at every strength: the data behind four claims.
+"""Networks on the digits with every method of regularization at every strength: the data behind
+four claims.
 
-The sweep is setting (a method and its λ, or no penalty) × share of wrong training labels × seed, in one compiled program.
-The dataset has the dimensions (method, level, wrong, seed). Level 0 of every method is λ = 0, where all methods share the
-same networks.
+The sweep is setting (a method and its λ, or no penalty) × share of wrong training labels × seed, in
+one compiled program. The dataset has the dimensions (method, level, wrong, seed). Level 0 of every
+method is λ = 0, where all methods share the same networks.
 
-Zeros: L1 sets weights exactly to zero, more of them as λ grows, but only with the proximal step. Shrinkage: L2 makes weights
-smaller, all by the same factor, and none zero. Norm: a larger λ gives a smaller norm. Overfitting: both penalties narrow the
-gap between training and test accuracy, and the λ chosen on validation data predicts test data better than λ = 0.
+Zeros: L1 sets weights exactly to zero, more of them as λ grows, but only with the proximal step.
+Shrinkage: L2 makes weights smaller, all by the same factor, and none zero. Norm: a larger λ gives a
+smaller norm. Overfitting: both penalties narrow the gap between training and test accuracy, and the
+λ chosen on validation data predicts test data better than λ = 0.
 """
 
 import functools
@@ -23,11 +25,26 @@ from experiments.networks import initial, kernels_of
 from experiments.studies.strength import proportion
 from experiments.studies.strength.settings import Settings
 from experiments.study import Session
-from experiments.training import Strengths, charged, evaluate, mislabelled, optimizer, split, train_params, weights_of
+from experiments.training import (
+    Strengths,
+    charged,
+    evaluate,
+    mislabelled,
+    optimizer,
+    split,
+    train_params,
+    weights_of,
+)
 
 TEXTS = {
-    "varying_weights": ("kernel weights, without those of pixels that are constant over the training rows", "count"),
-    "varying_zeros": ("exact zeros, without weights of pixels that are constant over the training rows", "count"),
+    "varying_weights": (
+        "kernel weights, without those of pixels that are constant over the training rows",
+        "count",
+    ),
+    "varying_zeros": (
+        "exact zeros, without weights of pixels that are constant over the training rows",
+        "count",
+    ),
     **proportion.TEXTS,
 }
 
@@ -66,9 +83,10 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     """Trains every network.
 
     Returns:
-        Metrics of `experiments.training.evaluate` along (method, level, wrong, seed), with the coordinate `strength`
-        (method, level); the counts of `count_varying` and the results of `proportion.proportion`; and the kernels of seed 0
-        with correct labels, `weights` (method, level, weight), with the coordinate `weight_layer`.
+        Metrics of `experiments.training.evaluate` along (method, level, wrong, seed), with the
+        coordinate `strength` (method, level); the counts of `count_varying` and the results of
+        `proportion.proportion`; and the kernels of seed 0 with correct labels, `weights` (method,
+        level, weight), with the coordinate `weight_layer`.
     """
     rows = datasets.digits()
     widths = (rows.inputs.shape[1], *config.hidden, 10)
@@ -78,10 +96,14 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     outputs = runs.outputs
     weights = outputs.pop("weights")
     outputs |= proportion.proportion(weights) | {"diverged": runs.diverged}
-    dataset = along_levels(outputs, places, levels, ("wrong", "seed"), {"wrong": list(config.wrong)})
+    dataset = along_levels(
+        outputs, places, levels, ("wrong", "seed"), {"wrong": list(config.wrong)}
+    )
     correct_labels = weights[:, list(config.wrong).index(0), 0]
     dataset = dataset.assign(weights=(("method", "level", "weight"), correct_labels[places]))
-    dataset = dataset.assign_coords(weight_layer=("weight", layers_of(widths)), seed=range(config.seeds))
+    dataset = dataset.assign_coords(
+        weight_layer=("weight", layers_of(widths)), seed=range(config.seeds)
+    )
     return described(dataset, TEXTS)
 
 
@@ -91,35 +113,45 @@ def train_network(
     """Splits the rows, trains one network and evaluates it."""
     split_key, label_key, model_key, order_key = jax.random.split(key, 4)
     names = ("train", "validation", "test")
-    parts = dict(zip(names, split(split_key, rows, [config.train_size, config.validation_size]), strict=True))
+    parts = dict(
+        zip(names, split(split_key, rows, [config.train_size, config.validation_size]), strict=True)
+    )
     parts["train"] = mislabelled(label_key, parts["train"], run["wrong"])
     structure, params = initial(widths, model_key)
     make = functools.partial(optimizer, run["setting"])
     params = train_params(structure, params, make, order_key, parts["train"], config.training)
     metrics = evaluate(structure, params, charged(run["setting"]), parts)
     counts = count_varying(kernels_of(params), parts["train"])
-    counts = {name: jnp.where(jnp.isfinite(metrics["train_loss"]), count, jnp.nan) for name, count in counts.items()}
+    counts = {
+        name: jnp.where(jnp.isfinite(metrics["train_loss"]), count, jnp.nan)
+        for name, count in counts.items()
+    }
     return {**metrics, **counts, "weights": weights_of(params)}
 
 
 def count_varying(kernels: list[jax.Array], rows: datasets.Rows) -> dict[str, jax.Array]:
-    """Counts weights and exact zeros, without the weights of pixels that are constant over the rows.
+    """Counts weights and exact zeros, without the weights of pixels that are constant over the
+    rows.
 
-    A pixel that is always black gives its weights no gradient, so only the penalty moves them. Its steps shrink with the
-    learning rate, and one of them can end exactly at 0 with any method.
+    A pixel that is always black gives its weights no gradient, so only the penalty moves them. Its
+    steps shrink with the learning rate, and one of them can end exactly at 0 with any method.
 
     Args:
         kernels: of the network, (in, out) each.
         rows: training rows.
 
     Returns:
-        `varying_weights` and `varying_zeros`, the number of weights and of zeros among them, as float32 scalars.
+        `varying_weights` and `varying_zeros`, the number of weights and of zeros among them, as
+        float32 scalars.
     """
     varies = jnp.ptp(rows.inputs, 0) > 0
     first, *others = kernels
     weights = jnp.sum(varies) * first.shape[1] + sum(kernel.size for kernel in others)
     zeros = jnp.sum((first == 0) & varies[:, None]) + sum(jnp.sum(kernel == 0) for kernel in others)
-    return {"varying_weights": weights.astype(jnp.float32), "varying_zeros": zeros.astype(jnp.float32)}
+    return {
+        "varying_weights": weights.astype(jnp.float32),
+        "varying_zeros": zeros.astype(jnp.float32),
+    }
 
 
 def correctly_labelled(dataset: xr.Dataset) -> xr.Dataset:

@@ -1,4 +1,6 @@
-"""A slow sweep for tests that stop it: python killed_sweep.py FOLDER RESULT [PROCESSES PROCESS PORT]."""
+"""A slow sweep for tests that stop it: python killed_sweep.py FOLDER RESULT [PROCESSES PROCESS
+PORT].
+"""
 
 import sys
 
@@ -23,7 +25,9 @@ def fit(key, hyperparams, data):
     def step(_, carry):
         w, key = carry
         key, noise = jax.random.split(key)
-        return hyperparams["penalty"].prox(w + 0.1 * jax.random.normal(noise, w.shape) @ data, 0.1), key
+        return hyperparams["penalty"].prox(
+            w + 0.1 * jax.random.normal(noise, w.shape) @ data, 0.1
+        ), key
 
     w, _ = jax.lax.fori_loop(0, 6000, step, (jnp.zeros((16, 8)), key))
     return {"w": w, "zeros": jnp.mean(w == 0)}

@@ -15,11 +15,20 @@ import pytest
 import jaxreg
 from jaxreg._sweep import store
 
-IDENTITY = {"format": store.FORMAT, "program": "a", "data": "b", "jax": "1", "jaxlib": "1", "layout": {"chunk": 8}}
+IDENTITY = {
+    "format": store.FORMAT,
+    "program": "a",
+    "data": "b",
+    "jax": "1",
+    "jaxlib": "1",
+    "layout": {"chunk": 8},
+}
 
 
 def times(factor, folder, runs=3):
-    return jaxreg.sweep(lambda key, x, data: x * factor, np.arange(float(runs)), folder=folder).outputs
+    return jaxreg.sweep(
+        lambda key, x, data: x * factor, np.arange(float(runs)), folder=folder
+    ).outputs
 
 
 def test_chunks_are_tied_to_their_sweep_without_the_manifest(tmp_path):
@@ -68,24 +77,40 @@ except jaxreg.SweepMismatchError:
 """
 
 
-@pytest.mark.parametrize(("factors", "outcomes"), [((2, 3), ["refused", "results True"]), ((2, 2), ["results True"] * 2)])
+@pytest.mark.parametrize(
+    ("factors", "outcomes"), [((2, 3), ["refused", "results True"]), ((2, 2), ["results True"] * 2)]
+)
 def test_sweeps_begun_together_in_one_folder_do_not_mix(tmp_path, factors, outcomes):
     for attempt in range(3):
         start = time.time() + 2.5
-        words = [[sys.executable, "-c", RACE, str(factor), str(tmp_path / str(attempt)), str(start)] for factor in factors]
+        words = [
+            [sys.executable, "-c", RACE, str(factor), str(tmp_path / str(attempt)), str(start)]
+            for factor in factors
+        ]
         both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in words]
         assert sorted(process.communicate(timeout=60)[0].strip() for process in both) == outcomes
 
 
 def test_an_earlier_format_and_foreign_manifests_are_refused(tmp_path):
     manifest = tmp_path / "manifest.json"
-    old = {"program": "1", "hyperparams": "2", "seeds": "3", "data": "4", "layout": "8 runs a chunk", "jax": "0.10.2"}
+    old = {
+        "program": "1",
+        "hyperparams": "2",
+        "seeds": "3",
+        "data": "4",
+        "layout": "8 runs a chunk",
+        "jax": "0.10.2",
+    }
     manifest.write_text(json.dumps(old))
-    with pytest.raises(jaxreg.SweepMismatchError, match="was begun by an earlier version of jaxreg"):
+    with pytest.raises(
+        jaxreg.SweepMismatchError, match="was begun by an earlier version of jaxreg"
+    ):
         times(2.0, tmp_path)
     for foreign in (b"[1]", b"{}", b"\xff\xfe", b"", b"3", b'{"format": 2, "layout": []}'):
         manifest.write_bytes(foreign)
-        with pytest.raises(jaxreg.SweepMismatchError, match="is damaged or was not written by a sweep"):
+        with pytest.raises(
+            jaxreg.SweepMismatchError, match="is damaged or was not written by a sweep"
+        ):
             times(2.0, tmp_path)
         assert manifest.read_bytes() == foreign
     manifest.unlink()
@@ -117,7 +142,9 @@ def test_a_relative_folder_stays_when_the_directory_changes(tmp_path, monkeypatc
     def leave(count):
         monkeypatch.chdir(tmp_path / "elsewhere")
 
-    jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder="sweep", devices=1, chunk=1, progress=leave)
+    jaxreg.sweep(
+        lambda key, x, data: x, np.arange(3.0), folder="sweep", devices=1, chunk=1, progress=leave
+    )
     assert len(list((tmp_path / "sweep").glob("chunk-*"))) == 3
     assert not list((tmp_path / "elsewhere").iterdir())
 
@@ -143,7 +170,9 @@ def test_a_name_is_on_the_disk_before_the_next_step(tmp_path, monkeypatch):
 
 def test_a_place_that_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"sweep: folder cannot be written \(File exists\); give it one that can"):
+    with pytest.raises(
+        OSError, match=r"sweep: folder cannot be written \(File exists\); give it one that can"
+    ):
         times(2.0, tmp_path / "file")
 
 
@@ -152,5 +181,7 @@ def test_a_folder_that_may_not_be_written(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     monkeypatch.setattr(store, "write_whole", forbidden)
-    with pytest.raises(PermissionError, match=r"sweep: folder cannot be written \(Permission denied\)"):
+    with pytest.raises(
+        PermissionError, match=r"sweep: folder cannot be written \(Permission denied\)"
+    ):
         times(2.0, tmp_path / "new")

@@ -1,4 +1,6 @@
-"""What a sweep recognises: the fit as it is now, its constants, its runs; nothing else counts as the same."""
+"""What a sweep recognises: the fit as it is now, its constants, its runs; nothing else counts as
+the same.
+"""
 
 import dataclasses
 import gc
@@ -35,7 +37,9 @@ def inner(x):
     return x * RATE
 
 
-@pytest.mark.parametrize(("fit", "power"), [(scaled, 1), (scanned, 2), (lambda key, x, data: inner(x), 1)])
+@pytest.mark.parametrize(
+    ("fit", "power"), [(scaled, 1), (scanned, 2), (lambda key, x, data: inner(x), 1)]
+)
 def test_a_changed_global_counts(monkeypatch, fit, power):
     for rate in (1.0, 100.0):
         monkeypatch.setitem(globals(), "RATE", rate)
@@ -73,7 +77,9 @@ def test_which_of_two_inputs_is_used_counts(tmp_path):
 
 def test_a_host_callback_is_the_one_of_this_sweep():
     def through_host(factor):
-        return lambda key, x, data: jax.pure_callback(lambda x: x * np.float32(factor), jax.ShapeDtypeStruct((), x.dtype), x)
+        return lambda key, x, data: jax.pure_callback(
+            lambda x: x * np.float32(factor), jax.ShapeDtypeStruct((), x.dtype), x
+        )
 
     for factor in (1, 3):
         np.testing.assert_array_equal(jaxreg.sweep(through_host(factor), ONES).outputs, factor)
@@ -98,7 +104,8 @@ import sys, jax, jax.numpy as jnp, numpy as np, jaxreg
 jax.config.update("jax_platforms", "cpu")
 table = jnp.asarray([float(sys.argv[1]), 2.0])
 nested = jax.jit(lambda x: x * table[0])
-runs = jaxreg.sweep(lambda key, x, data: nested(x) + table.sum(), np.arange(float(sys.argv[3])), folder=sys.argv[2])
+fit = lambda key, x, data: nested(x) + table.sum()
+runs = jaxreg.sweep(fit, np.arange(float(sys.argv[3])), folder=sys.argv[2])
 print(runs.outputs)
 """
 
@@ -128,7 +135,9 @@ def noisy(key, hyperparams, data):
 def grown(strengths, seeds, **options):
     reported = []
     grid = jaxreg.grid(x=np.asarray(strengths, np.float32))
-    runs = jaxreg.sweep(noisy, grid, np.eye(5, dtype=np.float32), seeds=seeds, progress=reported.append, **options)
+    runs = jaxreg.sweep(
+        noisy, grid, np.eye(5, dtype=np.float32), seeds=seeds, progress=reported.append, **options
+    )
     return runs.outputs["x"], reported
 
 
@@ -154,7 +163,10 @@ def test_bits_do_not_depend_on_the_devices():
         return jax.lax.fori_loop(0, 20, body, w)
 
     data = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32) / 8
-    found = [jaxreg.sweep(training, np.linspace(0, 0.1, 5), data, devices=count).outputs for count in (1, 2, 8)]
+    found = [
+        jaxreg.sweep(training, np.linspace(0, 0.1, 5), data, devices=count).outputs
+        for count in (1, 2, 8)
+    ]
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
 

@@ -1,4 +1,6 @@
-"""Sweeps and paths in a program that has set a mesh: the same results, with sharded data too, and the mesh stays."""
+"""Sweeps and paths in a program that has set a mesh: the same results, with sharded data too, and
+the mesh stays.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +23,37 @@ def error(params, rows):
 
 
 def problem(rows, params):
-    return error, params, {"X": rows, "y": rows[:, 0]}, jaxreg.L1, lambda penalty: jaxreg.prox_adam(1e-2, penalty)
+    return (
+        error,
+        params,
+        {"X": rows, "y": rows[:, 0]},
+        jaxreg.L1,
+        lambda penalty: jaxreg.prox_adam(1e-2, penalty),
+    )
 
 
 def swept(rows, constant, _):
     def fit(key, hyperparams, data):
-        return hyperparams["penalty"].prox(data, 1.0).sum(0) + jax.random.normal(key) + constant.sum()
+        return (
+            hyperparams["penalty"].prox(data, 1.0).sum(0) + jax.random.normal(key) + constant.sum()
+        )
 
-    return jaxreg.sweep(fit, jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-3, 0, 3))), rows, seeds=2).outputs
+    return jaxreg.sweep(
+        fit, jaxreg.grid(penalty=jaxreg.L1(jnp.logspace(-3, 0, 3))), rows, seeds=2
+    ).outputs
 
 
 CALLS = {
     "sweep": swept,
-    "fit_path": lambda rows, _, start: jaxreg.fit_path(*problem(rows, start), STRENGTHS, **OPTIONS).record["loss"],
+    "fit_path": lambda rows, _, start: jaxreg.fit_path(
+        *problem(rows, start), STRENGTHS, **OPTIONS
+    ).record["loss"],
     "cross_validate_path": lambda rows, _, start: jaxreg.cross_validate_path(
         *problem(rows, start), STRENGTHS, folds=2, **OPTIONS
     ).record["loss"],
-    "strength_grid": lambda rows, _, start: jaxreg.strength_grid(*problem(rows, start), start=0.1, epochs=20, count=3),
+    "strength_grid": lambda rows, _, start: jaxreg.strength_grid(
+        *problem(rows, start), start=0.1, epochs=20, count=3
+    ),
 }
 
 

@@ -15,14 +15,18 @@ from jaxreg._sweep import watching
 
 
 def test_imaginary_parts_diverge_too():
-    found = jaxreg.sweep(lambda key, x, data: jax.lax.complex(1.0, x), np.array([0.0, np.nan, np.inf], np.float32))
+    found = jaxreg.sweep(
+        lambda key, x, data: jax.lax.complex(1.0, x), np.array([0.0, np.nan, np.inf], np.float32)
+    )
     np.testing.assert_array_equal(found.diverged, [False, True, True])
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
 @pytest.mark.parametrize("number", [3, 0.5, True, 1j], ids=str)
 def test_a_python_number_is_a_result(number, at_once):
-    found = jaxreg.sweep(lambda key, x, data: {"constant": number, "x": x}, np.ones(3, np.float32), at_once=at_once)
+    found = jaxreg.sweep(
+        lambda key, x, data: {"constant": number, "x": x}, np.ones(3, np.float32), at_once=at_once
+    )
     np.testing.assert_array_equal(found.outputs["constant"], [number] * 3)
     assert found.outputs["constant"].dtype == jnp.asarray(number).dtype
 
@@ -44,7 +48,10 @@ def test_typed_keys_go_in_and_out(tmp_path, impl):
     keys = jax.random.split(base, 4)
 
     def fit(key, hyperparams, data):
-        return {"out": jax.random.fold_in(hyperparams["start"], 1), "drawn": jax.random.bits(data["key"], (2,))}
+        return {
+            "out": jax.random.fold_in(hyperparams["start"], 1),
+            "drawn": jax.random.bits(data["key"], (2,)),
+        }
 
     for _ in range(2):  # the second time from the folder
         found = jaxreg.sweep(fit, jaxreg.grid(start=keys), {"key": base}, seeds=2, folder=tmp_path)
@@ -54,12 +61,23 @@ def test_typed_keys_go_in_and_out(tmp_path, impl):
         np.testing.assert_array_equal(found.outputs["drawn"][0, 0], jax.random.bits(base, (2,)))
         assert found.dataset()["out"].shape == (4, 2, len(expected))
     with pytest.raises(jaxreg.SweepMismatchError, match=r"\(data: "):
-        jaxreg.sweep(fit, jaxreg.grid(start=keys), {"key": jax.random.key(4, impl=impl)}, seeds=2, folder=tmp_path)
+        jaxreg.sweep(
+            fit,
+            jaxreg.grid(start=keys),
+            {"key": jax.random.key(4, impl=impl)},
+            seeds=2,
+            folder=tmp_path,
+        )
 
 
 def test_outputs_named_like_an_axis_are_renamed_in_the_dataset():
     found = jaxreg.sweep(
-        lambda key, h, data: {"x": 2 * h["x"], "seed": h["x"] + jnp.zeros(3), "a": {"b": h["x"]}, "a.b": -h["x"]},
+        lambda key, h, data: {
+            "x": 2 * h["x"],
+            "seed": h["x"] + jnp.zeros(3),
+            "a": {"b": h["x"]},
+            "a.b": -h["x"],
+        },
         jaxreg.grid(x=[1.0, 2.0]),
         seeds=2,
     )
@@ -74,13 +92,20 @@ def test_narrow_floats_come_back_from_the_folder_and_every_dataset_can_be_saved(
 
     def fit(key, hyperparams, data):
         kernel = hyperparams["penalty"]["blocks/*"].prox(jax.random.normal(key, (3, 2)), 1.0)
-        narrow = {dtype.__name__: nnx.Param(kernel.astype(dtype)) for dtype in (jnp.bfloat16, jnp.float16)}
-        return {"counts": jaxreg.sparsity({"blocks": {"0": {"kernel": kernel}}}), "state": nnx.State(narrow)}
+        narrow = {
+            dtype.__name__: nnx.Param(kernel.astype(dtype)) for dtype in (jnp.bfloat16, jnp.float16)
+        }
+        return {
+            "counts": jaxreg.sparsity({"blocks": {"0": {"kernel": kernel}}}),
+            "state": nnx.State(narrow),
+        }
 
     strengths = jnp.array([0.5, 1.0], jnp.bfloat16)
     grid = jaxreg.grid(penalty={"blocks/*": jaxreg.L1(strengths), "head": jaxreg.L1(strengths)})
     first, again = (jaxreg.sweep(fit, grid, seeds=2, folder=tmp_path / "sweep") for _ in range(2))
-    for one, other in zip(jax.tree.leaves(first.outputs), jax.tree.leaves(again.outputs), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(first.outputs), jax.tree.leaves(again.outputs), strict=True
+    ):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
     dataset = again.dataset()
@@ -106,12 +131,21 @@ def interrupting(at):
 def test_ctrl_c_in_the_last_chunk_is_raised_and_the_results_are_kept(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(
-        KeyboardInterrupt, match="stopped after 3 of 3 runs; they are saved in .*, and the same call resumes"
+        KeyboardInterrupt,
+        match="stopped after 3 of 3 runs; they are saved in .*, and the same call resumes",
     ):
-        jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=interrupting(3))
+        jaxreg.sweep(
+            lambda key, x, data: x,
+            np.arange(3.0),
+            folder=tmp_path,
+            devices=1,
+            progress=interrupting(3),
+        )
     assert signal.getsignal(signal.SIGINT) is before
     reported = []
-    jaxreg.sweep(lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=reported.append)
+    jaxreg.sweep(
+        lambda key, x, data: x, np.arange(3.0), folder=tmp_path, devices=1, progress=reported.append
+    )
     assert reported == [3]
 
 

@@ -18,7 +18,9 @@ SLOW = Path(__file__).with_name("killed_sweep.py")
 def slow_sweep(folder, result, *distributed):
     command = [sys.executable, str(SLOW), str(folder), str(result), *map(str, distributed)]
     environment = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,11 @@ def test_ctrl_c_saves_the_chunk_and_says_how_to_go_on(tmp_path, undisturbed):
 
 
 def test_two_processes_give_the_numbers_of_one(tmp_path, undisturbed):
-    for folder in ("none", tmp_path / "chunks", tmp_path / "chunks"):  # the third time, from the chunks
+    for folder in (
+        "none",
+        tmp_path / "chunks",
+        tmp_path / "chunks",
+    ):  # the third time, from the chunks
         port = free_port()
         result = tmp_path / "result.npz"
         both = [slow_sweep(folder, result, 2, process, port) for process in (0, 1)]

@@ -17,7 +17,10 @@ STRENGTHS = np.array([0.0, 0.5, 1.0], np.float32)
 
 def fit(key, hyperparams, data):
     noise = jax.random.normal(key, data.shape)
-    return {"value": hyperparams["penalty"].value(noise), "shrunk": hyperparams["penalty"].prox(noise + data, 1.0)}
+    return {
+        "value": hyperparams["penalty"].value(noise),
+        "shrunk": hyperparams["penalty"].prox(noise + data, 1.0),
+    }
 
 
 def sweep(**options):
@@ -27,7 +30,9 @@ def sweep(**options):
         "seeds": 3,
     }
     settings |= options
-    return jaxreg.sweep(settings.pop("fit", fit), settings.pop("hyperparams"), settings.pop("data"), **settings)
+    return jaxreg.sweep(
+        settings.pop("fit", fit), settings.pop("hyperparams"), settings.pop("data"), **settings
+    )
 
 
 def assert_same(left, right):
@@ -40,7 +45,11 @@ def test_every_run_is_the_fit_by_itself():
     assert runs.outputs["shrunk"].shape == (3, 3, 4)
     for i, strength in enumerate(STRENGTHS):
         for seed in range(3):
-            alone = fit(jax.random.key(seed), {"penalty": jaxreg.L1(strength)}, np.arange(4.0, dtype=np.float32))
+            alone = fit(
+                jax.random.key(seed),
+                {"penalty": jaxreg.L1(strength)},
+                np.arange(4.0, dtype=np.float32),
+            )
             np.testing.assert_allclose(runs.outputs["value"][i, seed], alone["value"], rtol=1e-6)
             np.testing.assert_allclose(runs.outputs["shrunk"][i, seed], alone["shrunk"], rtol=1e-6)
 
@@ -74,11 +83,17 @@ def test_the_fit_is_traced_once():
 def test_the_same_computation_is_compiled_once(monkeypatch):
     compiled = []
     compile_once = engine.compile_once
-    monkeypatch.setattr(engine, "compile_once", lambda key, make: compile_once(key, lambda: compiled.append(key) or make()))
+    monkeypatch.setattr(
+        engine,
+        "compile_once",
+        lambda key, make: compile_once(key, lambda: compiled.append(key) or make()),
+    )
     table = jnp.arange(20000.0)  # large enough to become an argument
 
     def fit_with(table):
-        return lambda key, hyperparams, data: fit(key, hyperparams, data)["value"] * table[7] + 0.123
+        return lambda key, hyperparams, data: (
+            fit(key, hyperparams, data)["value"] * table[7] + 0.123
+        )
 
     first = sweep(fit=fit_with(table), seeds=3)
     again = sweep(fit=fit_with(table + 1), seeds=[7, 8, 9, 10], data=np.ones(4, np.float32))
@@ -90,20 +105,31 @@ def test_the_same_computation_is_compiled_once(monkeypatch):
 
 def test_keys_seeds_and_an_axis_of_seeds():
     draw = {"fit": lambda key, _, data: jax.random.normal(key, data.shape)}
-    by_axis = sweep(**draw, seeds=None, hyperparams=jaxreg.grid(penalty=jaxreg.L1(STRENGTHS), seed=[0, 1, 2]))
+    by_axis = sweep(
+        **draw, seeds=None, hyperparams=jaxreg.grid(penalty=jaxreg.L1(STRENGTHS), seed=[0, 1, 2])
+    )
     assert_same(by_axis, sweep(**draw))
     assert list(by_axis.grid.axes) == ["penalty", "seed"]
-    np.testing.assert_array_equal(sweep(**draw, seeds=[2, 0]).outputs[:, 0], sweep(**draw).outputs[:, 2])
+    np.testing.assert_array_equal(
+        sweep(**draw, seeds=[2, 0]).outputs[:, 0], sweep(**draw).outputs[:, 2]
+    )
     by_key = sweep(**draw, seeds=None, key=jax.random.key(5)).outputs
-    np.testing.assert_allclose(by_key[1], jax.random.normal(jax.random.fold_in(jax.random.key(5), 1), (4,)), rtol=1e-6)
-    for mixed in ({"seeds": 2, "key": jax.random.key(0)}, {"seeds": 2, "hyperparams": by_axis.grid}):
+    np.testing.assert_allclose(
+        by_key[1], jax.random.normal(jax.random.fold_in(jax.random.key(5), 1), (4,)), rtol=1e-6
+    )
+    for mixed in (
+        {"seeds": 2, "key": jax.random.key(0)},
+        {"seeds": 2, "hyperparams": by_axis.grid},
+    ):
         with pytest.raises(ValueError, match="one source of randomness"):
             sweep(**draw, **mixed)
 
 
 def test_a_key_of_another_kind_stays_of_that_kind():
     key = jax.random.key(5, impl="rbg")
-    drawn = sweep(fit=lambda key, _, data: jax.random.bits(key, data.shape), seeds=None, key=key).outputs
+    drawn = sweep(
+        fit=lambda key, _, data: jax.random.bits(key, data.shape), seeds=None, key=key
+    ).outputs
     np.testing.assert_array_equal(drawn[2], jax.random.bits(jax.random.fold_in(key, 2), (4,)))
 
 
@@ -130,9 +156,18 @@ MISTYPES = {
     "devices": ({"devices": 2.0}, "devices must be a whole number or None, got 2.0"),
     "a list of devices": ({"devices": [0]}, "devices must be a whole number or None"),
     "an int as a key": ({"key": 0, "seeds": None}, "key must be one key such as jax.random.key"),
-    "many keys": ({"key": jax.random.split(jax.random.key(0), 3), "seeds": None}, "key must be one key"),
-    "text as data": ({"data": {"x": np.ones(2), "name": "run"}}, "data must be arrays of numbers, got str at name"),
-    "an object as data": ({"data": object()}, "data must be arrays of numbers, got object; fit may close over it"),
+    "many keys": (
+        {"key": jax.random.split(jax.random.key(0), 3), "seeds": None},
+        "key must be one key",
+    ),
+    "text as data": (
+        {"data": {"x": np.ones(2), "name": "run"}},
+        "data must be arrays of numbers, got str at name",
+    ),
+    "an object as data": (
+        {"data": object()},
+        "data must be arrays of numbers, got object; fit may close over it",
+    ),
 }
 
 
@@ -145,25 +180,33 @@ def test_what_is_of_the_wrong_type_is_named(name):
 
 def test_a_tree_with_a_leading_axis_needs_no_grid():
     runs = jaxreg.sweep(
-        lambda _, penalty, data: penalty.value(data), jaxreg.ElasticNet(STRENGTHS, 0.5), np.ones(4, np.float32)
+        lambda _, penalty, data: penalty.value(data),
+        jaxreg.ElasticNet(STRENGTHS, 0.5),
+        np.ones(4, np.float32),
     )
     np.testing.assert_allclose(runs.outputs, 4 * STRENGTHS + 2)
 
 
 def test_a_tuple_of_arrays_is_a_tree():
     runs = jaxreg.sweep(
-        lambda _, pair, data: pair[0] + pair[1].sum() + data, (np.arange(3.0), np.ones((3, 2))), np.float32(1)
+        lambda _, pair, data: pair[0] + pair[1].sum() + data,
+        (np.arange(3.0), np.ones((3, 2))),
+        np.float32(1),
     )
     np.testing.assert_allclose(runs.outputs, np.arange(3) + 3)
 
 
 def test_the_dataset_is_labelled():
-    runs = sweep(hyperparams=jaxreg.grid(penalty=jaxreg.ElasticNet(STRENGTHS, 0.1), rate=[0.1, 0.2]))
+    runs = sweep(
+        hyperparams=jaxreg.grid(penalty=jaxreg.ElasticNet(STRENGTHS, 0.1), rate=[0.1, 0.2])
+    )
     dataset = runs.dataset()
     assert dict(dataset.sizes) == {"penalty": 3, "rate": 2, "seed": 3, "shrunk_0": 4}
     np.testing.assert_array_equal(dataset["penalty.l1_strength"], STRENGTHS)
     np.testing.assert_allclose(dataset["penalty.l2_strength"], 0.1)
-    np.testing.assert_array_equal(dataset["shrunk"].isel(penalty=1, rate=1, seed=2), runs.outputs["shrunk"][1, 1, 2])
+    np.testing.assert_array_equal(
+        dataset["shrunk"].isel(penalty=1, rate=1, seed=2), runs.outputs["shrunk"][1, 1, 2]
+    )
 
 
 def test_a_diverged_run_is_named_and_the_others_are_untouched():
@@ -173,7 +216,9 @@ def test_a_diverged_run_is_named_and_the_others_are_untouched():
 
     runs = sweep(fit=sometimes)
     np.testing.assert_array_equal(runs.diverged, [[False] * 3, [True] * 3, [False] * 3])
-    assert str(runs).startswith("9 runs (penalty 3 × seed 3), 3 diverged: penalty = 0.5, seed = 0; ")
+    assert str(runs).startswith(
+        "9 runs (penalty 3 × seed 3), 3 diverged: penalty = 0.5, seed = 0; "
+    )
     np.testing.assert_array_equal(runs.outputs["shrunk"][[0, 2]], sweep().outputs["shrunk"][[0, 2]])
     assert str(sweep()) == "9 runs (penalty 3 × seed 3), none diverged"
 
@@ -203,12 +248,16 @@ def test_a_damaged_chunk_is_computed_again(tmp_path, damage):
 
 
 def constant(number):
-    return lambda key, hyperparams, data: fit(key, hyperparams, data)["value"] + jnp.asarray([number, 2.0])[0]
+    return lambda key, hyperparams, data: (
+        fit(key, hyperparams, data)["value"] + jnp.asarray([number, 2.0])[0]
+    )
 
 
 CHANGES = {
     "data": {"data": np.arange(1.0, 5.0, dtype=np.float32)},
-    "program": {"fit": lambda key, hyperparams, data: jax.tree.map(jnp.sin, fit(key, hyperparams, data))},
+    "program": {
+        "fit": lambda key, hyperparams, data: jax.tree.map(jnp.sin, fit(key, hyperparams, data))
+    },
     "layout": {"chunk": 2},
 }
 
@@ -217,7 +266,8 @@ CHANGES = {
 def test_changed_inputs_are_refused_and_named(tmp_path, name):
     sweep(folder=tmp_path, devices=2, chunk=1)
     with pytest.raises(
-        jaxreg.SweepMismatchError, match=rf"holds the chunks of another sweep \({name}: [^;]*\); give"
+        jaxreg.SweepMismatchError,
+        match=rf"holds the chunks of another sweep \({name}: [^;]*\); give",
     ) as raised:
         sweep(**{"folder": tmp_path, "devices": 2, "chunk": 1} | CHANGES[name])
     assert "seed" not in str(raised.value)
@@ -254,7 +304,9 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "write_whole", full_after_three)
         with pytest.raises(
-            OSError, match="a chunk of 2 runs could not be written .No space left on device.; earlier chunks are saved"
+            OSError,
+            match="a chunk of 2 runs could not be written .No space left on device.; earlier "
+            "chunks are saved",
         ):
             sweep(folder=tmp_path, devices=2, chunk=1)
     assert len(list(tmp_path.glob("chunk-*"))) == 2
@@ -262,7 +314,9 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, monkeypatch):
 
 
 def test_no_such_devices():
-    with pytest.raises(ValueError, match="sweep: devices must be 1 to 8, the cpu devices that JAX sees, got 9"):
+    with pytest.raises(
+        ValueError, match="sweep: devices must be 1 to 8, the cpu devices that JAX sees, got 9"
+    ):
         sweep(devices=9)
 
 
@@ -292,7 +346,13 @@ def test_bad_grids(name):
 
 @pytest.mark.parametrize(
     ("budget", "one", "two", "most", "count"),
-    [(100, 10, 15, 64, 19), (100, 10, 15, 8, 8), (5, 10, 15, 8, 1), (100, 10, 10, 64, 64), (100, 10, 9, 7, 7)],
+    [
+        (100, 10, 15, 64, 19),
+        (100, 10, 15, 8, 8),
+        (5, 10, 15, 8, 1),
+        (100, 10, 10, 64, 64),
+        (100, 10, 9, 7, 7),
+    ],
 )
 def test_as_many_runs_as_fit_the_memory(budget, one, two, most, count):
     assert engine.runs_within(budget, one, two, most) == count
@@ -306,7 +366,9 @@ def test_memory_is_read_from_the_compiled_program():
             return {"bytes_limit": 10**9}
 
     def hungry(run, data):
-        return jnp.sum(jnp.sort(jax.random.normal(jax.random.key(run), (1000, 1000)), axis=0) @ data)
+        return jnp.sum(
+            jnp.sort(jax.random.normal(jax.random.key(run), (1000, 1000)), axis=0) @ data
+        )
 
     run, data = np.uint32(0), np.ones((1000, 1000), np.float32)
     program = programs.trace(hungry, run, data)

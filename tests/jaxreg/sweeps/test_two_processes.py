@@ -1,4 +1,6 @@
-"""Two processes: what one of them learns, both raise, within seconds; and the sweeps after it are whole."""
+"""Two processes: what one of them learns, both raise, within seconds; and the sweeps after it are
+whole.
+"""
 
 import os
 import subprocess
@@ -12,9 +14,12 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 SECONDS = 60  # compilation and start included; what this replaces hung for 34 to 305 s
 
 CASES = {
-    "mismatch": "SweepMismatchError sweep: {folder} holds the chunks of another sweep (program: fit computes",
-    "full": "OSError [Errno 28] sweep: a chunk of 2 runs could not be written (No space left on device)",
-    "interrupt": "KeyboardInterrupt stopped after 2 of 3 runs; they are saved in {folder}, and the same call resumes",
+    "mismatch": "SweepMismatchError sweep: {folder} holds the chunks of another sweep (program: "
+    "fit computes",
+    "full": "OSError [Errno 28] sweep: a chunk of 2 runs could not be written (No space left on "
+    "device)",
+    "interrupt": "KeyboardInterrupt stopped after 2 of 3 runs; they are saved in {folder}, and "
+    "the same call resumes",
     "callback": "ZeroDivisionError only here",
     "different": "ValueError sweep: the processes were given different sweeps",
 }
@@ -42,7 +47,9 @@ def test_both_processes_raise_the_same_error_and_go_on(tmp_path, case):
             process.kill()
             process.communicate()
     assert [process.returncode for process in both] == [0, 0], reported
-    first, second = ([line[5:] for line in said.splitlines() if line.startswith("saw: ")] for said, _ in reported)
+    first, second = (
+        [line[5:] for line in said.splitlines() if line.startswith("saw: ")] for said, _ in reported
+    )
     assert first == second
     assert first[0].startswith(CASES[case].format(folder=folder))
     assert first[1:] == ["results [5.0, 10.0, 15.0]"] * 2

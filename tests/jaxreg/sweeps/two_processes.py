@@ -1,4 +1,6 @@
-"""One of two processes that sweep together: python two_processes.py CASE FOLDER PROCESS PORT. Prints what it saw."""
+"""One of two processes that sweep together: python two_processes.py CASE FOLDER PROCESS PORT.
+Prints what it saw.
+"""
 
 import errno
 import os
@@ -23,7 +25,9 @@ def times(factor):
 
 
 def sweep(factor, place, **options):
-    return jaxreg.sweep(times(factor), np.arange(1.0, 4.0, dtype=np.float32), folder=place, chunk=1, **options)
+    return jaxreg.sweep(
+        times(factor), np.arange(1.0, 4.0, dtype=np.float32), folder=place, chunk=1, **options
+    )
 
 
 def attempt(factor, place, **options):
