@@ -1,85 +1,182 @@
-"""The command line.
+"""The command line: a subcommand for every study and benchmark.
 
     python -m experiments                 the main job: what L1 and L2 do to a network
     python -m experiments --help          all commands, one per line
     python -m experiments claims --quick  the small version of a suite of studies
+    python -m experiments draw strength   tables and figures again, without training
 
-Error messages go to stderr. The exit status is 0 for success, 1 for a failure, 2 for a wrong
-setting, and 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP.
+The exit status is 0 for success, 1 for a failure, 2 for a wrong setting, and 130 after Ctrl-C.
 """
 
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
 import os
+import shlex
+import shutil
 import sys
+from pathlib import Path
+from typing import Annotated, Any
 
-from experiments import output, stopping
+import tyro
 
+from experiments.benchmarks import BENCHMARKS
+from experiments.lab import Options, Study, draw, load, run
+from experiments.settings import SettingError
+from experiments.studies import STUDIES
 
-def main(words: list[str]) -> int:
-    """Runs the command given by the words; returns the exit status."""
-    stopping.listen()
-    try:
-        status = dispatch(words)
-        stopping.check()
-    except KeyboardInterrupt as interrupt:
-        say("; ".join(["interrupted", *notes(interrupt)]))
-        return stopping.exit_status()
-    except Exception as error:
-        # Interrupted code, such as an import, may turn the KeyboardInterrupt into another
-        # exception.
-        if stopping.state.signal is None:
-            raise
-        say("; ".join(["interrupted", *notes(error)]))
-        return stopping.exit_status()
-    return status
+PROGRAM = "python -m experiments"
+MAIN = STUDIES[0].name
+OVERVIEW = (
+    "Experiments on what L1 and L2 regularization do to a network, on CPU or GPU. Without a "
+    f"command, the main job {MAIN} runs. Each result is one file, results/NAME.nc; its tables and "
+    "figures are in results/NAME. An interrupted command resumes when it is started again."
+)
+CLAIMS = [study for study in STUDIES if study.suite == "claims"]
 
 
-def dispatch(words: list[str]) -> int:
-    """Runs the command and reports the errors that a user can correct as one line on stderr;
-    returns the exit status.
-    """
-    # Imported here because importing JAX takes seconds, and Ctrl-C must be handled before that.
-    from rich.console import Console
+@dataclasses.dataclass(frozen=True)
+class Claims:
+    """Test all claims about L1 and L2: runs the studies strength, relevance, stability, bias."""
 
-    import jaxreg
-    from experiments import command_line
-    from experiments.settings import SettingError
-
-    try:
-        command, parsed = command_line.parse(words)
-        command.run(parsed, words, Console())
-    except (SettingError, jaxreg.SweepMismatchError) as error:
-        say(f"error: {error}")
-        return 2
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        say("; ".join([f"error: {error.strerror or error}{place}", *notes(error)]))
-        return 1
-    return 0
+    options: Annotated[Options, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Options)
 
 
-def notes(error: BaseException) -> list[str]:
-    """The notes that were added to an exception, about what is kept on disk."""
-    return getattr(error, "__notes__", [])
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """Evaluate results on disk again, and write their tables and figures, without training."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Names of results, such as strength or images-mnist-5000; all, if there are none."""
+    out: Path = Path("results")
+    """Folder of the results; those of quick runs are in results/quick."""
 
 
-def say(message: str) -> None:
-    """Prints a line to stderr, in red if it is a terminal with colours."""
-    coloured = (
-        sys.stderr.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM", "dumb") != "dumb"
+@dataclasses.dataclass(frozen=True)
+class Publish:
+    """Copy the summaries and figures of the results on disk into the documents."""
+
+    out: Path = Path("results")
+    """Folder of the results."""
+    docs: Path = Path("docs/results")
+    """Folder that gets a folder for each result."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Make one HTML page with the player, figures and verdicts from the results on disk."""
+
+    out: Path = Path("results")
+    """Folder of the results, in which the page is report.html."""
+
+
+def main(words: list[str]) -> None:
+    """Runs the command given by the words."""
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words = [MAIN, *words]
+    command = shlex.join(PROGRAM.split() + words)
+    kinds = {study.name: kind_of(study) for study in (*STUDIES, *BENCHMARKS)}
+    parsed = parse(words, kinds, {})
+    study = next((s for s in (*STUDIES, *BENCHMARKS) if type(parsed) is kinds[s.name]), None)
+    if study is not None:
+        # Some options determine the defaults of others: --quick, and those that a study adapts to.
+        defaults = study.defaults(parsed.settings, parsed.options.quick)
+        if defaults != study.settings:
+            parsed = parse(words, kinds, {study.name: defaults})
+        run(study, parsed.settings, parsed.options, command)
+    elif isinstance(parsed, Claims):
+        for member in CLAIMS:
+            quick = parsed.options.quick
+            run(member, member.defaults(member.settings, quick), parsed.options, command)
+    elif isinstance(parsed, Draw):
+        for place in results_in(parsed.out, parsed.names):
+            draw(study_of(place), place)
+    elif isinstance(parsed, Publish):
+        for place in results_in(parsed.out):
+            target = parsed.docs / place.stem
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(place.with_suffix(""), target, ignore=shutil.ignore_patterns("*.svg"))
+            print(target)
+    else:
+        from experiments.page import build
+
+        places = results_in(parsed.out)
+        text = build([(study_of(place), place) for place in places], STUDIES)
+        page = parsed.out / "report.html"
+        page.write_text(text, encoding="utf-8")
+        print(f"{page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser")
+
+
+def kind_of(study: Study) -> Any:
+    """The dataclass of a study's settings and of the options that all have."""
+    fields = [("settings", type(study.settings)), ("options", Options)]
+    plain = [(name, Annotated[kind, tyro.conf.arg(name="")]) for name, kind in fields]
+    return dataclasses.make_dataclass("Run", plain, frozen=True)
+
+
+def parse(words: list[str], kinds: dict[str, Any], defaults: dict[str, Any]) -> Any:
+    """Parses the words; `defaults` replace the default settings of some studies."""
+
+    def of(study: Study) -> Any:
+        chosen = words[:1] == [study.name] or words[:2] == study.name.split()
+        text = f"{study.summary}. {study.description}" if chosen else study.summary
+        default = kinds[study.name](defaults.get(study.name, study.settings), Options())
+        name = study.name.removeprefix("bench ")
+        subcommand = tyro.conf.subcommand(name, default=default, description=text)
+        return Annotated[kinds[study.name], subcommand]
+
+    def union(members: list[Any]) -> Any:
+        return functools.reduce(operator.or_, members)
+
+    named = dataclasses.make_dataclass(
+        "Bench", [("what", Annotated[union([of(s) for s in BENCHMARKS]), tyro.conf.arg(name="")])]
     )
-    print(f"\x1b[31m{message}\x1b[0m" if coloured else message, file=sys.stderr)
+    bench = tyro.conf.subcommand("bench", description="Measure speed and exactness")
+    others = [
+        Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
+        for kind in (Claims, Draw, Publish, Report)
+    ]
+    every = union([*(of(study) for study in STUDIES), *others, Annotated[named, bench]])
+    config = (tyro.conf.OmitSubcommandPrefixes,)
+    parsed: Any = tyro.cli(every, args=words, prog=PROGRAM, description=OVERVIEW, config=config)
+    return parsed.what if isinstance(parsed, named) else parsed
+
+
+def results_in(folder: Path, names: tuple[str, ...] = ()) -> list[Path]:
+    """The result files with these names, or all in a folder.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    places = [folder / f"{name}.nc" for name in names] or sorted(folder.glob("[!.]*.nc"))
+    if not places:
+        raise FileNotFoundError(2, f"no results; `{PROGRAM}` makes some", str(folder))
+    return places
+
+
+def study_of(place: Path) -> Study:
+    """The study that a result belongs to."""
+    name = load(place)[1]["study"]
+    return next(study for study in (*STUDIES, *BENCHMARKS) if study.name == name)
 
 
 if __name__ == "__main__":
-    output.protect()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        exit_status = main(sys.argv[1:])
-    except SystemExit as error:
-        exit_status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    exit_status = output.finish(exit_status)
-    if stopping.state.signal is not None or exit_status == 130:
+        main(sys.argv[1:])
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted: {interrupt or 'start the command again to resume'}", file=sys.stderr)
         # A chunk may still be computing, and JAX crashes if the interpreter shuts down during it.
-        os._exit(exit_status)
-    sys.exit(exit_status)
+        sys.stderr.flush()
+        os._exit(130)
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os._exit(0)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        sys.exit(f"error: {error.strerror or error}{place}")

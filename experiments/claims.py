@@ -16,6 +16,7 @@ corrected for multiple testing.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -110,17 +111,6 @@ def counts_of(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{verdicts.count(word)} {word}" for word in words if word in verdicts)
 
 
-def findings_as_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Findings as JSON dictionaries, with None for NaN, which JSON does not have."""
-    return [
-        {
-            name: None if isinstance(value, float) and not np.isfinite(value) else value
-            for name, value in vars(finding).items()
-        }
-        for finding in findings
-    ]
-
-
 def above(
     statement: str,
     tested: str,
@@ -129,6 +119,7 @@ def above(
     unit: str = "",
     digits: int = 1,
     sign: bool = False,
+    direction: int = 1,
 ) -> Finding:
     """Tests the claim that a mean is above a threshold.
 
@@ -140,51 +131,18 @@ def above(
         unit: the unit that is printed; empty for none.
         digits: decimal digits that are printed.
         sign: whether a plus sign is printed before positive numbers.
+        direction: 1, or -1 for the claim that the mean is below.
 
     Returns:
         The finding.
     """
-    found = interval(values)
-    return Finding(
-        statement,
-        tested,
-        text_of(found, unit, digits, sign),
-        verdict_on_side(found, threshold, 1),
-        *found,
-    )
+    mean = interval(values)
+    text, verdict = text_of(mean, unit, digits, sign), verdict_on_side(mean, threshold, direction)
+    return Finding(statement, tested, text, verdict, *mean)
 
 
-def below(
-    statement: str,
-    tested: str,
-    values: Any,
-    threshold: float = 0.0,
-    unit: str = "",
-    digits: int = 1,
-    sign: bool = False,
-) -> Finding:
-    """Tests the claim that a mean is below a threshold.
-
-    Args:
-        statement: what is claimed, in one sentence.
-        tested: how it is tested, in one sentence.
-        values: one value per seed (seeds,), in the unit that is printed.
-        threshold: the threshold, in the same unit.
-        unit: the unit that is printed; empty for none.
-        digits: decimal digits that are printed.
-        sign: whether a plus sign is printed before positive numbers.
-
-    Returns:
-        The finding.
-    """
-    found = interval(values)
-    return Finding(
-        statement,
-        tested,
-        text_of(found, unit, digits, sign),
-        verdict_on_side(found, threshold, -1),
-        *found,
-    )
+below = functools.partial(above, direction=-1)
+"""Tests the claim that a mean is below a threshold, with the arguments of `above`."""
 
 
 def increasing(
@@ -205,7 +163,7 @@ def increasing(
     """
     differences = [interval(later - earlier) for earlier, later in itertools.pairwise(values)]
     verdicts = [verdict_on_side(difference, 0.0, 1) for difference in differences]
-    smallest = min(differences, key=lambda one: one.low if np.isfinite(one.low) else -np.inf)
+    smallest = min(differences, key=lambda step: step.low if np.isfinite(step.low) else -np.inf)
     growing = verdicts.count(SUPPORTED)
     numbers = (
         f"{growing} of {len(verdicts)} steps increase; least certain step "

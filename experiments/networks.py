@@ -30,9 +30,3 @@ def initial(widths: Sequence[int], key: jax.Array) -> tuple[Any, Any]:
     widths.
     """
     return nnx.split(MLP(widths, rngs=nnx.Rngs(key)), nnx.Param)
-
-
-def kernels_of(params: Any) -> list[jax.Array]:
-    """The kernels (in, out) of all layers, first layer first."""
-    layers = params["layers"]
-    return [layers[index]["kernel"][...] for index in sorted(layers)]

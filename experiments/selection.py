@@ -1,22 +1,20 @@
 """The one place where validation data choose a setting. Test data are read only at the setting that
 was chosen.
 
-dataset["test_accuracy"].isel(level=best_level(dataset, "validation_accuracy"))
-weights[best_index(errors)]                                    # the same inside jit
-sparsest(points, one_standard_error_below(best(points)))       # fewest weights within one standard
-error
+    dataset["test_accuracy"].isel(level=best_level(dataset, "validation_accuracy"))
+    weights[best_index(errors)]                               # the same inside jit
+    sparsest(points, one_standard_error_below(best(points)))  # fewest weights that are as good
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
-import jaxreg
 from experiments.claims import mean_and_error
+from experiments.lazy import jax, jaxreg, jnp, xr
 
 
 def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 1) -> xr.DataArray:

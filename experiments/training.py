@@ -1,28 +1,63 @@
 """Training and evaluation of one network as pure functions of strengths, a key and data.
 
-Every method is one setting of the same chain of transformations, because a link with strength 0
-changes nothing. So all methods run in one program that is compiled once, and a method is a set of
-numbers.
+Every method is one setting of the same chain of transformations, because a transformation with
+strength 0 changes nothing. So all methods run in one program that is compiled once, and a method
+is a set of numbers.
 
     Strengths(proximal_l1=1e-3)      # an L1 penalty by the proximal step, exact zeros
     Strengths(decoupled_l2=0.005)    # optax.adamw(weight_decay=0.01)
 """
 
+from __future__ import annotations
+
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
-from jax.typing import ArrayLike
 
-import jaxreg
 from experiments.datasets import Rows
-from experiments.networks import kernels_of
+from experiments.lazy import jax, jaxreg, jnp, nnx, optax, xr
 from experiments.settings import Training
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+
+    OptimizerOf = Callable[[optax.Schedule], optax.GradientTransformation]
+    """A function from a learning-rate schedule to an optimizer."""
+
+
+METRICS = {
+    "gap": ("training accuracy minus test accuracy", "1"),
+    "zero_fraction": ("share of kernel weights that are exactly 0", "1"),
+    "live_inputs": ("number of inputs with a nonzero weight", "count"),
+    "norm": ("norm of all kernels, ‖w‖", "1"),
+    "absolute_sum": ("sum of the absolute kernel weights, Σ|w|", "1"),
+    "kkt_residual": (
+        "largest violation of the optimality conditions of loss + penalty",
+        "nats per unit of weight",
+    ),
+    "layer_zero_fraction": ("share of a layer's kernel weights that are exactly 0", "1"),
+    "layer_norm": ("norm of a layer's kernel", "1"),
+    "weights": ("kernel weights, one layer after another", "1"),
+    "diverged": ("whether the run diverged, which makes its numbers NaN", "1"),
+    "level": ("position on the grid of strengths; 0 is λ = 0", "1"),
+    "strength": ("strength λ", "nats per unit of the penalty"),
+    "seed": ("seed of rows, initial weights and batch order", "1"),
+    "method": ("method of regularization", "1"),
+    "wrong": ("share of training labels that are replaced by a wrong class", "1"),
+    "weight_layer": ("index of the layer that a weight belongs to", "1"),
+    **{
+        f"{rows}_accuracy": (f"accuracy on {rows} rows", "1")
+        for rows in ("train", "validation", "test")
+    },
+    **{
+        f"{rows}_loss": (f"mean cross-entropy on {rows} rows", "nats")
+        for rows in ("train", "validation", "test")
+    },
+}
+"""`long_name` and `units` of the variables that several studies share."""
 
 
 class Strengths(NamedTuple):
@@ -36,10 +71,6 @@ class Strengths(NamedTuple):
     coupled_l2: ArrayLike = 0.0
     decoupled_l2: ArrayLike = 0.0
     proximal_l2: ArrayLike = 0.0
-
-
-OptimizerOf = Callable[[optax.Schedule], optax.GradientTransformation]
-"""A function from a learning-rate schedule to an optimizer."""
 
 
 def optimizer(
@@ -220,3 +251,91 @@ def mislabelled(key: jax.Array, rows: Rows, share: Any) -> Rows:
 def weights_of(params: Any) -> jax.Array:
     """The weights of all kernels as one vector, one layer after another."""
     return jnp.concatenate([kernel.ravel() for kernel in kernels_of(params)])
+
+
+def kernels_of(params: Any) -> list[jax.Array]:
+    """The kernels (in, out) of all layers, first layer first."""
+    layers = params["layers"]
+    return [layers[index]["kernel"][...] for index in sorted(layers)]
+
+
+def settings_of(
+    methods: dict[str, tuple[str, tuple[float, ...]]],
+) -> tuple[Strengths, np.ndarray, xr.DataArray]:
+    """Lists every setting once, with λ = 0 shared by all methods.
+
+    Args:
+        methods: mapping from a method's name to its field of `Strengths` and its strengths, the
+            same number for each.
+
+    Returns:
+        The settings, λ = 0 first; the index of the setting at each (method, level); and the
+        labelled strengths there.
+    """
+    table = [dict.fromkeys(Strengths._fields, 0.0)]
+    places, levels = [], []
+    for field, strengths in methods.values():
+        places.append([0, *range(len(table), len(table) + len(strengths))])
+        levels.append([0.0, *strengths])
+        table += [{**table[0], field: strength} for strength in strengths]
+    columns = {
+        field: np.array([row[field] for row in table], np.float32) for field in Strengths._fields
+    }
+    labelled = xr.DataArray(
+        np.array(levels), dims=("method", "level"), coords={"method": list(methods)}
+    )
+    return Strengths(**columns), np.array(places), labelled
+
+
+def along_levels(
+    outputs: dict[str, np.ndarray],
+    places: np.ndarray,
+    levels: xr.DataArray,
+    axes: tuple[str, ...],
+    coords: dict[str, Any],
+) -> xr.Dataset:
+    """Lays out the outputs of a sweep by method and level.
+
+    Args:
+        outputs: arrays (setting, *axes) by name, or (setting, *axes, layer).
+        places: index of the setting at each (method, level), as `settings_of` returns it.
+        levels: the strengths (method, level), as `settings_of` returns them.
+        axes: names of the axes that follow the settings.
+        coords: further coordinates.
+
+    Returns:
+        A dataset along (method, level, *axes) with the coordinate `strength` (method, level).
+    """
+    variables = {}
+    for name, values in outputs.items():
+        extra = ["layer"] * (values.ndim - 1 - len(axes))
+        variables[name] = (("method", "level", *axes, *extra), values[places])
+    return xr.Dataset(variables, {"strength": levels, "method": levels["method"], **coords})
+
+
+def layers_of(widths: Sequence[int]) -> np.ndarray:
+    """The index of the layer of each kernel weight (weights,), for a network with layers of the
+    given widths.
+    """
+    sizes = [before * after for before, after in itertools.pairwise(widths)]
+    return np.repeat(np.arange(len(sizes)), sizes).astype(np.int8)
+
+
+def described(
+    dataset: xr.Dataset, texts: Mapping[str, tuple[str, str]] | None = None
+) -> xr.Dataset:
+    """Adds the attributes `long_name` and `units` to variables and coordinates.
+
+    Args:
+        dataset: the dataset.
+        texts: mapping from a variable's name to its `long_name` and `units`, for variables that
+            `METRICS` lacks.
+
+    Returns:
+        A copy of the dataset with these attributes.
+    """
+    dataset = dataset.copy()
+    for name, (text, units) in {**METRICS, **(texts or {})}.items():
+        if name in dataset.variables:
+            dataset[name].attrs.update(long_name=text, units=units)
+    return dataset
