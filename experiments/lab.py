@@ -290,7 +290,12 @@ def load(place: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
         made_by = json.loads(tree.attrs["made_by"])
     except (OSError, KeyError, ValueError) as error:
         raise SettingError(f"{place}: expected the result of a study, got {error}") from error
-    return {name: node.to_dataset() for name, node in tree.children.items()}, made_by
+    groups = {name: node.to_dataset().drop_encoding() for name, node in tree.children.items()}
+    for dataset in groups.values():  # netCDF has no strings of fixed length
+        for name, variable in list(dataset.variables.items()):
+            if variable.dtype == object:
+                dataset[name] = variable.astype(str)
+    return groups, made_by
 
 
 class Evaluated(NamedTuple):

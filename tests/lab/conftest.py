@@ -1,4 +1,4 @@
-"""Every study's quick run, once for all test processes; all tests of studies look at its results."""
+"""Every study's quick run, once for all test processes, for all tests of studies."""
 
 import dataclasses
 import os

@@ -63,8 +63,8 @@ def test_a_wrong_setting_is_said_at_once(words, said):
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_next_start_resumes(tmp_path):
-    words = "strength --quick --seeds 2 --devices 1 --training.epochs 200 --out".split()
-    words = [sys.executable, "-m", "experiments", *words, str(tmp_path)]
+    words = f"-m experiments strength --quick --seeds 2 --devices 1 --out {tmp_path}"
+    words = [sys.executable, *words.split(), "--training.epochs", "200"]
     started = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while not list(tmp_path.glob("quick/.strength.chunks/*/strength/chunk-*")):
         time.sleep(0.1)
