@@ -178,13 +178,13 @@ def fit_data_sets(settings: Settings, session: Session) -> xr.Dataset:
     with jax.enable_x64(True):
         fit = functools.partial(fit_data_set, config=config)
         runs = session.sweep(fit, jaxreg.grid(seed=range(config.seeds)))
-    seeds = [
-        {name: values[seed] for name, values in runs.outputs.items()}
+    root = root_of(config)
+    fits = [
+        measure_fits(jax.tree.map(lambda values, seed=seed: values[seed], runs.outputs), root)
         for seed in range(config.seeds)
     ]
-    fits = [measure_fits(outputs, root_of(config)) for outputs in seeds]
+    variables = jax.tree.map(lambda *values: np.stack(values), *fits)
     axes = ("seed", "method", "fit", "column")
-    variables = {name: np.array([numbers[name] for numbers in fits]) for name in fits[0]}
     dataset = xr.Dataset(
         {name: (axes[: values.ndim], values) for name, values in variables.items()},
         {"method": list(penalties(config)), "fit": list(FITS), "seed": range(config.seeds)},
@@ -275,26 +275,24 @@ def measure_fits(outputs: dict[str, np.ndarray], root: np.ndarray) -> dict[str, 
     (x, held_out), (y, targets) = outputs["inputs"], outputs["targets"]
     at, estimates = [], []
     for penalised in outputs["weights"]:
-        kept = penalised != 0
-        refitted = np.array([np.linalg.lstsq(x * row, y)[0] * row for row in kept])
+        refitted = np.array([np.linalg.lstsq(x * kept, y)[0] * kept for kept in penalised != 0])
         best, own = (
             int(np.argmin(np.square(targets - weights @ held_out.T).mean(1)))
             for weights in (penalised, refitted)
         )
         at.append([best, best, own])
         estimates.append([penalised[best], refitted[best], refitted[own]])
-    estimate, true, methods = np.array(estimates), outputs["true"], np.arange(len(at))[:, None]
+    estimate, true = np.array(estimates), outputs["true"]
     kept, relevant = estimate != 0, true != 0
-    sizes = [np.where(kept & relevant, abs(values), 0).sum(-1) for values in (estimate, true)]
+    size, true_size = (np.sum(kept * relevant * abs(values), -1) for values in (estimate, true))
     return {
-        "shrinkage": np.where(
-            sizes[1] > 0, 1 - sizes[0] / np.where(sizes[1] > 0, sizes[1], 1), np.nan
-        ),
+        # Nothing kept has no shrinkage.
+        "shrinkage": 1 - size / np.where(true_size > 0, true_size, np.nan),
         # The signal has variance 1, so this is 1 for the true coefficients and 0 for w = 0.
         "explained": 1 - np.square((estimate - true) @ root).sum(-1),
         "relevant": (kept & relevant).sum(-1).astype(float),
         "irrelevant": (kept & ~relevant).sum(-1).astype(float),
-        "kkt": outputs["kkt"][methods, at],
+        "kkt": np.take_along_axis(outputs["kkt"], np.array(at), 1),
         "chosen": outputs["strengths"][np.array(at)],
         "estimate": estimate,
     }
@@ -428,18 +426,15 @@ def bias(results: Results) -> list[Finding]:
 def regression(dataset: xr.Dataset) -> list[Finding]:
     """Shrinkage, prediction and support of L1, of its refits, and of the concave penalties."""
 
-    def values(metric: str, method: str = "L1", fit: str = "penalised") -> np.ndarray:
+    def values(metric: str, method: str = "L1", fit: str = FITS[0]) -> np.ndarray:
         return np.asarray(dataset[metric].sel({"method": method, "fit": fit}), float)
 
-    def kept(method: str, fit: str = "penalised") -> str:
-        relevant = round(float((dataset["true"] != 0).sum("column").mean()))
-        texts = []
-        for name, total in (
-            ("relevant", relevant),
-            ("irrelevant", dataset.sizes["column"] - relevant),
-        ):
-            mean, error = mean_and_error(values(name, method, fit))
-            texts.append(f"{mean:.1f} ± {error:.1f} of {total} {name}")
+    relevant = round(float((dataset["true"] != 0).sum("column").mean()))
+    totals = {"relevant": relevant, "irrelevant": dataset.sizes["column"] - relevant}
+
+    def kept(method: str, fit: str = FITS[0]) -> str:
+        counts = {name: mean_and_error(values(name, method, fit)) for name in totals}
+        texts = (f"{counts[n][0]:.1f} ± {counts[n][1]:.1f} of {totals[n]} {n}" for n in totals)
         return f"{' and '.join(texts)} columns"
 
     shrunk = (
@@ -447,15 +442,14 @@ def regression(dataset: xr.Dataset) -> list[Finding]:
         "magnitudes, at the λ with the smallest validation error of the penalised model (KKT "
         f"residual at most {float(dataset['kkt'].max(skipna=False)):.0e}·λ)"
     )
+    margin: dict[str, Any] = {"threshold": HARDLY, "unit": "%", "sign": True}
     l1 = 100 * values("shrinkage")
     findings = [
         above(
             "L1 shrinks the coefficients that it keeps (linear model).",
             f"L1: {shrunk}; above {HARDLY:.0f} %",
             l1,
-            HARDLY,
-            "%",
-            sign=True,
+            **margin,
         ),
         between(
             "Refitting with the zeros held undoes the shrinkage (linear model).",
@@ -467,50 +461,35 @@ def regression(dataset: xr.Dataset) -> list[Finding]:
         ),
     ]
     for method in CONCAVE:
-        own = 100 * values("shrinkage", method)
+        concave = 100 * values("shrinkage", method)
         findings += [
             below(
                 f"{method} hardly shrinks the coefficients that it keeps (linear model).",
                 f"{method}: {shrunk}; below {HARDLY:.0f} %",
-                own,
-                HARDLY,
-                "%",
-                sign=True,
+                concave,
+                **margin,
             ),
             below(
                 f"{method} shrinks the coefficients that it keeps less than L1 (linear model).",
                 f"{method} minus L1: {shrunk}",
-                own - l1,
+                concave - l1,
                 unit="points",
             ),
         ]
     refits = f" ({kept('L1')}, at its own λ {kept('L1', FITS[2])})"
-    for statement, label, method, fit, counts in (
-        (
-            "Refitting at the λ of L1 predicts better than L1",
-            "L1 refitted at the same λ",
-            "L1",
-            FITS[1],
-            refits,
-        ),
-        (
-            "Refitting predicts better than L1 if λ is chosen for the refitted model",
-            "L1 refitted at its own λ",
-            "L1",
-            FITS[2],
-            refits,
-        ),
-        *((f"{method} predicts better than L1", method, method, FITS[0], "") for method in CONCAVE),
+    own = "Refitting predicts better than L1 if λ is chosen for the refitted model"
+    for statement, method, fit, how in (
+        ("Refitting at the λ of L1 predicts better than L1", "L1", 1, " refitted at the same λ"),
+        (own, "L1", 2, " refitted at its own λ"),
+        ("MCP predicts better than L1", "MCP", 0, ""),
+        ("log-sum predicts better than L1", "log-sum", 0, ""),
     ):
-        findings.append(
-            above(
-                f"{statement} (linear model).",
-                f"Share of the signal's variance explained, {label} minus L1, each λ chosen on "
-                f"validation data{counts}",
-                100 * (values("explained", method, fit) - values("explained")),
-                unit="points",
-            )
+        tested = (
+            f"Share of the signal's variance explained, {method}{how} minus L1, each λ chosen on "
+            f"validation data{refits if fit else ''}"
         )
+        gain = 100 * (values("explained", method, FITS[fit]) - values("explained"))
+        findings.append(above(f"{statement} (linear model).", tested, gain, unit="points"))
     for method in CONCAVE:
         findings.append(
             below(
@@ -553,21 +532,21 @@ def at_share(trained: xr.Dataset, metric: str, method: str, share: float) -> np.
 def network(trained: xr.Dataset) -> list[Finding]:
     """Shrinkage and test accuracy at an equal share of weights kept, before and after refitting."""
     share = float(trained["share"])
-    at = (
-        f"network on digits, {100 * share:g} % of the weights kept, interpolated between values of "
-        "λ"
-    )
+    at = f"network on digits, {100 * share:g} % of the weights kept, interpolated between strengths"
     shrunk = (
         "percent by which Σ|w| is below its value after refitting with the zeros held, minus the "
         "same percentage for a second refit, since weights also grow because training goes on"
     )
+    methods = trained["method"].values.tolist()
     shrinkage, accuracy, refitted = (
-        {
-            method: 100 * at_share(excess(trained), name, method, share)
-            for method in trained["method"].values.tolist()
-        }
+        {method: 100 * at_share(excess(trained), name, method, share) for method in methods}
         for name in ("excess", "test_accuracy", "refitted_test_accuracy")
     )
+    points = {method: f"{values.mean():.1f} points" for method, values in shrinkage.items()}
+    percents = {
+        method: f"{method} ({values.mean():.1f} %, refitted {refitted[method].mean():.1f} %)"
+        for method, values in accuracy.items()
+    }
     findings = [
         above(
             "L1 shrinks the weights that it keeps (network).",
@@ -583,11 +562,6 @@ def network(trained: xr.Dataset) -> list[Finding]:
             unit="points",
         ),
     ]
-    points = {method: f"{values.mean():.1f} points" for method, values in shrinkage.items()}
-    percents = {
-        method: f"{method} ({values.mean():.1f} %, refitted {refitted[method].mean():.1f} %)"
-        for method, values in accuracy.items()
-    }
     for method in CONCAVE:
         findings += [
             below(

@@ -156,13 +156,10 @@ def fit_data_sets(settings: Settings, session: Session) -> xr.Dataset:
             fit_paths({name: drawn[name][at] for name in drawn}, roots[at[0]], config.strengths)
             for at in np.ndindex(grid.shape)
         ]
-    variables = {
-        name: (
-            ("design", "share", "seed", "method", "level"),
-            np.reshape([numbers[name] for numbers in fitted], (*grid.shape, 2, -1)),
-        )
-        for name in fitted[0]
-    }
+    shape = (*grid.shape, 2, config.strengths)
+    stacked = jax.tree.map(lambda *values: np.reshape(values, shape), *fitted)
+    axes = ("design", "share", "seed", "method", "level")
+    variables = {name: (axes, values) for name, values in stacked.items()}
     coords = {**places, "method": ["L1", "L2"], "seed": range(config.seeds)}
     correlation = ("design", list(config.correlations))
     dataset = xr.Dataset(variables, coords).assign_coords(correlation=correlation)
@@ -196,15 +193,11 @@ def fit_paths(drawn: dict[str, np.ndarray], root: np.ndarray, count: int) -> dic
     """Fits both paths of `count` strengths to one data set; each result is (methods, strengths)."""
     (x, held_out), (y, targets), true = (values.astype(float) for values in drawn.values())
     largest = np.max(np.abs(x.T @ y)) / len(y)
+    fit = functools.partial(jaxreg.fit_linear_path, x, y, validation=(held_out, targets))
+    ridge, curvature = lambda strength: jaxreg.ElasticNet(0 * strength, strength), np.mean(x**2)
     paths = [
-        jaxreg.fit_linear_path(x, y, penalty, grid, intercept=False, validation=(held_out, targets))
-        for penalty, grid in (
-            (jaxreg.L1, largest * np.logspace(-2, 0, count)),
-            (
-                lambda strength: jaxreg.ElasticNet(0 * strength, strength),
-                np.mean(np.square(x)) * np.logspace(-2, 2, count),
-            ),
-        )
+        fit(jaxreg.L1, largest * np.logspace(-2, 0, count), intercept=False),
+        fit(ridge, curvature * np.logspace(-2, 2, count), intercept=False),
     ]
     weights = np.stack([np.asarray(path.params.weights) for path in paths])
     selected, relevant = weights != 0, true != 0
@@ -246,24 +239,16 @@ def train_networks(settings: Settings, session: Session) -> xr.Dataset:
     )
     counts = [round(64 * share / (1 - share)) for share in config.shares]
     fit = functools.partial(train_network, config=config)
-    by_share: dict[str, list[np.ndarray]] = {}
+    by_share = []
     for noise in counts:
         inputs = np.stack([datasets.with_noise(rows, noise, seed) for seed in range(config.seeds)])
-        both = [
-            session.sweep(
-                fit,
-                jaxreg.grid(setting=setting, seed=range(config.seeds)),
-                datasets.Rows(inputs, rows.labels),
-                part=f"{noise}/{name}",
-            )
-            for name, setting in (("plain", plain), ("group", list(config.group)))
-        ]
-        for name in both[0].outputs:
-            values = np.concatenate([runs.outputs[name] for runs in both])
-            by_share.setdefault(name, []).append(values)
-        diverged = np.concatenate([runs.diverged for runs in both])
-        by_share.setdefault("diverged", []).append(diverged)
-    outputs = {name: np.stack(values, 1) for name, values in by_share.items()}
+        data, both = datasets.Rows(inputs, rows.labels), []
+        for part, setting in (("plain", plain), ("group", list(config.group))):
+            grid = jaxreg.grid(setting=setting, seed=range(config.seeds))
+            runs = session.sweep(fit, grid, data, part=f"{noise}/{part}")
+            both.append({**runs.outputs, "diverged": runs.diverged})
+        by_share.append(jax.tree.map(lambda *values: np.concatenate(values), *both))
+    outputs = jax.tree.map(lambda *values: np.stack(values, 1), *by_share)
     coords = {
         "share": list(config.shares),
         "noise": ("share", counts),
@@ -370,38 +355,25 @@ def selection(results: Results) -> list[Finding]:
     """The lasso's support at the chosen λ, and the inputs that L1 keeps on the digits."""
     lasso = results["linear"].isel(share=-1).sel({"method": "L1"})
     irrelevant, findings = 100 * float(lasso["share"]), []
+    by_chance = "The features that the lasso keeps are relevant more often than by chance"
     for design in range(lasso.sizes["design"]):
         paths = lasso.isel(design=design)
         chosen = paths.isel(level=least_error(paths))
-        kkt, best = float(chosen["kkt"].max(skipna=False)), float(paths["f1"].max("level").mean())
+        kkt, best = chosen["kkt"].max(skipna=False), 100 * paths["f1"].max("level").mean()
+        best_f1 = f" (at the λ with the best F1 score of each path: {float(best):.1f} %)"
+        relevant = ", the share of relevant features"
         for name, label, statement, threshold, more in (
             ("recall", "Recall", "The lasso keeps the relevant features", EXACT, ""),
-            (
-                "precision",
-                "Precision",
-                "The features that the lasso keeps are relevant more often than by chance",
-                100 - irrelevant,
-                ", the share of relevant features",
-            ),
-            (
-                "f1",
-                "F1 score",
-                "The lasso finds the support",
-                EXACT,
-                f" (at the λ with the best F1 score of each path: {100 * best:.1f} %)",
-            ),
+            ("precision", "Precision", by_chance, 100 - irrelevant, relevant),
+            ("f1", "F1 score", "The lasso finds the support", EXACT, best_f1),
         ):
-            findings.append(
-                above(
-                    f"{statement} ({columns_text(paths)}).",
-                    f"{label} of the lasso at the λ with the smallest validation error, "
-                    f"{irrelevant:.0f} % of the features irrelevant (KKT residual at most "
-                    f"{kkt:.0e}·λ); above {threshold:.0f} %{more}",
-                    100 * chosen[name].values,
-                    threshold,
-                    "%",
-                )
+            tested = (
+                f"{label} of the lasso at the λ with the smallest validation error, "
+                f"{irrelevant:.0f} % of the features irrelevant (KKT residual at most "
+                f"{float(kkt):.0e}·λ); above {threshold:.0f} %{more}"
             )
+            statement = f"{statement} ({columns_text(paths)})."
+            findings.append(above(statement, tested, 100 * chosen[name].values, threshold, "%"))
     trained = results["network"].isel(share=-1).sel({"method": "L1"})
     chosen = trained.isel(level=best_level(trained, "validation_accuracy"))
     pixels, noise = (100 * chosen[f"live_{name}"] / chosen[name] for name in ("pixels", "noise"))
@@ -427,10 +399,8 @@ def relevance(results: Results) -> list[Finding]:
     linear model.
     """
     trained, paths = results["network"], results["linear"]
-    (l1, l2), (lasso, ridge) = (
-        [quality(dataset, method) for method in ("L1", "L2")]
-        for quality, dataset in ((accuracy_by_share, trained), (explained_by_share, paths))
-    )
+    l1, l2 = (accuracy_by_share(trained, method) for method in ("L1", "L2"))
+    lasso, ridge = (explained_by_share(paths, method) for method in ("L1", "L2"))
     findings = []
     for model, difference, shares, unit in (
         ("network", l1 - l2, trained["share"].values, "points"),
@@ -440,16 +410,12 @@ def relevance(results: Results) -> list[Finding]:
             (-1, 1, "Where irrelevant features dominate, L1 predicts better than L2"),
             (0, -1, "Without irrelevant features, L2 predicts better than L1"),
         ):
-            findings.append(
-                above(
-                    f"{statement} ({model}).",
-                    f"L1 minus L2 at {100 * shares[at]:.0f} % irrelevant, {model}, each penalty at "
-                    "the λ chosen on validation data",
-                    difference[at],
-                    unit=unit,
-                    direction=direction,
-                )
+            tested = (
+                f"L1 minus L2 at {100 * shares[at]:.0f} % irrelevant, {model}, each penalty at the "
+                "λ chosen on validation data"
             )
+            test = functools.partial(above, f"{statement} ({model}).", tested, direction=direction)
+            findings.append(test(difference[at], unit=unit))
         findings.append(crossing(model, difference, shares))
     unpenalised = 100 * trained["test_accuracy"].isel(method=0, level=0, share=0).values
     worse = below(
@@ -582,7 +548,7 @@ def draw_selection(results: Results) -> Figure:
     figure = new_figure(9.6, 3.9)
     *panels, last = figure.subplots(1, lasso.sizes["design"] + 1)
     for design, axes in enumerate(panels):
-        paths = lasso.isel(design=design).transpose("level", "seed", ...)
+        paths = lasso.isel(design=design).transpose("level", "seed")
         for name, label, colour, marker in (
             ("recall", "recall", "#009E73", "s"),
             ("precision", "precision", "#AA3377", "^"),
@@ -679,13 +645,12 @@ CLAIMS = (
         selection,
         draw_selection,
         "First panels: recall (green squares), precision (purple triangles) and F1 score (black "
-        "dots) of the lasso's support in percent (vertical) against λ relative to the smallest λ "
-        "whose solution is 0 (horizontal), for independent and correlated columns; the dotted line "
-        "is the median of the λ chosen on validation data. There, recall is high if the lasso "
-        "keeps the relevant features, and precision if it drops the others. Last panel: percent of "
-        "the pixels (solid) and of the irrelevant columns (dotted) that a network keeps under L1, "
-        "against λ; selection works where the dotted line is below the solid one. Means over the "
-        "seeds with 95 % intervals.",
+        "dots) of the lasso's support against λ relative to the smallest λ whose solution is 0, "
+        "for independent and correlated columns; the dotted line is the median of the λ chosen on "
+        "validation data. There, recall is high if the lasso keeps the relevant features, and "
+        "precision if it drops the others. Last panel: percent of the pixels (solid) and of the "
+        "irrelevant columns (dotted) that a network keeps under L1; selection works where the "
+        "dotted line is below the solid one. Means over the seeds with 95 % intervals.",
     ),
     Claim(
         "relevance",
@@ -695,11 +660,10 @@ CLAIMS = (
         relevance,
         draw_relevance,
         "Left: test accuracy of a network on digits with irrelevant columns; right: share of the "
-        "signal explained by a linear model; both in percent against the percentage of irrelevant "
-        "inputs (horizontal). Each line is a penalty at the λ chosen on validation data: L2 (blue "
-        "squares), L1 (orange dots), group L2 (green diamonds), no penalty (dark triangles). Means "
-        "over the seeds with 95 % intervals. Compare L1 and L2 at the left and right ends, and see "
-        "where they cross.",
+        "signal explained by a linear model; both against the percentage of irrelevant inputs. "
+        "Each line is a penalty at the λ chosen on validation data: L2 (blue squares), L1 (orange "
+        "dots), group L2 (green diamonds), no penalty (dark triangles). Means over the seeds with "
+        "95 % intervals. Compare L1 and L2 at the left and right ends, and see where they cross.",
     ),
     Claim(
         "no-selection",
@@ -708,10 +672,9 @@ CLAIMS = (
         no_selection,
         draw_no_selection,
         "Digits with the largest share of irrelevant columns, L2 (blue squares) and L1 (orange "
-        "dots), against λ (horizontal, λ = 0 at the left end). Left: percent of the irrelevant "
-        "columns that keep a nonzero weight; a line that stays at 100 % selects nothing. Right: "
-        "test accuracy; a penalty is effective where its line rises above the value at λ = 0. "
-        "Means over the seeds with 95 % intervals.",
+        "dots), against λ. Left: percent of the irrelevant columns that keep a nonzero weight; a "
+        "line that stays at 100 % selects nothing. Right: test accuracy; a penalty is effective "
+        "where its line rises above the value at λ = 0. Means over the seeds with 95 % intervals.",
     ),
     Claim(
         "groups",
@@ -720,11 +683,11 @@ CLAIMS = (
         "plain L1 at the same accuracy.",
         groups,
         draw_groups,
-        "Test accuracy (vertical) against the number of irrelevant inputs that a network keeps "
-        "(horizontal), along the path of L1 (orange dots) and of group L2 (green diamonds); each "
-        "marker is one λ, printed beside it. Digits with the largest share of irrelevant columns; "
-        "means over the seeds with 95 % intervals of the accuracy. At the same height, the marker "
-        "farther left keeps fewer irrelevant inputs.",
+        "Test accuracy against the number of irrelevant inputs that a network keeps, along the "
+        "path of L1 (orange dots) and of group L2 (green diamonds); each marker is one λ, printed "
+        "beside it. Digits with the largest share of irrelevant columns; means over the seeds with "
+        "95 % intervals of the accuracy. At the same height, the marker farther left keeps fewer "
+        "irrelevant inputs.",
     ),
 )
 
