@@ -442,39 +442,21 @@ def regression(dataset: xr.Dataset) -> list[Finding]:
         "magnitudes, at the λ with the smallest validation error of the penalised model (KKT "
         f"residual at most {float(dataset['kkt'].max(skipna=False)):.0e}·λ)"
     )
-    margin: dict[str, Any] = {"threshold": HARDLY, "unit": "%", "sign": True}
-    l1 = 100 * values("shrinkage")
+    shrinks = "L1 shrinks the coefficients that it keeps (linear model)."
+    undone = "Refitting with the zeros held undoes the shrinkage (linear model)."
+    same = f"L1, refitted at the same λ: {shrunk}; between −{HARDLY:.0f} and {HARDLY:.0f}"
+    l1, refitted = 100 * values("shrinkage"), 100 * values("shrinkage", fit="refitted")
     findings = [
-        above(
-            "L1 shrinks the coefficients that it keeps (linear model).",
-            f"L1: {shrunk}; above {HARDLY:.0f} %",
-            l1,
-            **margin,
-        ),
-        between(
-            "Refitting with the zeros held undoes the shrinkage (linear model).",
-            f"L1, refitted at the same λ: {shrunk}; between −{HARDLY:.0f} and {HARDLY:.0f}",
-            100 * values("shrinkage", fit="refitted"),
-            -HARDLY,
-            HARDLY,
-            digits=1,
-        ),
+        above(shrinks, f"L1: {shrunk}; above {HARDLY:.0f} %", l1, HARDLY, "%", sign=True),
+        between(undone, same, refitted, -HARDLY, HARDLY, digits=1),
     ]
     for method in CONCAVE:
-        concave = 100 * values("shrinkage", method)
+        concave, tested = 100 * values("shrinkage", method), f"{method}: {shrunk}"
+        hardly = f"{method} hardly shrinks the coefficients that it keeps (linear model)."
+        less = f"{method} shrinks the coefficients that it keeps less than L1 (linear model)."
         findings += [
-            below(
-                f"{method} hardly shrinks the coefficients that it keeps (linear model).",
-                f"{method}: {shrunk}; below {HARDLY:.0f} %",
-                concave,
-                **margin,
-            ),
-            below(
-                f"{method} shrinks the coefficients that it keeps less than L1 (linear model).",
-                f"{method} minus L1: {shrunk}",
-                concave - l1,
-                unit="points",
-            ),
+            below(hardly, f"{tested}; below {HARDLY:.0f} %", concave, HARDLY, "%", sign=True),
+            below(less, f"{method} minus L1: {shrunk}", concave - l1, unit="points"),
         ]
     refits = f" ({kept('L1')}, at its own λ {kept('L1', FITS[2])})"
     own = "Refitting predicts better than L1 if λ is chosen for the refitted model"
@@ -491,16 +473,13 @@ def regression(dataset: xr.Dataset) -> list[Finding]:
         gain = 100 * (values("explained", method, FITS[fit]) - values("explained"))
         findings.append(above(f"{statement} (linear model).", tested, gain, unit="points"))
     for method in CONCAVE:
-        findings.append(
-            below(
-                f"{method} keeps fewer irrelevant columns than L1 (linear model).",
-                f"Irrelevant columns kept, {method} minus L1, each at the λ with the smallest "
-                f"validation error ({method} keeps {kept(method)}; L1 keeps {kept('L1')})",
-                values("irrelevant", method) - values("irrelevant"),
-                unit="columns",
-                sign=True,
-            )
+        statement = f"{method} keeps fewer irrelevant columns than L1 (linear model)."
+        tested = (
+            f"Irrelevant columns kept, {method} minus L1, each at the λ with the smallest "
+            f"validation error ({method} keeps {kept(method)}; L1 keeps {kept('L1')})"
         )
+        fewer = values("irrelevant", method) - values("irrelevant")
+        findings.append(below(statement, tested, fewer, unit="columns", sign=True))
     return findings
 
 
@@ -547,43 +526,29 @@ def network(trained: xr.Dataset) -> list[Finding]:
         method: f"{method} ({values.mean():.1f} %, refitted {refitted[method].mean():.1f} %)"
         for method, values in accuracy.items()
     }
+    shrinks = "L1 shrinks the weights that it keeps (network)."
+    improves = "Refitting with the zeros held improves the accuracy of L1 (network)."
+    after = f"Test accuracy after refitting minus before, L1; {at}"
+    margin = f"{HARDLY:.0f} points; {at}"
     findings = [
-        above(
-            "L1 shrinks the weights that it keeps (network).",
-            f"L1: {shrunk}; above {HARDLY:.0f} points; {at}",
-            shrinkage["L1"],
-            HARDLY,
-            "points",
-        ),
-        above(
-            "Refitting with the zeros held improves the accuracy of L1 (network).",
-            f"Test accuracy after refitting minus before, L1; {at}",
-            refitted["L1"] - accuracy["L1"],
-            unit="points",
-        ),
+        above(shrinks, f"L1: {shrunk}; above {margin}", shrinkage["L1"], HARDLY, "points"),
+        above(improves, after, refitted["L1"] - accuracy["L1"], unit="points"),
     ]
     for method in CONCAVE:
+        less_shrunk, gain = (numbers[method] - numbers["L1"] for numbers in (shrinkage, accuracy))
+        hardly = f"{method} hardly shrinks the weights that it keeps (network)."
+        less = f"{method} shrinks the weights that it keeps less than L1 (network)."
+        minus_l1 = (
+            f"{method} ({points[method]}) minus L1 ({points['L1']}; {points['L1, growing λ']} for "
+            f"L1 with a λ that grows in the same way): {shrunk}; {at}"
+        )
+        before = f"Test accuracy before refitting, {percents[method]} minus {percents['L1']}; {at}"
         findings += [
             below(
-                f"{method} hardly shrinks the weights that it keeps (network).",
-                f"{method}: {shrunk}; below {HARDLY:.0f} points; {at}",
-                shrinkage[method],
-                HARDLY,
-                "points",
+                hardly, f"{method}: {shrunk}; below {margin}", shrinkage[method], HARDLY, "points"
             ),
-            below(
-                f"{method} shrinks the weights that it keeps less than L1 (network).",
-                f"{method} ({points[method]}) minus L1 ({points['L1']}; {points['L1, growing λ']} "
-                f"for L1 with a λ that grows in the same way): {shrunk}; {at}",
-                shrinkage[method] - shrinkage["L1"],
-                unit="points",
-            ),
-            above(
-                f"{method} predicts better than L1 (network).",
-                f"Test accuracy before refitting, {percents[method]} minus {percents['L1']}; {at}",
-                accuracy[method] - accuracy["L1"],
-                unit="points",
-            ),
+            below(less, minus_l1, less_shrunk, unit="points"),
+            above(f"{method} predicts better than L1 (network).", before, gain, unit="points"),
         ]
     return findings
 

@@ -377,15 +377,13 @@ def selection(results: Results) -> list[Finding]:
     trained = results["network"].isel(share=-1).sel({"method": "L1"})
     chosen = trained.isel(level=best_level(trained, "validation_accuracy"))
     pixels, noise = (100 * chosen[f"live_{name}"] / chosen[name] for name in ("pixels", "noise"))
-    pixels_first = above(
-        "On digits with irrelevant columns, L1 keeps pixels rather than irrelevant columns.",
+    statement = "On digits with irrelevant columns, L1 keeps pixels rather than irrelevant columns."
+    tested = (
         f"Share of the pixels kept ({float(pixels.mean()):.0f} %) minus share of the "
         f"{int(trained['noise'])} irrelevant columns kept ({float(noise.mean()):.0f} %), network "
-        "at the λ with the best validation accuracy",
-        (pixels - noise).values,
-        unit="points",
+        "at the λ with the best validation accuracy"
     )
-    return [*findings, pixels_first]
+    return [*findings, above(statement, tested, (pixels - noise).values, unit="points")]
 
 
 def columns_text(paths: xr.Dataset) -> str:
@@ -418,14 +416,12 @@ def relevance(results: Results) -> list[Finding]:
             findings.append(test(difference[at], unit=unit))
         findings.append(crossing(model, difference, shares))
     unpenalised = 100 * trained["test_accuracy"].isel(method=0, level=0, share=0).values
-    worse = below(
-        "Without irrelevant columns, L1 predicts worse than no penalty (network).",
+    statement = "Without irrelevant columns, L1 predicts worse than no penalty (network)."
+    tested = (
         "Test accuracy of L1 at the λ with the best validation accuracy, minus test accuracy at "
-        "λ = 0, at 0 % irrelevant",
-        l1[0] - unpenalised,
-        unit="points",
+        "λ = 0, at 0 % irrelevant"
     )
-    return [*findings, worse]
+    return [*findings, below(statement, tested, l1[0] - unpenalised, unit="points")]
 
 
 def crossing(model: str, difference: np.ndarray, shares: np.ndarray) -> Finding:
@@ -474,28 +470,19 @@ def no_selection(results: Results) -> list[Finding]:
     kept = trained["live_noise"].sel({"method": "L2"}).isel(level=slice(1, None)).values
     noise, at = int(trained["noise"]), f"at {100 * float(trained['share']):.0f} % irrelevant"
     l1, l2 = (accuracy_by_share(results["network"], method)[-1] for method in ("L1", "L2"))
+    unpenalised = 100 * trained["test_accuracy"].isel(method=0, level=0).values
+    every = f"Irrelevant columns whose weights are all 0, {at}, every λ > 0 and seed of coupled L2"
+    ineffective = "L2 is not effective where irrelevant features dominate."
+    gain = (
+        f"Test accuracy of L2 minus test accuracy without penalty, {at}; a gain below "
+        f"{MARGIN:.0f} point counts as not effective"
+    )
+    weaker = "L2 is less effective than L1 where irrelevant features dominate."
+    compared = f"Test accuracy of L2 minus test accuracy of L1, {at}"
     return [
-        none_of(
-            "L2 drops no input.",
-            f"Irrelevant columns whose weights are all 0, {at}, every λ > 0 and seed of coupled L2",
-            noise - kept,
-            noise,
-            "inputs dropped",
-        ),
-        below(
-            "L2 is not effective where irrelevant features dominate.",
-            f"Test accuracy of L2 minus test accuracy without penalty, {at}; a gain below "
-            f"{MARGIN:.0f} point counts as not effective",
-            l2 - 100 * trained["test_accuracy"].isel(method=0, level=0).values,
-            MARGIN,
-            "points",
-        ),
-        below(
-            "L2 is less effective than L1 where irrelevant features dominate.",
-            f"Test accuracy of L2 minus test accuracy of L1, {at}",
-            l2 - l1,
-            unit="points",
-        ),
+        none_of("L2 drops no input.", every, noise - kept, noise, "inputs dropped"),
+        below(ineffective, gain, l2 - unpenalised, MARGIN, "points"),
+        below(weaker, compared, l2 - l1, unit="points"),
     ]
 
 
@@ -505,37 +492,27 @@ def groups(results: Results) -> list[Finding]:
     """
     trained = results["network"].isel(share=-1)
     l1, group = (at_matched_accuracy(trained, method) for method in ("L1", GROUP))
-    difference = group - l1
+    noise, f1, accuracy = (
+        (group[name] - l1[name]).values for name in ("live_noise", "f1", "test_accuracy")
+    )
     counts = "; ".join(
         f"{method} keeps {float(chosen['live_pixels'].mean()):.0f} pixels and "
         f"{float(chosen['live_noise'].mean()):.0f} irrelevant"
         for method, chosen in (("L1", l1), (GROUP, group))
     )
     rule = (
-        f"group L2 minus L1, each at the largest λ whose validation accuracy is within "
+        "group L2 minus L1, each at the largest λ whose validation accuracy is within "
         f"{MARGIN:.0f} point of plain L1's best"
     )
+    fewer = "Group L2 keeps fewer irrelevant inputs than L1 at the same accuracy."
+    better = "Group L2 selects inputs better than L1 at the same accuracy."
+    score = f"F1 score of the inputs kept, with the pixels as relevant inputs, {rule}"
+    least = f"Test accuracy, {rule}; above −{MARGIN:.0f} point"
+    no_worse = "Group L2's test accuracy is at least that of L1."
     return [
-        below(
-            "Group L2 keeps fewer irrelevant inputs than L1 at the same accuracy.",
-            f"Irrelevant inputs kept, {rule} ({counts})",
-            difference["live_noise"].values,
-            unit="inputs",
-            sign=True,
-        ),
-        above(
-            "Group L2 selects inputs better than L1 at the same accuracy.",
-            f"F1 score of the inputs kept, with the pixels as relevant inputs, {rule}",
-            100 * difference["f1"].values,
-            unit="points",
-        ),
-        above(
-            "Group L2's test accuracy is at least that of L1.",
-            f"Test accuracy, {rule}; above −{MARGIN:.0f} point",
-            100 * difference["test_accuracy"].values,
-            -MARGIN,
-            "points",
-        ),
+        below(fewer, f"Irrelevant inputs kept, {rule} ({counts})", noise, unit="inputs", sign=True),
+        above(better, score, 100 * f1, unit="points"),
+        above(no_worse, least, 100 * accuracy, -MARGIN, "points"),
     ]
 
 

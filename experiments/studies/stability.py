@@ -389,34 +389,22 @@ def oscillation(dataset: xr.Dataset) -> list[Finding]:
     """
     findings = []
     period = "in 100 full-batch steps at a constant learning rate, after thousands of steps"
+    signs = f"Sign changes per weight {period}, minus sign changes without a penalty"
+    both = f"Changes of sign, or from or to exactly 0, per weight {period}, proximal minus coupled"
+    step = "Largest step of a weight during the measured steps, as a share of the largest weight"
     for problem in dataset["problem"].values:
-        none, coupled, proximal = (
-            dataset.sel({"problem": problem, "method": method}) for method in METHODS
-        )
-        fewer = sum(proximal[name] - coupled[name] for name in ("sign_changes", "support_changes"))
+        runs = dataset.assign(both=dataset["sign_changes"] + dataset["support_changes"])
+        none, coupled, proximal = (runs.sel(problem=problem, method=name) for name in METHODS)
+        more = (coupled["sign_changes"] - none["sign_changes"]).values
+        fewer = (proximal["both"] - coupled["both"]).values
+        largest = float(proximal["largest_step"].max(skipna=False))
+        oscillate = f"With the coupled subgradient, weights keep oscillating around 0 ({problem})."
+        less = f"With the proximal step at the same λ, weights oscillate less ({problem})."
+        rest = f"With the proximal step, weights come to rest ({problem})."
         findings += [
-            above(
-                f"With the coupled subgradient, weights keep oscillating around 0 ({problem}).",
-                f"Sign changes per weight {period}, minus sign changes without a penalty",
-                (coupled["sign_changes"] - none["sign_changes"]).values,
-                unit="per 100 steps",
-            ),
-            below(
-                f"With the proximal step at the same λ, weights oscillate less ({problem}).",
-                f"Changes of sign and changes from or to exactly 0, per weight {period}, proximal "
-                "minus coupled",
-                np.asarray(fewer),
-                unit="per 100 steps",
-                sign=True,
-            ),
-            within(
-                f"With the proximal step, weights come to rest ({problem}).",
-                "Largest step of a weight during the measured steps, as a share of the largest "
-                "weight",
-                float(proximal["largest_step"].max(skipna=False)),
-                REST,
-                "largest step",
-            ),
+            above(oscillate, signs, more, unit="per 100 steps"),
+            below(less, both, fewer, unit="per 100 steps", sign=True),
+            within(rest, step, largest, REST, "largest step"),
         ]
     return findings
 
@@ -429,19 +417,11 @@ def selection(dataset: xr.Dataset) -> list[Finding]:
         ("corrected", "Nogueira's index", ", corrected for chance,"),
     ):
         tested = f"{title}{detail} of the supports over bootstrap resamples, times 100"
+        more = "selects more stably than L1 among correlated columns"
         for statement, first, second in (
             ("Correlated columns make L1's selection less stable", ("L1", -1), ("L1", 0)),
-            (
-                "Elastic net selects more stably than L1 among correlated columns",
-                ("elastic net", -1),
-                ("L1", -1),
-            ),
-            (
-                "Group L2, which knows the blocks, selects more stably than L1 among correlated "
-                "columns",
-                ("group L2", -1),
-                ("L1", -1),
-            ),
+            (f"Elastic net {more}", ("elastic net", -1), ("L1", -1)),
+            (f"Group L2, which knows the blocks, {more}", ("group L2", -1), ("L1", -1)),
         ):
             values, texts = [], []
             for method, at in (first, second):
@@ -451,15 +431,9 @@ def selection(dataset: xr.Dataset) -> list[Finding]:
                     f"{method} at correlation {float(runs['correlation']):g} "
                     f"({values[-1].mean():.0f}, {runs['size'].values.mean():.0f} columns kept)"
                 )
-            findings.append(
-                above(
-                    f"{statement} ({title}).",
-                    f"{tested}; {' minus '.join(texts)}",
-                    values[0] - values[1],
-                    unit="points",
-                    direction=-1 if second == ("L1", 0) else 1,
-                )
-            )
+            statement, compared = f"{statement} ({title}).", f"{tested}; {' minus '.join(texts)}"
+            test = below if second == ("L1", 0) else above
+            findings.append(test(statement, compared, values[0] - values[1], unit="points"))
     return findings
 
 

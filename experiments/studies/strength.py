@@ -297,24 +297,17 @@ def zeros(results: Results) -> list[Finding]:
     """Exact zeros against λ, for three methods of applying L1."""
     trained = correctly_labelled(results)
     proximal = 100 * trained["zero_fraction"].sel({"method": "proximal L1"}).values
-    return [
-        increasing(
-            "Proximal L1 sets weights exactly to 0, and more of them at every larger λ.",
-            "Increase of the share of kernel weights that are exactly 0, from each λ to the next "
-            f"larger one, starting at λ = 0 ({proximal[1].mean():.1f} % are 0 at the smallest "
-            f"λ > 0, {proximal[-1].mean():.1f} % at the largest)",
-            proximal,
-            "points",
-        ),
-        *(
-            no_zeros(
-                trained,
-                f"{way} L1",
-                f"The {way} subgradient of the same penalty makes no weight exactly 0.",
-            )
-            for way in ("coupled", "decoupled")
-        ),
-    ]
+    more = "Proximal L1 sets weights exactly to 0, and more of them at every larger λ."
+    tested = (
+        "Increase of the share of kernel weights that are exactly 0, from each λ to the next "
+        f"larger one, starting at λ = 0 ({proximal[1].mean():.1f} % are 0 at the smallest λ > 0, "
+        f"{proximal[-1].mean():.1f} % at the largest)"
+    )
+    findings = [increasing(more, tested, proximal, "points")]
+    for way in ("coupled", "decoupled"):
+        statement = f"The {way} subgradient of the same penalty makes no weight exactly 0."
+        findings.append(no_zeros(trained, f"{way} L1", statement))
+    return findings
 
 
 def no_zeros(trained: xr.Dataset, method: str, statement: str) -> Finding:
@@ -331,15 +324,13 @@ def no_zeros(trained: xr.Dataset, method: str, statement: str) -> Finding:
     penalised = trained.sel({"method": method}).isel(level=slice(1, None))
     size, counts = int(trained.sizes["weight"]), penalised["varying_weights"]
     others = round(float((penalised["zero_fraction"] * size - penalised["varying_zeros"]).sum()))
-    return none_of(
-        statement,
+    tested = (
         f"All kernel weights of the networks trained with {method}, for every λ > 0 and seed, "
         "without the weights of pixels that are constant over the training rows, because only the "
-        f"penalty moves those ({others} of them are 0)",
-        penalised["varying_zeros"].values,
-        round(float(counts.mean())) if np.isfinite(counts).any() else size,
-        "weights are 0",
+        f"penalty moves those ({others} of them are 0)"
     )
+    each = round(float(counts.mean())) if np.isfinite(counts).any() else size
+    return none_of(statement, tested, penalised["varying_zeros"].values, each, "weights are 0")
 
 
 def shrinkage(results: Results) -> list[Finding]:
@@ -347,17 +338,18 @@ def shrinkage(results: Results) -> list[Finding]:
     factor fits best.
     """
     labelled = correctly_labelled(results)
+    scaled = "On an orthonormal design, L2 multiplies every weight by 1/(1 + 2λ)."
+    solved = (
+        "Ridge regression, ½‖y − Xw‖² + λΣw², solved by prox_adam in float64 for λ from 0.01 to "
+        "100 and compared with this formula"
+    )
+    deviation = float(results["ridge"]["deviation"].max(skipna=False))
     findings = [
-        within(
-            "On an orthonormal design, L2 multiplies every weight by 1/(1 + 2λ).",
-            "Ridge regression, ½‖y − Xw‖² + λΣw², solved by prox_adam in float64 for λ from 0.01 "
-            "to 100 and compared with this formula",
-            float(results["ridge"]["deviation"].max(skipna=False)),
-            1e-9,
-            "largest deviation of a factor",
-        ),
+        within(scaled, solved, deviation, 1e-9, "largest deviation of a factor"),
         no_zeros(labelled, "coupled L2", "L2 makes no weight of a network exactly 0."),
     ]
+    smaller = "with |w| below that of the same seed's unpenalised network"
+    near = "within 10 % of c·w₀, where w₀ is the unpenalised weight"
     for method in ("coupled L2", "decoupled L2"):
         level = most_proportional(labelled, method)
         trained = labelled.sel({"method": method}).isel(level=level).where(level > 0)
@@ -367,27 +359,12 @@ def shrinkage(results: Results) -> list[Finding]:
             f"(c = {float(trained['factor'].mean()):.2f}, "
             f"R² = {float(trained['explained'].mean()):.2f})"
         )
-        for name, statement, tested in (
-            (
-                "smaller",
-                "L2 makes nearly every weight of a network smaller",
-                "|w| below that of the same seed's unpenalised network",
-            ),
-            (
-                "near_factor",
-                "L2 shrinks nearly all weights of a network by the same factor",
-                "within 10 % of c·w₀, where w₀ is the unpenalised weight",
-            ),
+        for name, statement, which in (
+            ("smaller", "L2 makes nearly every weight of a network smaller", smaller),
+            ("near_factor", "L2 shrinks nearly all weights of a network by the same factor", near),
         ):
-            findings.append(
-                above(
-                    f"{statement} ({method}).",
-                    f"Share of weights {tested}, {at}",
-                    100 * trained[name].values,
-                    ALL,
-                    "%",
-                )
-            )
+            statement, tested = f"{statement} ({method}).", f"Share of weights {which}, {at}"
+            findings.append(above(statement, tested, 100 * trained[name].values, ALL, "%"))
     return findings
 
 
@@ -400,15 +377,12 @@ def norm(results: Results) -> list[Finding]:
         ("decoupled L2", "norm", "‖w‖"),
     ):
         values = correctly_labelled(results)[measure].sel({"method": method}).values
-        findings.append(
-            increasing(
-                f"A larger λ of {method} makes {symbol} smaller.",
-                f"Decrease of {symbol} from each λ to the next larger one, in percent of the "
-                f"unpenalised network's {symbol}",
-                -100 * values / values[0],
-                "%",
-            )
+        tested = (
+            f"Decrease of {symbol} from each λ to the next larger one, in percent of the "
+            f"unpenalised network's {symbol}"
         )
+        statement = f"A larger λ of {method} makes {symbol} smaller."
+        findings.append(increasing(statement, tested, -100 * values / values[0], "%"))
     return findings
 
 
@@ -421,6 +395,13 @@ def overfitting(results: Results) -> list[Finding]:
     """The gap, the test accuracy and the test loss at the λ chosen on validation data, compared
     with λ = 0.
     """
+    gap = (
+        "Absolute gap at the λ with the best validation loss, minus the absolute gap at λ = 0; "
+        "training accuracy is measured against the labels used for training"
+    )
+    at_best = "at the λ with the best validation"
+    accuracy = f"Test accuracy {at_best} accuracy, minus test accuracy at λ = 0"
+    loss = f"Test cross-entropy {at_best} loss, minus test cross-entropy at λ = 0"
     findings = []
     for wrong in results["strength"]["wrong"].values:
         for method in ("proximal L1", "coupled L2"):
@@ -428,7 +409,7 @@ def overfitting(results: Results) -> list[Finding]:
             name, labels = method.split()[1], labels_text(wrong)
             by_loss = best_level(runs, "validation_loss", largest=False)
             by_accuracy = best_level(runs, "validation_accuracy")
-            gap, accuracy, loss = (
+            gaps, accuracies, losses = (
                 np.asarray(metric.isel(level=level) - metric.isel(level=0))
                 for metric, level in (
                     (100 * abs(runs["gap"]), by_loss),
@@ -436,30 +417,13 @@ def overfitting(results: Results) -> list[Finding]:
                     (runs["test_loss"], by_loss),
                 )
             )
+            narrower = f"{name} narrows the gap between training and test accuracy ({labels})."
+            higher = f"{name} at its best λ > 0 has a higher test accuracy than λ = 0 ({labels})."
+            lower = f"{name} at its best λ > 0 has a lower test loss than λ = 0 ({labels})."
             findings += [
-                below(
-                    f"{name} narrows the gap between training and test accuracy ({labels}).",
-                    "Absolute gap at the λ with the best validation loss, minus the absolute gap "
-                    "at λ = 0; training accuracy is measured against the labels used for training",
-                    gap,
-                    unit="points",
-                ),
-                above(
-                    f"{name} at its best λ > 0 has a higher test accuracy than λ = 0 ({labels}).",
-                    "Test accuracy at the λ with the best validation accuracy, minus test accuracy "
-                    "at λ = 0",
-                    accuracy,
-                    unit="points",
-                ),
-                below(
-                    f"{name} at its best λ > 0 has a lower test loss than λ = 0 ({labels}).",
-                    "Test cross-entropy at the λ with the best validation loss, minus test "
-                    "cross-entropy at λ = 0",
-                    loss,
-                    unit="nats",
-                    digits=3,
-                    sign=True,
-                ),
+                below(narrower, gap, gaps, unit="points"),
+                above(higher, accuracy, accuracies, unit="points"),
+                below(lower, loss, losses, unit="nats", digits=3, sign=True),
             ]
     return findings
 
