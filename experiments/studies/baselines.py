@@ -26,25 +26,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from experiments import datasets
+from experiments import datasets, training
 from experiments.claims import Finding, above, below, between, outside, within
 from experiments.figures import new_figure
 from experiments.lab import Claim, Results, Session, Study
 from experiments.lazy import Axes, Figure, jax, jaxreg, jnp, networks, optax, xr
 from experiments.settings import Training, at_least, positive, require, same_length, strengths
-from experiments.training import (
-    Strengths,
-    accuracy,
-    charged,
-    cross_entropy,
-    described,
-    evaluate,
-    kernels_of,
-    mislabelled,
-    optimizer,
-    split,
-    train_params,
-)
+from experiments.training import Strengths, described
 
 if TYPE_CHECKING:
     from experiments.training import OptimizerOf
@@ -147,57 +135,53 @@ QUICK = Settings(
 )
 """Defaults of `--quick`."""
 
+DECAY_ALONE = "AdamW, decay alone"
+"""The method whose decay the learning rate does not multiply."""
 TINY = 1e-30
 """An eps that is practically 0, but avoids 0/0 where the gradient of a pixel's weights is always
 0.
 """
 
 
-class Member(NamedTuple):
-    """One of the two training runs of a pair.
+class Pair(NamedTuple):
+    """Two training runs that are compared.
 
     Attributes:
-        make: function from the learning-rate schedule to the optimizer.
+        makers: functions from the learning-rate schedule to the optimizers.
         rate: learning rate at the first step.
-        factor: constant by which the loss is multiplied.
+        factor: constant by which the loss is multiplied in the second one.
     """
 
-    make: OptimizerOf
+    makers: tuple[OptimizerOf, OptimizerOf]
     rate: float
     factor: float = 1.0
 
 
-def decay_pairs(config: PairStudy) -> dict[str, tuple[Member, Member]]:
+def decay_pairs(config: PairStudy) -> dict[str, Pair]:
     """For each optimizer, the coupled penalty at λ and weight decay at 2λ."""
 
-    def coupled(make: OptimizerOf, schedule: optax.Schedule) -> optax.GradientTransformation:
-        return optax.chain(jaxreg.add_l2(config.l2, mask=jaxreg.kernels), make(schedule))
+    def pair(make: OptimizerOf, rate: float) -> Pair:
+        def coupled(schedule: optax.Schedule) -> optax.GradientTransformation:
+            return optax.chain(jaxreg.add_l2(config.l2, mask=jaxreg.kernels), make(schedule))
 
-    def decayed(make: OptimizerOf, schedule: optax.Schedule) -> optax.GradientTransformation:
-        # w ← w − rate·2λ·w on kernels as a step of its own, without jaxreg.
-        def decay(count: jax.Array) -> jax.Array:
-            return -2 * config.l2 * schedule(count)
+        def decayed(schedule: optax.Schedule) -> optax.GradientTransformation:
+            # w ← w − rate·2λ·w on kernels as a step of its own, without jaxreg.
+            decay = optax.add_decayed_weights(
+                lambda count: -2 * config.l2 * schedule(count),
+                lambda params: jax.tree.map(lambda w: w.ndim >= 2, params),
+            )
+            return optax.chain(make(schedule), decay)
 
-        def kernels(params: Any) -> Any:
-            return jax.tree.map(lambda w: w.ndim >= 2, params)
+        return Pair((coupled, decayed), rate)
 
-        return optax.chain(make(schedule), optax.add_decayed_weights(decay, kernels))
-
-    optimizers = {
-        "SGD": (optax.sgd, config.sgd_rate),
-        "SGD, momentum 0.9": (functools.partial(optax.sgd, momentum=0.9), config.sgd_rate / 10),
-        "Adam": (optax.adam, config.training.learning_rate),
-    }
     return {
-        name: (
-            Member(functools.partial(coupled, make), rate),
-            Member(functools.partial(decayed, make), rate),
-        )
-        for name, (make, rate) in optimizers.items()
+        "SGD": pair(optax.sgd, config.sgd_rate),
+        "SGD, momentum 0.9": pair(functools.partial(optax.sgd, momentum=0.9), config.sgd_rate / 10),
+        "Adam": pair(optax.adam, config.training.learning_rate),
     }
 
 
-def scale_pairs(config: PairStudy) -> dict[str, tuple[Member, Member]]:
+def scale_pairs(config: PairStudy) -> dict[str, Pair]:
     """For each optimizer, the loss and the loss times the factor; for penalties also with λ times
     the factor.
     """
@@ -215,24 +199,22 @@ def scale_pairs(config: PairStudy) -> dict[str, tuple[Member, Member]]:
         scaled = penalty(factor * strength)
         return jaxreg.prox_adam(schedule, scaled, mask=jaxreg.kernels, eps=TINY)
 
-    makers: dict[str, tuple[OptimizerOf, OptimizerOf]] = {}
-    for name, eps in (("AdamW, eps → 0", TINY), ("AdamW, eps 1e-8", 1e-8)):
-        make = functools.partial(adamw, eps)
-        makers[name] = (make, make)
-    penalised_makers: dict[str, Callable[..., optax.GradientTransformation]] = {
+    first, second = (functools.partial(adamw, eps) for eps in (TINY, 1e-8))
+    makers: dict[str, tuple[OptimizerOf, OptimizerOf]] = {
+        "AdamW, eps → 0": (first, first),
+        "AdamW, eps 1e-8": (second, second),
+    }
+    penalised: dict[str, Callable[[float, optax.Schedule], optax.GradientTransformation]] = {
         "Adam, coupled L2": coupled,
         "proximal Adam, L2": functools.partial(proximal, jaxreg.SquaredL2, config.l2),
         "proximal Adam, L1": functools.partial(proximal, jaxreg.L1, config.l1),
     }
-    for name, penalised in penalised_makers.items():
-        same, scaled = (functools.partial(penalised, factor) for factor in (1.0, config.factor))
-        makers[f"{name}, λ"] = (same, same)
-        makers[f"{name}, {config.factor:g}·λ"] = (same, scaled)
+    for name, make in penalised.items():
+        plain, scaled = (functools.partial(make, factor) for factor in (1.0, config.factor))
+        makers[f"{name}, λ"] = (plain, plain)
+        makers[f"{name}, {config.factor:g}·λ"] = (plain, scaled)
     rate = config.training.learning_rate
-    return {
-        name: (Member(first, rate), Member(second, rate, config.factor))
-        for name, (first, second) in makers.items()
-    }
+    return {name: Pair(pair, rate, config.factor) for name, pair in makers.items()}
 
 
 def train_pairs(settings: Settings, session: Session) -> xr.Dataset:
@@ -265,11 +247,7 @@ def train_pairs(settings: Settings, session: Session) -> xr.Dataset:
 
 
 def train_seed(
-    key: jax.Array,
-    _: Any,
-    rows: datasets.Rows,
-    pairs: Mapping[str, tuple[Member, Member]],
-    config: PairStudy,
+    key: jax.Array, _: Any, rows: datasets.Rows, pairs: Mapping[str, Pair], config: PairStudy
 ) -> dict[str, jax.Array]:
     """Trains every pair on one seed; the results of `train_pair`, stacked."""
     results = [train_pair(key, rows, pair, config) for pair in pairs.values()]
@@ -277,7 +255,7 @@ def train_seed(
 
 
 def train_pair(
-    key: jax.Array, rows: datasets.Rows, pair: tuple[Member, Member], config: PairStudy
+    key: jax.Array, rows: datasets.Rows, pair: Pair, config: PairStudy
 ) -> dict[str, jax.Array]:
     """Trains both networks of a pair from the same weights and on the same batches.
 
@@ -292,22 +270,21 @@ def train_pair(
         both on the test rows, (2,).
     """
     split_key, model_key, order_key = jax.random.split(key, 3)
-    train_rows, test_rows = split(split_key, rows, [config.train_size])
+    train_rows, test_rows = training.split(split_key, rows, [config.train_size])
     structure, params = networks.initial((64, config.hidden, 10), model_key)
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
     batch = min(config.training.batch_size, config.train_size)
     steps = config.train_size // batch
-    total = config.training.epochs * steps
-    optimizers = [member.make(optax.cosine_decay_schedule(member.rate, total)) for member in pair]
-    factors = [member.factor for member in pair]
+    schedule = optax.cosine_decay_schedule(pair.rate, config.training.epochs * steps)
+    optimizers = [make(schedule) for make in pair.makers]
 
     def step(carry: Any, picked: jax.Array) -> tuple[Any, None]:
         minibatch = datasets.Rows(train_rows.inputs[picked], train_rows.labels[picked])
         moved = []
-        for (params, state), tx, factor in zip(carry, optimizers, factors, strict=True):
+        for (params, state), tx, factor in zip(carry, optimizers, (1.0, pair.factor), strict=True):
 
             def loss(params: Any, factor: float = factor) -> jax.Array:
-                return factor * cross_entropy(structure, params, minibatch)
+                return factor * training.cross_entropy(structure, params, minibatch)
 
             updates, state = tx.update(jax.grad(loss)(params), state, params)
             moved.append((optax.apply_updates(params, updates), state))
@@ -316,7 +293,7 @@ def train_pair(
     def epoch(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
         order = jax.random.permutation(key, config.train_size)[: steps * batch]
         carry, _ = jax.lax.scan(step, carry, order.reshape(steps, batch))
-        first, second = (kernels_of(params) for params, _ in carry)
+        first, second = (training.kernels_of(params) for params, _ in carry)
         norm, reference = optax.tree.norm(first), optax.tree.norm(second)
         distance = optax.tree.norm(jax.tree.map(jnp.subtract, first, second))
         # If w' is 0, the distance is relative to w.
@@ -325,31 +302,17 @@ def train_pair(
 
     start = [(params, tx.init(params)) for tx in optimizers]
     ends, distance = jax.lax.scan(epoch, start, jax.random.split(order_key, config.training.epochs))
-    accuracies = [accuracy(structure, params, test_rows) for params, _ in ends]
+    accuracies = [training.accuracy(structure, params, test_rows) for params, _ in ends]
     return {"distance": distance, "accuracy": jnp.stack(accuracies)}
-
-
-class Method(NamedTuple):
-    """A place of squared L2.
-
-    Attributes:
-        field: its field of `Strengths`.
-        levels: values of λ, increasing.
-        divided: whether they are divided by the learning rate, so that the decay does not depend on
-            it.
-    """
-
-    field: str
-    levels: tuple[float, ...]
-    divided: bool = False
 
 
 class Setting(NamedTuple):
     """One method at one λ, or arrays of them.
 
     Attributes:
-        strengths: before division.
-        divided: 1 if they are divided by the learning rate, else 0.
+        strengths: the strength of each penalty.
+        divided: 1 if they are divided by the learning rate, so that the decay does not depend on
+            it, else 0.
     """
 
     strengths: Strengths
@@ -373,29 +336,29 @@ def train_grid(settings: Settings, session: Session) -> xr.Dataset:
     """
     config = settings.tilt
     methods = {
-        "Adam, coupled L2": Method("coupled_l2", config.coupled),
-        "proximal Adam, L2": Method("proximal_l2", config.coupled),
-        "AdamW, rate × decay": Method("decoupled_l2", config.decoupled),
-        "AdamW, decay alone": Method("decoupled_l2", config.unscaled, divided=True),
+        "Adam, coupled L2": ("coupled_l2", config.coupled),
+        "proximal Adam, L2": ("proximal_l2", config.coupled),
+        "AdamW, rate × decay": ("decoupled_l2", config.decoupled),
+        DECAY_ALONE: ("decoupled_l2", config.unscaled),
     }
-    pairs = [(method, level) for method in methods.values() for level in method.levels]
+    levels = [values for _, values in methods.values()]
     columns = {
-        field: np.array([level * (method.field == field) for method, level in pairs], np.float32)
-        for field in Strengths._fields
+        other: np.ravel([np.multiply(values, field == other) for field, values in methods.values()])
+        for other in Strengths._fields
     }
-    divided = np.array([method.divided for method, _ in pairs], np.float32)
-    setting = Setting(Strengths(**columns), divided)
+    strengths = Strengths(**{name: column.astype(np.float32) for name, column in columns.items()})
+    divided = np.repeat([name == DECAY_ALONE for name in methods], len(config.coupled))
+    setting = Setting(strengths, divided.astype(np.float32))
     grid = jaxreg.grid(setting=setting, rate=list(config.rates), seed=range(config.seeds))
     runs = session.sweep(functools.partial(train_network, config=config), grid, datasets.digits())
+    axes = ("method", "level", "rate", "seed")
     shape = (len(methods), len(config.coupled), len(config.rates), config.seeds)
+    outputs = {**runs.outputs, "diverged": runs.diverged}
     dataset = xr.Dataset(
-        {
-            name: (("method", "level", "rate", "seed"), values.reshape(shape))
-            for name, values in {**runs.outputs, "diverged": runs.diverged}.items()
-        },
+        {name: (axes, values.reshape(shape)) for name, values in outputs.items()},
         {
             "method": list(methods),
-            "strength": (("method", "level"), [method.levels for method in methods.values()]),
+            "strength": (("method", "level"), levels),
             "rate": list(config.rates),
             "seed": range(config.seeds),
         },
@@ -412,8 +375,8 @@ def train_network(
 ) -> dict[str, jax.Array]:
     """Trains one network at one learning rate; its test loss and test accuracy."""
     split_key, label_key, model_key, order_key = jax.random.split(key, 4)
-    train_rows, test_rows = split(split_key, rows, [config.train_size])
-    train_rows = mislabelled(label_key, train_rows, config.wrong)
+    train_rows, test_rows = training.split(split_key, rows, [config.train_size])
+    train_rows = training.mislabelled(label_key, train_rows, config.wrong)
     structure, params = networks.initial((64, config.hidden, 10), model_key)
     setting, rate = run["setting"], run["rate"]
     divisor = jnp.where(setting.divided > 0, rate, 1.0)
@@ -422,13 +385,15 @@ def train_network(
     def make_optimizer(schedule: optax.Schedule) -> optax.GradientTransformation:
         # The schedule has a fixed learning rate, so that one program serves all runs; replace it by
         # the run's own.
-        return optimizer(
+        return training.optimizer(
             strengths, lambda count: rate / config.training.learning_rate * schedule(count)
         )
 
-    params = train_params(structure, params, make_optimizer, order_key, train_rows, config.training)
+    params = training.train_params(
+        structure, params, make_optimizer, order_key, train_rows, config.training
+    )
     parts = {"train": train_rows, "test": test_rows}
-    metrics = evaluate(structure, params, charged(strengths), parts)
+    metrics = training.evaluate(structure, params, training.charged(strengths), parts)
     return {name: metrics[name] for name in ("test_loss", "test_accuracy")}
 
 
