@@ -81,19 +81,21 @@ def load_images(folder: Path) -> tuple[Rows, Rows]:
         SettingError: the folder or a file does not exist, or a file is not IDX, is incomplete, or
             does not fit the others.
     """
-    package = "install Debian's package dataset-fashion-mnist, or name a folder with such files"
+    package = "install Debian's package dataset-fashion-mnist, or name any folder with such files"
     missing = "no folder there" + (f"; {package}" if folder == FASHION else "")
     require(folder.is_dir(), "data", f"a folder of four IDX files at {folder}", missing)
     parts = []
     for part in ("train", "t10k"):
-        pixels, labels = idx_array(folder, f"{part}-images", 3), idx_array(folder, f"{part}-labels")
-        expected = f"one label for each of the {len(pixels)} {part} images in {folder}"
-        require(0 < len(pixels) == len(labels), "data", expected, f"{len(labels)} labels")
-        inputs = pixels.reshape(len(pixels), -1).astype(np.float32) / np.float32(255)
+        images, labels = idx_array(folder, f"{part}-images", 3), idx_array(folder, f"{part}-labels")
+        expected = f"one label for each of the {len(images)} {part} images in {folder}"
+        require(0 < len(images) == len(labels), "data", expected, f"{len(labels)} labels")
+        inputs = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
         parts.append(Rows(inputs, labels.astype(np.int32)))
-    train, test = (rows.inputs.shape[1] for rows in parts)
-    require(train == test, "data", f"{train} pixels in test images, as in training images", test)
-    return parts[0], parts[1]
+    train, test = parts
+    pixels = train.inputs.shape[1], test.inputs.shape[1]
+    same = f"{pixels[0]} pixels in each test image, as in the training images"
+    require(pixels[0] == pixels[1], "data", same, pixels[1])
+    return train, test
 
 
 def idx_array(folder: Path, name: str, rank: int = 1) -> np.ndarray:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from experiments import datasets
+from experiments import datasets, training
 from experiments.claims import NOT_MEASURED, NOT_SUPPORTED, Finding, above, below, mean_and_error
 from experiments.datasets import Rows
 from experiments.figures import COLOURS, new_figure
@@ -37,15 +37,6 @@ from experiments.lazy import Figure, jax, jaxreg, jnp, networks, nnx, optax, xr
 from experiments.selection import best, interpolate, one_standard_error_below, sparsest
 from experiments.settings import Training, at_least, positive, require, shares, strengths
 from experiments.tables import Table
-from experiments.training import (
-    accuracy,
-    cross_entropy,
-    described,
-    kernels_of,
-    split,
-    train_params,
-    train_state,
-)
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -292,8 +283,8 @@ def split_rows(key: jax.Array, source: Source, config: Settings) -> dict[str, Ro
     if test is None:
         # The same test rows for all seeds, so that no row that chooses a setting is a test row of
         # another seed.
-        test, rows = split(jax.random.key(TEST_SEED), rows, [config.test_size])
-    validation, train = split(key, rows, [config.validation_size])
+        test, rows = training.split(jax.random.key(TEST_SEED), rows, [config.test_size])
+    validation, train = training.split(key, rows, [config.validation_size])
     return {"train": train, "validation": validation, "test": test}
 
 
@@ -418,6 +409,11 @@ def proximal(
         mask=jaxreg.kernels,
         max_shrink=1.0 if penalty in CONVEX else None,
     )
+
+
+def spred(run: Run, *_: Any) -> optax.GradientTransformation:
+    """Adam on factorised weights."""
+    return factorise(optax.adam(run.learning_rate), run.strength)
 
 
 def steered(penalty: str, per: Literal["input"] | None = None) -> Method:
@@ -595,12 +591,7 @@ RIVAL_METHODS: Mapping[Rival, Method] = {
     "cut": Method(CUT, lambda run, *_: adamw(run)),
     "magnitude": pruned(GRADUAL),
     "adam-magnitude": pruned(GRADUAL_ADAM, metric=True),
-    "spred": Method(
-        SPRED,
-        lambda run, *_: factorise(optax.adam(run.learning_rate), run.strength),
-        target=False,
-        zero=SPRED_ZERO,
-    ),
+    "spred": Method(SPRED, spred, target=False, zero=SPRED_ZERO),
 }
 UNIT_METHODS = (
     *(steered(name, "input") for name in ("group L2", "group log-sum", "group L0")),
@@ -633,7 +624,9 @@ def train_network(
     first, second = (Training(n, config.batch_size, 1.0) for n in (epochs, config.refit_epochs))
     steps = epochs * (train.labels.shape[0] // config.batch_size)
     optimizer = method.optimizer(run, steps, config)
-    params, state = train_state(structure, params, lambda _: optimizer, first_key, train, first)
+    params, state = training.train_state(
+        structure, params, lambda _: optimizer, first_key, train, first
+    )
     if method.target:
         params = jaxreg.keep_largest(params, run.share, mask=jaxreg.kernels, per=method.per)
     elif method.zero:
@@ -648,18 +641,18 @@ def train_network(
         decayed = optax.adamw(rate, weight_decay=run.decay, mask=jaxreg.kernels)
         return jaxreg.hold_zeros(decayed, mask=jaxreg.kernels)
 
-    refitted = train_params(structure, params, refitting, second_key, train, second)
+    refitted = training.train_params(structure, params, refitting, second_key, train, second)
     metrics = {
-        f"{prefix}{name}_accuracy": accuracy(structure, weights, parts[name])
+        f"{prefix}{name}_accuracy": training.accuracy(structure, weights, parts[name])
         for prefix, weights in (("unrefitted_", params), ("", refitted))
         for name in ("validation", "test")
     }
-    kernels = kernels_of(refitted)
+    kernels = training.kernels_of(refitted)
     layers = [str(layer) for layer in range(len(kernels))]
     counts = jaxreg.sparsity(kernels, layers=layers)
     reached = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
     metrics |= {
-        "train_loss": cross_entropy(structure, refitted, train),
+        "train_loss": training.cross_entropy(structure, refitted, train),
         "reached": jnp.asarray(reached, jnp.float32),
         "nonzero": 1 - counts.fraction,
         "kept": counts.connected / counts.size,
@@ -672,17 +665,11 @@ def train_network(
 TEXTS = {
     "nonzero": ("share of weights that are not 0", "1"),
     "kept": ("share of weights that are not 0 and lead to an output", "1"),
-    "live": (
-        "units of a layer, starting with the inputs, that have an outgoing weight which is kept",
-        "count",
-    ),
+    "live": ("inputs, then units of each layer, with an outgoing weight that is kept", "count"),
     "learning_rate": ("learning rate of the first phase", "1"),
     "decay": ("optax's weight_decay", "1"),
-    "strength": (
-        "strength λ, or the λ that a growing strength ends with",
-        "nats per unit of the penalty",
-    ),
-    "reached": ("strength λ at the end of the first phase", "nats per unit of the penalty"),
+    "strength": ("λ, or the λ that a growing strength ends with", "nats per unit of the penalty"),
+    "reached": ("λ at the end of the first phase", "nats per unit of the penalty"),
     "share": ("share of the weights, or of inputs and units, that the method had to keep", "1"),
     "role": ("what the setting is for", "1"),
     "repeats": ("number of seeds with which the setting was trained", "count"),
@@ -832,7 +819,7 @@ class Trainer:
         dataset.attrs = {"data": data_name(self.config), "network": self.config.network}
         if self.config.network == "mlp":
             dataset.attrs["widths"] = (self.source.rows.inputs.shape[1], *self.config.hidden)
-        return described(dataset, TEXTS)
+        return training.described(dataset, TEXTS)
 
 
 def train_networks(config: Settings, session: Session) -> xr.Dataset:
@@ -1089,16 +1076,16 @@ def ways(results: Results) -> list[Finding]:
     λ by width.
     """
     curves = curves_of(results["images"])
-    compared_at = [
-        ((penalty + way, penalty + CONSTANT), (0.05, 0.02))
+    pairs: list[tuple[str, str, tuple[float, ...]]] = [
+        (penalty + way, penalty + CONSTANT, (0.05, 0.02))
         for penalty in get_args(Scheduled)
         for way in (GROWN, STEERED)
     ]
-    compared_at.append(((f"L0{STEERED}", f"L0 by width{STEERED}"), (0.1, 0.02, 0.01)))
+    pairs.append((f"L0{STEERED}", f"L0 by width{STEERED}", (0.1, 0.02, 0.01)))
     findings = [
-        compared(curves, *pair, share)
-        for pair, at in compared_at
-        if len(repeated_methods(curves, pair)) == 2
+        compared(curves, method, rival, share)
+        for method, rival, at in pairs
+        if len(repeated_methods(curves, (method, rival))) == 2
         for share in at
     ]
     return findings or not_measured(
@@ -1151,40 +1138,31 @@ def compared(
 
 
 PUBLISHED = {
-    "mlp": (
-        "LeNet-300-100",
-        ("pruning, Han et al. (2015)", "8.3", "98.41"),
-        ("dynamic network surgery, Guo et al. (2016)", "1.8", "98.01"),
-        ("sparse variational dropout, Molchanov et al. (2017)", "1.5", "98.08"),
-    ),
-    "lenet-5": (
-        "Caffe's LeNet-5",
-        ("pruning, Han et al. (2015)", "8.3", "99.23"),
-        ("dynamic network surgery, Guo et al. (2016)", "0.9", "99.09"),
-        ("sparse variational dropout, Molchanov et al. (2017)", "0.36", "99.25"),
-    ),
+    "mlp": "LeNet-300-100 by pruning (Han et al. 2015) 8.3 % and 98.41 %, by dynamic network "
+    "surgery (Guo et al. 2016) 1.8 % and 98.01 %, by sparse variational dropout (Molchanov et al. "
+    "2017) 1.5 % and 98.08 %",
+    "lenet-5": "Caffe's LeNet-5 by pruning (Han et al. 2015) 8.3 % and 99.23 %, by dynamic network "
+    "surgery (Guo et al. 2016) 0.9 % and 99.09 %, by sparse variational dropout (Molchanov et al. "
+    "2017) 0.36 % and 99.25 %",
 }
-"""Published weights kept and test accuracies in percent on full MNIST, for LeNet-300-100, and for
-Caffe's LeNet-5 with 430,500 weights. Source: the table of Molchanov, Ashukha and Vetrov,
-Variational Dropout Sparsifies Deep Neural Networks (2017).
+"""Published weights kept and test accuracies on full MNIST, for LeNet-300-100, and for Caffe's
+LeNet-5 with 430,500 weights. Source: the table of Molchanov, Ashukha and Vetrov, Variational
+Dropout Sparsifies Deep Neural Networks (2017).
 """
 
 
 def tabulate(results: Results) -> list[Table | str]:
-    """The sparsest networks that keep AdamW's accuracy, the best methods at some shares, published
-    results, and every setting.
+    """The sparsest networks that keep AdamW's accuracy and the best methods at some shares,
+    published results, and every setting.
     """
     dataset = results["images"]
     curves = curves_of(dataset)
     network = dataset.attrs["network"]
     usual = network != "mlp" or list(dataset.attrs["widths"]) == [784, 300, 100]
-    name, *rows = PUBLISHED[network]
-    published = Table(
-        ("method", "weights kept %", "test accuracy %"),
-        rows,
-        f"Published results of {name} on full MNIST, which was not run here:",
-        "For orientation only: these numbers are from the papers, on other data and after longer "
-        "training. `--data FOLDER` runs the study on MNIST's files.",
+    published = (
+        "For orientation only, weights kept and test accuracies from papers, on full MNIST, which "
+        f"was not run here, and after longer training: {PUBLISHED[network]}. `--data FOLDER` runs "
+        "the study on MNIST's files."
     )
     every = [setting_row(point) for points in curves.values() for point in points]
     headings = ("method", "setting", "kept %", "test %", "before refitting %", "validation %")
@@ -1200,30 +1178,31 @@ def tradeoff(dataset: xr.Dataset, curves: Curves) -> Table | str:
     base = best(curves[ADAMW])
     if base is None:
         return "Every AdamW setting diverged, so nothing can be compared with it."
-    rows = [("AdamW at its best", base.label, in_percent(base.kept), in_percent(base.test))]
-    candidates = {
-        "penalties": [name for name in curves if name not in (ADAMW, *RIVALS)],
-        "L1": [f"L1{STEERED}"],
-        "rivals": RIVALS,
-    }
-    limits = {
+    rows = [["AdamW at its best", base.label, in_percent(base.kept), in_percent(base.test)]]
+    least = {
         "standard error": one_standard_error_below(base),
         "point": base.validation.mean() - 0.01,
     }
-    for (name, methods), (limit, least) in itertools.product(candidates.items(), limits.items()):
-        names = repeated_methods(curves, methods)
-        point = sparsest([point for name in names for point in curves[name]], least)
-        cells = ("no network", "–", "–")
-        if point is not None:
-            cells = (f"{point.method}, {point.label}", *map(in_percent, (point.kept, point.test)))
-        rows.append((f"{name}: the sparsest within one {limit}", *cells))
+    for name, methods in (
+        ("penalties", [name for name in curves if name not in (ADAMW, *RIVALS)]),
+        (f"L1{STEERED}", [f"L1{STEERED}"]),
+        ("rivals", RIVALS),
+    ):
+        points = [point for method in repeated_methods(curves, methods) for point in curves[method]]
+        for limit, accuracy in least.items():
+            point = sparsest(points, accuracy)
+            cells = ["no network", "–", "–"]
+            if point is not None:
+                setting = f"{point.method}, {point.label}"
+                cells = [setting, in_percent(point.kept), in_percent(point.test)]
+            rows.append([f"{name}: the sparsest within one {limit}", *cells])
     for share in (0.1, 0.05, 0.02, 0.01, 0.003):
         leaders = [most_accurate(curves, names, [share]) for names in (CONCAVE, RIVALS)]
         shown = dict.fromkeys(filter(None, (*leaders, GRADUAL, f"L1{STEERED}")))
         for name in repeated_methods(curves, shown):
             accuracies = at_share(curves[name], share)
             if np.isfinite(accuracies).all():
-                rows.append((name, "interpolated", f"{100 * share:g}", in_percent(accuracies)))
+                rows.append([name, "interpolated", f"{100 * share:g}", in_percent(accuracies)])
     return Table(
         ("network", "setting", "weights kept %", "test accuracy %"),
         rows,
@@ -1254,9 +1233,7 @@ def in_percent(values: np.ndarray) -> str:
     return f"{mean:.2f} ± {error:.2f}" if np.isfinite(error) else f"{mean:.2f} (1 seed)"
 
 
-Style = tuple[str, str, str]
-"""Colour, marker and line."""
-STYLES: Mapping[str, Style] = {
+STYLES = {
     f"L1{CONSTANT}": (COLOURS["L1"], "o", ":"),
     f"L1{STEERED}": (COLOURS["L1"], "o", "-"),
     f"log-sum{STEERED}": (COLOURS["log-sum"], "s", "-"),
@@ -1268,16 +1245,18 @@ STYLES: Mapping[str, Style] = {
     GRADUAL_ADAM: ("#999999", "+", "--"),
     SPRED: ("#999999", "*", "-."),
 }
+"""Colour, marker and line of each method."""
+LINE = {"lw": 1.3, "ms": 5, "capsize": 2, "alpha": 0.9}
 OTHERS = ("#aa8866", "d", "-")
 """The style of methods that are trained with several seeds only if a user asks for it."""
-UNIT_STYLES: Mapping[str, Style] = {
+UNIT_STYLES = {
     f"group L2{STEERED}": (COLOURS["L1"], "o", "-"),
     f"group log-sum{STEERED}": (COLOURS["log-sum"], "s", "-"),
     f"group L0{STEERED}": (COLOURS["L0"], "P", "-"),
     UNIT_RIVALS[0]: ("#555555", "x", "--"),
     UNIT_RIVALS[1]: ("#999999", "+", "--"),
 }
-WAY_STYLES: Mapping[str, Style] = {
+WAY_STYLES = {
     penalty + way: (COLOURS[penalty], *style)
     for penalty in ("L1", "log-sum", "L0")
     for way, style in ((CONSTANT, ("o", ":")), (GROWN, ("s", "--")), (STEERED, ("P", "-")))
@@ -1320,7 +1299,7 @@ def draw_units(results: Results) -> Figure:
 def draw(
     results: Results,
     curves: Curves,
-    styles: Mapping[str, Style],
+    styles: Mapping[str, tuple[str, str, str]],
     title: str,
     size: tuple[float, float] = (6.4, 4.6),
 ) -> Figure:
@@ -1329,7 +1308,7 @@ def draw(
     Args:
         results: of the study.
         curves: settings of every method.
-        styles: the methods to draw, with their styles.
+        styles: the methods to draw, with their colours, markers and lines.
         title: what is shown.
         size: width and height in inches.
     """
@@ -1345,19 +1324,9 @@ def draw(
         points.sort(key=lambda point: point.kept.mean())
         mean, error = np.array([mean_and_error(100 * point.test) for point in points]).T
         # Only vertical errors: those of the share kept are smaller than the markers.
-        axes.errorbar(
-            [100 * point.kept.mean() for point in points],
-            mean,
-            np.nan_to_num(error),
-            label=method,
-            color=colour,
-            ls=line,
-            lw=1.3,
-            marker=marker,
-            ms=5,
-            capsize=2,
-            alpha=0.9,
-        )
+        kept = [100 * point.kept.mean() for point in points]
+        style: dict[str, Any] = {"color": colour, "marker": marker, "ls": line, **LINE}
+        axes.errorbar(kept, mean, np.nan_to_num(error), label=method, **style)
     dataset = results["images"]
     dense = [p for p in curves_of(dataset).get(ADAMW, []) if p.repeated]
     reference = best(dense)
