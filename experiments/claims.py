@@ -118,7 +118,7 @@ def above(
     threshold: float = 0.0,
     unit: str = "",
     digits: int = 1,
-    sign: bool = False,
+    sign: bool | None = None,
     direction: int = 1,
 ) -> Finding:
     """Tests the claim that a mean is above a threshold.
@@ -130,15 +130,16 @@ def above(
         threshold: the threshold, in the same unit.
         unit: the unit that is printed; empty for none.
         digits: decimal digits that are printed.
-        sign: whether a plus sign is printed before positive numbers.
+        sign: whether a plus sign is printed before positive numbers; by default before points,
+            which are differences of percentages.
         direction: 1, or -1 for the claim that the mean is below.
 
     Returns:
         The finding.
     """
     mean = interval(values)
-    text, verdict = text_of(mean, unit, digits, sign), verdict_on_side(mean, threshold, direction)
-    return Finding(statement, tested, text, verdict, *mean)
+    text = text_of(mean, unit, digits, unit.startswith("points") if sign is None else sign)
+    return Finding(statement, tested, text, verdict_on_side(mean, threshold, direction), *mean)
 
 
 below = functools.partial(above, direction=-1)

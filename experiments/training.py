@@ -197,10 +197,16 @@ def evaluate(
         "layer_zero_fraction": jnp.stack([jnp.mean(kernel == 0) for kernel in kernels]),
         "layer_norm": jnp.stack([jnp.linalg.norm(kernel) for kernel in kernels]),
     }
-    # Also the counts of a diverged network become NaN, so that they cannot be mistaken for
-    # measurements.
-    finite = jnp.isfinite(metrics["train_loss"])
-    return {name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()}
+    return unless_diverged(metrics["train_loss"], metrics)
+
+
+def unless_diverged(loss: jax.Array, metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Makes all metrics of a diverged network NaN, also counts, so that they cannot be mistaken for
+    measurements.
+    """
+    return {
+        name: jnp.where(jnp.isfinite(loss), metric, jnp.nan) for name, metric in metrics.items()
+    }
 
 
 def charged(strengths: Strengths) -> jaxreg.ElasticNet:
