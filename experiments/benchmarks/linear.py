@@ -19,8 +19,8 @@ import multiprocessing
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -29,9 +29,6 @@ from experiments.lazy import jax, jaxreg, jnp, xr
 from experiments.settings import at_least, positive, require
 from experiments.tables import Table
 from experiments.training import described
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 Model: TypeAlias = Literal["lasso", "elastic net", "sparse logistic", "group lasso"]
 Design: TypeAlias = tuple[int, int, float]
@@ -107,6 +104,7 @@ FINER = 1e-3
 """Supports are compared after one more call, with a tolerance that is this much smaller."""
 ENOUGH = 20.0
 """Seconds of timed calls after which there are no more of them."""
+STOPPED = "no answer within"
 TEXTS = {
     "problem": ("model and data", "1"),
     "model": ("model", "1"),
@@ -392,78 +390,60 @@ def time_solver(
         Numbers by the names in `TEXTS`. Without `seconds` the solver failed or was stopped with an
         `error`, or no tolerance was small enough; without `support` its last call took too long.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    arguments = (sender, name, problem, reference, config)
-    process = context.Process(target=work, args=arguments, daemon=True)
-    process.start()
-    sender.close()
     found: dict[str, Any] = {}
-    limit = None
-    try:
-        # The process begins with its imports, which do not count.
-        while receiver.poll(limit):
-            found |= receiver.recv()
-            limit = config.limit
-        found["error"] = f"a call took more than {limit:g} s"
-    except EOFError:
-        process.join()
-        if process.exitcode:
-            found.setdefault("error", f"the process ended with exit code {process.exitcode}")
-    finally:
-        process.kill()
-        process.join()
+    passed: list[float] = []
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+
+        def solve(tolerance: float) -> tuple[np.ndarray, float]:
+            call = pool.apply_async(timed_solve, (name, problem, tolerance))
+            return call.get(config.limit)
+
+        try:
+            pool.apply(prepare)  # the imports of the process do not count
+            for tolerance in TOLERANCES:
+                weights, seconds = solve(tolerance)
+                found.setdefault("cold", seconds)
+                objectives, _ = judge(problem, weights)
+                found["asked"] = tolerance
+                found["distance"] = float(np.max((objectives - reference.below) / objectives))
+                found["objective"] = float(np.max(np.abs(objectives / reference.objectives - 1)))
+                if found["distance"] <= config.distance:
+                    break
+            else:
+                return found
+            while len(passed) < config.repeats and sum(passed) < ENOUGH:
+                passed.append(solve(tolerance)[1])
+                found["seconds"] = float(np.median(passed))
+            same = (solve(FINER * tolerance)[0] != 0) == (reference.weights != 0)
+            found["support"] = int(np.sum(np.all(same, axis=1)))
+        except multiprocessing.TimeoutError:
+            found["error"] = f"{STOPPED} {config.limit:g} s"
+        except Exception as error:
+            found["error"] = f"{type(error).__name__}: {error}"
     return found
 
 
-def work(
-    sender: Connection, name: str, problem: Problem, reference: Reference, config: Settings
-) -> None:
-    """Sends what a solver finds, or its error; runs in a process of its own."""
-    try:
-        for found in tighten(name, problem, reference, config):
-            sender.send(found)
-    except Exception as error:
-        sender.send({"error": f"{type(error).__name__}: {error}"})
-
-
-def tighten(
-    name: str, problem: Problem, reference: Reference, config: Settings
-) -> Iterator[dict[str, Any]]:
-    """Calls a solver with tighter and tighter tolerances; yields what is known after each call."""
+def prepare() -> None:
+    """Prepares a process that times a solver."""
     jax.config.update("jax_enable_x64", True)
     # Where a solver does not converge, the distance shows it.
     warnings.simplefilter("ignore")
-    solve = SOLVERS[name]
-    judge(problem, np.zeros_like(reference.weights))
-    yield {}
-    for tolerance in TOLERANCES:
-        began = time.perf_counter()
-        weights = solve(problem, tolerance)
-        if tolerance == TOLERANCES[0]:
-            yield {"cold": time.perf_counter() - began}
-        objectives, _ = judge(problem, weights)
-        distance = float(np.max((objectives - reference.below) / objectives))
-        difference = float(np.max(np.abs(objectives / reference.objectives - 1)))
-        yield {"asked": tolerance, "distance": distance, "objective": difference}
-        if distance <= config.distance:
-            break
-    else:
-        return
-    for seconds in medians(lambda: solve(problem, tolerance), config):
-        yield {"seconds": seconds}
-    finer = solve(problem, FINER * tolerance)
-    yield {"support": int(np.sum(np.all((finer != 0) == (reference.weights != 0), axis=1)))}
 
 
-def medians(call: Callable[[], object], config: Settings) -> Iterator[float]:
-    """The median seconds of the calls so far, after each of them."""
+def timed_solve(name: str, problem: Problem, tolerance: float) -> tuple[np.ndarray, float]:
+    """A solver's weights, and its seconds."""
+    began = time.perf_counter()
+    return SOLVERS[name](problem, tolerance), time.perf_counter() - began
+
+
+def timed(call: Callable[[], object], config: Settings) -> float:
+    """The median seconds of some calls."""
     passed: list[float] = []
     while len(passed) < config.repeats and sum(passed) < ENOUGH:
         began = time.perf_counter()
         call()
         passed.append(time.perf_counter() - began)
-        yield float(np.median(passed))
+    return float(np.median(passed))
 
 
 def resumed(session: Session, number: int, compute: Callable[[], Any]) -> Any:
@@ -542,9 +522,8 @@ def cross_validate(config: Settings, design: Design) -> dict[str, Any]:
         return LassoCV(alphas=strengths, tol=tol, **options).fit(x, y)
 
     gap = ours()
-    calls = [functools.partial(theirs, tol) for tol in config.cv_tolerances]
-    peers = [list(medians(call, config))[-1] for call in calls]
-    return {"gap": gap, "seconds": list(medians(ours, config))[-1], "sklearn_seconds": peers}
+    peers = [timed(functools.partial(theirs, tol), config) for tol in config.cv_tolerances]
+    return {"gap": gap, "seconds": timed(ours, config), "sklearn_seconds": peers}
 
 
 def measure_validation(config: Settings, session: Session) -> xr.Dataset:
@@ -632,7 +611,7 @@ def time_cell(solver: xr.Dataset, own: float) -> str:
         ratio = "" if solver["solver"] == OURS else f" ({seconds / own:.1f} ×)"
         return f"{seconds:.2f}{ratio} · {cold:.1f}"
     error = str(solver["error"].item())
-    if error and "took more" not in error:
+    if error and not error.startswith(STOPPED):
         return "– error"
     return f"– {distance:.0e} above" if np.isfinite(distance) else "–"
 

@@ -316,39 +316,34 @@ def measure_scaling(config: Settings, _: Session) -> xr.Dataset:
         points += [("workers", count, config.runs) for count in config.scaling_workers]
         points += [("devices", len(jax.devices()), runs) for runs in config.scaling_runs]
     measured = []
-    spawn = multiprocessing.get_context("spawn")
     for point in points:
-        receiver, sender = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=measure_in_child, args=(config, *point, sender))
-        process.start()
-        sender.close()  # so that a child process that dies ends the wait
-        try:
-            measured.append((*point, *receiver.recv()))
-        finally:
-            # Ctrl-C interrupts the wait; the child process must then end as well.
-            process.terminate()
-            process.join()
+        with process_pool(1) as pool:
+            measured.append((*point, *pool.submit(measure_in_child, config, *point).result()))
     columns = list(zip(*measured, strict=True)) or [()] * 5
     names = ("kind", "count", "runs", "seconds", "mebibytes")
     variables = {name: ("row", list(values)) for name, values in zip(names, columns, strict=True)}
     return described(xr.Dataset(variables, attrs={"width": config.scaling_width}), TEXTS)
 
 
-def measure_in_child(config: Settings, kind: str, count: int, runs: int, sender: Any) -> None:
-    """Runs one warm sweep in this process and sends its seconds and peak memory; that of workers is
-    not measured.
+def process_pool(workers: int) -> concurrent.futures.Executor:
+    """New processes, which start without this one's JAX."""
+    spawn = multiprocessing.get_context("spawn")
+    return concurrent.futures.ProcessPoolExecutor(workers, spawn)
+
+
+def measure_in_child(config: Settings, kind: str, count: int, runs: int) -> tuple[float, float]:
+    """Runs one warm sweep in this process; returns its seconds and its peak memory, which is not
+    measured for workers.
     """
     jax.config.update("jax_num_cpu_devices", count if kind == "devices" else 1)
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"devices": count}
         if kind == "workers":
-            spawn = multiprocessing.get_context("spawn")
-            executor = concurrent.futures.ProcessPoolExecutor(count, spawn)
-            options = {"executor": stack.enter_context(executor)}
+            options = {"executor": stack.enter_context(process_pool(count))}
         train = by_sweep(config, config.scaling_width, split_digits(), **options)
         train(count * 8)
         seconds, _ = timed(train, runs)
-    sender.send((seconds, peak_memory() if kind == "devices" else math.nan))
+    return seconds, peak_memory() if kind == "devices" else math.nan
 
 
 def peak_memory() -> float:

@@ -229,22 +229,13 @@ def optimizer(config: Settings, penalty: Any, mask: Any = None) -> optax.Gradien
 def recipe_of(problem: Problem, config: Settings, name: str) -> jaxreg.Recipe:
     """How the paths on all rows and on folds are trained."""
     steps = config.refit_epochs * (len(problem.train.labels) // config.batch_size)
+    rate = optax.cosine_decay_schedule(config.learning_rate, steps)
     return jaxreg.Recipe(
-        problem.loss,
-        problem.start,
-        penalty_of(config, name),
-        functools.partial(optimizer, config),
-        mask=jaxreg.kernels,
-        epochs=config.epochs,
-        first_epochs=config.first_epochs,
-        batch_size=config.batch_size,
-        passes=config.passes,
-        metrics=problem.metrics,
-        refit_epochs=config.refit_epochs,
-        refit_optimizer=lambda _: optax.adam(
-            optax.cosine_decay_schedule(config.learning_rate, steps)
-        ),
-    )
+        problem.loss, problem.start, penalty_of(config, name), functools.partial(optimizer, config),
+        mask=jaxreg.kernels, epochs=config.epochs, first_epochs=config.first_epochs,
+        batch_size=config.batch_size, passes=config.passes, metrics=problem.metrics,
+        refit_epochs=config.refit_epochs, refit_optimizer=lambda _: optax.adam(rate),
+    )  # fmt: skip
 
 
 SCORE = "refitted_accuracy"
@@ -254,7 +245,6 @@ SMALL = 1e-4
 """Where the search for the largest λ begins."""
 BATCHES = (1, 256)
 """Rows at once when inference is timed."""
-QUARTILES = (0.25, 0.5, 0.75)
 TEXTS = {
     "penalty": ("penalty", "1"),
     "place": ("position on the grid of λ, from weak to strong", "1"),
@@ -271,17 +261,12 @@ TEXTS = {
     "norms": ("norm of the weights that leave an input, first seed", "1"),
     "best": ("position of the λ with the best mean score", "1"),
     "chosen": ("position of the largest λ within one standard error of the best", "1"),
-    "dense_accuracy": ("accuracy on test rows with the smallest λ, refitted", "1"),
     "small_accuracy": ("accuracy on test rows of the small network", "1"),
     "small_widths": ("inputs, units of each hidden layer and outputs when small", "count"),
     "small_share": ("weights of the small network, zeros included, as a share of all", "1"),
-    "nonzero_share": ("share of weights that are not 0 and lead to an output, chosen λ", "1"),
     "deviation": ("largest change of a logit by compaction", "nats"),
     "batch": ("rows in a batch", "count"),
-    "quartile": ("quartile over the rounds", "1"),
-    "milliseconds": ("median time of inference of the small network, first seed", "ms"),
-    "dense_milliseconds": ("median time of inference of the network before compaction", "ms"),
-    "speedup": ("time of inference before compaction divided by that in the same round after", "1"),
+    "milliseconds": ("time of inference before and after compaction, first seed", "ms"),
     "share": ("share of weights kept", "1"),
     "single_accuracy": ("accuracy on test rows of the images study's best networks", "1"),
     "single_method": ("method of these networks", "1"),
@@ -310,37 +295,36 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
     strengths = jaxreg.strength_grid(
         search, rows, count=config.strengths, ratio=config.ratio, start=SMALL, epochs=1
     )
-    folder = session.folder and session.folder / name.replace(" ", "-").lower()
+    part = name.replace(" ", "-").lower()
+    folder = session.folder and session.folder / part
     path = jaxreg.fit_path(
         recipe, rows, strengths, validation=problem.validation, seeds=config.seeds,
         folder=folder and folder / "paths", devices=session.devices,
     )  # fmt: skip
-    record = path.record
-    scores, live = record.get(SCORE), record["live_inputs"][FIRST_KERNEL]
-    score_live = live
+    record, live_inputs = path.record, path.record["live_inputs"][FIRST_KERNEL]
+    along = {
+        "objective": record["objective"],
+        "epochs": record["epochs"],
+        "kept": record["refitted_kept"],
+        "live": live_inputs,
+        "unrefitted_accuracy": problem.accuracies(path.params),
+        "test_accuracy": problem.accuracies(path.refitted),
+    }
     if config.folds:
         tested = jaxreg.cross_validate_path(
             recipe, rows, strengths, folds=config.folds, split_seed=SPLIT_SEED,
             folder=folder and folder / "folds", devices=session.devices,
         )  # fmt: skip
         scores, score_live = tested.scores(SCORE), tested.record["live_inputs"][FIRST_KERNEL][:, 0]
-    best, chosen = (
-        jaxreg.select_strength(strengths, scores, rule, largest=True) for rule in ("best", "one_se")
-    )
-    along = {
-        "objective": record["objective"],
-        "epochs": record["epochs"],
-        "kept": record["refitted_kept"],
-        "live": live,
-        "unrefitted_accuracy": problem.accuracies(path.params),
-        "test_accuracy": problem.accuracies(path.refitted),
-    }
+    else:
+        scores, score_live = record[SCORE], live_inputs
     if config.scratch_epochs:
         grid = jaxreg.grid(strength=strengths.astype(np.float32), seed=range(config.seeds))
         fit = functools.partial(train_scratch, problem=problem, config=config, name=name)
-        part = f"{name.replace(' ', '-').lower()}/scratch"
-        runs = session.sweep(fit, grid, (rows, problem.test), part=part)
+        runs = session.sweep(fit, grid, (rows, problem.test), part=f"{part}/scratch")
         along |= {f"scratch_{key}": values.T for key, values in runs.outputs.items()}
+    select = functools.partial(jaxreg.select_strength, strengths, scores, largest=True)
+    chosen = select("one_se")
     return xr.Dataset(
         {key: (("seed", "place"), values) for key, values in along.items()}
         | compact_networks(problem, config, path, chosen)
@@ -349,7 +333,7 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
             "score": (("repeat", "place"), scores),
             "score_live": (("repeat", "place"), score_live),
             "norms": (("place", "input"), np.linalg.norm(kernels_of(path.params)[0][0], axis=-1)),
-            "best": best,
+            "best": select("best"),
             "chosen": chosen,
         }
     )
@@ -378,50 +362,35 @@ def compact_networks(
     in random order within each round; the small network gets its own inputs alone.
     """
     images = jnp.asarray(problem.test.inputs)
-    rows = []
+    rows, compared = [], []
     for seed in range(config.seeds):
         params = path.at(chosen, seed=seed, refitted=True)
         small = jaxreg.compact(params, activation=jnp.tanh)
-        before = problem.logits(params, images)
-        after = problem.logits(small.params, images[:, small.inputs])
+        compared += [(params, images), (small.params, images[:, small.inputs])]
+        before, after = (problem.logits(*call) for call in compared[-2:])
         right = jnp.mean(after.argmax(-1) == problem.test.labels)
         rows.append((small.widths, small.share, float(abs(before - after).max()), float(right)))
-        if seed == 0:
-            compared = {
-                "before": (params, images),
-                "after": (small.params, images[:, small.inputs]),
-            }
-    widths, shares, deviations, accuracies = zip(*rows, strict=True)
+    widths, shares, deviations, accuracies = map(np.array, zip(*rows, strict=True))
     program = jax.jit(problem.logits)
     order = np.random.default_rng(0)
     times = np.zeros((len(BATCHES), config.rounds, 2))
     for batch, seconds in zip(BATCHES, times, strict=True):
-        calls = [(params, jnp.array(inputs[:batch])) for params, inputs in compared.values()]
+        calls = [(params, jnp.array(inputs[:batch])) for params, inputs in compared[:2]]
         for call in calls:
             jax.block_until_ready(program(*call))
         for passed in seconds:
-            for which in order.permutation(len(calls)):
+            for which in order.permutation(2):
                 began = time.perf_counter()
                 jax.block_until_ready(program(*calls[which]))
                 passed[which] = time.perf_counter() - began
-    dense, small_times = 1e3 * np.median(times, 1).T
     return {
-        "dense_accuracy": (
-            "seed", problem.accuracies(jax.tree.map(lambda leaf: leaf[:, :1], path.refitted))[:, 0]
-        ),
-        "small_accuracy": ("seed", list(accuracies)),
-        "small_widths": (("seed", "layer"), np.array(widths)),
-        "small_share": ("seed", list(shares)),
-        "nonzero_share": ("seed", path.record["refitted_kept"][:, chosen]),
-        "deviation": ("seed", list(deviations)),
+        "small_accuracy": ("seed", accuracies),
+        "small_widths": (("seed", "layer"), widths),
+        "small_share": ("seed", shares),
+        "deviation": ("seed", deviations),
         "batch": np.array(BATCHES),
-        "quartile": np.array(QUARTILES),
-        "dense_milliseconds": ("batch", dense),
-        "milliseconds": ("batch", small_times),
-        "speedup": (
-            ("batch", "quartile"), np.quantile(times[..., 0] / times[..., 1], QUARTILES, axis=1).T
-        ),
-    }  # fmt: skip
+        "milliseconds": (("batch", "round", "network"), 1e3 * times),
+    }
 
 
 SHARES = (0.2, 0.1, 0.05, 0.02, 0.01)
@@ -491,48 +460,38 @@ def cost(results: Results) -> list[Finding]:
                 f"scratch ({training})",
                 epochs.values / training,
                 # A path whose cost is exactly the limit is within it.
-                TRAININGS * (1 + 1e-9),
-                "trainings",
+                TRAININGS * (1 + 1e-9), "trainings",
             ),
             below(
                 f"Its objective is nowhere worse than that of training from scratch ({name}).",
                 "Largest change over all λ of loss + penalty on the training rows against "
                 "training from scratch with the same optimizer, whose median over λ is "
                 f"{float(change.median()):+.1f} %; below {WORSE:g} %",
-                change.max("place", skipna=False).values,
-                WORSE,
-                "%",
-                digits=3,
-                sign=True,
+                change.max("place", skipna=False).values, WORSE, "%", digits=3, sign=True,
             ),
-        ]
+        ]  # fmt: skip
     return findings
 
 
-def small(results: Results) -> list[Finding]:
+def small_network(results: Results) -> list[Finding]:
     """The chosen networks after compaction, against the network with the smallest λ."""
     findings = []
     for name in results["path"]["penalty"].values:
         path = results["path"].sel(penalty=name)
+        dense = path["test_accuracy"].isel(place=0)
         findings += [
             above(
                 f"The small network loses less than a point of accuracy ({name}).",
                 "Test accuracy of the compacted network of the chosen λ, minus that of the "
                 f"network with the smallest λ, both refitted; above {POINT:g} point",
-                100 * (path["small_accuracy"] - path["dense_accuracy"]).values,
-                POINT,
-                "points",
-                digits=2,
-                sign=True,
+                100 * (path["small_accuracy"] - dense).values, POINT, "points", digits=2, sign=True,
             ),
             within(
                 f"Compaction changes logits by rounding only ({name}).",
                 "Logits of all test rows before and after compaction",
-                float(np.max(path["deviation"].values)),
-                ROUNDING,
-                "largest difference of a logit",
+                float(np.max(path["deviation"].values)), ROUNDING, "largest difference of a logit",
             ),
-        ]
+        ]  # fmt: skip
     return findings
 
 
@@ -673,16 +632,15 @@ def small_line(path: xr.Dataset) -> str:
         "–".join(str(int(width)) for width in widths)
         for widths in (path.attrs["widths"], path["small_widths"].values[0])
     )
-    dense, left, small_share, nonzero = (
-        100 * float(values)
-        for values in (
-            path["dense_accuracy"].mean(), path["small_accuracy"].mean(),
-            path["small_share"][0], path["nonzero_share"][0],
-        )
-    )  # fmt: skip
-    one, many = path["speedup"].sel(quartile=0.5).values
+    nonzero = path["kept"][0, int(path["chosen"])]
+    accuracies = path["test_accuracy"].isel(place=0).mean(), path["small_accuracy"].mean()
+    share, nonzero, dense, left = (
+        100 * float(value) for value in (path["small_share"][0], nonzero, *accuracies)
+    )
+    times = path["milliseconds"]
+    one, many = (times.isel(network=0) / times.isel(network=1)).median("round").values
     return (
-        f"{before} → {after}, {small_share:.1f} % of the weights ({nonzero:.1f} % not 0), test "
+        f"{before} → {after}, {share:.1f} % of the weights ({nonzero:.1f} % not 0), test "
         f"accuracy {dense:.1f} → {left:.1f} %, inference faster by {one:.1f}× with {BATCHES[0]} "
         f"row and {many:.1f}× with {BATCHES[1]} rows at once"
     )
@@ -720,7 +678,7 @@ STUDY = Study(
             "From the path to a small network",
             "The largest λ within one standard error of the best gives a small network that is as "
             "accurate.",
-            small,
+            small_network,
             draw_choice,
             "Accuracy of the refitted networks on rows that they were not trained on against λ, "
             "with standard errors, the best λ and the largest λ within one standard error of it; "

@@ -27,7 +27,7 @@ from experiments.claims import mean_and_error
 from experiments.datasets import Rows
 from experiments.lab import Results, Session, Study
 from experiments.lazy import jax, jaxreg, jnp, optax, xr
-from experiments.settings import SettingError, at_least, positive, require
+from experiments.settings import at_least, positive, require
 from experiments.tables import Table
 from experiments.training import described
 
@@ -300,60 +300,65 @@ def live_pixels(params: Any) -> jax.Array:
 
 def fit_splits(config: Settings, session: Session) -> xr.Dataset:
     """Selects pixels on every split; returns the variables in `SPLIT_TEXTS` along `split`."""
+    rows = idx.load(idx.FASHION)[1]
+    # All splits share it, so that it is compiled once.
+    recipe = selection(config, rows.inputs.shape[1])
+    found = [fit_split(config, session, split, rows, recipe) for split in range(config.splits)]
+    variables = {
+        name: ("split", [float(numbers.get(name, np.nan)) for numbers in found])
+        for name in SPLIT_TEXTS
+        if name != "split"
+    }
+    dataset = xr.Dataset(variables, {"split": range(config.splits)}, {"limit": config.pixels})
+    return described(dataset, SPLIT_TEXTS)
+
+
+def fit_split(
+    config: Settings, session: Session, split: int, rows: Rows, recipe: jaxreg.Recipe
+) -> dict[str, Any]:
+    """Selects pixels on one split of the rows, whose number seeds everything; returns variables in
+    `SPLIT_TEXTS`.
+    """
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.model_selection import train_test_split
 
-    rows = idx.load(idx.FASHION)[1]
-    recipe = selection(config, rows.inputs.shape[1])
+    inputs, test_inputs, labels, test_labels = train_test_split(
+        rows.inputs, rows.labels, test_size=TEST_SHARE, random_state=split
+    )
+    train, test = Rows(inputs, labels), Rows(test_inputs, test_labels)
+
+    def by_trees(pixels: np.ndarray) -> float:
+        trees = ExtraTreesClassifier(config.trees, random_state=split, n_jobs=-1)
+        trees.fit(train.inputs[:, pixels], train.labels)
+        return float(trees.score(test.inputs[:, pixels], test.labels))
+
+    began = time.perf_counter()
     steps = 1 + int(np.ceil(np.log(LARGEST_FACTOR) / np.log(config.growth)))
     strengths = config.first_strength * config.growth ** np.arange(steps)
-    found: dict[str, list[float]] = {name: [] for name in SPLIT_TEXTS if name != "split"}
-    for split in range(config.splits):
-        train, test, labels, test_labels = train_test_split(
-            rows.inputs, rows.labels, test_size=TEST_SHARE, random_state=split
-        )
-        began = time.perf_counter()
-        path = jaxreg.fit_path(
-            recipe, Rows(train, labels), strengths, key=jax.random.key(split),
-            folder=session.folder and session.folder / f"path-{split}",
-        )  # fmt: skip
-        last = int(np.flatnonzero(path.record["fitted"])[-1])
-        pixels = np.flatnonzero(live_pixels(path.at(last)))
-        expected = f"1 to {config.pixels} pixels at the end of the path"
-        require(0 < len(pixels) <= config.pixels, "growth", expected, len(pixels))
-        params = refit(config, path.at(last), Rows(train, labels), split)
-        seconds = time.perf_counter() - began
-
-        def by_trees(
-            pixels: np.ndarray, split: int = split, train: Any = train, labels: Any = labels,
-            test: Any = test, test_labels: Any = test_labels,
-        ) -> float:  # fmt: skip
-            trees = ExtraTreesClassifier(config.trees, random_state=split, n_jobs=-1)
-            return float(trees.fit(train[:, pixels], labels).score(test[:, pixels], test_labels))
-
-        measured = {
-            "pixels": len(pixels),
-            "network_accuracy": np.mean(logits(params, test).argmax(1) == test_labels),
-            "trees_accuracy": by_trees(pixels),
-            "all_trees_accuracy": by_trees(np.arange(train.shape[1])),
-            "epochs": path.record["epochs"][: last + 1].sum() + config.refit_epochs,
-            "seconds": seconds,
+    folder = session.folder and session.folder / f"path-{split}"
+    path = jaxreg.fit_path(recipe, train, strengths, key=jax.random.key(split), folder=folder)
+    last = int(np.flatnonzero(path.record["fitted"])[-1])
+    pixels = np.flatnonzero(live_pixels(path.at(last)))
+    expected = f"1 to {config.pixels} pixels at the end of the path"
+    require(0 < len(pixels) <= config.pixels, "growth", expected, len(pixels))
+    params = refit(config, path.at(last), train, split)
+    found = {
+        "pixels": len(pixels),
+        "seconds": time.perf_counter() - began,
+        "epochs": path.record["epochs"][: last + 1].sum() + config.refit_epochs,
+        "network_accuracy": jnp.mean(logits(params, test.inputs).argmax(1) == test.labels),
+        "trees_accuracy": by_trees(pixels),
+        "all_trees_accuracy": by_trees(np.arange(train.inputs.shape[1])),
+    }
+    if split < config.peer_splits and importlib.util.find_spec("lassonet"):
+        pixels, accuracy, seconds = by_lassonet(train, test, config, split)
+        found |= {
+            "peer_pixels": len(pixels),
+            "peer_network_accuracy": accuracy,
+            "peer_trees_accuracy": by_trees(pixels),
+            "peer_seconds": seconds,
         }
-        if split < config.peer_splits and importlib.util.find_spec("lassonet"):
-            pixels, right, peer_seconds = by_lassonet(
-                Rows(train, labels), Rows(test, test_labels), config, split
-            )
-            measured |= {
-                "peer_pixels": len(pixels),
-                "peer_network_accuracy": right,
-                "peer_trees_accuracy": by_trees(pixels),
-                "peer_seconds": peer_seconds,
-            }
-        for name, values in found.items():
-            values.append(float(measured.get(name, np.nan)))
-    variables = {name: ("split", values) for name, values in found.items()}
-    dataset = xr.Dataset(variables, {"split": range(config.splits)}, {"limit": config.pixels})
-    return described(dataset, SPLIT_TEXTS)
+    return found
 
 
 def selection(config: Settings, pixels: int) -> jaxreg.Recipe:
@@ -374,12 +379,9 @@ def selection(config: Settings, pixels: int) -> jaxreg.Recipe:
         lambda penalty: jaxreg.prox_adamw(
             config.learning_rate, penalty, weight_decay=config.weight_decay
         ),
-        mask=FIRST,
-        epochs=1,
-        first_epochs=config.first_epochs,
-        batch_size=config.batch_size,
+        mask=FIRST, epochs=1, first_epochs=config.first_epochs, batch_size=config.batch_size,
         stop=lambda params: jnp.sum(live_pixels(params)) <= config.pixels,
-    )
+    )  # fmt: skip
 
 
 def refit(config: Settings, params: Any, rows: Rows, split: int) -> Any:
@@ -391,10 +393,8 @@ def refit(config: Settings, params: Any, rows: Rows, split: int) -> Any:
         params,
         lambda strength: jaxreg.GroupL2(strength, axis=1),
         lambda _: jaxreg.hold_zeros(optax.adamw(rate, weight_decay=config.refit_decay), FIRST),
-        mask=FIRST,
-        epochs=config.refit_epochs,
-        batch_size=config.batch_size,
-    )
+        mask=FIRST, epochs=config.refit_epochs, batch_size=config.batch_size,
+    )  # fmt: skip
     return jaxreg.fit_path(recipe, rows, [0.0], key=jax.random.key(split), progress=False).at(0)
 
 
@@ -425,10 +425,8 @@ def by_lassonet(
         inputs, labels, X_val=held_inputs, y_val=held_labels, return_state_dicts=False
     )
     few = [point.selected.numpy() for point in path if int(point.selected.sum()) <= config.pixels]
-    if not few:
-        raise SettingError(
-            f"pixels: expected the path of lassonet to reach {config.pixels}, got none so small"
-        )
+    expected = f"a path of lassonet that reaches {config.pixels}"
+    require(bool(few), "pixels", expected, min(int(point.selected.sum()) for point in path))
     pixels = np.flatnonzero(few[0])
     again = LassoNetClassifier(**options)
     held = held_inputs[:, pixels]
