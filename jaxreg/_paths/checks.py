@@ -15,8 +15,8 @@ from jaxreg._assigning import check_params
 from jaxreg._checks import check_number
 from jaxreg._masking import check_arrays, is_function
 from jaxreg._paths.recipe import DENSE_TO_SPARSE, SPARSE_TO_DENSE, Recipe, row_count
-from jaxreg._sweep.engine import without_mesh
 from jaxreg._sweep.keys import on_host
+from jaxreg._sweep.programs import without_mesh
 from jaxreg._typing import PyTree
 
 RECORDED = {
