@@ -16,8 +16,8 @@ from jaxreg._assigning import assign, check_params
 from jaxreg._checks import check_number
 from jaxreg._masking import check_arrays, is_function
 from jaxreg._paths.rows import row_count
-from jaxreg._sweep.engine import without_mesh
 from jaxreg._sweep.keys import on_host
+from jaxreg._sweep.programs import without_mesh
 from jaxreg._typing import Mask, Penalties, PyTree
 
 DENSE_TO_SPARSE, SPARSE_TO_DENSE = "dense_to_sparse", "sparse_to_dense"
