@@ -1,5 +1,5 @@
 """The speed of `jaxreg.sweep`, compared with what a user would run instead, and how it scales with
-devices, worker processes and runs.
+threads, worker processes and runs.
 
 All contestants train the same MLP (tanh, two hidden layers of equal width) on the digits with the
 same batch size, by Adam and a proximal L1 step in Adam's metric. We report the time of all runs
@@ -62,18 +62,16 @@ class Settings:
     """Whether to measure PyTorch, if it is installed."""
     scaling_width: int = 128
     """Width of the hidden layers in the table of scaling."""
-    scaling_devices: tuple[int, ...] = (1, 2, 4)
-    """Numbers of CPU devices, for `runs` networks; devices beyond the number of cores are
-    virtual.
-    """
+    scaling_threads: tuple[int, ...] = (1, 2, 4)
+    """Numbers of networks that are trained at a time, for `runs` networks."""
     scaling_workers: tuple[int, ...] = (1, 2, 4)
-    """Numbers of worker processes, for `runs` networks."""
+    """Numbers of worker processes of a `ProcessPoolExecutor`, for `runs` networks."""
     scaling_runs: tuple[int, ...] = (16, 64, 256, 1024)
-    """Numbers of networks, on all devices."""
+    """Numbers of networks, trained as many at a time as `jaxreg.sweep` does by default."""
 
     def __post_init__(self) -> None:
         at_least(self, widths=1, runs=1, epochs=1, batch_size=1, strength=0, scaling_width=1)
-        for name in ("scaling_devices", "scaling_workers", "scaling_runs"):
+        for name in ("scaling_threads", "scaling_workers", "scaling_runs"):
             values = getattr(self, name)
             require(min(values, default=1) >= 1, name, "numbers of at least 1", values)
         positive(self, "learning_rate")
@@ -228,8 +226,8 @@ TEXTS = {
     "accuracy": ("mean test accuracy", "1"),
     "gflops": ("arithmetic per second", "GFLOP/s"),
     "product_gflops": ("arithmetic per second of a large matrix product", "GFLOP/s"),
-    "kind": ("what computes: devices of a process, or worker processes", "1"),
-    "count": ("number of devices or workers", "count"),
+    "kind": ("what computes: threads of a process, or worker processes", "1"),
+    "count": ("number of threads or workers; 0 is the default", "count"),
     "runs": ("number of networks", "count"),
     "mebibytes": ("peak memory of the process", "MiB"),
 }
@@ -286,11 +284,8 @@ def measure_speed(config: Settings, session: Session) -> xr.Dataset:
         "first_seconds": ("width", first_seconds),
         "product_gflops": product,
     }
-    devices = jax.devices()[: session.devices]
-    attributes = {
-        "runs": config.runs, "epochs": config.epochs,
-        "devices": f"{len(devices)} {devices[0].device_kind} devices",
-    }  # fmt: skip
+    device = jax.devices()[0].device_kind
+    attributes = {"runs": config.runs, "epochs": config.epochs, "device": device}
     axes = {"width": width, "contestant": list(CONTESTANTS)}
     return described(xr.Dataset(variables, axes, attributes), TEXTS)
 
@@ -307,14 +302,15 @@ def without_cache() -> Iterator[None]:
 
 
 def measure_scaling(config: Settings, _: Session) -> xr.Dataset:
-    """Measures warm sweeps on several numbers of devices, workers and runs, each in a process of
-    its own; none on an accelerator, whose memory is not the process's.
+    """Measures warm sweeps with several numbers of threads, workers and runs, each in a process of
+    its own; none on an accelerator, which one process claims.
     """
     points: list[tuple[str, int, int]] = []
     if jax.devices()[0].platform == "cpu":
-        points += [("devices", count, config.runs) for count in config.scaling_devices]
-        points += [("workers", count, config.runs) for count in config.scaling_workers]
-        points += [("devices", len(jax.devices()), runs) for runs in config.scaling_runs]
+        points += [("threads", count, config.runs) for count in config.scaling_threads]
+        if importlib.util.find_spec("flatbuffers"):
+            points += [("workers", count, config.runs) for count in config.scaling_workers]
+        points += [("threads", 0, runs) for runs in config.scaling_runs]
     measured = []
     for point in points:
         with process_pool(1) as pool:
@@ -335,15 +331,14 @@ def measure_in_child(config: Settings, kind: str, count: int, runs: int) -> tupl
     """Runs one warm sweep in this process; returns its seconds and its peak memory, which is not
     measured for workers.
     """
-    jax.config.update("jax_num_cpu_devices", count if kind == "devices" else 1)
     with contextlib.ExitStack() as stack:
-        options: dict[str, Any] = {"devices": count}
+        options: dict[str, Any] = {"devices": count or None}
         if kind == "workers":
             options = {"executor": stack.enter_context(process_pool(count))}
         train = by_sweep(config, config.scaling_width, split_digits(), **options)
-        train(count * 8)
+        train(16 * max(count, 1))  # every worker compiles
         seconds, _ = timed(train, runs)
-    return seconds, peak_memory() if kind == "devices" else math.nan
+    return seconds, peak_memory() if kind == "threads" else math.nan
 
 
 def peak_memory() -> float:
@@ -359,7 +354,7 @@ def peak_memory() -> float:
 
 
 def tabulate(results: Results) -> list[Table]:
-    """The contestants' seconds by width, and seconds and memory by devices, workers and runs."""
+    """The contestants' seconds by width, and seconds and memory by threads, workers and runs."""
     speed, scaling = results["speed"], results["scaling"]
     rows = []
     for width in speed["width"].values:
@@ -373,7 +368,7 @@ def tabulate(results: Results) -> list[Table]:
         rows.append([str(width), f"{seconds[0]:.2f}", *others, f"{share:.0%}"])
     title = (
         f"Seconds for {speed.attrs['runs']} networks of two hidden layers on "
-        f"{speed.attrs['devices']}, {speed.attrs['epochs']} epochs, after a first run; in "
+        f"{speed.attrs['device']}, {speed.attrs['epochs']} epochs, after a first run; in "
         f"brackets, the time divided by that of {SWEEP}"
     )
     spread = 100 * float(
@@ -398,15 +393,17 @@ def tabulate(results: Results) -> list[Table]:
                 for name in ("kind", "count", "runs", "seconds", "mebibytes")
             )
             peak = f"{memory:.0f}" if np.isfinite(memory) else "–"
-            lines.append(
-                [f"{count} {kind}", str(runs), f"{seconds:.2f}", f"{runs / seconds:.1f}", peak]
-            )
+            numbers = [str(runs), f"{seconds:.2f}", f"{runs / seconds:.1f}"]
+            lines.append([f"{count} {kind}" if count else kind, *numbers, peak])
         title = (
-            f"The sweep at width {scaling.attrs['width']}, after a first run, one process per row; "
-            "devices are those of one process on a CPU, workers those of a process pool"
+            f"The sweep at width {scaling.attrs['width']}, after a first run, one process per row: "
+            "with this many threads, by default two for each core, or with the workers of a "
+            "`ProcessPoolExecutor`"
         )
         headings = ["on", "runs", "seconds", "runs per second", "peak memory, MiB"]
-        tables.append(Table(headings, lines, title))
+        measured = "workers" in scaling["kind"].values
+        missing = "Workers were not measured; the extra `dask` installs what they need."
+        tables.append(Table(headings, lines, title, "" if measured else missing))
     return tables
 
 
@@ -415,7 +412,7 @@ STUDY = Study(
     summary="The speed of jaxreg.sweep, compared with a Flax loop, jitted scans and PyTorch",
     settings=Settings(),
     quick=Settings(
-        widths=(16,), runs=8, epochs=4, scaling_width=16, scaling_devices=(1, 2),
+        widths=(16,), runs=8, epochs=4, scaling_width=16, scaling_threads=(1, 2),
         scaling_workers=(1, 2), scaling_runs=(16,),
     ),
     sweeps={"speed": measure_speed, "scaling": measure_scaling},

@@ -200,16 +200,12 @@ def load_problem(config: Settings) -> Problem:
     return Problem(train, validation, test, widths, structure)
 
 
-def divided(rows: Rows, size: int, name: str) -> tuple[Rows, Rows]:
+def divided(rows: Rows, size: int, name: str) -> list[Rows]:
     """Splits `size` random rows off: the remaining rows, and these."""
     count = len(rows.labels)
     require(size < count, name, f"fewer than the {count} rows", size)
     order = np.random.default_rng(SPLIT_SEED).permutation(count)
-    rest, picked = order[size:], order[:size]
-    return (
-        Rows(rows.inputs[rest], rows.labels[rest]),
-        Rows(rows.inputs[picked], rows.labels[picked]),
-    )
+    return [Rows(rows.inputs[at], rows.labels[at]) for at in (order[size:], order[:size])]
 
 
 def penalty_of(config: Settings, name: str) -> Callable[[Any], jaxreg.Penalty]:
@@ -592,12 +588,9 @@ def tabulate(results: Results) -> list[Table | str]:
         for rule, text in RULES.items():
             chosen = path.isel(place=int(path[rule]))
             kept, test = (with_error(chosen[key].values) for key in ("kept", "test_accuracy"))
-            numbers = [
-                f"{float(chosen['strength']):.3g}",
-                kept,
-                f"{float(chosen['live'].mean()):.0f}",
-            ]
-            rows.append([name, text, *numbers, test, *["–"] * single])
+            strength, live = float(chosen["strength"]), float(chosen["live"].mean())
+            cells = [name, text, f"{strength:.3g}", kept, f"{live:.0f}", test]
+            rows.append([*cells, "–"] if single else cells)
         for number, share in enumerate(SHARES):
             pairs = zip(path["kept"].values, path["test_accuracy"].values, strict=True)
             values = np.array([interpolate(kept, right, share) for kept, right in pairs])
