@@ -15,36 +15,40 @@ it was interrupted.
     jaxreg.sweep(fit, grid, data, folder="sweep")
     jaxreg.sweep(fit, larger_grid, data, folder="sweep")   # computes only the new runs
 
-Every sweep traces the fit again, so that a changed global variable or attribute has an effect. A
-program is compiled once and reused by later sweeps that compute the same. On a CPU, first make
-every core a device: `jax.config.update("jax_num_cpu_devices", n)`.
+    # On other machines: any concurrent.futures.Executor, such as Dask's, mpi4py's or loky's
+    client = dask.distributed.Client(dask_jobqueue.SLURMCluster(cores=8, memory="16GB"))
+    jaxreg.sweep(fit, grid, data, folder="sweep", executor=client.get_executor())
 
-A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) on several CPU devices can
-deadlock in jaxlib's thread pool: start with `PJRT_NPROC=8` in the environment, or pass `devices=1`.
-A sweep warns after 30 seconds without progress.
+Every sweep traces the fit again, so that a changed global variable or attribute has an effect. A
+program is compiled once and reused by later sweeps that compute the same.
+
+A fit that calls a batched LAPACK routine (`jnp.linalg` under `vmap`) can deadlock in jaxlib's
+thread pool if a CPU computes several runs at a time: start with `PJRT_NPROC=8` in the environment,
+or pass `devices=1`. A sweep warns after 30 seconds without progress.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from jaxreg._masking import dotted
-from jaxreg._sweep import engine, keys
+from jaxreg._sweep import keys
 from jaxreg._sweep.grids import Grid
 from jaxreg._sweep.plan import Plan, prepare
-from jaxreg._sweep.processes import Team
-from jaxreg._sweep.store import Chunks, Identity, check_identity, folder_of, read_manifest
-from jaxreg._sweep.watching import Stall, Watch, interruptible, reporting
+from jaxreg._sweep.programs import without_mesh
+from jaxreg._sweep.store import Chunks, check_identity, folder_of, read_manifest
+from jaxreg._sweep.watching import POLL_SECONDS, Interrupts, Stall, interruptible, reporting
+from jaxreg._sweep.workers import CPU_RUNS_PER_CHUNK, MEMORY_SHARE, Remote, Threads, Workers
 from jaxreg._typing import PyTree
 
 if TYPE_CHECKING:
@@ -124,6 +128,7 @@ def sweep(
     chunk: int | None = None,
     progress: bool | Callable[[int], None] | None = None,
     diverged: Callable[[Any], bool] | None = None,
+    executor: Executor | None = None,
 ) -> Runs[Outputs]:
     """Runs a fit for every combination of hyperparameters and seeds.
 
@@ -138,10 +143,6 @@ def sweep(
         >>> print(runs.outputs["zeros"].mean(1))
         [0.  0.5 1. ]
 
-    Under `jax.distributed` all processes raise the same error, whichever process it occurred in.
-    Ctrl-C in any process stops all of them after the current chunk; a second Ctrl-C ends its own
-    process only.
-
     Args:
         fit: a pure function `fit(key, hyperparams, data)` that JAX can trace and that returns a
             tree of arrays.
@@ -149,7 +150,9 @@ def sweep(
             of arrays with one leading axis, from which it receives one entry. Here, in `data` and
             in the outputs, arrays may also hold typed keys.
         data: a tree of arrays, the same for all runs, passed as an argument and never compiled in
-            as a constant.
+            as a constant. Or a function without arguments that returns it; every worker of an
+            executor then loads the data itself, for which it must be possible to pickle the
+            function.
         seeds: how many seeds, or a list of seeds from 0 to 2³² − 1. They become the last axis of
             the grid, `seed`, and the key of a run is `jax.random.key(seed)`.
         key: instead of seeds. The key of a run is `jax.random.fold_in(key, index of the run)`;
@@ -159,8 +162,9 @@ def sweep(
             changed, and returns saved runs unchanged to the bit. (With `key`, a run counts as the
             same only if its index is.) Effects of host callbacks inside the fit are not compared.
             None saves nothing.
-        devices: how many of JAX's devices to use; None uses all. The number of runs need not be a
-            multiple of it.
+        devices: how many of JAX's devices to use, of each worker if there is an executor; None uses
+            all. A CPU is one device to JAX: there it is the number of runs that are computed at a
+            time, by default two for each core.
         at_once: how many runs a device computes together. Above 1, the last bits of a run can
             depend on its neighbours. None takes the value that the folder was created with, else 1
             on a CPU core and as many as fit the memory of an accelerator.
@@ -172,6 +176,14 @@ def sweep(
             with the number that each chunk completed.
         diverged: decides from the outputs of one run, as NumPy arrays, whether it diverged. None:
             if any floating-point or complex output has a NaN or an infinity.
+        executor: computes the chunks: any `concurrent.futures.Executor` whose workers can import
+            jaxreg and have the same versions of jax and jaxlib and the same kind of device, for
+            example `client.get_executor()` of a `dask.distributed.Client` or
+            `ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))`. Needs the
+            packages of `pip install 'jaxreg[dask]'`. The fit itself is not sent, only its traced
+            program, so that it may be a lambda; but it must not call back into Python. This process
+            saves the chunks, and a folder can be resumed with another executor or without one. None
+            computes in this process.
 
     Returns:
         The outputs over the grid. Diverged runs are included; `Runs.diverged` marks them.
@@ -180,44 +192,45 @@ def sweep(
         TypeError: a count is not an integer, the data are not arrays of numbers, or the key is not
             a PRNG key.
         ValueError: there are not that many devices, a count is below 1, the seeds are invalid or
-            given together with a key, the fit returns nothing, or the processes were given
-            different sweeps.
+            given together with a key, the fit returns nothing, or the executor cannot compute it.
+        RuntimeError: a worker of the executor failed, or there are several processes of
+            `jax.distributed` and no executor.
         SweepMismatchError: the folder holds another sweep (the message names what differs) or
             something else.
         OSError: a chunk could not be written; earlier chunks are kept.
-        KeyboardInterrupt: after Ctrl-C, once the current chunk is saved. A second Ctrl-C, or the
-            first without a folder, does not wait.
+        KeyboardInterrupt: after Ctrl-C, once the chunks that this process computes are saved; those
+            of an executor are not waited for. A second Ctrl-C, or the first without a folder, does
+            not wait either.
     """
-    with engine.without_mesh(), interruptible() as watch:
-        team = Team(watch)
-        watch.deferred = team.several
-        counts = {"at_once": at_once, "chunk": chunk}
-        path = team.in_step(lambda: None if folder is None else folder_of(folder))
-        plan = team.in_step(lambda: prepare(fit, hyperparams, data, seeds, key, counts))
-        mesh = team.in_step(lambda: engine.mesh_of(devices))
-        layout = team.from_first_process(lambda: layout_of(plan, mesh, counts, path))
-        identity = {**plan.identity, "layout": layout}
-        team.require_same(
-            f"{identity}{plan.ids.tobytes().hex()[:32]}{len(plan.ids)}{devices}{path is None}"
-        )
-        run = team.in_step(
-            lambda: engine.ChunkRunner(plan.program, mesh, layout, plan.runs, plan.shared)
-        )
-        store = team.in_step(
-            lambda: None if path is None or jax.process_index() else Chunks(path, identity)
-        )
-        results, done = stored_results(plan, store, team)
-        watch.deferred = team.several or store is not None
-        if mesh.devices.flat[0].platform == "cpu" and mesh.size > 1:
-            watch.stall = Stall()
-        watch.interrupt_message = lambda: interrupt_message(int(done.sum()), len(done), path)
+    with without_mesh(), interruptible() as interrupts:
+        path = None if folder is None else folder_of(folder)
+        counts = {"devices": devices, "at_once": at_once, "chunk": chunk}
+        plan = prepare(fit, hyperparams, data, seeds, key, counts)
+        workers: Workers = Threads(devices) if executor is None else Remote(executor, devices)
+        layout = layout_of(plan, workers, counts, path)
+        store = None if path is None else Chunks(path, {**plan.identity, "layout": layout})
+        results, done = stored_results(plan, store)
+        interrupts.deferred = store is not None
+        interrupts.message = lambda: f"stopped {progress_of(done, path)}"
         with reporting(progress, plan.axes.size) as advance:
-            compute_missing(plan, run, results, done, store, team, watch, advance)
-        return team.in_step(lambda: lay_out(results, plan, diverged))
+            if done.any():
+                advance(int(done.sum()))
+            if not done.all():
+                workers.prepare(plan, layout)
+            finished = compute_missing(plan, workers, layout, ~done, interrupts)
+            with contextlib.closing(finished):
+                for picked, rows in finished:
+                    if store is not None:
+                        store.save(plan.ids[picked], rows)
+                    for result, leaf in zip(results, rows, strict=True):
+                        result[picked] = leaf
+                    done[picked] = True
+                    advance(len(picked))
+        return lay_out(results, plan, diverged)
 
 
 def layout_of(
-    plan: Plan, mesh: Mesh, counts: dict[str, int | None], folder: Path | None
+    plan: Plan, workers: Workers, counts: dict[str, int | None], folder: Path | None
 ) -> dict[str, Any]:
     """Chooses the layout of the compiled program: the caller's, else that of the folder, else a
     default.
@@ -225,98 +238,119 @@ def layout_of(
     Raises:
         SweepMismatchError: the folder holds another sweep.
     """
-    device = mesh.devices.flat[0]
-    found: Identity | None = None if folder is None else read_manifest(folder)
-    kept = {} if found is None else found["layout"]
-    at_once = counts["at_once"] or kept.get("at_once")
-    if at_once is None:
-        example = jax.tree.leaves(engine.take(plan.runs, 0))
-        shared = [*jax.tree.leaves(plan.shared), *plan.program.captured]
-        at_once = engine.runs_that_fit(
-            plan.program, example, shared, device, -(-plan.axes.size // mesh.size)
-        )
-    least = engine.CPU_RUNS_PER_CHUNK if device.platform == "cpu" else 1
-    chunk = counts["chunk"] or kept.get("chunk") or max(at_once, least)
-    layout = {"device": device.device_kind, "at_once": min(at_once, chunk), "chunk": chunk}
-    if found is not None and folder is not None:
-        check_identity(folder, found, {**plan.identity, "layout": layout})
+    hardware = workers.hardware
+    manifest = None if folder is None else read_manifest(folder)
+    previous = {} if manifest is None else manifest["layout"]
+    at_once = counts["at_once"] or previous.get("at_once") or runs_that_fit(plan, workers)
+    least = CPU_RUNS_PER_CHUNK if hardware.platform == "cpu" else 1
+    chunk = counts["chunk"] or previous.get("chunk") or max(at_once, least)
+    layout = {"device": hardware.kind, "at_once": min(at_once, chunk), "chunk": chunk}
+    if manifest is not None and folder is not None:
+        check_identity(folder, manifest, {**plan.identity, "layout": layout})
     return layout
 
 
-def stored_results(
-    plan: Plan, store: Chunks | None, team: Team
-) -> tuple[list[np.ndarray], np.ndarray]:
+def runs_that_fit(plan: Plan, workers: Workers) -> int:
+    """Computes how many runs a device can take at once: 1 on a CPU core, else as many as fit in
+    memory.
+
+    Programs for one run and for two are compiled; the difference between their memory is what a run
+    needs.
+    """
+    if workers.hardware.memory is None:
+        return 1
+    first, both = (workers.memory_needed(plan, count) for count in (1, 2))
+    most = -(-plan.axes.size // workers.hardware.lanes)
+    return runs_within(int(MEMORY_SHARE * workers.hardware.memory), first, both, most)
+
+
+def runs_within(budget: int, first: int, both: int, most: int) -> int:
+    """Returns the largest count from 1 to `most` within the memory budget, if each further run adds
+    what the second does.
+    """
+    return max(1, min(most, 1 + (budget - first) // max(both - first, 1)))
+
+
+def stored_results(plan: Plan, store: Chunks | None) -> tuple[list[np.ndarray], np.ndarray]:
     """Allocates arrays for the results of every run and loads those that are on disk; returns both,
     and which are loaded.
     """
     size = plan.axes.size
     results = [np.zeros((size, *leaf.shape), leaf.dtype) for leaf in plan.program.outputs]
     done = np.zeros(size, bool)
-
-    def read() -> None:
-        if store is None:
-            return
-        places: dict[bytes, list[int]] = {}
-        for number, name in enumerate(plan.ids):
-            places.setdefault(name.tobytes(), []).append(number)
-        for ids, leaves in store.load(plan.program.outputs):
-            for row, name in enumerate(ids):
-                for number in places.get(name.tobytes(), ()):
-                    done[number] = True
-                    for result, leaf in zip(results, leaves, strict=True):
-                        result[number] = leaf[row]
-
-    team.in_step(read)
-    (done,) = team.broadcast_from_first_process([done])
-    if done.any():
-        picked = team.broadcast_from_first_process([leaf[done] for leaf in results])
-        for result, leaf in zip(results, picked, strict=True):
-            result[done] = leaf
+    places: dict[bytes, list[int]] = {}
+    for number, name in enumerate(plan.ids):
+        places.setdefault(name.tobytes(), []).append(number)
+    for ids, leaves in () if store is None else store.load(plan.program.outputs):
+        for row, name in enumerate(ids):
+            for number in places.get(name.tobytes(), ()):
+                done[number] = True
+                for result, leaf in zip(results, leaves, strict=True):
+                    result[number] = leaf[row]
     return results, done
 
 
 def compute_missing(
     plan: Plan,
-    run: engine.ChunkRunner,
-    results: list[np.ndarray],
-    done: np.ndarray,
-    store: Chunks | None,
-    team: Team,
-    watch: Watch,
-    advance: Callable[[int], None],
-) -> None:
-    """Computes the missing runs chunk by chunk, and saves each chunk before the next begins."""
-    missing = np.flatnonzero(~done)
-    reused = len(done) - len(missing)
-    if reused:
-        team.in_step(lambda: advance(reused))
-    for start in range(0, len(missing), run.size):
-        picked = missing[start : start + run.size]
-        leaves, places = team.in_step(functools.partial(watch.wait, functools.partial(run, picked)))
-        rows = team.exchange(leaves, places, run.rows_by_process(len(picked)))
+    workers: Workers,
+    layout: dict[str, Any],
+    missing: np.ndarray,
+    interrupts: Interrupts,
+) -> Generator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Computes the missing runs and yields each chunk as it is finished: its runs, and their
+    results.
 
-        def finish(picked: np.ndarray = picked, rows: list[np.ndarray] = rows) -> None:
-            if store is not None:
-                store.save(plan.ids[picked], rows)
-            for result, leaf in zip(results, rows, strict=True):
-                result[picked] = leaf
-            done[picked] = True
-            if isinstance(watch.stall, Stall):
-                watch.stall.progressed()
-            advance(len(picked))
-            watch.check()
+    A bounded number of tasks is in flight, and those that have not begun are cancelled when the
+    iterator is closed. After a deferred SIGINT, threads finish the chunks at work; workers of an
+    executor, which may need long, are not waited for.
+    """
+    runs = np.flatnonzero(missing)
+    lanes = workers.lanes_per_task
+    share = -(-len(runs) // workers.in_flight)
+    size = min(max(share, layout["at_once"] * lanes), layout["chunk"] * lanes)
+    chunks = (runs[start : start + size] for start in range(0, len(runs), size))
+    pending: dict[Future[list[np.ndarray] | None], np.ndarray] = {}
+    stall = Stall() if isinstance(workers, Threads) and workers.in_flight > 1 else None
 
-        team.in_step(finish)
+    def submit(picked: np.ndarray, *, everything: bool = False) -> None:
+        arguments = [leaf[picked] for leaf in plan.run_leaves]
+        pending[workers.submit(arguments, everything=everything)] = picked
+
+    try:
+        while True:
+            while len(pending) < workers.in_flight and not interrupts.count:
+                picked = next(chunks, None)
+                if picked is None:
+                    break
+                submit(picked)
+            if not pending:
+                break
+            finished, _ = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
+            for future in finished:
+                picked = pending.pop(future)
+                rows = workers.result(future, interrupts.message)
+                if rows is None:
+                    submit(picked, everything=True)
+                else:
+                    yield picked, rows
+            if stall is not None:
+                stall.check(bool(finished))
+            if interrupts.count and isinstance(workers, Remote):
+                break
+        interrupts.check()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
-def interrupt_message(done: int, total: int, folder: Path | None) -> str:
-    """Formats the message of the KeyboardInterrupt that ends a sweep."""
+def progress_of(done: np.ndarray, folder: Path | None) -> str:
+    """Says how many runs are done and whether they are saved."""
     kept = (
         "nothing was saved; pass a folder to sweep so that it can resume"
         if folder is None
         else f"they are saved in {folder}, and the same call resumes from there"
     )
-    return f"stopped after {done} of {total} runs; {kept}"
+    return f"after {int(done.sum())} of {len(done)} runs; {kept}"
 
 
 def lay_out(results: list[np.ndarray], plan: Plan, diverged: Callable[[Any], bool] | None) -> Runs:

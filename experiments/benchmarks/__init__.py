@@ -1,8 +1,6 @@
-"""The benchmarks, one a file; each is a `Study` without claims."""
+"""The benchmarks, one a file; each is a `Study` without claims. None imports another."""
 
-import dataclasses
+from experiments.benchmarks import lasso, linear, sweep, update
 
-from experiments.studies import STUDIES
-
-BENCHMARKS = (dataclasses.replace(STUDIES[0], name="bench toy"),)
+BENCHMARKS = (lasso.STUDY, update.STUDY, linear.STUDY, sweep.STUDY)
 """All benchmarks."""

@@ -4,17 +4,23 @@ from experiments.studies import (
     baselines,
     bias,
     images,
+    l1_l2,
+    path,
+    published,
     relevance,
     stability,
     strength,
 )
 
 STUDIES = (
+    l1_l2.STUDY,
     strength.STUDY,
     relevance.STUDY,
     stability.STUDY,
     bias.STUDY,
     baselines.STUDY,
     images.STUDY,
-)  # fmt: skip
+    path.STUDY,
+    published.STUDY,
+)
 """All studies; the first one is what `python -m experiments` runs."""

@@ -29,17 +29,31 @@ class Plan:
         axes: the grid, including seeds.
         runs: the index, seed and values of every run; NumPy arrays with one entry per run.
         shared: the data of the base key and the user's data, NumPy arrays.
+        load: returns the data; None if they were given as arrays.
         program: the traced fit.
         ids: (runs, ID_BYTES), a hash of what distinguishes each run from the others.
         identity: everything else that results depend on, except the layout.
+        x64: whether 64-bit types are on.
     """
 
     axes: Grid
     runs: PyTree
     shared: tuple[PyTree, PyTree]
+    load: Callable[[], PyTree] | None
     program: Program
     ids: np.ndarray
     identity: Identity
+    x64: bool
+
+    @property
+    def run_leaves(self) -> list[np.ndarray]:
+        """The leaves of `runs`."""
+        return jax.tree.leaves(self.runs)
+
+    @property
+    def shared_leaves(self) -> list[np.ndarray]:
+        """The leaves of `shared`, followed by the arrays that the fit closes over."""
+        return [*jax.tree.leaves(self.shared), *self.program.captured]
 
 
 def prepare(
@@ -59,6 +73,8 @@ def prepare(
     """
     check_counts(counts)
     check_key(key)
+    load = data if callable(data) and jax.tree.leaves(data) == [data] else None
+    data = data if load is None else load()
     check_data(data)
     axes, seeded = with_seeds(hyperparams, seeds, key)
     key = jax.random.key(0) if key is None else key
@@ -70,8 +86,8 @@ def prepare(
     plain, data_kinds = keys.unwrap(data)
     shared = (np.asarray(jax.random.key_data(key)), jax.tree.map(np.asarray, plain))
 
-    one = run_of(fit, None if seeded else jax.random.key_impl(key), value_kinds, data_kinds)
-    program = trace(one, jax.tree.map(lambda leaf: leaf[0], runs), shared)
+    run_fit = run_of(fit, None if seeded else jax.random.key_impl(key), value_kinds, data_kinds)
+    program = trace(run_fit, jax.tree.map(lambda leaf: leaf[0], runs), shared)
     identity = {
         "format": FORMAT,
         "program": program.identity,
@@ -84,7 +100,8 @@ def prepare(
         if seeded
         else (places, np.broadcast_to(shared[0], (axes.size, *shared[0].shape)), values)
     )
-    return Plan(axes, runs, shared, program, ids_of(differing), identity)
+    x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    return Plan(axes, runs, shared, load, program, ids_of(differing), identity, x64)
 
 
 def run_of(
@@ -100,7 +117,7 @@ def run_of(
         data_kinds: the same for each leaf of the data.
     """
 
-    def one(run: PyTree, shared: PyTree) -> Any:
+    def run_fit(run: PyTree, shared: PyTree) -> Any:
         (number, seed, values), (base, data) = run, shared
         values, data = keys.wrap(values, value_kinds), keys.wrap(data, data_kinds)
         if impl is None:
@@ -109,7 +126,7 @@ def run_of(
             jax.random.fold_in(jax.random.wrap_key_data(base, impl=impl), number), values, data
         )
 
-    return one
+    return run_fit
 
 
 def with_seeds(

@@ -1,5 +1,5 @@
-"""Traces the fit for every sweep, identifies it by its content, and compiles it once for each
-content.
+"""Traces the fit for every sweep, identifies it by its content, and compiles the program of a chunk
+once for each content.
 
 JAX caches traces by the identity of the function, so it would not notice a global variable or an
 attribute that changed. Every sweep therefore traces under its own context, which no earlier trace
@@ -7,6 +7,7 @@ matches, and looks up a compiled program by the lowered text and all constants. 
 function, closure or captured array alive.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -17,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.extend.core
+import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._sweep import keys
@@ -50,7 +52,8 @@ class Program:
         kinds: the implementation of typed keys for each output leaf, None for other arrays.
         content: a hash of the computation and its embedded constants.
         identity: a hash of the content and the captured arrays.
-        kept: whether later sweeps may reuse the compiled program.
+        calls_host: whether the fit calls back into Python while it runs.
+        reusable: whether later sweeps may reuse the compiled program.
     """
 
     evaluate: Callable[[list[Any], list[Any]], list[Any]]
@@ -60,7 +63,8 @@ class Program:
     kinds: keys.Kinds
     content: str
     identity: str
-    kept: bool
+    calls_host: bool
+    reusable: bool
 
 
 def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) -> Program:
@@ -74,12 +78,12 @@ def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) 
     Raises:
         ValueError: the fit returns no array.
     """
-    found: dict[str, Any] = {}
+    traced: dict[str, Any] = {}
 
     def flat(run: PyTree, shared: PyTree) -> list[Any]:
         plain, kinds = keys.unwrap(fit(run, shared))
         leaves, structure = jax.tree.flatten(plain)
-        found.update(structure=structure, kinds=kinds)
+        traced.update(structure=structure, kinds=kinds)
         return leaves
 
     closed: Any  # a ClosedJaxpr, or a Jaxpr from JAX 0.12 on
@@ -128,12 +132,64 @@ def trace(fit: Callable[[PyTree, PyTree], PyTree], run: PyTree, shared: PyTree) 
         evaluate=evaluate,
         captured=captured,
         outputs=list(outputs),
-        structure=found["structure"],
-        kinds=found["kinds"],
+        structure=traced["structure"],
+        kinds=traced["kinds"],
         content=content,
         identity=digest((np.frombuffer(content.encode(), np.uint8), captured)),
-        kept=not calls_host and embedded < EMBEDDED_BYTES,
+        calls_host=calls_host,
+        reusable=not calls_host and embedded < EMBEDDED_BYTES,
     )
+
+
+def chunk_program(program: Program, chunk: int, at_once: int) -> tuple[Callable[..., Any], int]:
+    """Makes the function that computes a chunk, and the number of runs that its buffers hold.
+
+    The function takes the number of runs, their arguments as leaves (buffer, …), and what all runs
+    share; it returns the output leaves (buffer, …). It loops over just the runs that are there, so
+    that a partly filled chunk costs no more than its runs, and one program serves grids of any
+    size.
+
+    Args:
+        program: the traced fit.
+        chunk: the largest number of runs.
+        at_once: the number of runs that are computed together by `vmap`.
+    """
+    buffer = -(-chunk // at_once) * at_once
+
+    def compute(count: jax.Array, runs: list[Any], shared: list[Any]) -> list[Any]:
+        def batch(number: Any, filled: list[Any]) -> list[Any]:
+            start = number * at_once
+            picked = [jax.lax.dynamic_slice_in_dim(leaf, start, at_once) for leaf in runs]
+            if at_once > 1:
+                results = jax.vmap(program.evaluate, (0, None))(picked, shared)
+            else:
+                outputs = program.evaluate([leaf[0] for leaf in picked], shared)
+                # An output may be a Python number.
+                results = [
+                    jnp.asarray(leaf, like.dtype)[None]
+                    for leaf, like in zip(outputs, program.outputs, strict=True)
+                ]
+            return [
+                jax.lax.dynamic_update_slice_in_dim(into, leaf, start, 0)
+                for into, leaf in zip(filled, results, strict=True)
+            ]
+
+        empty = [jnp.zeros((buffer, *leaf.shape), leaf.dtype) for leaf in program.outputs]
+        return jax.lax.fori_loop(0, (count + at_once - 1) // at_once, batch, empty)
+
+    return compute, buffer
+
+
+@contextlib.contextmanager
+def without_mesh() -> Iterator[None]:
+    """Leaves the mesh that the program has set by `jax.set_mesh`, as each run is computed by one
+    device.
+    """
+    if jax.sharding.get_mesh().empty:
+        yield
+        return
+    with jax.set_mesh(None):
+        yield
 
 
 def is_large(constant: Any) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 DIGEST_BYTES = 32
 ID_BYTES = 16
@@ -79,7 +79,7 @@ def read_manifest(folder: Path) -> Identity | None:
         and isinstance(found.get("layout"), dict)
     ):
         return found
-    if isinstance(found, dict) and {"program", "hyperparams", "seeds", "layout"} <= set(found):
+    if isinstance(found, dict) and {"program", "layout"} <= set(found):
         raise SweepMismatchError(
             f"sweep: {folder} was begun by an earlier version of jaxreg, whose chunks this one "
             "cannot use; "

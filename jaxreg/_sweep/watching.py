@@ -1,16 +1,13 @@
 """Progress, interruption and stall detection of a sweep."""
 
 import contextlib
-import contextvars
 import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
-
-import jax
+from typing import Any
 
 POLL_SECONDS = 0.1
 STALL_SECONDS = 30.0
@@ -19,106 +16,53 @@ STALL_SHARE = 0.02
 a little.
 """
 
-T = TypeVar("T")
 
-
-class LeaveAtOnce(KeyboardInterrupt):
-    """A Ctrl-C that does not wait for the current chunk."""
-
-
-class Watch:
-    """Handles signals and checks for a stall while a sweep waits for devices or other processes.
+class Interrupts:
+    """Counts the SIGINTs that a sweep receives.
 
     Attributes:
-        interrupts: the number of SIGINTs received.
-        deferred: whether the first SIGINT waits until the current chunk is saved.
-        interrupt_message: makes the message of the KeyboardInterrupt.
-        stall: is called repeatedly while devices compute.
+        count: of the SIGINTs received.
+        deferred: whether the first one waits until the chunks at work are saved.
+        message: makes the message of the KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
-        self.interrupts = 0
+        self.count = 0
         self.deferred = False
-        self.interrupt_message: Callable[[], str] = lambda: "stopped before the first run"
-        self.stall: Callable[[], None] = lambda: None
+        self.message: Callable[[], str] = lambda: "stopped before the first run"
 
     def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002
         """Handles SIGINT: remembers the first one if it is deferred, and raises otherwise."""
-        self.interrupts += 1
-        if not self.deferred or self.interrupts > 1:
-            raise LeaveAtOnce(self.interrupt_message())
+        self.count += 1
+        if not self.deferred or self.count > 1:
+            raise KeyboardInterrupt(self.message())
 
     def check(self) -> None:
         """Raises a KeyboardInterrupt if a SIGINT was deferred."""
-        if self.interrupts:
-            raise KeyboardInterrupt(self.interrupt_message())
-
-    def wait(self, action: Callable[[], T], *, computing: bool = True) -> T:
-        """Runs an action in another thread and waits for it, so that the main thread can handle
-        signals meanwhile.
-        """
-        outcome: dict[str, Any] = {}
-        done = threading.Event()
-        context = contextvars.copy_context()
-        settings = jax_settings()
-
-        def work() -> None:
-            try:
-                with settings:
-                    outcome["value"] = context.run(action)
-            except BaseException as error:
-                outcome["error"] = error
-            finally:
-                done.set()
-
-        # A daemon thread, so that a second Ctrl-C can end the program while a device still
-        # computes.
-        threading.Thread(target=work, name="jaxreg-sweep", daemon=True).start()
-        while not done.wait(POLL_SECONDS):
-            if computing:
-                self.stall()
-        if "error" in outcome:
-            raise outcome["error"]
-        return outcome["value"]
-
-
-def jax_settings() -> contextlib.AbstractContextManager[Any]:
-    """Copies the JAX settings of this thread, such as `with jax.enable_x64(True)`, for use in
-    another thread.
-    """
-    names = ("enable_x64", "default_device")
-    contexts = [getattr(jax, name)(getattr(jax.config, f"jax_{name}")) for name in names]
-
-    @contextlib.contextmanager
-    def entered() -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for context in contexts:
-                stack.enter_context(context)
-            yield
-
-    return entered()
+        if self.count:
+            raise KeyboardInterrupt(self.message())
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Watch]:
+def interruptible() -> Iterator[Interrupts]:
     """Handles SIGINT inside the block and restores the previous handler after it.
 
     An ignored signal stays ignored, a handler that was not set from Python stays in place, and
     outside the main thread nothing is set. A SIGINT received in the block is raised at its end at
     the latest.
     """
-    watch = Watch()
+    interrupts = Interrupts()
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(
         signal.SIGINT
     ) in (None, signal.SIG_IGN):
-        yield watch
+        yield interrupts
         return
-    before = signal.signal(signal.SIGINT, watch.handle)
+    before = signal.signal(signal.SIGINT, interrupts.handle)
     try:
-        yield watch
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)
-    watch.check()
+    interrupts.check()
 
 
 class Stall:
@@ -137,30 +81,26 @@ class Stall:
     ):
         self.clock, self.cpu = clock, cpu
         self.warned = False
-        self.progressed()
+        self.since, self.used = clock(), cpu()
 
-    def progressed(self) -> None:
-        """Restarts the measurement after progress."""
-        self.since, self.used = self.clock(), self.cpu()
-
-    def __call__(self) -> None:
-        """Compares both clocks at the end of each window, and warns if the window used no CPU
-        time.
+    def check(self, progressed: bool) -> None:
+        """Compares both clocks at the end of each window without progress, and warns if the window
+        used no CPU time.
         """
+        if progressed:
+            self.since, self.used = self.clock(), self.cpu()
         waited = self.clock() - self.since
         if waited < STALL_SECONDS:
             return
         idle = self.cpu() - self.used < STALL_SHARE * waited
-        self.progressed()
+        self.since, self.used = self.clock(), self.cpu()
         if idle and not self.warned:
             self.warned = True
             warnings.warn(
                 f"sweep: no run has finished and no CPU time was used for {waited:.0f} seconds. "
-                "If fit does not wait for "
-                "something outside JAX, this is probably a deadlock in jaxlib's CPU thread pool, "
-                "which several CPU "
-                "devices share: stop the program and start it with PJRT_NPROC=8 in the "
-                "environment, or pass devices=1",
+                "If fit does not wait for something outside JAX, this is probably a deadlock in "
+                "jaxlib's CPU thread pool, which concurrent runs share: stop the program and start "
+                "it with PJRT_NPROC=8 in the environment, or pass devices=1",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -176,7 +116,7 @@ def reporting(
     if callable(progress):
         yield progress
         return
-    if not (progress or (progress is None and sys.stderr.isatty())) or jax.process_index() != 0:
+    if not (progress or (progress is None and sys.stderr.isatty())):
         yield lambda _: None
         return
     try:
