@@ -1,6 +1,6 @@
 """The studies, one a file. No study imports another."""
 
-from experiments.studies import strength
+from experiments.studies import l1_l2, strength
 
-STUDIES = (strength.STUDY,)
+STUDIES = (l1_l2.STUDY, strength.STUDY)
 """All studies; the first one is what `python -m experiments` runs."""
