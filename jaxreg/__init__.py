@@ -18,7 +18,7 @@
 - Diagnostics: `sparsity`, `kkt_residual`, `penalty_value`, `critical_strength`, `duality_gap`.
 - A smaller network: `compact` cuts dead inputs and units out.
 - Problems that are solved to a tolerance, with solutions that can be differentiated: `fista`.
-- A grid of λ: `fit_path`, `cross_validate_path`, `strength_grid` and `select_strength`.
+- A grid of λ: `Recipe`, `fit_path`, `cross_validate_path`, `strength_grid`, `select_strength`.
 - Linear models for a grid of λ, exactly: `fit_linear_path` and `cross_validate_linear_path`.
 - Many fits at once: `sweep` over a `grid`.
 """
@@ -56,7 +56,8 @@ from jaxreg.optimizers import (
 )
 from jaxreg.paths import (
     CrossValidation,
-    Path,
+    Recipe,
+    RegularizationPath,
     cross_validate_path,
     fit_path,
     select_strength,
@@ -152,7 +153,8 @@ __all__ = (  # noqa: RUF022
     "cross_validate_path",
     "strength_grid",
     "select_strength",
-    "Path",
+    "Recipe",
+    "RegularizationPath",
     "CrossValidation",
     "fit_linear_path",
     "cross_validate_linear_path",

@@ -34,9 +34,8 @@ from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Data, Measured, prepare, solve_all
 from jaxreg._linear.tables import as_numbers
 from jaxreg._losses import loss_named
-from jaxreg._paths.checks import warn_at
-from jaxreg._paths.recipe import split_rows
-from jaxreg._paths.results import CrossValidation, Path
+from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
+from jaxreg._paths.rows import split_rows
 from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties import Penalty
@@ -105,7 +104,7 @@ def fit_linear_path(
     tolerance: float | None = None,
     count: int = 100,
     ratio: float = 1e-3,
-) -> Path:
+) -> RegularizationPath:
     """Minimises loss(x·w + intercept) + R(w) for a grid of λ, each to a certified tolerance.
 
         >>> import numpy as np, jaxreg
@@ -197,7 +196,7 @@ def fit_linear_path(
     model = LinearModel(
         jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(found.intercepts)
     )
-    return Path(grid, model, None, found.record, np.arange(len(grid)), None)
+    return RegularizationPath(grid, model, None, found.record, np.arange(len(grid)), None)
 
 
 def cross_validate_linear_path(

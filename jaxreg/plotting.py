@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxreg._masking import name_of
-from jaxreg._paths.results import CrossValidation, Path
+from jaxreg._paths.results import CrossValidation, RegularizationPath
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def validation_curve(
 
 
 def coefficient_paths(
-    path: Path,
+    path: RegularizationPath,
     kernel: str | None = None,
     axis: int | None = None,
     seed: int | None = None,

@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxreg._linear.programs import Data
 from jaxreg._linear.tables import as_numbers
-from jaxreg._paths.checks import check_strengths
 from jaxreg._typing import ArrayLike
+from jaxreg.paths import check_strengths
 from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, Weighted
 
 

@@ -1,182 +1,242 @@
-"""How a path is trained, and the rows that it is trained on."""
+"""How a path is trained."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._assigning import assign
-from jaxreg._masking import name_of
+from jaxreg._assigning import assign, check_params
+from jaxreg._checks import check_number
+from jaxreg._masking import check_arrays, is_function
+from jaxreg._paths.rows import row_count
+from jaxreg._sweep.engine import without_mesh
+from jaxreg._sweep.keys import on_host
 from jaxreg._typing import Mask, Penalties, PyTree
 
 DENSE_TO_SPARSE, SPARSE_TO_DENSE = "dense_to_sparse", "sparse_to_dense"
+LEAST = {
+    "epochs": 1,
+    "first_epochs": 0,
+    "batch_size": 1,
+    "passes": 1,
+    "patience": 1,
+    "refit_epochs": 0,
+}
+"""The smallest value of each count."""
+OPTIONAL = ("first_epochs", "batch_size", "patience")
+"""Counts that may be None."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
-    """The arguments of `jaxreg.fit_path` that are not arrays, under the same names."""
+    """How the solutions for a grid of strengths are trained, each from its neighbour's.
+
+    A recipe does not hold data or strengths. `jaxreg.fit_path`, `jaxreg.cross_validate_path` and
+    `jaxreg.strength_grid` take it as their first argument. `dataclasses.replace(recipe, epochs=5)`
+    makes a variant.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> def loss(w, rows):
+        ...     return jnp.mean((rows["x"] @ w - rows["y"]) ** 2) / 2
+        >>> recipe = jaxreg.Recipe(
+        ...     loss, jnp.zeros(2), jaxreg.L1, lambda penalty: jaxreg.prox_sgd(1.0, penalty),
+        ...     epochs=50,
+        ... )
+
+    Args:
+        loss: `loss(params, rows)`, the mean over rows without the penalty; a function that JAX can
+            trace. λ is in its units.
+        params: where the first λ begins: a tree of arrays, or a function from a key to one, for
+            seeds.
+        penalty: from a strength to a penalty, such as `jaxreg.L1`, or to a tree of penalties.
+        optimizer: from the penalties at one λ, a tree with None where `mask` leaves out, to an
+            optimizer.
+        mask: which parameters to penalise, as for `optax.masked`.
+        epochs: the most epochs for each λ. An epoch is a step for each batch, or a single step
+            without `batch_size`.
+        first_epochs: the most epochs for the λ that comes first, in the first pass; None takes
+            `epochs`.
+        batch_size: rows in a batch; the rows that are left over change from epoch to epoch. None
+            takes all rows in one step.
+        order: "dense_to_sparse" begins with the smallest λ, "sparse_to_dense" with the largest.
+        passes: with 2 or more, all λ are trained again in the opposite direction, and each keeps
+            the parameters with the lower objective. A later pass starts each λ at the better of its
+            previous parameters and its neighbour's.
+        restart: whether the optimizer's state, and with it every schedule, begins anew at each λ.
+        tolerance: a λ ends once the KKT residual on all rows is at most tolerance·λ.
+        patience: a λ ends once the validation loss has not improved for this many epochs.
+            Tolerance and patience are checked after each epoch, or every 10 without `batch_size`.
+        metrics: `metrics(params, rows)`, a dict of scalars, evaluated on the validation rows, or on
+            the training rows without any.
+        stop: `stop(params)`, a scalar bool; the strengths after the first one where it is true are
+            left out, and hold NaN, or −1 for counts.
+        refit_epochs: how long to train the solution of each λ further with penalty(0) and its zeros
+            held.
+        refit_optimizer: as `optimizer`, for refitting; None takes `optimizer`.
+
+    Raises:
+        TypeError: a function or a number has the wrong type.
+        ValueError: a number is out of range, `order` is unknown, `stop` comes with several passes,
+            or the penalties charge no parameter.
+    """
 
     loss: Callable[[PyTree, PyTree], jax.Array]
+    params: PyTree | Callable[[jax.Array], PyTree]
     penalty: Callable[[Any], Penalties]
     optimizer: Callable[[Penalties], optax.GradientTransformation]
+    _: dataclasses.KW_ONLY
+    mask: Mask = None
     epochs: int
     first_epochs: int | None = None
     batch_size: int | None = None
-    mask: Mask = None
     order: str = DENSE_TO_SPARSE
     passes: int = 1
     restart: bool = False
     tolerance: float | None = None
     patience: int | None = None
-    check_every: int | None = None
     metrics: Callable[[PyTree, PyTree], dict[str, Any]] | None = None
     stop: Callable[[PyTree], Any] | None = None
     refit_epochs: int = 0
     refit_optimizer: Callable[[Penalties], optax.GradientTransformation] | None = None
 
+    def __post_init__(self) -> None:
+        hints = {"penalty": "pass jaxreg.L1, say, or lambda strength: …"}
+        for name in ("loss", "penalty", "optimizer"):
+            if not callable(getattr(self, name)):
+                hint = hints.get(name, "see the example of Recipe")
+                raise TypeError(
+                    f"Recipe: {name} must be a function, got {getattr(self, name)!r}; {hint}"
+                )
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is None and name in OPTIONAL:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"Recipe: {name} must be a whole number, got {value!r}")
+            if value < least:
+                raise ValueError(f"Recipe: {name} must be at least {least}, got {value}")
+        if self.tolerance is not None:
+            check_number("Recipe", "tolerance", self.tolerance, positive=True, scalar=True)
+        if self.order not in (DENSE_TO_SPARSE, SPARSE_TO_DENSE):
+            raise ValueError(
+                f"Recipe: order must be {DENSE_TO_SPARSE!r} or {SPARSE_TO_DENSE!r}, got "
+                f"{self.order!r}"
+            )
+        if self.stop is not None and self.passes > 1:
+            raise ValueError(
+                f"Recipe: passes must be 1 with stop, as it leaves strengths out, got {self.passes}"
+            )
+        check_arrays("Recipe", self.start)
+
+        def check(key: jax.Array) -> None:
+            check_params("Recipe", self.penalty(1.0), self.begin(key, self.start), self.mask)
+
+        with without_mesh():
+            jax.eval_shape(check, jax.random.key(0))
+
     @property
-    def epochs_between_checks(self) -> int:
-        """The epochs between two checks of tolerance and patience."""
-        return self.check_every or (10 if self.batch_size is None else 1)
+    def start(self) -> PyTree:
+        """Where the first λ begins; None if it depends on a key."""
+        return None if is_function(self.params) else self.params
+
+    def begin(self, key: jax.Array, start: PyTree) -> PyTree:
+        """The parameters where the first λ begins: those of the key, or else `start`."""
+        return self.params(key) if is_function(self.params) else start
 
     def budgets(self, count: int) -> np.ndarray:
         """The most epochs for each of `count` strengths in ascending order, int32 (count,)."""
         budgets = np.full(count, self.epochs, np.int32)
-        budgets[-1 if self.order == SPARSE_TO_DENSE else 0] = (
-            self.epochs if self.first_epochs is None else self.first_epochs
-        )
+        if self.first_epochs is not None:
+            budgets[-1 if self.order == SPARSE_TO_DENSE else 0] = self.first_epochs
         return budgets
 
     def penalties(self, strength: Any, params: PyTree) -> PyTree:
         """The tree of penalties at one λ, with None for parameters that are not penalised."""
         assigned = assign("fit_path", self.penalty(strength), params, self.mask)
-        return jax.tree.map(lambda own: own.penalty, assigned)
+        return jax.tree.map(lambda leaf: leaf.penalty, assigned)
 
     def penalised(self, params: PyTree) -> PyTree:
         """A tree of bools: which parameters have a penalty."""
         assigned = assign("fit_path", self.penalty(1.0), params, self.mask)
-        return jax.tree.map(lambda own: own.penalty is not None, assigned)
+        return jax.tree.map(lambda leaf: leaf.penalty is not None, assigned)
 
     def emptied(self, params: PyTree) -> jax.Array:
         """Whether all penalised parameters are 0."""
         pairs = zip(jax.tree.leaves(params), jax.tree.leaves(self.penalised(params)), strict=True)
-        return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf, keep in pairs if keep]))
+        return ~jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf, charged in pairs if charged]))
 
+    def check_rows(self, owner: str, data: PyTree, validation: PyTree, penalised: bool) -> None:
+        """Checks a recipe against rows before anything is computed.
 
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """The rows that one path sees.
+        Args:
+            owner: the function that the user called.
+            data: training rows.
+            validation: validation rows, or None.
+            penalised: whether any λ is above 0; without a penalty the optimizer need not use one.
 
-    Attributes:
-        train: a tree of arrays with the training rows along their first axis.
-        validation: the same of the validation rows; None if there are none.
-    """
-
-    train: PyTree
-    validation: PyTree | None
-
-
-def row_count(owner: str, rows: PyTree) -> int:
-    """Number of rows of a tree of arrays.
-
-    Raises:
-        ValueError: there is no array, one has no axis, their first axes differ, or there are no
-            rows.
-    """
-    counts = {
-        name_of(path): np.shape(leaf)[:1]
-        for path, leaf in jax.tree_util.tree_leaves_with_path(rows)
-    }
-    if not counts or len(set(counts.values())) > 1 or () in counts.values():
-        raise ValueError(
-            f"{owner}: expected arrays with the same number of rows along their first axis, got "
-            f"{counts}"
-        )
-    count = int(next(iter(counts.values()))[0])
-    if not count:
-        raise ValueError(
-            f"{owner}: expected at least one row, got arrays without rows: {', '.join(counts)}"
-        )
-    return count
-
-
-def take_rows(rows: PyTree, places: Any) -> PyTree:
-    """Takes rows of every array."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], rows)
-
-
-def split_rows(owner: str, rows: int, folds: Any, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Divides rows into folds.
-
-    Args:
-        owner: the function that the user called.
-        rows: their number.
-        folds: how many, of sizes that differ by at most 1, at random; or a label for each row; or
-            pairs of indices of the rows to train on and of those to hold out, such as
-            scikit-learn's splitters yield.
-        seed: of the random division.
-
-    Returns:
-        For each fold the rows that are trained on, and those that are held out, int32.
-
-    Raises:
-        TypeError: the folds are none of these.
-        ValueError: there are fewer than 2 folds, or more than rows, or labels or indices do not fit
-            the rows.
-    """
-    if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
-        if not 2 <= folds <= rows:
+        Raises:
+            ValueError: the rows do not fit, the loss is not a scalar, or the optimizer does not use
+                the penalties.
+        """
+        rows = row_count(owner, data)
+        if validation is not None:
+            row_count(owner, validation)
+        if self.patience is not None and validation is None:
             raise ValueError(
-                f"{owner}: folds must be a whole number from 2 to {rows}, the rows, got {folds!r}"
+                f"{owner}: patience needs validation rows, got none; pass validation=…"
             )
-        places = np.random.default_rng(seed).permutation(rows)
-        pairs: list[Any] = [
-            (np.setdiff1d(places, part), part) for part in np.array_split(places, folds)
-        ]
-    elif isinstance(folds, str | bytes | bool) or not isinstance(folds, Iterable):
-        raise TypeError(
-            f"{owner}: folds must be a number, a label for each row, or pairs of indices, got "
-            f"{folds!r}"
-        )
-    else:
-        listed = list(folds)
-        if listed and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in listed):
-            pairs = [tuple(np.asarray(part) for part in pair) for pair in listed]
-        else:
-            labels = np.unique(np.asarray(listed), return_inverse=True)[1]
-            if labels.shape != (rows,):
-                raise ValueError(
-                    f"{owner}: expected a label in folds for each of {rows} rows, got shape "
-                    f"{labels.shape}"
-                )
-            pairs = [
-                (np.flatnonzero(labels != one), np.flatnonzero(labels == one))
-                for one in range(labels.max() + 1)
-            ]
-    if len(pairs) < 2:
-        raise ValueError(f"{owner}: expected at least 2 folds, got {len(pairs)}")
-    for number, pair in enumerate(pairs):
-        for part in pair:
-            if (
-                part.ndim != 1
-                or part.dtype.kind not in "iu"
-                or not part.size
-                or not 0 <= part.min() <= part.max() < rows
-            ):
-                raise ValueError(
-                    f"{owner}: expected indices from 0 to {rows - 1} in fold {number}, at least "
-                    "one to train on and one to "
-                    f"hold out, got {part!r}"
-                )
-        if np.intersect1d(*pair).size:
+        if self.batch_size is not None and self.batch_size > rows:
             raise ValueError(
-                f"{owner}: fold {number} holds out rows that it trains on, such as "
-                f"{np.intersect1d(*pair)[0]}"
+                f"{owner}: batch_size must be at most the number of training rows, {rows}, got "
+                f"{self.batch_size}"
             )
-    return [(trained.astype(np.int32), held_out.astype(np.int32)) for trained, held_out in pairs]
+        with without_mesh():
+            start, data = on_host((self.start, data))
+            loss = jax.eval_shape(
+                lambda key, start, data: self.loss(self.begin(key, start), data),
+                jax.random.key(0),
+                start,
+                data,
+            )
+            used = not penalised or self.uses_penalties(start)
+        if getattr(loss, "shape", None) != ():
+            raise ValueError(
+                f"{owner}: loss(params, rows) must return a scalar, got {loss}; take the mean over "
+                "rows"
+            )
+        if not used:
+            raise ValueError(
+                f"{owner}: optimizer(penalties) returned an optimizer that does not use the "
+                "penalties, so its solutions would be the same at every strength; return "
+                "jaxreg.prox_adam(1e-3, penalties), say"
+            )
+
+    def uses_penalties(self, start: PyTree) -> bool:
+        """Whether anything in an optimizer's first step depends on the strength of the
+        penalties.
+        """
+
+        def step(strength: jax.Array, start: PyTree) -> PyTree:
+            params = self.begin(jax.random.key(0), start)
+            optimizer = self.optimizer(self.penalties(strength, params))
+            gradient = jax.tree.map(jnp.zeros_like, params)
+            return optimizer.update(gradient, optimizer.init(params), params)
+
+        jaxpr = jax.make_jaxpr(step)(1.0, start)
+        dependent = set(jaxpr.jaxpr.invars[:1])
+
+        def depends(atoms: Any) -> bool:
+            variables = (a for a in atoms if not isinstance(a, jax.extend.core.Literal))
+            return any(variable in dependent for variable in variables)
+
+        for equation in jaxpr.jaxpr.eqns:
+            if depends(equation.invars):
+                dependent.update(equation.outvars)
+        return depends(jaxpr.jaxpr.outvars)

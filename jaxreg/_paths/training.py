@@ -5,7 +5,6 @@ fold.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._masking import is_function
-from jaxreg._paths.checks import check_metrics, check_stop
-from jaxreg._paths.recipe import SPARSE_TO_DENSE, Recipe, Rows, row_count, take_rows
+from jaxreg._paths.recipe import SPARSE_TO_DENSE, Recipe
+from jaxreg._paths.rows import row_count, take_rows
 from jaxreg._typing import PyTree
 from jaxreg.measures import kkt_residual, penalty_value, sparsity
 from jaxreg.pruning import hold_zeros
@@ -24,6 +22,13 @@ REFIT = 2**31 - 1
 """Folded into keys for refitting and for further passes; epochs and strengths have smaller
 numbers.
 """
+CHECK_EVERY = 10
+"""Full-batch epochs between two checks of tolerance and patience, which cost a gradient each."""
+RECORDED = {
+    "epochs", "params", "objective", "residual", "converged", "nonzeros", "live_inputs",
+    "live_units", "fitted", "loss", "validation_loss",
+}  # fmt: skip
+"""What a path records, so that no metric of the caller's may have these names."""
 
 
 class At(NamedTuple):
@@ -74,11 +79,13 @@ class Trainer:
 
     Attributes:
         recipe: how.
-        rows: on which rows.
+        rows: training rows.
+        validation: validation rows; None if there are none.
     """
 
     recipe: Recipe
-    rows: Rows
+    rows: PyTree
+    validation: PyTree | None
 
     def fit_all(
         self, params: PyTree, strengths: jax.Array, budgets: jax.Array, key: jax.Array
@@ -156,20 +163,19 @@ class Trainer:
     ) -> tuple[Start, dict[str, Any]]:
         """Trains one λ again and keeps the result if its objective is lower.
 
-        The training begins at the better of two points: what was found before, and what was found
-        at the neighbour.
+        The training begins at the better of two points: the previous result, and the neighbour's.
         """
         at, before = entry
         diverged = ~jnp.isfinite(before["objective"])
         lower = self.objective(start.params, at.strength) < before["objective"]
-        after, found = self.fit(
+        after, record = self.fit(
             start._replace(params=choose(lower | diverged, start.params, before["params"])), at
         )
-        found = {**found, "fitted": before["fitted"]}
-        kept = choose((found["objective"] < before["objective"]) | diverged, found, before)
-        kept["epochs"] = before["epochs"] + found["epochs"]
-        better = choose(jnp.isfinite(kept["objective"]), kept["params"], after.params)
-        return after._replace(params=better), kept
+        record["fitted"] = before["fitted"]
+        better = choose((record["objective"] < before["objective"]) | diverged, record, before)
+        better["epochs"] = before["epochs"] + record["epochs"]
+        params = choose(jnp.isfinite(better["objective"]), better["params"], after.params)
+        return after._replace(params=params), better
 
     def fit(self, start: Start, at: At) -> tuple[Start, dict[str, Any]]:
         """Trains at one λ from a neighbour's solution, and measures the result."""
@@ -206,6 +212,7 @@ class Trainer:
     ) -> Training:
         """Trains at one λ until the budget of epochs, the tolerance or the patience ends it."""
         recipe = self.recipe
+        every = CHECK_EVERY if recipe.batch_size is None else 1
 
         def some_epochs(now: Training, count: Any) -> Training:
             def epoch(index: Any, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
@@ -217,17 +224,17 @@ class Trainer:
             return now._replace(params=params, state=state, epoch=now.epoch + count)
 
         def until_checked(now: Training) -> Training:
-            count = jnp.minimum(recipe.epochs_between_checks, at.budget - now.epoch)
+            count = jnp.minimum(every, at.budget - now.epoch)
             ended = some_epochs(now, count)
             done, best, waited = now.done, now.best, now.waited
             if recipe.tolerance is not None:
-                gradient = jax.grad(recipe.loss)(ended.params, self.rows.train)
+                gradient = jax.grad(recipe.loss)(ended.params, self.rows)
                 done = (
                     kkt_residual(penalties, ended.params, gradient)
                     <= recipe.tolerance * at.strength
                 )
             if recipe.patience is not None:
-                score = recipe.loss(ended.params, self.rows.validation).astype(best.dtype)
+                score = recipe.loss(ended.params, self.validation).astype(best.dtype)
                 waited = jnp.where(score < best, 0, waited + count)
                 best = jnp.minimum(score, best)
                 done |= waited >= recipe.patience
@@ -256,12 +263,12 @@ class Trainer:
         def on_batch(
             carry: tuple[PyTree, PyTree], picked: jax.Array
         ) -> tuple[tuple[PyTree, PyTree], None]:
-            return step(carry, take_rows(self.rows.train, picked)), None
+            return step(carry, take_rows(self.rows, picked)), None
 
         size = self.recipe.batch_size
         if size is None:
-            return step((params, state), self.rows.train)
-        order = jax.random.permutation(key, row_count("fit_path", self.rows.train))
+            return step((params, state), self.rows)
+        order = jax.random.permutation(key, row_count("fit_path", self.rows))
         batches = order[: len(order) // size * size].reshape(-1, size)
         return jax.lax.scan(on_batch, (params, state), batches)[0]
 
@@ -278,13 +285,13 @@ class Trainer:
 
     def objective(self, params: PyTree, strength: Any) -> jax.Array:
         """Loss + penalty on all training rows."""
-        return self.recipe.loss(params, self.rows.train) + penalty_value(
+        return self.recipe.loss(params, self.rows) + penalty_value(
             self.recipe.penalties(strength, params), params
         )
 
     def measure(self, params: PyTree, penalties: PyTree, strength: Any) -> dict[str, Any]:
         """Objective, KKT residual, exact zeros and scores of a solution."""
-        value, gradient = jax.value_and_grad(self.recipe.loss)(params, self.rows.train)
+        value, gradient = jax.value_and_grad(self.recipe.loss)(params, self.rows)
         residual = kkt_residual(penalties, params, gradient)
         counts = sparsity(params, self.recipe.penalised(params))
         tolerance = self.recipe.tolerance
@@ -310,53 +317,68 @@ class Trainer:
 
     def scores(self, params: PyTree, loss: jax.Array | None = None) -> dict[str, Any]:
         """The loss on training and validation rows, and the caller's metrics."""
-        recipe, rows = self.recipe, self.rows
-        found: dict[str, Any] = {"loss": recipe.loss(params, rows.train) if loss is None else loss}
-        if rows.validation is not None:
-            found["validation_loss"] = recipe.loss(params, rows.validation)
+        recipe = self.recipe
+        scores: dict[str, Any] = {"loss": recipe.loss(params, self.rows) if loss is None else loss}
+        if self.validation is not None:
+            scores["validation_loss"] = recipe.loss(params, self.validation)
         if recipe.metrics is not None:
-            own = recipe.metrics(params, rows.train if rows.validation is None else rows.validation)
-            found |= {name: jnp.asarray(value) for name, value in check_metrics(own).items()}
-        return found
+            rows = self.rows if self.validation is None else self.validation
+            scores |= check_metrics(recipe.metrics(params, rows))
+        return scores
 
 
 def run(
-    recipe: Recipe, params: Any, key: jax.Array, rows: Rows, data: dict[str, Any], kept: np.ndarray
+    recipe: Recipe,
+    key: jax.Array,
+    rows: PyTree,
+    validation: PyTree | None,
+    data: dict[str, Any],
+    keep: np.ndarray,
 ) -> dict[str, Any]:
     """Trains one path, as a run of a sweep.
 
     Args:
         recipe: how.
-        params: a function from a key to where the first λ begins; anything else stands for
-            `data["start"]`.
         key: of the initial parameters and of the order of rows.
-        rows: on which rows.
-        data: with `strengths` and `budgets`, arrays (strengths,), and `start`, the parameters where
-            the first λ begins. They are an argument and no constant, so that the program is the
-            same for every start.
-        kept: indices of the strengths whose parameters are returned.
+        rows: training rows.
+        validation: validation rows; None if there are none.
+        data: what `constants` returns.
+        keep: indices of the strengths whose parameters are returned.
 
     Returns:
-        The `record`, and the `params` and `refitted` parameters of kept strengths.
+        The `record`, and the `params` and `refitted` parameters of these strengths.
     """
     initial_key, order_key = jax.random.split(key)
-    start = params(initial_key) if is_function(params) else data["start"]
-    record = Trainer(recipe, rows).fit_all(start, data["strengths"], data["budgets"], order_key)
+    params = recipe.begin(initial_key, data["start"])
+    record = Trainer(recipe, rows, validation).fit_all(
+        params, data["strengths"], data["budgets"], order_key
+    )
     solutions, refitted = record.pop("params"), record.pop("refitted_params", None)
     outputs: dict[str, Any] = {"record": record}
-    if kept.size:
-        outputs["params"] = jax.tree.map(lambda leaf: leaf[kept], solutions)
+    if keep.size:
+        outputs["params"] = jax.tree.map(lambda leaf: leaf[keep], solutions)
         if refitted is not None:
-            outputs["refitted"] = jax.tree.map(lambda leaf: leaf[kept], refitted)
+            outputs["refitted"] = jax.tree.map(lambda leaf: leaf[keep], refitted)
     return outputs
 
 
-def initial(params: Callable[[jax.Array], PyTree], key: jax.Array | None) -> PyTree:
-    """The initial parameters of the one path that `jaxreg.fit_path` trains with this key, made from
-    `params(key)`.
+def constants(recipe: Recipe, strengths: np.ndarray) -> dict[str, Any]:
+    """What a program of paths takes as arguments beside the rows, so that another start or grid
+    compiles no other program.
     """
+    return {
+        "start": recipe.start,
+        "strengths": strengths,
+        "budgets": recipe.budgets(strengths.size),
+    }
+
+
+def initial(recipe: Recipe, key: jax.Array | None) -> PyTree:
+    """The initial parameters of the one path that `jaxreg.fit_path` trains with this key."""
+    if recipe.start is not None:
+        return recipe.start
     only = jax.random.fold_in(jax.random.key(0) if key is None else key, 0)
-    return jax.jit(params)(jax.random.split(only)[0])
+    return jax.jit(recipe.params)(jax.random.split(only)[0])
 
 
 def choose(condition: jax.Array, left: PyTree, right: PyTree) -> PyTree:
@@ -371,3 +393,37 @@ def missing(shape: Any) -> jax.Array:
     if jnp.issubdtype(shape.dtype, jnp.inexact):
         return jnp.full(shape.shape, jnp.nan, shape.dtype)
     return jnp.full(shape.shape, True if shape.dtype == bool else -1, shape.dtype)
+
+
+def check_stop(stopped: Any) -> jax.Array:
+    """Checks what the caller's `stop` returns; raises a TypeError if it is not a scalar."""
+    if jnp.shape(stopped) != ():
+        raise TypeError(
+            f"fit_path: stop(params) must return a scalar bool, got shape {jnp.shape(stopped)}; "
+            "use jnp.all, say"
+        )
+    return jnp.asarray(stopped, bool)
+
+
+def check_metrics(metrics: Any) -> dict[str, jax.Array]:
+    """Checks what the caller's metrics return.
+
+    Raises:
+        TypeError: it is not a dict.
+        ValueError: a value is not a scalar, or a name belongs to a number of the path itself.
+    """
+    if not isinstance(metrics, dict):
+        raise TypeError(
+            f"fit_path: metrics(params, rows) must return a dict of scalars, got {metrics!r}"
+        )
+    for name, value in metrics.items():
+        if jnp.shape(value) != ():
+            raise ValueError(
+                f"fit_path: metrics must be scalars, got shape {jnp.shape(value)} for {name!r}"
+            )
+        if name in RECORDED or str(name).startswith("refitted_"):
+            raise ValueError(
+                f"fit_path: the path records a number named {name!r} itself; give the metric "
+                "another name"
+            )
+    return {name: jnp.asarray(value) for name, value in metrics.items()}
