@@ -89,7 +89,7 @@ try:
 except _metadata.PackageNotFoundError:  # run from a checkout that was not installed
     __version__ = "unknown"
 
-# pdoc lists the names in this order.
+# In the order of the API reference.
 __all__ = (  # noqa: RUF022
     "L1",
     "SquaredL2",
