@@ -394,7 +394,9 @@ def oscillation(dataset: xr.Dataset) -> list[Finding]:
     step = "Largest step of a weight during the measured steps, as a share of the largest weight"
     for problem in dataset["problem"].values:
         runs = dataset.assign(both=dataset["sign_changes"] + dataset["support_changes"])
-        none, coupled, proximal = (runs.sel(problem=problem, method=name) for name in METHODS)
+        none, coupled, proximal = (
+            runs.sel({"problem": problem, "method": method}) for method in METHODS
+        )
         more = (coupled["sign_changes"] - none["sign_changes"]).values
         fewer = (proximal["both"] - coupled["both"]).values
         largest = float(proximal["largest_step"].max(skipna=False))
