@@ -194,13 +194,14 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
             refit_epochs=15,
             batch_size=100,
         )
+    rates = config.learning_rates[2:4]
     if network == "lenet-5":
         config = dataclasses.replace(
             config,
             seeds=2,
             epochs=max(10, config.epochs // 2),
             refit_epochs=max(3, config.refit_epochs // 2),
-            learning_rates=config.learning_rates[2:4],
+            learning_rates=rates,
             decay=(0.0, 0.1),
             finalists=1,
             shares=(0.3, 0.1, 0.05, 0.02, 0.01),
@@ -213,7 +214,7 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
         config = dataclasses.replace(
             config,
             seeds=2,
-            learning_rates=config.learning_rates[2:3],
+            learning_rates=rates[:1],
             decay=(0.0,),
             shares=(0.2, 0.05, 0.01),
             few_shares=(0.05,),
