@@ -176,8 +176,8 @@ class Problem(NamedTuple):
         return jnp.asarray(nnx.merge(self.structure, params)(inputs))
 
 
-def load_problem(config: Settings) -> Problem:
-    """Loads the data set that the settings name.
+def load_rows(config: Settings) -> tuple[Rows, Rows | None, Rows]:
+    """The training, held-out and test rows of the data set that the settings name.
 
     Raises:
         SettingError: Fashion-MNIST is not on this machine, or there are too few rows.
@@ -195,9 +195,7 @@ def load_problem(config: Settings) -> Problem:
     count = count * (config.folds - 1) // config.folds if config.folds else count
     expected = f"at most the {count} training rows"
     require(config.batch_size <= count, "batch_size", expected, config.batch_size)
-    widths = (train.inputs.shape[1], *config.hidden, CLASSES)
-    structure, _ = networks.initial(widths, jax.random.key(0))
-    return Problem(train, validation, test, widths, structure)
+    return train, validation, test
 
 
 def divided(rows: Rows, size: int, name: str) -> list[Rows]:
@@ -273,7 +271,9 @@ def fit_paths(config: Settings, session: Session) -> xr.Dataset:
     """Fits every path; returns the variables in `TEXTS`, those of single networks if the images
     study has a result on the same data.
     """
-    problem = load_problem(config)
+    rows = load_rows(config)
+    widths = (rows[0].inputs.shape[1], *config.hidden, CLASSES)
+    problem = Problem(*rows, widths, networks.initial(widths, jax.random.key(0))[0])
     parts = [fit_penalty(problem, config, session, name) for name in config.penalties]
     dataset = xr.concat(parts, xr.DataArray(list(config.penalties), dims="penalty", name="penalty"))
     dataset = dataset.assign_coords(seed=range(config.seeds), place=range(config.strengths))
@@ -690,6 +690,6 @@ STUDY = Study(
     ),
     tabulate=tabulate,
     variant=lambda settings: settings.data,
-    check=load_problem,
+    check=load_rows,
     adapt=lambda typed, quick: defaults(typed.data, quick),
 )
