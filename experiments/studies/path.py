@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from experiments import datasets, idx
+from experiments import datasets
 from experiments.claims import NOT_MEASURED, Finding, above, below, mean_and_error, within
 from experiments.datasets import Rows
 from experiments.figures import COLOURS, curve, new_figure
@@ -187,7 +187,7 @@ def load_rows(config: Settings) -> tuple[Rows, Rows | None, Rows]:
         rows = Rows(datasets.with_noise(rows, config.noise, SPLIT_SEED), rows.labels)
         train, test = divided(rows, config.test_size, "test_size")
     else:
-        train, test = idx.load(idx.FASHION)
+        train, test = datasets.load_images(datasets.FASHION)
     validation = None
     if not config.folds:
         train, validation = divided(train, config.validation_size, "validation_size")

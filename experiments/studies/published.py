@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import idx
+from experiments import datasets
 from experiments.claims import mean_and_error
 from experiments.datasets import Rows
 from experiments.lab import Results, Session, Study
@@ -300,7 +300,7 @@ def live_pixels(params: Any) -> jax.Array:
 
 def fit_splits(config: Settings, session: Session) -> xr.Dataset:
     """Selects pixels on every split; returns the variables in `SPLIT_TEXTS` along `split`."""
-    rows = idx.load(idx.FASHION)[1]
+    rows = datasets.load_images(datasets.FASHION)[1]
     # All splits share it, so that it is compiled once.
     recipe = selection(config, rows.inputs.shape[1])
     found = [fit_split(config, session, split, rows, recipe) for split in range(config.splits)]
@@ -559,5 +559,5 @@ STUDY = Study(
     quick=QUICK,
     sweeps={"diabetes": fit_diabetes, "lassonet": fit_splits},
     tabulate=tabulate,
-    check=lambda _: idx.load(idx.FASHION),
+    check=lambda _: datasets.load_images(datasets.FASHION),
 )

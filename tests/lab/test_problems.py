@@ -1,0 +1,267 @@
+"""What studies compute, on problems with known answers."""
+
+import dataclasses
+import gzip
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import xarray as xr
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import lars_path
+
+import jaxreg
+from experiments import datasets, networks, training
+from experiments.lab import Session
+from experiments.selection import best_level
+from experiments.settings import SettingError
+from experiments.studies import baselines, images, published, relevance, stability, strength
+
+
+def descend(tx, start, gradient, steps):
+    """The parameters after some steps, in one scan."""
+
+    def step(carry, number):
+        params, state = carry
+        updates, state = tx.update(gradient(params, number), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    steps = jnp.arange(steps)
+    return jax.jit(lambda p: jax.lax.scan(step, (p, tx.init(p)), steps)[0])(start)
+
+
+def test_mean_jaccard_over_pairs():
+    supports = np.random.default_rng(0).random((7, 9)) < 0.4
+    supports[0] = supports[1] = False
+    sets = [set(np.flatnonzero(row)) for row in supports]
+    pairs = [len(a & b) / len(a | b) if a | b else 1 for a, b in itertools.combinations(sets, 2)]
+    assert stability.mean_jaccard(supports) == pytest.approx(np.mean(pairs), rel=1e-6)
+
+
+def test_the_corrected_index_is_nogueiras():
+    supports = np.random.default_rng(0).random((30, 40)) < np.r_[np.full(10, 0.9), np.full(30, 0.1)]
+    p, m, k = supports.mean(0), 30, supports.sum(1).mean()
+    expected = 1 - (m / (m - 1) * p * (1 - p)).mean() / (k / 40 * (1 - k / 40))
+    assert stability.nogueira(supports) == pytest.approx(expected, rel=1e-5)
+    assert stability.nogueira(supports[:1].repeat(5, 0)) == pytest.approx(1)
+    assert stability.nogueira(np.zeros((5, 4), bool)) == 1
+    random = np.random.default_rng(1).random((400, 50)) < 0.7
+    assert stability.nogueira(random) == pytest.approx(0, abs=0.01)
+
+
+def test_coupled_steps_oscillate_and_proximal_steps_come_to_rest():
+    config = stability.Oscillation(steps=500, watched=50)
+    none, coupled, proximal = (
+        stability.measure_oscillation(
+            lambda p: 0.5 * jnp.sum(jnp.square(p["kernel"] - jnp.array([[0.02, 1.0]]))),
+            {"kernel": jnp.full((1, 2), 0.7)},
+            stability.optimizer("SGD", method, 0.1, 0.1),
+            config,
+        )
+        for method in ("none", "coupled", "proximal")
+    )
+    # One of two weights is 0 in the solution; it crosses 0 in almost every step of 0.1 · 0.1.
+    assert 25 < float(coupled["sign_changes"]) <= 50
+    for still in (none, proximal):
+        assert float(still["sign_changes"]) == float(still["support_changes"]) == 0
+    assert float(proximal["largest_step"]) < 1e-6 < float(coupled["largest_step"])
+
+
+def test_weights_of_constant_pixels_are_not_counted():
+    rows = datasets.Rows(jnp.array([[0.0, 1, 5], [0, 2, 5]]), jnp.array([0, 1]))
+    kernels = [jnp.array([[0.0, 0], [0, 1], [2, 0]]), jnp.array([[0.0], [1]])]
+    counts = strength.count_varying(kernels, rows)
+    assert (float(counts["varying_weights"]), float(counts["varying_zeros"])) == (2 + 2, 1 + 1)
+
+
+def test_proportion_of_known_weights():
+    start = np.array([1.0, -2, 4, 8])
+    stack = np.stack([start, 0.5 * start, np.array([0.5, 1, 2, 4]), np.zeros(4)])
+    measured = strength.proportion(stack[:, None, None])
+    np.testing.assert_allclose(measured["factor"][:, 0, 0], [1, 0.5, (0.5 - 2 + 8 + 32) / 85, 0])
+    np.testing.assert_allclose(measured["near_factor"][1:, 0, 0], [1, 0, 1])
+    np.testing.assert_allclose(measured["smaller"][:, 0, 0], [0, 1, 1, 1])
+    np.testing.assert_allclose(measured["explained"][[0, 1, 3], 0, 0], [1, 1, 1])
+    assert measured["explained"][2, 0, 0] < 0.95
+
+
+def test_drawn_data_have_the_stated_signal_and_noise():
+    config = relevance.Linear(features=50, rows=20_000)
+    run = {"share": jnp.array(0.8), "root": jnp.array(0)}
+    drawn = relevance.draw_data(jax.random.key(0), run, jnp.eye(50)[None], config)
+    assert int((drawn["true"] != 0).sum()) == 10
+    signal = drawn["inputs"][0] @ drawn["true"]
+    assert float(signal.var()) == pytest.approx(1, rel=0.05)
+    assert float((drawn["targets"][0] - signal).var()) == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_irrelevant_columns_are_shuffled_pixels():
+    rows = datasets.digits()
+    noisy, other = (datasets.with_noise(rows, 70, seed) for seed in (0, 1))
+    np.testing.assert_array_equal(noisy[:, :64], rows.inputs)
+    varying = np.flatnonzero(np.ptp(rows.inputs, 0))
+    for column in (0, 20, 66):
+        source = rows.inputs[:, varying[column % len(varying)]]
+        np.testing.assert_array_equal(np.sort(noisy[:, 64 + column]), np.sort(source))
+        assert (noisy[:, 64 + column] != source).any()
+    assert (noisy != other).any()
+    assert abs(np.corrcoef(noisy[:, 64 + 20], noisy[:, 64 + 21])[0, 1]) < 0.1
+
+
+def test_exactly_the_share_of_labels_is_wrong():
+    rows = datasets.Rows(jnp.zeros((200, 1)), jnp.arange(200) % 10)
+    for share in (0.0, 0.2):
+        labels = training.mislabelled(jax.random.key(0), rows, share).labels
+        assert int((labels != rows.labels).sum()) == 200 * share
+        assert int(labels.min()) >= 0 and int(labels.max()) <= 9
+
+
+def test_levels_share_the_unpenalised_run():
+    methods = {"L1": ("proximal_l1", (0.1, 0.2)), "L2": ("coupled_l2", (1.0, 2.0))}
+    settings, places, levels = training.settings_of(methods)
+    np.testing.assert_allclose(settings.proximal_l1, [0, 0.1, 0.2, 0, 0])
+    np.testing.assert_allclose(settings.coupled_l2, [0, 0, 0, 1, 2])
+    outputs = {"metric": np.arange(5.0)[:, None]}
+    dataset = training.along_levels(outputs, places, levels, ("seed",), {})
+    np.testing.assert_array_equal(dataset["metric"].sel({"method": "L2"}).values.ravel(), [0, 3, 4])
+    np.testing.assert_array_equal(dataset["strength"].sel({"method": "L2"}), [0, 1, 2])
+
+
+def test_the_best_level_is_the_largest_of_equals_and_never_a_diverged_run():
+    metric = xr.DataArray([[9.0, 9], [1, 2], [3, np.nan], [3, 1]], dims=("level", "seed"))
+    dataset = metric.to_dataset(name="metric")
+    np.testing.assert_array_equal(best_level(dataset, "metric"), [3, 1])
+    np.testing.assert_array_equal(best_level(dataset, "metric", largest=False), [1, 3])
+
+
+METHODS = {
+    "proximal_l1": lambda rate: jaxreg.prox_adam(rate, jaxreg.L1(1e-2), mask=jaxreg.kernels),
+    "coupled_l1": lambda rate: optax.chain(
+        jaxreg.add_l1(1e-2, mask=jaxreg.kernels), optax.adam(rate)
+    ),
+    "coupled_l2": lambda rate: optax.chain(
+        optax.masked(optax.add_decayed_weights(2e-2), jaxreg.kernels), optax.adam(rate)
+    ),
+    "decoupled_l2": lambda rate: optax.adamw(rate, weight_decay=2e-2, mask=jaxreg.kernels),
+    "": optax.adam,
+}
+
+
+@pytest.mark.parametrize("field", METHODS)
+def test_each_method_is_the_optimizer_a_user_would_type(field):
+    _, params = networks.initial((6, 4, 3), jax.random.key(0))
+    schedule = optax.cosine_decay_schedule(1e-2, 30)
+    chosen = training.Strengths(**{field: 1e-2} if field else {})
+    ends = [
+        training.weights_of(descend(tx, params, lambda p, _: jax.tree.map(jnp.sin, p), 10)[0])
+        for tx in (training.optimizer(chosen, schedule), METHODS[field](schedule))
+    ]
+    np.testing.assert_allclose(*ends, rtol=1e-4, atol=1e-6)
+
+
+def tilted(**lines):
+    """Losses whose log best λ is a line over the log learning rate; at the last rate λ makes no
+    difference.
+    """
+    rates, strengths = np.logspace(-3, -1, 5), np.logspace(-6, 3, 46)
+    logs = np.log10(rates)
+    losses = []
+    for slope, offset in lines.values():
+        distance = np.log10(strengths)[:, None] - (slope * logs + offset)
+        losses.append(np.where(logs == logs[-1], 1, 1 + 0.1 * distance**2))
+    loss = (("method", "level", "rate", "seed"), np.repeat(np.array(losses)[..., None], 3, -1))
+    grid = (("method", "level"), np.repeat(strengths[None], len(lines), 0))
+    coordinates = {"method": list(lines), "strength": grid, "rate": rates}
+    return xr.Dataset({"test_loss": loss}, coordinates)
+
+
+def test_known_slopes_are_found_at_rates_with_a_best_strength():
+    dataset = tilted(falling=(-0.7, -3.2), rising=(0.3, -1.0))
+    used = baselines.usable_rates(dataset, 0.05)
+    np.testing.assert_array_equal(used, [True] * 4 + [False])
+    dataset = dataset.assign(used=("rate", used))
+    np.testing.assert_allclose(baselines.slopes(dataset, "falling"), -0.7, rtol=1e-9)
+    np.testing.assert_allclose(baselines.slopes(dataset, "rising"), 0.3, rtol=1e-9)
+    # A rate at which one method's best λ lies outside its grid is used for no method.
+    outside = baselines.usable_rates(tilted(falling=(-0.7, -3.2), steep=(3.0, 8.0)), 0.05)
+    np.testing.assert_array_equal(outside, [True] * 3 + [False] * 2)
+    few = dataset.assign(used=("rate", used & (np.arange(5) < 2)))
+    assert np.isnan(baselines.slopes(few, "falling")).all()
+
+
+def pull(target):
+    """The gradient of ½‖w − target‖²."""
+    return lambda w, _: jax.tree.map(jnp.subtract, w, target)
+
+
+def test_gradual_pruning_keeps_the_largest_and_its_zeros_stay():
+    target = {"kernel": jnp.linspace(0.1, 4, 40).reshape(8, 5), "bias": jnp.ones(5)}
+    start = jax.tree.map(lambda leaf: leaf + 0.5, target)
+    tx = images.prune_gradually(optax.adam(0.02), 0.25, 300)
+    w, _ = descend(tx, start, pull(target), 600)
+    left = np.asarray(w["kernel"]) != 0
+    np.testing.assert_array_equal(left.ravel(), np.arange(40) >= 30)
+    np.testing.assert_allclose(w["kernel"][left], target["kernel"][left], atol=1e-3)
+    np.testing.assert_allclose(w["bias"], 1, atol=1e-3)
+    # Half way, the cubic schedule keeps 1 − 0.75·(1 − 0.5³) = 34 % of the weights.
+    half, _ = descend(tx, start, pull(target), 150)
+    assert np.count_nonzero(half["kernel"]) in (13, 14, 15)
+
+
+def test_factorised_weights_solve_the_problem_of_l1():
+    target, strength = jnp.array([[2.0, -1.0, 0.3, -0.2]]), 0.5
+    tx = images.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
+    start = {"kernel": jnp.full((1, 4), 0.7), "bias": jnp.zeros(1)}
+    w, _ = descend(tx, start, pull({"kernel": target, "bias": jnp.ones(1)}), 4000)
+    expected = np.sign(target) * np.maximum(np.abs(target) - strength, 0)
+    np.testing.assert_allclose(w["kernel"], expected, atol=1e-3)
+    np.testing.assert_allclose(w["bias"], 1, atol=1e-3)
+
+
+def test_the_published_lasso_is_that_of_the_homotopy():
+    settings = dataclasses.replace(published.STUDY.quick, decay_strengths=(50.0, 600.0))
+    lasso = published.fit_diabetes(settings, Session())
+    x, y = load_diabetes(return_X_y=True)
+    alphas = lars_path(x, y - y.mean(), method="lasso")[0]
+    np.testing.assert_allclose(lasso["knot"], len(y) * alphas[:-1], rtol=1e-8)
+    np.testing.assert_allclose(lasso["excess"], 0, atol=1e-10)
+    np.testing.assert_allclose(lasso["error"], 0, atol=1e-6)
+
+
+def idx(array):
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 6), ("t10k", 4)):
+        pixels = generator.integers(0, 256, (count, 4, 4))
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
+        labels = gzip.compress(idx(np.arange(count) % 3))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(labels)
+    return tmp_path
+
+
+def test_a_folder_of_images_is_read(folder):
+    train, test = datasets.load_images(folder)
+    assert train.inputs.dtype == np.float32 and train.inputs.shape == (6, 16)
+    raw = (folder / "train-images-idx3-ubyte").read_bytes()
+    np.testing.assert_allclose(train.inputs.ravel() * 255, list(raw[16:]), rtol=1e-6)
+    assert test.labels.tolist() == [0, 1, 2, 0] and test.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda _: b"hello world", lambda _: b"", lambda old: old[:-1], lambda old: old[:9]],
+    ids=["other", "empty", "short", "header"],
+)
+def test_a_damaged_image_file_is_named(folder, change):
+    path = folder / "train-images-idx3-ubyte"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(SettingError, match=r"data: expected .*train-images-idx3-ubyte"):
+        datasets.load_images(folder)
