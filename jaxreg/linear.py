@@ -318,7 +318,7 @@ def solve(
         rounding = ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient)))
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
     tols = np.maximum(tolerance * grid, rounding)
-    penalties = stack_penalties(penalty, grid[::-1], dtype)
+    penalties = stack_penalties(owner, penalty, grid[::-1].copy(), dtype)
     begun = prepared() if jobs[0][0] is data else None
     solutions = [
         jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,10 +15,8 @@ from jaxreg._typing import ArrayLike
 from jaxreg.paths import check_grid, check_strengths
 from jaxreg.penalties import Penalty, Weighted
 
-BISECTIONS = 40
-"""Halvings of an interval that find the largest λ of a grid to 12 digits."""
 DOUBLINGS = 60
-"""How often λ is doubled, or halved, to find that interval."""
+"""How often λ is doubled, or halved, to find the largest λ of a grid."""
 
 
 class Data(NamedTuple):
@@ -110,15 +109,12 @@ def check_penalty(
             f"{owner}: expected one strength for all features, got {made!r} at λ = 1; for "
             "strengths of their own pass lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)"
         )
-    square = jnp.zeros((2, 2))
-    axes = base_of(made).axes(square)
+    axes = axes_of(jax.tree.structure(base_of(made)))
     if axes not in (None, (1,)):
         raise ValueError(
             f"{owner}: expected a penalty of features or of groups along axis 1, got {made!r}; "
             "pass lambda s: jaxreg.GroupL2(s, axis=1), say"
         )
-    for method in (base_of(made).conjugate, base_of(made).dual_scale):
-        jax.eval_shape(method, square)
     if not isinstance(made, Weighted):
         return axes is not None, np.ones(shape[0])
     factors = np.asarray(made.spread(jnp.zeros(shape))).reshape(shape[0])
@@ -136,6 +132,18 @@ def check_penalty(
             "solution"
         )
     return axes is not None, factors
+
+
+@functools.lru_cache(64)
+def axes_of(structure: Any) -> tuple[int, ...] | None:
+    """The axes that groups run along in a penalty of this structure, which must define what a
+    duality gap needs.
+    """
+    penalty = jax.tree.unflatten(structure, [1.0] * structure.num_leaves)
+    square = jnp.zeros((2, 2))
+    for method in (penalty.conjugate, penalty.dual_scale):
+        jax.eval_shape(method, square)
+    return penalty.axes(square)
 
 
 def check_data(
@@ -304,31 +312,35 @@ def choose_strengths(
 
 
 def largest_strength(owner: str, penalty: Callable[[Any], Penalty], gradient: jax.Array) -> float:
-    """The smallest λ at which w = 0 is optimal, by bisection; raises a ValueError if there is
-    none.
-    """
+    """The smallest λ at which w = 0 is optimal; raises a ValueError if there is none."""
 
-    def optimal(strength: float) -> bool:
-        return bool(largest_violation(base_of(penalty(strength)), gradient) <= 0)
+    def violation(strength: float) -> float:
+        return float(largest_violation(base_of(penalty(strength)), gradient))
 
     high = float(jnp.max(jnp.abs(gradient)))
     for _ in range(DOUBLINGS):
-        if optimal(high):
+        if violation(high) <= 0:
             break
         high *= 2
     low = high / 2
     for _ in range(DOUBLINGS):
-        if not optimal(low):
+        if violation(low) > 0:
             break
         low, high = low / 2, low
-    if not optimal(high) or optimal(low):
+    first, second = violation(low), violation(low / 2)
+    if not violation(high) <= 0 < first < second:
         raise ValueError(
             f"{owner}: found no λ from which on w is 0 (the gradient at w = 0 is "
             f"{float(jnp.max(jnp.abs(gradient))):g}); pass strengths"
         )
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if optimal(middle) else (middle, high)
+    # Where the penalty is proportional to λ the violation is linear in λ, and the first two of
+    # these are as close as it gets.
+    root, tiny = low * (1 + first / (second - first) / 2), 4 * float(jnp.finfo(gradient).eps)
+    tried = [root * (1 - tiny), root * (1 + tiny)]
+    while high - low > 3 * tiny * high:
+        middle = tried.pop() if tried else (low + high) / 2
+        if low < middle < high:
+            low, high = (low, middle) if violation(middle) <= 0 else (middle, high)
     return high
 
 
@@ -339,11 +351,19 @@ def largest_violation(penalty: Penalty, gradient: jax.Array) -> jax.Array:
 
 
 def stack_penalties(
-    penalty: Callable[[Any], Penalty], strengths: np.ndarray, dtype: Any
+    owner: str, penalty: Callable[[Any], Penalty], strengths: np.ndarray, dtype: Any
 ) -> Penalty:
     """The penalties at all λ without their factors, as one with arrays (strengths,)."""
-    made = [base_of(penalty(float(strength))) for strength in strengths]
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.array(leaves, float), dtype), *made)
+    for strength in strengths[[0, -1]]:
+        penalty(float(strength))  # which checks numbers; under vmap they are traced
+    stacked = jax.vmap(lambda strength: base_of(penalty(strength)))(jnp.asarray(strengths, dtype))
+    for leaf in jax.tree.leaves(stacked):
+        if not (finite := np.isfinite(leaf)).all():
+            raise ValueError(
+                f"{owner}: expected penalty(λ) with finite numbers, got {leaf[~finite][0]} at "
+                f"λ = {strengths[~finite][0]:g}"
+            )
+    return stacked
 
 
 def base_of(penalty: Penalty) -> Penalty:
