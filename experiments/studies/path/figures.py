@@ -93,7 +93,7 @@ def norms(results: Results) -> Figure:
     for one, name in zip(axes, dataset["penalty"].values, strict=True):
         own = dataset.sel(penalty=name)
         values = {INPUTS: own["norms"].transpose("place", "input").values}
-        path = jaxreg.Path(
+        path = jaxreg.RegularizationPath(
             own["strength"].values, values, None, {}, np.arange(own.sizes["place"]), None
         )
         jaxreg.plotting.coefficient_paths(path, INPUTS, ax=one)

@@ -44,7 +44,7 @@ TEXTS = {
 }
 
 
-def compacted(problem: Problem, config: Settings, path: jaxreg.Path, chosen: int) -> dict[str, Any]:
+def compacted(problem: Problem, config: Settings, path: jaxreg.RegularizationPath, chosen: int) -> dict[str, Any]:
     """Compacts the refitted networks of one λ, and times the first seed's.
 
     Args:

@@ -6,6 +6,7 @@ networks trained from scratch for every λ, to compare. λ is chosen by the refi
 accuracy with the rule of one standard error. The chosen networks are compacted and timed.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -89,36 +90,44 @@ def fit_paths(config: Settings, session: Session) -> xr.Dataset:
     return described(dataset, {**TEXTS, **smaller.TEXTS})
 
 
-def options_of(problem: Problem, config: Settings, session: Session) -> dict[str, Any]:
+def recipe_of(problem: Problem, config: Settings, name: str) -> jaxreg.Recipe:
     """How the paths of all rows and of folds are trained."""
-    return {
-        "epochs": config.epochs,
-        "first_epochs": config.first_epochs,
-        "passes": config.passes,
-        "metrics": problem.metrics,
-        "refit_epochs": config.refit_epochs,
-        "refit_optimizer": refitting(config, len(problem.train.labels)),
-        "devices": session.devices,
-        "progress": session.advance,
-    }
+    return jaxreg.Recipe(
+        problem.loss,
+        problem.start,
+        penalty_of(name, config),
+        optimizer_of(config),
+        mask=jaxreg.kernels,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        first_epochs=config.first_epochs,
+        passes=config.passes,
+        metrics=problem.metrics,
+        refit_epochs=config.refit_epochs,
+        refit_optimizer=refitting(config, len(problem.train.labels)),
+    )
 
 
 def fit_penalty(problem: Problem, config: Settings, session: Session, name: str) -> xr.Dataset:
     """Fits the paths of one penalty, chooses λ and makes the small networks."""
-    penalty, optimizer = penalty_of(name, config), optimizer_of(config)
-    basics = (problem.loss, problem.start, problem.train, penalty, optimizer)
-    common: dict[str, Any] = {"mask": jaxreg.kernels, "batch_size": config.batch_size}
+    recipe = recipe_of(problem, config, name)
     strengths = jaxreg.strength_grid(
-        *basics, count=config.strengths, ratio=config.ratio, start=SMALL, epochs=1, **common
+        dataclasses.replace(recipe, first_epochs=None),
+        problem.train,
+        count=config.strengths,
+        ratio=config.ratio,
+        start=SMALL,
+        epochs=1,
     )
     part = name.replace(" ", "-").lower()
-    options = common | options_of(problem, config, session)
+    options: dict[str, Any] = {"devices": session.devices, "progress": session.advance}
 
     def saved(what: str) -> Any:
         return None if session.folder is None else session.folder / part / what
 
     path = jaxreg.fit_path(
-        *basics,
+        recipe,
+        problem.train,
         strengths,
         **options,
         validation=problem.validation,
@@ -127,7 +136,8 @@ def fit_penalty(problem: Problem, config: Settings, session: Session, name: str)
     )
     if config.folds:
         tested = jaxreg.cross_validate_path(
-            *basics,
+            recipe,
+            problem.train,
             strengths,
             **options,
             folds=config.folds,

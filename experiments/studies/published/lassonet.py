@@ -84,7 +84,7 @@ def fit_split(
     split: int,
     train: Rows,
     test: Rows,
-    selection: Callable[..., jaxreg.Path],
+    selection: Callable[..., jaxreg.RegularizationPath],
 ) -> dict[str, float]:
     """Selects pixels on one split.
 
@@ -141,7 +141,7 @@ def fit_split(
     return found | others
 
 
-def pixel_selection(config: Settings, pixels: int) -> Callable[..., jaxreg.Path]:
+def pixel_selection(config: Settings, pixels: int) -> Callable[..., jaxreg.RegularizationPath]:
     """The function from rows to the path, which ends where few enough pixels are left.
 
     All splits use the same one, so that it is compiled once.
@@ -151,33 +151,35 @@ def pixel_selection(config: Settings, pixels: int) -> Callable[..., jaxreg.Path]
         return jnp.sum(live_pixels(params)) <= config.pixels
 
     steps = 1 + int(np.ceil(np.log(LARGEST) / np.log(config.growth)))
-    return functools.partial(
-        jaxreg.fit_path,
+    recipe = jaxreg.Recipe(
         loss,
         functools.partial(initial, pixels=pixels, hidden=config.hidden),
-        penalty=lambda strength: jaxreg.Group(jaxreg.LogSum(strength, config.scale), axis=1),
-        optimizer=lambda penalties: jaxreg.prox_adamw(
+        lambda strength: jaxreg.Group(jaxreg.LogSum(strength, config.scale), axis=1),
+        lambda penalties: jaxreg.prox_adamw(
             config.learning_rate, penalties, weight_decay=config.weight_decay
         ),
-        strengths=config.first_strength * config.growth ** np.arange(steps),
+        mask=FIRST,
         epochs=1,
         first_epochs=config.first_epochs,
         batch_size=config.batch_size,
-        mask=FIRST,
         stop=few_enough,
-        progress=False,
     )
+    strengths = config.first_strength * config.growth ** np.arange(steps)
+    return functools.partial(jaxreg.fit_path, recipe, strengths=strengths, progress=False)
 
 
 def refit(config: Settings, params: Any, rows: Rows, split: int) -> Any:
     """Trains the network further on the pixels left, without a penalty."""
     steps = config.refit_epochs * (len(rows.labels) // config.batch_size)
     rate = optax.cosine_decay_schedule(config.refit_rate, steps)
-    path = jaxreg.fit_path(
-        loss, params, rows, lambda strength: jaxreg.GroupL2(strength, axis=1),
+    recipe = jaxreg.Recipe(
+        loss,
+        params,
+        lambda strength: jaxreg.GroupL2(strength, axis=1),
         lambda _: jaxreg.hold_zeros(optax.adamw(rate, weight_decay=config.refit_decay), FIRST),
-        [0.0],
-        epochs=config.refit_epochs, batch_size=config.batch_size, mask=FIRST,
-        key=jax.random.key(split), progress=False,
-    )  # fmt: skip
+        mask=FIRST,
+        epochs=config.refit_epochs,
+        batch_size=config.batch_size,
+    )
+    path = jaxreg.fit_path(recipe, rows, [0.0], key=jax.random.key(split), progress=False)
     return path.at(0)
