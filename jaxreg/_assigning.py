@@ -22,7 +22,8 @@ from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_
 from jaxreg._patterns import Words
 from jaxreg._roles import Leaf, leaf_roles
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
-from jaxreg.penalties import Group, GroupL2, Penalty, SparseGroupL2
+from jaxreg.penalties import Penalty
+from jaxreg.penalties.group import GroupPenalty
 
 EXPECTED = (
     "one penalty or None for each of {}, at its path or above; write None for parameters "
@@ -144,9 +145,9 @@ def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
     Raises:
         ValueError: the leaf has no such groups, or the roles of its axes are not known.
     """
-    if isinstance(penalty, Group | GroupL2 | SparseGroupL2) and penalty.per is not None:
+    if isinstance(penalty, GroupPenalty) and penalty.per is not None:
         axes = leaf.along(f"{owner}: {type(penalty).__name__}", penalty.per)
-        penalty = dataclasses.replace(penalty, axis=axes, per=None)
+        penalty = dataclasses.replace(penalty, axis=axes, per=None)  # type: ignore[call-arg]
     for field in dataclasses.fields(penalty):  # type: ignore[arg-type]
         part = getattr(penalty, field.name)
         if isinstance(part, Penalty) and (changed := with_axes(owner, part, leaf)) is not part:

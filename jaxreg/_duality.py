@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._assigning import assign
-from jaxreg._dtypes import like, wide
+from jaxreg._assigning import assign, check_one, penalised_leaves
+from jaxreg._dtypes import wide
 from jaxreg._losses import Loss, even, loss_named, orthonormal
 from jaxreg._masking import check_arrays, name_of
 from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
-from jaxreg.penalties import L1, ElasticNet, Group, GroupL2, Penalty, SquaredL2, Weighted
-
-HAVE_GAPS = "L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)) or one of these in Weighted"
-
-
-class Conjugate(NamedTuple):
-    """What the dual objective needs of a penalty R at a vector v.
-
-    Attributes:
-        longest: the largest factor a, possibly infinite, for which R*(a·v) is finite.
-        at: from a factor up to that to R*(factor·v).
-    """
-
-    longest: jax.Array
-    at: Callable[[jax.Array], jax.Array]
+from jaxreg.penalties import Penalty, Weighted
 
 
 @full_precision()
@@ -57,9 +42,10 @@ def duality_gap(
         0.0
 
     Args:
-        penalty: L1, SquaredL2, ElasticNet, GroupL2, Group(L1(…)), one of these in `Weighted`, or a
-            tree of them. Under `jit` factors of 0 must not be traced, as the bound is far from
-            tight otherwise.
+        penalty: a convex penalty that defines `value`, `conjugate` and `dual_scale` (see
+            `Penalty`), or a tree of them. jaxreg's are L1, SquaredL2, ElasticNet, GroupL2, and
+            those that `Group` and `Weighted` make of these. Under `jit` factors of 0 must not be
+            traced, as the bound is far from tight otherwise.
         params: w, all of it with a penalty.
         predict: from parameters to predictions (rows,) or (rows, outputs), a linear function such
             as `lambda w: x @ w`.
@@ -74,7 +60,8 @@ def duality_gap(
         objective it is rounding alone.
 
     Raises:
-        TypeError: a parameter has no penalty, or a penalty of another kind.
+        NotImplementedError: the penalty does not define `conjugate` and `dual_scale`.
+        TypeError: a parameter has no penalty.
         ValueError: the loss is unknown, logistic targets are not 0 and 1, `predict` is not linear,
             targets and predictions differ in shape, the intercept is not one number, or the weights
             of a parameter have strengths of their own.
@@ -109,45 +96,40 @@ def duality_gap(
                 f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
             )
         predictions += jnp.asarray(intercept, predictions.dtype)
-    assigned = [
-        own.penalty for own in jax.tree.leaves(assign("duality_gap", penalty, params, None))
-    ]
+    assigned = assign("duality_gap", penalty, params, None)
+    charged = list(penalised_leaves(assigned, params))
+    if len(charged) < len(jax.tree.leaves(params)):
+        names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        missing = ", ".join(sorted(set(names) - {name for name, _, _ in charged}))
+        raise TypeError(
+            f"duality_gap: expected a penalty for every parameter, got none for {missing}; leave "
+            "it out of params, and pass a constant as intercept"
+        )
+    for name, leaf, part in charged:
+        check_one("duality_gap", name, leaf, part)
     shape, share = predictions.shape, even(predictions)
     predictions, y = predictions.ravel(), y.ravel()
-    without = [
-        unpenalised(own, leaf) for own, leaf in zip(assigned, jax.tree.leaves(params), strict=True)
-    ]
+    free = [unpenalised(part, leaf) for _, leaf, part in charged]
     basis, _ = orthonormal(
-        columns_of(predict, params, without, predictions), share, intercept is not None
+        columns_of(predict, params, free, predictions), share, intercept is not None
     )
     slope = function.slope(function.balance(basis, predictions, y, share), y, share)
     (along,) = transposed(slope.reshape(shape))
-    named = zip(
-        jax.tree_util.tree_leaves_with_path(params),
-        jax.tree.leaves(along),
-        assigned,
-        without,
-        strict=True,
-    )
-    conjugates, values = [], []
-    for (path, leaf), direction, own, free in named:
+    objective = function.value(predictions, y, share)
+    duals = []
+    for (_, leaf, part), slopes, mask in zip(charged, jax.tree.leaves(along), free, strict=True):
+        objective += part.value(leaf)
         # There the gradient is 0 up to rounding.
-        conjugates.append(
-            conjugate(
-                own, jnp.where(free, 0, direction) if free.any() else direction, name_of(path)
-            )
-        )
-        values.append(own.value(leaf))
-    objective = function.value(predictions, y, share) + functools.reduce(operator.add, values)
-    return gap_below(objective, function, slope, y, share, conjugates)
+        duals.append((part, -jnp.where(mask, 0, slopes) if mask.any() else -slopes))
+    return gap_below(objective, function, slope, y, share, duals)
 
 
-def unpenalised(own: Penalty | None, leaf: jax.Array) -> np.ndarray:
+def unpenalised(penalty: Penalty, leaf: jax.Array) -> np.ndarray:
     """Marks the weights of a parameter whose factor is 0, unless factors are traced."""
-    if not isinstance(own, Weighted) or isinstance(own.factors, jax.core.Tracer):
+    if not isinstance(penalty, Weighted) or isinstance(penalty.factors, jax.core.Tracer):
         return np.zeros(leaf.shape, bool)
     with jax.ensure_compile_time_eval():
-        factors = np.asarray(own.spread(jnp.zeros(leaf.shape, leaf.dtype)))
+        factors = np.asarray(penalty.spread(jnp.zeros(leaf.shape, leaf.dtype)))
     return np.broadcast_to(factors == 0, leaf.shape)
 
 
@@ -155,14 +137,14 @@ def columns_of(
     predict: Callable[[PyTree], jax.Array],
     params: PyTree,
     marked: Sequence[np.ndarray],
-    like_it: jax.Array,
+    predictions: jax.Array,
 ) -> jax.Array:
     """The predictions (…, columns) of a linear function for each marked weight at 1 and all others
     at 0.
     """
     count = sum(int(mask.sum()) for mask in marked)
     if not count:
-        return jnp.zeros((*like_it.shape, 0), like_it.dtype)
+        return jnp.zeros((*predictions.shape, 0), predictions.dtype)
     leaves, structure = jax.tree.flatten(params)
     units, done = [], 0
     for leaf, mask in zip(leaves, marked, strict=True):
@@ -171,7 +153,7 @@ def columns_of(
         unit[done + np.arange(len(places)), places] = 1
         units.append(jnp.asarray(unit.reshape(count, *leaf.shape), leaf.dtype))
         done += len(places)
-    return jax.vmap(lambda one: predict(one).ravel(), out_axes=1)(
+    return jax.vmap(lambda unit: predict(unit).ravel(), out_axes=1)(
         jax.tree.unflatten(structure, units)
     )
 
@@ -204,7 +186,7 @@ def gap_below(
     slope: jax.Array,
     y: jax.Array,
     share: jax.Array,
-    conjugates: Sequence[Conjugate],
+    duals: Sequence[tuple[Penalty, jax.Array]],
 ) -> jax.Array:
     """How far an objective is above the dual objective at the gradient of the loss, which is scaled
     until it is feasible.
@@ -216,63 +198,17 @@ def gap_below(
             intercept.
         y: targets.
         share: of the rows.
-        conjugates: of the penalties, at the gradient with respect to their weights.
+        duals: each penalty with minus the gradient with respect to its weights.
 
     Returns:
         The gap, at least 0.
     """
     scale = functools.reduce(
-        jnp.minimum, [one.longest for one in conjugates], jnp.ones([], slope.dtype)
+        jnp.minimum,
+        [penalty.dual_scale(v).astype(slope.dtype) for penalty, v in duals],
+        jnp.ones([], slope.dtype),
     )
-    dual = -loss.conjugate(scale * slope, y, share) - functools.reduce(
-        operator.add, [one.at(scale) for one in conjugates]
-    )
+    dual = -loss.conjugate(scale * slope, y, share)
+    for penalty, v in duals:
+        dual -= jnp.sum(penalty.conjugate(scale * v))
     return jnp.maximum(objective - dual, 0)
-
-
-def conjugate(own: Penalty | None, v: jax.Array, name: str, factors: ArrayLike = 1.0) -> Conjugate:
-    """Finds the conjugate of a penalty, Σ f φ for factors f > 0, at f·v.
-
-    Raises:
-        TypeError: there is no penalty, or its conjugate is not known here.
-        ValueError: weights have strengths of their own.
-    """
-    if isinstance(own, Weighted):
-        factors = own.spread(v)
-        # Where the factor is 0, the conjugate is finite at 0 alone.
-        free = jnp.any((factors == 0) & (v != 0))
-        scaled = jnp.where(factors == 0, 0, own.divided(v))
-        known = conjugate(own.penalty, scaled, name, factors)
-        return known._replace(longest=jnp.where(free, 0, known.longest))
-    if isinstance(own, Group) and isinstance(own.penalty, L1):
-        own = GroupL2(own.penalty.strength, own.axis)
-    if isinstance(own, L1 | GroupL2 | SquaredL2 | ElasticNet) and any(
-        jnp.ndim(leaf) for leaf in jax.tree.leaves(own)
-    ):
-        raise ValueError(
-            f"duality_gap: expected one strength for all of parameter {name}, got {own!r}; see "
-            "jaxreg.Weighted"
-        )
-    if isinstance(own, L1 | GroupL2):
-        largest, strength = own.critical_strength(v), like(own.strength, v)
-        feasible = jnp.where(
-            largest > strength, strength / jnp.where(largest > 0, largest, 1), jnp.inf
-        )
-        return Conjugate(jnp.where(jnp.isnan(largest), jnp.nan, feasible), jnp.zeros_like)
-    if isinstance(own, SquaredL2):
-        own = ElasticNet(0.0, own.strength)
-    if isinstance(own, ElasticNet):
-        l1, l2 = like(own.l1_strength, v), like(own.l2_strength, v)
-        alone = conjugate(L1(own.l1_strength), v, name)
-
-        def at(scale: jax.Array) -> jax.Array:
-            beyond = jnp.maximum(jnp.abs(scale * v) - l1, 0)
-            return jnp.where(
-                l2 > 0, jnp.sum(factors * jnp.square(beyond)) / (4 * jnp.where(l2 > 0, l2, 1)), 0
-            )
-
-        return Conjugate(jnp.where(l2 > 0, jnp.inf, alone.longest), at)
-    raise TypeError(
-        f"duality_gap: expected {HAVE_GAPS} for parameter {name}, got {own!r}; see "
-        "jaxreg.kkt_residual"
-    )

@@ -22,17 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._checks import check_number
-from jaxreg._linear.checks import (
-    base_of,
+from jaxreg._linear.inputs import (
+    Data,
+    as_numbers,
     check_data,
-    check_factors,
-    check_grid,
-    check_penalties,
-    grouped,
+    check_penalty,
+    choose_strengths,
+    stack_penalties,
 )
 from jaxreg._linear.path import Settings
-from jaxreg._linear.programs import Data, Measured, prepare, solve_all
-from jaxreg._linear.tables import as_numbers
+from jaxreg._linear.programs import Measured, prepare, solve_all
 from jaxreg._losses import loss_named
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
 from jaxreg._paths.rows import split_rows
@@ -48,8 +47,6 @@ computed once.
 """
 FIRST = 256
 """Weights of the first working set otherwise; it doubles whenever it is full."""
-MAX_STEPS = 100
-"""The most steps at one λ."""
 ROUNDING = 16
 """The rounding of a KKT residual, in units of the precision times the largest derivative at w =
 0.
@@ -132,7 +129,9 @@ def fit_linear_path(
             or `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size).
             For strengths of their own `lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)`: a factor
             f for each feature or group, which has the strength f·λ there. Those with a factor of 0
-            have no penalty, as the intercept.
+            have no penalty, as the intercept. Other penalties must be convex, differentiable
+            wherever a feature (or the norm of a group) is not 0, and define `value`, `prox`,
+            `conjugate` and `dual_scale` (see `Penalty`).
         strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them,
             evenly spaced on a logarithmic scale up to the smallest λ at which w is 0.
         loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over
@@ -154,7 +153,8 @@ def fit_linear_path(
         validation rows, `validation_loss`.
 
     Raises:
-        TypeError: the penalty is not of the kinds above, or the data are not real numbers.
+        NotImplementedError: the penalty does not define `conjugate` and `dual_scale`.
+        TypeError: `penalty` is no function to a penalty, or the data are not real numbers.
         ValueError: shapes do not fit, numbers are NaN, infinite or out of range, a penalty has a
             negative strength, or logistic targets are not 0 and 1.
 
@@ -170,10 +170,8 @@ def fit_linear_path(
     owner = "fit_linear_path"
     loss_named(owner, loss)
     shape = np.shape(x)[1:]
-    groups = grouped(owner, penalty)
-    data = check_data(owner, x, y, sample_weight, loss, intercept, groups)
-    factors = check_factors(owner, penalty, shape)
-    data = parted(data, factors)
+    groups, factors = check_penalty(owner, penalty, shape)
+    data = check_data(owner, x, y, sample_weight, loss, intercept, groups).split(factors)
     tested = None
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -186,17 +184,18 @@ def fit_linear_path(
                 f"{np.shape(validation[0])[1:]}"
             )
         tested = check_data(owner, *validation, None, loss, False, groups)
-        tested = parted(jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested), factors)
-    grid, (found,) = solve(
+        tested = jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested).split(factors)
+    grid, (solution,) = solve(
         owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio
     )
-    weights = np.zeros((len(grid), shape[0], found.w.shape[2]), found.w.dtype)
-    weights[:, factors > 0] = found.w
-    weights[:, factors == 0] = found.free.reshape(len(grid), -1, found.w.shape[2])
+    size = data.x.shape[2]
+    weights = np.zeros((len(grid), shape[0], size), data.x.dtype)
+    weights[:, factors > 0] = solution.w
+    weights[:, factors == 0] = solution.free.reshape(len(grid), -1, size)
     model = LinearModel(
-        jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(found.intercepts)
+        jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(solution.intercepts)
     )
-    return RegularizationPath(grid, model, None, found.record, np.arange(len(grid)), None)
+    return RegularizationPath(grid, model, None, solution.record, np.arange(len(grid)), None)
 
 
 def cross_validate_linear_path(
@@ -256,17 +255,17 @@ def cross_validate_linear_path(
     owner = "cross_validate_linear_path"
     loss_named(owner, loss)
     shape = np.shape(x)[1:]
-    data = check_data(owner, x, y, sample_weight, loss, intercept, grouped(owner, penalty))
-    data = parted(data, check_factors(owner, penalty, shape))
+    groups, factors = check_penalty(owner, penalty, shape)
+    data = check_data(owner, x, y, sample_weight, loss, intercept, groups).split(factors)
     parts = split_rows(owner, len(data.y), folds, split_seed)
     jobs: list[tuple[Data, Data | None]] = []
-    longest = [max(map(len, rows)) for rows in zip(*parts, strict=True)]
-    alike = all(len({len(rows) for rows in part}) == 1 for part in zip(*parts, strict=True))
+    lengths = [{len(rows) for rows in side} for side in zip(*parts, strict=True)]
+    alike = all(len(side) == 1 for side in lengths)
     weights = np.ones(len(data.y)) if data.weights is None else np.asarray(data.weights)
     for pair in parts:
         trained, held_out = (
-            part_of(data, rows, None if alike else most)
-            for rows, most in zip(pair, longest, strict=True)
+            data.part(rows, None if alike else max(side))
+            for rows, side in zip(pair, lengths, strict=True)
         )
         if not all(weights[rows].any() for rows in pair):
             raise ValueError(
@@ -284,36 +283,12 @@ def cross_validate_linear_path(
                 "in which both classes are divided alike"
             )
         jobs.append((trained, held_out))
-    grid, found = solve(
+    grid, solutions = solve(
         owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio
     )
-    return CrossValidation(
-        grid,
-        {
-            name: np.stack([fold.record[name] for fold in found])[:, None]
-            for name in found[0].record
-        },
-    )
-
-
-def parted(data: Data, factors: np.ndarray) -> Data:
-    """Takes features or groups with a factor of 0 out of x."""
-    if (factors == 1).all():
-        return data
-    kept, x = factors > 0, data.x
-    return data._replace(
-        x=x[:, kept],
-        free=x[:, ~kept].reshape(len(x), -1),
-        factors=jnp.asarray(factors[kept, None], x.dtype),
-    )
-
-
-def part_of(data: Data, rows: np.ndarray, length: int | None) -> Data:
-    """Takes some rows and, for a length, fills their array up with rows that do not count."""
-    if length is None:
-        return data._replace(rows=jnp.asarray(rows))
-    counted = jnp.asarray(np.arange(length) < len(rows), data.x.dtype)
-    return data._replace(rows=jnp.asarray(np.resize(rows, length)), counted=counted)
+    records = [solution.record for solution in solutions]
+    stacked = {name: np.stack([record[name] for record in records]) for name in records[0]}
+    return CrossValidation(grid, {name: numbers[:, None] for name, numbers in stacked.items()})
 
 
 def solve(
@@ -331,35 +306,34 @@ def solve(
     blocks, size = data.x.shape[1:]
     rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
     whole = blocks * size <= (max(WHOLE, rows) if loss == "squares" else FIRST)
-    settings = Settings(
-        loss, bool(intercept), blocks if whole else max(FIRST // size, 1), MAX_STEPS
-    )
+    settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1))
     prepared = functools.cache(lambda: prepare(settings, data))
-    grid = check_grid(owner, data, lambda: prepared().gradient, penalty, strengths, count, ratio)
-    dtype = data.x.dtype
-    rounding = 0.0
+    grid = choose_strengths(
+        owner, data, lambda: prepared().gradient, penalty, strengths, count, ratio
+    )
+    dtype, rounding = data.x.dtype, 0.0
     if tolerance is None:
         eps = float(jnp.finfo(dtype).eps)
-        tolerance, rounding = (
-            eps**0.5,
-            ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient))),
-        )
+        tolerance = eps**0.5
+        rounding = ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient)))
     check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
     tols = np.maximum(tolerance * grid, rounding)
-    penalties = base_of(jax.vmap(penalty)(jnp.asarray(grid[::-1].copy(), dtype)))
-    check_penalties(owner, grid, penalties)
+    penalties = stack_penalties(owner, penalty, grid[::-1].copy(), dtype)
     begun = prepared() if jobs[0][0] is data else None
-    found = solve_all(settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun)
-    ascending = [jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], one) for one in found]
-    for one in ascending:
-        one.record["converged"] = (one.record["residual"] <= tols) & np.isfinite(
-            one.record["objective"]
+    solutions = [
+        jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution)
+        for solution in solve_all(
+            settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun
         )
-        one.record["fitted"] = np.ones_like(one.record["converged"])
+    ]
+    for solution in solutions:
+        record = solution.record
+        record["converged"] = (record["residual"] <= tols) & np.isfinite(record["objective"])
+        record["fitted"] = np.ones_like(record["converged"])
     report = warn_at(owner, grid)
-    lost = np.array([~np.isfinite(one.record["objective"]) for one in ascending])
+    lost = np.array([~np.isfinite(solution.record["objective"]) for solution in solutions])
     report(lost, "the loss is not finite")
-    missed = np.array([~one.record["converged"] for one in ascending]) & ~lost
+    missed = np.array([~solution.record["converged"] for solution in solutions]) & ~lost
     hint = " if the gap is small enough," if dtype == jnp.float64 else ", or use float64,"
     report(missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance{hint}")
-    return grid, ascending
+    return grid, solutions

@@ -292,11 +292,7 @@ def strength_grid(
     """
     owner = "strength_grid"
     check_number(owner, "start", start, positive=True, scalar=True)
-    if not isinstance(count, int) or count < 2 or not 0 < ratio < 1:
-        raise ValueError(
-            f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and "
-            f"ratio={ratio!r}"
-        )
+    check_grid(owner, count, ratio)
     # Both searches begin at parameters, with as many strengths, so that they are one compiled
     # program.
     search = dataclasses.replace(
@@ -366,6 +362,15 @@ def check_strengths(owner: str, strengths: Any) -> np.ndarray:
             "np.unique does"
         )
     return values
+
+
+def check_grid(owner: str, count: int, ratio: float) -> None:
+    """Raises a ValueError unless these describe a geometric grid."""
+    if not isinstance(count, int | np.integer) or count < 2 or not 0 < ratio < 1:
+        raise ValueError(
+            f"{owner}: expected count ≥ 2 and ratio in (0, 1), got count={count!r} and "
+            f"ratio={ratio!r}"
+        )
 
 
 def check_keep(owner: str, keep: Sequence[int] | None, count: int) -> np.ndarray:

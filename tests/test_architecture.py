@@ -163,7 +163,7 @@ def test_public_names():
     prox_rmsprop prox_adagrad penalty_value hold_zeros steer_strength
     keep_largest kkt_residual critical_strength duality_gap sparsity kernels
     matching preconditioners sweep grid Grid Runs fit_path cross_validate_path
-    strength_grid select_strength Path CrossValidation compact Compacted fista
+    strength_grid select_strength Recipe RegularizationPath CrossValidation compact Compacted fista
     Fista FistaState Solution plotting fit_linear_path
     cross_validate_linear_path LinearModel"""
     for name in promised.split():

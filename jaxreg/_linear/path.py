@@ -25,6 +25,8 @@ PATIENCE = 5
 """Steps at one λ that may pass without a smaller violation where violations are as small as
 rounding.
 """
+MAX_STEPS = 100
+"""The most steps at one λ."""
 HALVINGS = 12
 """How many step sizes a line search tries, each half of the one before."""
 
@@ -37,13 +39,11 @@ class Settings:
         loss: a name in `LOSSES`.
         intercept: whether there is one.
         capacity: how many blocks a working set has; all of them make the program simpler.
-        max_steps: the most steps at one λ.
     """
 
     loss: str
     intercept: bool
     capacity: int
-    max_steps: int
 
     @property
     def functions(self) -> Loss:
@@ -211,7 +211,7 @@ class Solver:
         # far away from the solution at the last λ. Otherwise it finds most of the way to the next
         # one, at less than a Newton step's cost.
         singular = len(self.y) < self.columns[..., 0].size
-        after = minimise(model, inside, before, tol / 2, settings.max_steps, singular)
+        after = minimise(model, inside, before, tol / 2, MAX_STEPS, singular)
         rounding, free = model.rounding(inside, after), now.free
         if settings.quadratic:
             # With all blocks the gradient does not need the predictions.
@@ -276,7 +276,7 @@ class Solver:
                 return (
                     (tried.last > tol)
                     & tried.hopeful(PATIENCE)
-                    & (tried.taken < self.settings.max_steps)
+                    & (tried.taken < MAX_STEPS)
                     & ~now.full
                 )
 

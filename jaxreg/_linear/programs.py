@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from jaxreg._duality import conjugate, gap_below
+from jaxreg._duality import gap_below
+from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import Progress, Settings, Solver
 from jaxreg._linear.quadratic import Charge
-from jaxreg._losses import even, orthonormal, projected
+from jaxreg._losses import orthonormal, projected
 from jaxreg._precision import full_precision
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty, Weighted
@@ -27,41 +28,6 @@ LAPACK = "scipy.linalg.cython_lapack"
 """The module from which JAX takes LAPACK."""
 compiling = threading.Lock()
 """Held while a program is called, which compiles it once; it runs after the call."""
-
-
-class Data(NamedTuple):
-    """Rows of a data set.
-
-    Attributes:
-        x: (rows of all, blocks, size).
-        y: targets (rows of all,).
-        weights: how much each row counts (rows of all,); None counts all alike.
-        rows: the indices of those that are meant; None means all.
-        counted: 1 for each of `rows` and 0 for those that fill up the array; None counts all.
-        free: columns without a penalty (rows of all, columns); None for none.
-        factors: of the penalty of each block (blocks, 1); None for 1.
-    """
-
-    x: jax.Array
-    y: jax.Array
-    weights: jax.Array | None = None
-    rows: jax.Array | None = None
-    counted: jax.Array | None = None
-    free: jax.Array | None = None
-    factors: jax.Array | None = None
-
-    def taken(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """The x, y and columns without a penalty of the rows that are meant, and their shares:
-        1/rows, or (rows,).
-        """
-        free = jnp.zeros((len(self.y), 0), self.y.dtype) if self.free is None else self.free
-        x, y, weights = self.x, self.y, self.weights
-        if self.rows is not None:
-            x, y, free = x[self.rows], y[self.rows], free[self.rows]
-            weights = None if weights is None else weights[self.rows]
-        if self.counted is not None:
-            weights = self.counted if weights is None else self.counted * weights
-        return x, y, free, even(y) if weights is None else weights / jnp.sum(weights)
 
 
 class Measured(NamedTuple):
@@ -175,13 +141,12 @@ def measure(
         residual = solver.residual(charge.violations(w, gradient), unbalanced)
         slope = loss.slope(loss.balance(solver.basis, z, y, share), y, share)
         whole = penalty if solver.factors is None else Weighted(penalty, solver.factors)
-        gap = gap_below(
-            value + charged, loss, slope, y, share, [conjugate(whole, solver.columns @ slope, "w")]
-        )
         return {
             "objective": value + charged,
             "loss": value,
-            "gap": gap,
+            "gap": gap_below(
+                value + charged, loss, slope, y, share, [(whole, -solver.columns @ slope)]
+            ),
             "residual": residual,
             "nonzeros": jnp.sum(w != 0),
         }

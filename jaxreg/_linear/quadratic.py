@@ -17,8 +17,10 @@ from jaxreg.penalties import Penalty
 
 CROSSINGS = 6
 """How many of the points where blocks change their sign are tried in a line search."""
-SIZES = 8
-"""For how many sizes of the support there is a linear system: all blocks, and shares of them."""
+SIZES, SMALL = 8, 64
+"""For how many sizes of the support there is a linear system, at most: all blocks, and shares of
+them, with at least so many weights between two sizes. Each size is compiled.
+"""
 PATIENCE = 10
 """Rounds that may pass without a smaller violation where violations are as small as rounding."""
 RIDGE = 4.0
@@ -173,36 +175,36 @@ def minimise(
 
     def measured(w: jax.Array) -> tuple[Point, jax.Array]:
         at = Point(w, model.gradient(w))
-        return at, jnp.max(charge.violations(*at))
+        return at, charge.violations(*at)
 
-    def one_round(now: tuple[Point, Stall]) -> tuple[Point, Stall]:
-        wanted = to_visit(charge, now[0], now[1].taken >= CAREFUL)
-        passes = jnp.where(now[1].taken == 0, 0, PASSES) if ahead else PASSES
-        found = jax.lax.fori_loop(
-            0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), now[0]
+    def improve(now: tuple[Point, jax.Array, Stall]) -> tuple[Point, jax.Array, Stall]:
+        at, violations, stall = now
+        wanted = to_visit(at.w, violations, stall.taken >= CAREFUL)
+        passes = jnp.where(stall.taken == 0, 0, PASSES) if ahead else PASSES
+        at = jax.lax.fori_loop(
+            0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), at
         )
-        at, violation = measured(newton_step(model, charge, found))
-        return at, now[1].after(violation, rounding)
+        at, violations = measured(newton_step(model, charge, at))
+        return at, violations, stall.after(jnp.max(violations), rounding)
 
-    start, violation = measured(w)
+    def unfinished(now: tuple[Point, jax.Array, Stall]) -> jax.Array:
+        stall = now[2]
+        return (stall.last > tol) & stall.hopeful(PATIENCE) & (stall.taken < rounds)
 
-    last = jax.lax.while_loop(
-        lambda now: (now[1].last > tol) & now[1].hopeful(PATIENCE) & (now[1].taken < rounds),
-        one_round,
-        (start, Stall.begin(violation)),
-    )
-    return last[0].w
+    start, violations = measured(w)
+    first = (start, violations, Stall.begin(jnp.max(violations)))
+    return jax.lax.while_loop(unfinished, improve, first)[0].w
 
 
-def to_visit(charge: Charge, at: Point, careful: jax.Array) -> jax.Array:
+def to_visit(w: jax.Array, violations: jax.Array, careful: jax.Array) -> jax.Array:
     """The support and what violates the optimality conditions, as a mask (blocks,).
 
     If careful, the block alone that violates them most, and none while it is in the support, for a
     Newton step.
     """
-    support, found = jnp.any(at.w != 0, 1), charge.violations(*at)
-    most = (jnp.arange(len(found)) == jnp.argmax(found)) & ~support
-    return jnp.where(careful, most, support | (found > 0))
+    support = jnp.any(w != 0, 1)
+    most = (jnp.arange(len(violations)) == jnp.argmax(violations)) & ~support
+    return jnp.where(careful, most, support | (violations > 0))
 
 
 def descend(
@@ -217,18 +219,15 @@ def descend(
     # weights come from where the pass began, short sums are written out, as products of matrices
     # are kernels of their own, and indices are not checked.
     def visit(count: jax.Array, now: Point) -> Point:
-        place = order[count]
-        before, step = at.w[place], steps[place]
-        after = charge.penalty.prox((before - step * now.gradient[place])[None], thresholds[place])[
-            0
-        ]
-        rows = jax.lax.dynamic_slice_in_dim(model.hessian, place * size, size)
+        block = order[count]
+        before, step = at.w[block], steps[block]
+        moving = (before - step * now.gradient[block])[None]
+        after = charge.penalty.prox(moving, thresholds[block])[0]
+        rows = jax.lax.dynamic_slice_in_dim(model.hessian, block * size, size)
         moved = after - before
-        change = (
-            sum(moved[own] * rows[own] for own in range(size)) if size <= UNROLLED else moved @ rows
-        )
+        change = moved @ rows if size > UNROLLED else sum(map(jnp.multiply, moved, rows))
         return Point(
-            jax.lax.dynamic_update_index_in_dim(now.w, after, place, 0),
+            jax.lax.dynamic_update_index_in_dim(now.w, after, block, 0),
             now.gradient + jnp.reshape(change, at.w.shape),
         )
 
@@ -296,7 +295,8 @@ def support_step(hessian: jax.Array, charge: Charge, at: Point, active: jax.Arra
         )
         return jnp.zeros_like(right).at[:first].set(-cho_solve((factor, True), right[:first]))
 
-    counts = sorted({-(-blocks * part // SIZES) for part in range(1, SIZES + 1)})
+    sizes = min(SIZES, -(-blocks * size // SMALL))
+    counts = sorted({-(-blocks * part // sizes) for part in range(1, sizes + 1)})
     rung = jnp.searchsorted(jnp.asarray(counts), jnp.sum(active))
-    found = jax.lax.switch(rung, [lambda count=count: solve_for(count) for count in counts])
-    return jnp.zeros_like(w).at[places].set(found.reshape(w.shape), mode="drop")
+    steps = jax.lax.switch(rung, [lambda count=count: solve_for(count) for count in counts])
+    return jnp.zeros_like(w).at[places].set(steps.reshape(w.shape), mode="drop")

@@ -21,8 +21,8 @@ class Penalty(abc.ABC):
     To write a penalty of your own, subclass it, declare the strengths as annotated fields, and
     define `value` and `prox`. The subclass becomes a frozen dataclass and a pytree whose fields are
     leaves. Declare a field that is not a number, such as an axis, with
-    `dataclasses.field(metadata={"static": True})`. Every transformation, optimizer and diagnostic
-    accepts the new penalty:
+    `dataclasses.field(metadata={"static": True})`. Every transformation, every optimizer,
+    `penalty_value` and `kkt_residual` accept the new penalty:
 
         >>> import jax.numpy as jnp
         >>> class Huber(Penalty):
@@ -39,7 +39,8 @@ class Penalty(abc.ABC):
         [1.  0.5]
 
     `subgradient`, `violation` and `slope` have defaults made from these two; override them where a
-    formula is known.
+    formula is known. `jaxreg.critical_strength` needs the method of its name. `jaxreg.duality_gap`
+    and `jaxreg.fit_linear_path` accept a convex penalty that defines `conjugate` and `dual_scale`.
 
     For a convex R (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, `SparseGroupL2`) the prox is firmly
     nonexpansive, and a stationary point of a convex loss + R is its minimum. For a concave penalty
@@ -125,6 +126,43 @@ class Penalty(abc.ABC):
             f"{type(self).__name__} does not define critical_strength(gradient): the smallest "
             "strength at which 0 is optimal"
         )
+
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """Computes the convex conjugate, R*(v) = sup over x of ⟨v, x⟩ − R(x), of a convex R.
+
+        It is called at vectors that `dual_scale` has made feasible, some of which rounding puts
+        just outside. There it returns the finite value of the nearest feasible vector, not
+        infinity.
+
+        Args:
+            v: an array in the shape of the weights.
+
+        Returns:
+            One number per weight (shape of `v`) or, for penalties of groups, one per group (`axis`
+            removed), whose sum is R*(v).
+
+        Raises:
+            NotImplementedError: the penalty does not define it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not define conjugate(v) and dual_scale(v), which a "
+            "duality gap and linear paths need: the convex conjugate, and the largest factor a "
+            "for which it is finite at a·v"
+        )
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        """Computes the largest factor a ≥ 0 for which R*(a·v) is finite: λ/max|v| for L1.
+
+        Args:
+            v: an array in the shape of the weights.
+
+        Returns:
+            A scalar, infinity where every factor will do.
+
+        Raises:
+            NotImplementedError: the penalty does not define it.
+        """
+        return Penalty.conjugate(self, v)
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """Computes how steep R is for weights like `x`; by default the largest |subgradient| in

@@ -32,6 +32,11 @@ def distance_to_sign(x: jax.Array, slope: jax.Array, strength: jax.Array) -> jax
     )
 
 
+def scale_within(bound: jax.Array, size: jax.Array) -> jax.Array:
+    """The largest factor a for which a·size is at most a bound; NaN if the size is."""
+    return jnp.where(size == 0, jnp.inf, bound / jnp.where(size == 0, 1, size))
+
+
 class L1(Penalty):
     """R(x) = λ Σ|xᵢ|, the lasso penalty.
 
@@ -73,6 +78,13 @@ class L1(Penalty):
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         x = wide(x)
         return distance_to_sign(x, like(gradient, x), like(self.strength, x))
+
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """0 where |vᵢ| ≤ λ."""
+        return jnp.zeros_like(wide(v))
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        return scale_within(like(self.strength, wide(v)), self.critical_strength(v))
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ, whatever the weights."""
@@ -121,6 +133,13 @@ class SquaredL2(Penalty):
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         x = wide(x)
         return jnp.abs(like(gradient, x) + 2 * like(self.strength, x) * x)
+
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """vᵢ²/4λ."""
+        return ElasticNet(0.0, self.strength).conjugate(v)
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        return ElasticNet(0.0, self.strength).dual_scale(v)
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """2λ, the slope at |w| = 1, for weights of any size: each shrinks by a fraction of itself
@@ -182,6 +201,18 @@ class ElasticNet(Penalty):
     def violation(self, x: ArrayLike, gradient: ArrayLike) -> jax.Array:
         l1, l2 = self.parts
         return l1.violation(x, like(gradient, wide(x)) + l2.subgradient(x))
+
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """max(|vᵢ| − λ₁, 0)²/4λ₂; L1's for λ₂ = 0."""
+        v = wide(v)
+        l2 = like(self.l2_strength, v)
+        beyond = jnp.maximum(jnp.abs(v) - like(self.l1_strength, v), 0)
+        return jnp.where(l2 > 0, jnp.square(beyond) / (4 * jnp.where(l2 > 0, l2, 1)), 0)
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        """Infinity; L1's for λ₂ = 0."""
+        l1, _ = self.parts
+        return jnp.where(like(self.l2_strength, wide(v)) > 0, jnp.inf, l1.dual_scale(v))
 
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ₁ + 2λ₂, the sum of the slopes of its parts."""

@@ -15,6 +15,7 @@ optimizers scale the direction to match.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +27,32 @@ from jaxreg._dtypes import like, wide
 from jaxreg._roles import Per
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
-from jaxreg.penalties.elementwise import L1, soft_threshold
+from jaxreg.penalties.elementwise import L1, scale_within, soft_threshold
 
 HALVINGS = 64
 """Enough to find a number between 0 and a bound up to the rounding of float64."""
 
 
-class GroupL2(Penalty):
+class GroupPenalty(Penalty):
+    """A penalty of groups: what those with the fields `axis` and `per` share."""
+
+    if TYPE_CHECKING:  # as a field of this class, it would come before the strength
+
+        @property
+        def axis(self) -> int | tuple[int, ...] | None: ...
+        @property
+        def per(self) -> Per | None: ...
+
+    def axes(self, x: ArrayLike) -> tuple[int, ...]:
+        if self.per is not None:
+            return _roles.along(type(self).__name__, x, self.per)
+        return _groups.check_range(x, self.axis or 0)
+
+    def pool(self, d: jax.Array) -> jax.Array:
+        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
+
+
+class GroupL2(GroupPenalty):
     """R(x) = λ Σ_g ‖x_g‖₂, the group lasso: the weights of a group become zero together.
 
     prox(x, step) = argmin_u ½ Σᵢ (uᵢ − xᵢ)²/stepᵢ + λ Σ_g ‖u_g‖. With one step for a whole group it
@@ -94,6 +114,14 @@ class GroupL2(Penalty):
         elsewhere = _groups.norm(slope + strength * _groups.unit_vectors(x, axes), axes)
         return jnp.squeeze(jnp.where(_groups.norm(x, axes) == 0, at_zero, elsewhere), axes)
 
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """0 where ‖v_g‖ ≤ λ."""
+        v, axes = wide(v), self.axes(v)
+        return jnp.zeros_like(jnp.squeeze(_groups.norm(v, axes), axes))
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        return scale_within(like(self.strength, wide(v)), self.critical_strength(v))
+
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ/√n for groups of n weights: the slope per weight if all weights of a group have the
         same size.
@@ -101,17 +129,11 @@ class GroupL2(Penalty):
         x = wide(x)
         return like(self.strength, x) / _groups.count(x, self.axes(x)) ** 0.5
 
-    def axes(self, x: ArrayLike) -> tuple[int, ...]:
-        return axes_of(self, x)
-
-    def pool(self, d: jax.Array) -> jax.Array:
-        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
-
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         return jnp.max(_groups.norm(wide(gradient), self.axes(gradient)), initial=0)
 
 
-class Group(Penalty):
+class Group(GroupPenalty):
     """R(x) = Σ_g φ(‖x_g‖₂), the function φ of another penalty applied to the norms of groups.
 
     prox(x, step) = argmin_u ½‖u − x‖²/step + Σ_g φ(‖u_g‖) = x_g/‖x_g‖ · prox_φ(‖x_g‖, step) for a
@@ -144,9 +166,7 @@ class Group(Penalty):
     per: Per | None = dataclasses.field(default=None, metadata={"static": True})
 
     def __post_init__(self) -> None:
-        if not isinstance(self.penalty, Penalty) or isinstance(
-            self.penalty, Group | GroupL2 | SparseGroupL2
-        ):
+        if not isinstance(self.penalty, Penalty) or isinstance(self.penalty, GroupPenalty):
             raise TypeError(
                 f"Group: expected a penalty of single weights, got {self.penalty!r}; pass "
                 "jaxreg.LogSum(1e-3), say"
@@ -191,6 +211,14 @@ class Group(Penalty):
         elsewhere = _groups.norm(gradient + self.subgradient(x), axes)
         return jnp.squeeze(jnp.where(length == 0, at_zero, elsewhere), axes)
 
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """φ*(‖v_g‖)."""
+        v, axes = wide(v), self.axes(v)
+        return jnp.squeeze(self.penalty.conjugate(_groups.norm(v, axes)), axes)
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        return self.penalty.dual_scale(_groups.norm(wide(v), self.axes(v)))
+
     def slope(self, x: ArrayLike) -> jax.Array:
         """The slope of φ at the norms of the groups, divided by √n for groups of n weights."""
         x = wide(x)
@@ -199,18 +227,12 @@ class Group(Penalty):
         # A bound needs no exact norm: the mean square saves a pass over the weights.
         return like(self.penalty.slope(root * _groups.root_mean_square(x, axes)), x) / root
 
-    def axes(self, x: ArrayLike) -> tuple[int, ...]:
-        return axes_of(self, x)
-
-    def pool(self, d: jax.Array) -> jax.Array:
-        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
-
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """The critical strength of φ for the norms of the gradient's groups."""
         return self.penalty.critical_strength(_groups.norm(wide(gradient), self.axes(gradient)))
 
 
-class SparseGroupL2(Penalty):
+class SparseGroupL2(GroupPenalty):
     """R(x) = λ₁ Σ|xᵢ| + λ₂ Σ_g ‖x_g‖₂, the sparse group lasso: whole groups become zero, and single
     weights of the others.
 
@@ -279,12 +301,6 @@ class SparseGroupL2(Penalty):
         l1, group = self.parts
         return l1.slope(x) + group.slope(x)
 
-    def axes(self, x: ArrayLike) -> tuple[int, ...]:
-        return axes_of(self, x)
-
-    def pool(self, d: jax.Array) -> jax.Array:
-        return _groups.root_mean_square(d, self.axes(d)) if d.ndim else d
-
     def critical_strength(self, gradient: ArrayLike) -> jax.Array:
         """The smallest `l1_strength` at which x = 0 is optimal for this `group_strength`: there
         ‖soft(g, λ₁)‖ ≤ λ₂.
@@ -304,10 +320,3 @@ class SparseGroupL2(Penalty):
 
         (_, high), _ = jax.lax.scan(halve, (jnp.zeros_like(largest), largest), length=HALVINGS)
         return jnp.max(jnp.where(_groups.norm(slope, axes) <= strength, 0, high), initial=0)
-
-
-def axes_of(penalty: Group | GroupL2 | SparseGroupL2, x: ArrayLike) -> tuple[int, ...]:
-    """Returns the axes that a group of an array runs along."""
-    if penalty.per is not None:
-        return _roles.along(type(penalty).__name__, x, penalty.per)
-    return _groups.check_range(x, penalty.axis or 0)

@@ -89,6 +89,18 @@ class Weighted(Penalty):
             free, factors = jnp.squeeze(norm(slope, axes), axes), jnp.squeeze(factors, axes)
         return jnp.where(factors == 0, free, factors * self.penalty.violation(x, scaled))
 
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """Σᵢ fᵢ φ*(vᵢ/fᵢ), where vᵢ = 0 for weights with a factor of 0."""
+        v = wide(v)
+        return jnp.squeeze(self.spread(v), self.axes(v) or ()) * self.penalty.conjugate(
+            self.divided(v)
+        )
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        v = wide(v)
+        free = jnp.any((self.spread(v) == 0) & (v != 0))
+        return jnp.where(free, 0, self.penalty.dual_scale(self.divided(v)))
+
     def slope(self, x: ArrayLike) -> jax.Array:
         """The slope of the penalty, multiplied by the factors."""
         x = wide(x)
@@ -105,14 +117,12 @@ class Weighted(Penalty):
         0 do not count.
         """
         slope = wide(gradient)
-        return self.penalty.critical_strength(
-            jnp.where(self.spread(slope) == 0, 0, self.divided(slope))
-        )
+        return self.penalty.critical_strength(self.divided(slope))
 
     def divided(self, slope: jax.Array) -> jax.Array:
-        """Divides a gradient by the factors, and by 1 where they are 0."""
+        """Divides a gradient by the factors; 0 where they are 0."""
         factors = self.spread(slope)
-        return slope / jnp.where(factors == 0, 1, factors)
+        return jnp.where(factors == 0, 0, slope / jnp.where(factors == 0, 1, factors))
 
     def spread(self, x: jax.Array) -> jax.Array:
         """Broadcasts the factors to the shape of `x` or, for groups, of the groups' norms with

@@ -272,8 +272,8 @@ UNFILTERED = {
     "fista": lambda net: jaxreg.fista(LOSS, L1).run(net),
     "duality_gap": lambda net: jaxreg.duality_gap(L1, net, lambda net: 0.0, 0.0),
     "compact": lambda net: jaxreg.compact(net, jax.nn.relu),
-    "fit_path": lambda net: jaxreg.fit_path(
-        LOSS, net, jnp.ones(2), jaxreg.L1, lambda p: jaxreg.prox_sgd(0.1, p), [0.1], epochs=1
+    "Recipe": lambda net: jaxreg.Recipe(
+        LOSS, net, jaxreg.L1, lambda p: jaxreg.prox_sgd(0.1, p), epochs=1
     ),
 }
 

@@ -178,31 +178,18 @@ def make_optimizer(penalty: Any) -> optax.GradientTransformation:
 
 
 rows = {"inputs": inputs}
-strengths = jaxreg.strength_grid(
-    mean_loss, params, rows, jaxreg.L1, make_optimizer, count=2, mask=jaxreg.kernels, start=1.0
-)
-path: jaxreg.Path = jaxreg.fit_path(
+recipe = jaxreg.Recipe(
     mean_loss,
     params,
-    rows,
     jaxreg.L1,
     make_optimizer,
-    strengths,
-    epochs=1,
     mask=jaxreg.kernels,
+    epochs=1,
     metrics=lambda _, __: {"one": 1},
 )
-scores: jaxreg.CrossValidation = jaxreg.cross_validate_path(
-    mean_loss,
-    params,
-    rows,
-    jaxreg.L1,
-    make_optimizer,
-    strengths,
-    epochs=1,
-    mask=jaxreg.kernels,
-    folds=2,
-)
+strengths = jaxreg.strength_grid(recipe, rows, count=2, start=1.0)
+path: jaxreg.RegularizationPath = jaxreg.fit_path(recipe, rows, strengths)
+scores: jaxreg.CrossValidation = jaxreg.cross_validate_path(recipe, rows, strengths, folds=2)
 picked: int = jaxreg.select_strength(scores.strengths, scores.scores(), "one_se") + path.select(
     "best", by="loss"
 )
@@ -218,7 +205,7 @@ gap: jax.Array = jaxreg.duality_gap(
 curve = jaxreg.plotting.validation_curve(scores)
 lines = jaxreg.plotting.coefficient_paths(path, "kernel", axis=1, ax=curve)
 columns = jnp.eye(4)
-exact: jaxreg.Path = jaxreg.fit_linear_path(
+exact: jaxreg.RegularizationPath = jaxreg.fit_linear_path(
     columns, jnp.arange(4.0), jaxreg.L1, count=3, validation=(columns, jnp.ones(4))
 )
 model: jaxreg.LinearModel = exact.at(0)

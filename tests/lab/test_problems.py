@@ -90,7 +90,7 @@ def test_proportion_of_known_weights():
 
 def test_drawn_data_have_the_stated_signal_and_noise():
     config = relevance.Linear(features=50, rows=20_000)
-    run = {"share": jnp.array(0.8), "root": jnp.array(0)}
+    run = {"share": jnp.array(0.8), "design": jnp.array(0)}
     drawn = relevance.draw_data(jax.random.key(0), run, jnp.eye(50)[None], config)
     assert int((drawn["true"] != 0).sum()) == 10
     signal = drawn["inputs"][0] @ drawn["true"]
@@ -214,7 +214,7 @@ def test_gradual_pruning_keeps_the_largest_and_its_zeros_stay():
 def test_factorised_weights_solve_the_problem_of_l1():
     target, strength = jnp.array([[2.0, -1.0, 0.3, -0.2]]), 0.5
     tx = images.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
-    start = {"kernel": jnp.full((1, 4), 0.7), "bias": jnp.zeros(1)}
+    start = {"kernel": jnp.array([[0.5, 0.9, 0.7, 0.6]]), "bias": jnp.zeros(1)}
     w, _ = descend(tx, start, pull({"kernel": target, "bias": jnp.ones(1)}), 4000)
     expected = np.sign(target) * np.maximum(np.abs(target) - strength, 0)
     np.testing.assert_allclose(w["kernel"], expected, atol=1e-3)

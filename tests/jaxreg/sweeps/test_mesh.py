@@ -13,7 +13,6 @@ import jaxreg
 
 ROWS = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
 STRENGTHS = np.geomspace(0.01, 1, 3)
-OPTIONS = {"epochs": 2, "batch_size": 8}
 CONSTANT = np.arange(8, dtype=np.float32)
 START = {"kernel": np.ones((4, 1), np.float32)}
 
@@ -22,14 +21,11 @@ def error(params, rows):
     return jnp.mean(jnp.square((rows["X"] @ params["kernel"])[:, 0] - rows["y"]))
 
 
-def problem(rows, params):
-    return (
-        error,
-        params,
-        {"X": rows, "y": rows[:, 0]},
-        jaxreg.L1,
-        lambda penalty: jaxreg.prox_adam(1e-2, penalty),
+def problem(rows, params, **options):
+    recipe = jaxreg.Recipe(
+        error, params, jaxreg.L1, lambda penalty: jaxreg.prox_adam(1e-2, penalty), **options
     )
+    return recipe, {"X": rows, "y": rows[:, 0]}
 
 
 def swept(rows, constant, _):
@@ -46,13 +42,13 @@ def swept(rows, constant, _):
 CALLS = {
     "sweep": swept,
     "fit_path": lambda rows, _, start: jaxreg.fit_path(
-        *problem(rows, start), STRENGTHS, **OPTIONS
+        *problem(rows, start, epochs=2, batch_size=8), STRENGTHS
     ).record["loss"],
     "cross_validate_path": lambda rows, _, start: jaxreg.cross_validate_path(
-        *problem(rows, start), STRENGTHS, folds=2, **OPTIONS
+        *problem(rows, start, epochs=2, batch_size=8), STRENGTHS, folds=2
     ).record["loss"],
     "strength_grid": lambda rows, _, start: jaxreg.strength_grid(
-        *problem(rows, start), start=0.1, epochs=20, count=3
+        *problem(rows, start, epochs=20), start=0.1, count=3
     ),
 }
 

@@ -1,0 +1,175 @@
+"""Linear paths: what must hold whatever the data, their units, dtypes and containers.
+
+Most tests fit the lasso to data of one shape, so that they share one compiled program.
+"""
+
+import logging
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas
+import polars
+import pytest
+
+import jaxreg
+
+pytestmark = pytest.mark.usefixtures("float64")
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(60, 8)) @ (np.eye(8) + 0.4) + 2
+Y = X @ np.array([1.0, -1, 0.5, 0, 0, 0, 2, 0]) + RANDOM.normal(size=60) + 3
+LABEL = (np.median(Y) < Y).astype(float)
+SOME_FREE = np.array([1.0, 0, 2, 1, 1, 0.5, 0, 1])
+
+
+def fit(x=X, y=Y, make=jaxreg.L1, strengths=None, **options):
+    return jaxreg.fit_linear_path(x, y, make, strengths, count=6, **options)
+
+
+def weighted(factors):
+    return lambda strength: jaxreg.Weighted(jaxreg.L1(strength), factors)
+
+
+def certify(path, bound=1e-9):
+    assert path.record["converged"].all()
+    assert (path.record["gap"] <= bound * path.record["objective"].max()).all()
+
+
+def test_one_program_solves_all_strengths_and_other_data_of_the_shape(caplog):
+    fit()
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        path = fit(X[::-1] * 2, Y + 1, lambda s: jaxreg.L1(0.2 * s))
+    certify(path)
+    assert "Compiling jit(advance)" not in caplog.text
+    assert "Compiling jit(measure)" not in caplog.text
+
+
+def test_equal_columns_constant_columns_and_columns_of_zeros():
+    x = X.copy()
+    x[:, 3], x[:, 4], x[:, 5], x[:, 7] = x[:, 0], -x[:, 6], 0, 1
+    path = fit(x)
+    certify(path, 1e-8)
+    assert not path.params.weights[:, [5, 7]].any()
+    z = x @ path.at(0).weights + path.at(0).intercept - Y
+    assert np.abs((x - x.mean(0)).T @ z / 60).max() == pytest.approx(path.strengths[0], rel=1e-6)
+
+
+def test_large_means_cost_no_accuracy():
+    near = fit()
+    far = fit(X + 1e5, Y + 1e5, strengths=near.strengths)
+    np.testing.assert_allclose(far.params.weights, near.params.weights, atol=1e-6)
+    np.testing.assert_allclose(far.at(3).predict(X + 1e5), near.at(3).predict(X) + 1e5, rtol=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_targets_that_do_not_vary_have_the_null_model(value):
+    path = fit(y=np.full(60, value))
+    assert path.record["converged"].all() and not path.params.weights.any()
+    np.testing.assert_allclose(path.params.intercept, value, rtol=1e-6)
+
+
+def test_float32_is_certified_to_its_precision_in_any_unit():
+    exact = fit()
+    for unit in (1.0, 1e-6):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            path = fit((X * unit).astype(np.float32), Y.astype(np.float32))
+        assert path.params.weights.dtype == jnp.float32
+        assert path.record["converged"].all() and path.record["steps"].max() < 10
+        np.testing.assert_allclose(path.params.weights * unit, exact.params.weights, atol=2e-3)
+        assert (path.record["gap"] <= 2e-5 * path.record["objective"]).all()
+
+
+@pytest.mark.parametrize(("loss", "y"), [("squares", Y), ("logistic", LABEL)])
+def test_what_has_no_penalty_may_depend_on_each_other_and_have_any_unit(loss, y):
+    plain = fit(y=y, make=weighted(SOME_FREE), loss=loss, tolerance=1e-9)
+    units = 10.0 ** np.arange(-4, 4)
+    dependent = np.column_stack([X * units, X[:, 1] - 3 * X[:, 6], np.ones(60)])
+    factors = np.concatenate([SOME_FREE * units, [0, 0]])
+    path = fit(dependent, y, weighted(factors), plain.strengths, loss=loss, tolerance=1e-9)
+    np.testing.assert_allclose(path.record["objective"], plain.record["objective"], rtol=1e-9)
+    np.testing.assert_allclose(path.at(2).predict(dependent), plain.at(2).predict(X), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "make", "x"),
+    [
+        ("squares", jaxreg.L1, X),
+        ("squares", lambda s: jaxreg.Group(jaxreg.L1(s), axis=1), X.reshape(60, 4, 2)),
+        ("logistic", weighted(SOME_FREE), X),
+    ],
+    ids=["lasso", "groups of L1", "logistic with factors"],
+)
+def test_gaps_bound_the_distance_from_the_minimum_and_are_those_of_duality_gap(loss, make, x):
+    y = Y if loss == "squares" else LABEL
+    exact = fit(x, y, make, loss=loss, ratio=0.05, tolerance=1e-10)
+    loose = fit(x, y, make, exact.strengths, loss=loss, ratio=0.05, tolerance=0.5)
+    above = loose.record["objective"] - exact.record["objective"]
+    assert (loose.record["gap"] >= above - 1e-14).all()
+
+    @jax.jit
+    def gap(strength, w, constant):
+        return jaxreg.duality_gap(
+            make(strength), w, lambda w: jnp.tensordot(x, w, w.ndim), y, loss, intercept=constant
+        )
+
+    for place, strength in enumerate(exact.strengths):
+        w, constant = loose.at(place)
+        np.testing.assert_allclose(
+            gap(strength, w, constant), loose.record["gap"][place], rtol=1e-5, atol=1e-12
+        )
+        # Anywhere, also far from the minimum of what has no penalty.
+        noise = 0.1 * jax.random.normal(jax.random.key(place), (w.size + 1,))
+        other, moved = w + noise[1:].reshape(w.shape), constant + noise[0]
+        z = np.tensordot(x, other, w.ndim) + moved
+        value = np.mean((z - y) ** 2) / 2
+        if loss == "logistic":
+            value = np.mean(np.logaddexp(0, z) - y * z)
+        value += make(strength).value(other)
+        assert gap(strength, other, moved) >= value - exact.record["objective"][place] - 1e-10
+
+
+def test_validation_rows_choose_a_strength():
+    path = fit(X[:40], Y[:40], validation=(X[40:], Y[40:]))
+    predicted = [np.asarray(path.at(at).predict(X[40:])) for at in range(6)]
+    expected = [np.mean((z - Y[40:]) ** 2) / 2 for z in predicted]
+    np.testing.assert_allclose(path.record["validation_loss"], expected, rtol=1e-9)
+    assert path.select() == np.argmin(expected)
+    assert "gap" in str(path)
+    vectorised = jax.vmap(lambda model: model.predict(X[40:]))(path.params)
+    np.testing.assert_allclose(vectorised, predicted)
+
+
+def test_a_mesh_of_explicit_axes_and_strict_dtypes():
+    mesh = jax.make_mesh((1,), ("rows",))
+    plain = fit()
+    with jax.set_mesh(mesh), jax.numpy_dtype_promotion("strict"):
+        spec = jax.sharding.PartitionSpec("rows")
+        path = fit(jax.device_put(X, jax.sharding.NamedSharding(mesh, spec)))
+    np.testing.assert_allclose(path.params.weights, plain.params.weights, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "nullable", "polars"])
+def test_tables(kind):
+    raw = {f"c{at}": X[:, at] for at in range(6)}
+    raw |= {"member": LABEL == 1, "count": np.arange(60) % 4}
+    array = np.column_stack(list(raw.values())).astype(float)
+    table = polars.DataFrame(raw) if kind == "polars" else pandas.DataFrame(raw)
+    if kind == "nullable":
+        table = table.astype({"c0": "Float64", "member": "boolean", "count": "Int64"})
+    y = type(table)({"y": Y})["y"]
+    expected, path = fit(array), fit(table, y, validation=(table, y))
+    np.testing.assert_allclose(path.params.weights, expected.params.weights, rtol=1e-9)
+    np.testing.assert_allclose(path.at(0).predict(table), expected.at(0).predict(array), rtol=1e-9)
+    np.testing.assert_allclose(path.record["validation_loss"], path.record["loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("x", "y"), [(int, float), (np.float32, float), (float, np.float32)])
+def test_no_argument_loses_digits(x, y):
+    numbers = (2 * X).round().astype(x)
+    targets = (1e8 + numbers[:, 0] + 0.125).astype(y)
+    path = fit(numbers, targets, strengths=[1e-3])
+    expected = fit(numbers.astype(float), targets.astype(float), strengths=[1e-3])
+    assert path.params.weights.dtype == np.float64
+    np.testing.assert_array_equal(path.params.weights, expected.params.weights)
