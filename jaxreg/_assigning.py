@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ EXPECTED = (
 )
 
 
-def makes_penalties(penalty: Penalties) -> bool:
+def makes_penalties(penalty: Penalties) -> TypeGuard[Callable[[PyTree], PyTree]]:
     """Whether this is a function from parameters to penalties; a module that holds penalties is a
     tree, though callable.
     """

@@ -3,8 +3,8 @@ long unions.
 """
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import jax.typing
 import optax
@@ -13,6 +13,19 @@ if sys.version_info >= (3, 12):
     from typing import TypeAliasType
 else:
     from typing_extensions import TypeAliasType
+
+
+class PenaltyLike(Protocol):
+    """What every `jaxreg.Penalty` has; this module comes before the class."""
+
+    def value(self, x: jax.typing.ArrayLike) -> jax.Array:
+        """Computes R(x)."""
+        ...
+
+    def prox(self, x: jax.typing.ArrayLike, step: jax.typing.ArrayLike) -> jax.Array:
+        """Computes the proximal operator."""
+        ...
+
 
 PyTree: TypeAlias = Any
 """A tree of arrays: parameters, gradients, data. What JAX accepts as one cannot be written as a
@@ -26,12 +39,16 @@ Schedule = TypeAliasType("Schedule", Callable[[jax.typing.ArrayLike], jax.typing
 """From the step count to a number, as optax's schedules."""
 ScalarOrSchedule = TypeAliasType("ScalarOrSchedule", ArrayLike | Schedule)
 """A number, an array (to `jax.vmap` over) or a schedule."""
-Mask = TypeAliasType("Mask", PyTree | Callable[..., PyTree] | None)
+Mask = TypeAliasType(
+    "Mask", bool | Mapping[Any, PyTree] | Sequence[PyTree] | Callable[..., PyTree] | None
+)
 """Which leaves to penalise: a tree of bools whose paths are those of the parameters, begin them or
 are patterns of them (see `jaxreg.matching`); a function from parameters to such a tree, or from a
 path and a leaf to a bool; or None for all.
 """
-Penalties = TypeAliasType("Penalties", PyTree | Callable[[PyTree], PyTree])
+Penalties = TypeAliasType(
+    "Penalties", PenaltyLike | Mapping[Any, PyTree] | Sequence[PyTree] | Callable[[PyTree], PyTree]
+)
 """A penalty; a tree of penalties and None whose paths are those of the parameters, begin them or
 are patterns of them (see `jaxreg.matching`); or a function from parameters to such a tree.
 """

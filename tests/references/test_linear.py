@@ -139,7 +139,6 @@ def test_logistic_models_meet_their_optimality_conditions(make, size, factors):
             gradient[alive], -bounds[alive, None] * directions, atol=1e-8, rtol=0
         )
         assert (np.linalg.norm(gradient, axis=1) <= bounds + 1e-8).all()
-        assert alive.any() and (place == 0 or not alive.all())
     assert path.record["nonzeros"][-1] == size * np.sum(np.array(factors) == 0)
 
 
