@@ -337,7 +337,8 @@ def draw(study: Study, place: Path) -> None:
     folder = place.with_suffix("")
     folder.mkdir(exist_ok=True)
     text = summary(study, results, made_by)
-    for part in (*study.pictures, *study.claims):
+    parts: list[Claim | Picture] = [*study.pictures, *study.claims]
+    for part in parts:
         figure = part.draw(results)
         for ending in ("png", "svg"):
             figure.savefig(folder / f"{part.name}.{ending}")

@@ -79,7 +79,7 @@ def build(places: Sequence[tuple[Study, Path]], studies: Sequence[Study]) -> str
     results, frames = [], []
     for study, place in sorted(places, key=lambda pair: (order.index(pair[0].name), pair[1])):
         datasets, made_by = load(place)
-        names = [part.name for part in (*study.pictures, *study.claims)]
+        names = [part.name for part in study.pictures] + [part.name for part in study.claims]
         images = {name: image(place.with_suffix(""), name) for name in names}
         variant = place.stem.removeprefix(study.name.replace(" ", "-")).removeprefix("-")
         evaluated = evaluate(study, datasets)

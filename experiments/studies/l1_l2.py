@@ -219,7 +219,7 @@ def train_wine(settings: Settings, session: Session) -> xr.Dataset:
     grid, places, _ = settings_of(
         {name: (field, config.strengths) for name, field in PENALTIES.items()}
     )
-    unpenalised = Strengths(*(values[:1] for values in grid))
+    unpenalised = jax.tree.map(lambda values: values[:1], grid)
     for part, setting, key in (("start", unpenalised, first_key), ("further", grid, second_key)):
         runs = session.sweep(train, setting, (params, key, wine.train, wine.test), part=part)
         params = jax.tree.map(lambda leaf: leaf[0], runs.outputs["params"])
