@@ -259,22 +259,23 @@ def measure_speed(config: Settings, session: Session) -> xr.Dataset:
     shape = len(config.widths), len(CONTESTANTS)
     seconds, scores = np.full(shape, np.nan), np.full(shape, np.nan)
     first_seconds = []
-    with without_cache():
-        product = matrix_product_speed()
-        for row, width in enumerate(config.widths):
-            for column, (name, contestant) in enumerate(CONTESTANTS.items()):
-                if name == TORCH and not (config.torch and importlib.util.find_spec("torch")):
-                    continue
-                options = {"devices": session.devices} if name == SWEEP else {}
-                train = contestant(config, width, data, **options)
-                first, _ = timed(train, config.runs if name == SWEEP else 1)
-                if name == SWEEP:
-                    first_seconds.append(first)
-                seconds[row, column], accuracies = timed(train, config.runs)
-                scores[row, column] = accuracies.mean()
-        product = max(product, matrix_product_speed())
-    width = np.array(config.widths)
-    weights = 64 * width + width * width + width * 10
+    # Compiling is measured, so programs that earlier commands compiled must not be loaded.
+    jax.config.update("jax_enable_compilation_cache", False)
+    product = matrix_product_speed()
+    for row, width in enumerate(config.widths):
+        for column, (name, contestant) in enumerate(CONTESTANTS.items()):
+            if name == TORCH and not (config.torch and importlib.util.find_spec("torch")):
+                continue
+            options = {"devices": session.devices} if name == SWEEP else {}
+            train = contestant(config, width, data, **options)
+            first, _ = timed(train, config.runs if name == SWEEP else 1)
+            if name == SWEEP:
+                first_seconds.append(first)
+            seconds[row, column], accuracies = timed(train, config.runs)
+            scores[row, column] = accuracies.mean()
+    product = max(product, matrix_product_speed())
+    widths = np.array(config.widths)
+    weights = 64 * widths + widths * widths + widths * 10
     rows = config.epochs * (TRAIN_ROWS // config.batch_size) * config.batch_size
     operations = 6.0 * weights * rows * config.runs
     variables = {
@@ -286,19 +287,8 @@ def measure_speed(config: Settings, session: Session) -> xr.Dataset:
     }
     device = jax.devices()[0].device_kind
     attributes = {"runs": config.runs, "epochs": config.epochs, "device": device}
-    axes = {"width": width, "contestant": list(CONTESTANTS)}
+    axes = {"width": widths, "contestant": list(CONTESTANTS)}
     return described(xr.Dataset(variables, axes, attributes), TEXTS)
-
-
-@contextlib.contextmanager
-def without_cache() -> Iterator[None]:
-    """Keeps JAX from reading compiled programs, as compiling is measured."""
-    folder = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", None)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_compilation_cache_dir", folder)
 
 
 def measure_scaling(config: Settings, _: Session) -> xr.Dataset:
@@ -401,9 +391,9 @@ def tabulate(results: Results) -> list[Table]:
             "`ProcessPoolExecutor`"
         )
         headings = ["on", "runs", "seconds", "runs per second", "peak memory, MiB"]
-        measured = "workers" in scaling["kind"].values
+        complete = "workers" in scaling["kind"].values
         missing = "Workers were not measured; the extra `dask` installs what they need."
-        tables.append(Table(headings, lines, title, "" if measured else missing))
+        tables.append(Table(headings, lines, title, "" if complete else missing))
     return tables
 
 

@@ -93,7 +93,8 @@ def measure(config: Settings, _: Session) -> xr.Dataset:
     rows = next(rows for rows in range(math.isqrt(size), 0, -1) if size % rows == 0)
     weights = jax.random.normal(weights_key, (rows, size // rows))
     gradient = 0.1 * jax.random.normal(gradient_key, weights.shape)
-    names, programs, states = list(optimizers()), [], []
+    names, states = list(optimizers()), []
+    programs: list[Any] = []
     for tx in optimizers().values():
 
         def update(weights: Any, state: Any, gradient: Any, tx: Any = tx) -> tuple[Any, Any]:

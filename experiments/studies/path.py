@@ -409,17 +409,17 @@ def single_networks(config: Settings) -> xr.Dataset:
     complete = dataset["repeats"].values == dataset.sizes["seed"]
     dataset = dataset.isel(setting=(dataset["role"].values == "main") & complete)
 
-    def at(share: float, method: str, metric: str) -> np.ndarray:
+    def at(metric: str, share: float, method: str) -> np.ndarray:
         of_method = dataset.isel(setting=dataset["method"].values == method)
         pairs = zip(of_method["kept"].values.T, of_method[metric].values.T, strict=True)
         return np.array([interpolate(kept, values, share) for kept, values in pairs])
 
-    def validation(method: str, share: float) -> float:
-        return float(np.nan_to_num(at(share, method, "validation_accuracy").mean(), nan=-1.0))
+    def validation(share: float, method: str) -> float:
+        return float(np.nan_to_num(at("validation_accuracy", share, method).mean(), nan=-1.0))
 
     methods = [str(method) for method in np.unique(dataset["method"])]
-    best = [max(methods, key=lambda name, share=share: validation(name, share)) for share in SHARES]
-    tests = [at(share, name, "test_accuracy") for share, name in zip(SHARES, best, strict=True)]
+    best = [max(methods, key=functools.partial(validation, share)) for share in SHARES]
+    tests = [at("test_accuracy", share, name) for share, name in zip(SHARES, best, strict=True)]
     variables = {"single_accuracy": (("share", "single"), tests), "single_method": ("share", best)}
     return xr.Dataset(variables, {"share": list(SHARES)})
 
@@ -625,10 +625,10 @@ def small_line(path: xr.Dataset) -> str:
         "–".join(str(int(width)) for width in widths)
         for widths in (path.attrs["widths"], path["small_widths"].values[0])
     )
-    nonzero = path["kept"][0, int(path["chosen"])]
+    chosen = path["kept"][0, int(path["chosen"])]
     accuracies = path["test_accuracy"].isel(place=0).mean(), path["small_accuracy"].mean()
     share, nonzero, dense, left = (
-        100 * float(value) for value in (path["small_share"][0], nonzero, *accuracies)
+        100 * float(value) for value in (path["small_share"][0], chosen, *accuracies)
     )
     times = path["milliseconds"]
     one, many = (times.isel(network=0) / times.isel(network=1)).median("round").values

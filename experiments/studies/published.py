@@ -206,7 +206,7 @@ def cross_validated(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     return float(shares[best]), (1 - part) * weights[above] + part * weights[above - 1]
 
 
-def factorised(config: Settings, x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
+def factorised(config: Settings, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Trains w = u⊙v with weight decay, for every λ and from every random start, and compares it
     with the lasso.
 
@@ -281,7 +281,7 @@ SPLIT_TEXTS = {
 """Measurements on each split; those of the package are NaN where it did not run."""
 
 
-def logits(params: Any, inputs: jax.Array) -> jax.Array:
+def logits(params: Any, inputs: Any) -> jax.Array:
     """Logits (rows, classes) of a network with one hidden layer for inputs (rows, pixels)."""
     units = jax.nn.relu(inputs @ params["first"]["kernel"] + params["first"]["bias"])
     return units @ params["last"]["kernel"] + params["last"]["bias"]
@@ -456,7 +456,7 @@ def tabulate(results: Results) -> list[Table]:
     ours = zip(
         dataset["feature"].values * dataset["sign"].values, dataset["knot"].values, strict=True
     )
-    events = []
+    events: list[list[str]] = []
     for known, own in itertools.zip_longest(zip(EVENTS, KNOTS, strict=True), ours):
         cells = [
             "–"
@@ -511,7 +511,9 @@ def tabulate(results: Results) -> list[Table]:
 def pixels_table(dataset: xr.Dataset) -> Table:
     """A row for each published accuracy on Fashion-MNIST, and one for each that has none."""
     limit, ours = dataset.attrs["limit"], dataset["trees_accuracy"]
-    compared = [("extra trees, all pixels", dataset["all_trees_accuracy"], PUBLISHED_ALL)]
+    compared: list[tuple[str, xr.DataArray, float | None]] = [
+        ("extra trees, all pixels", dataset["all_trees_accuracy"], PUBLISHED_ALL)
+    ]
     compared += [
         (f"extra trees, {limit} pixels, against {name}", ours, value)
         for name, value in PUBLISHED.items()
