@@ -71,11 +71,11 @@ class SweepBenchmark:
     scaling_width: int = 128
     """Width of the hidden layers in the table of scaling."""
     scaling_devices: tuple[int, ...] = (1, 2, 4)
-    """Numbers of CPU devices, for `runs` networks; devices beyond the number of cores are
-    virtual.
-    """
+    """Numbers of networks that are trained at a time, for `runs` networks."""
     scaling_runs: tuple[int, ...] = (16, 64, 256, 1024)
     """Numbers of networks, on all devices."""
+    scaling_workers: tuple[int, ...] = (1, 2, 4)
+    """Numbers of worker processes of a `ProcessPoolExecutor`, for `runs` networks."""
     out: Path = RESULTS / "sweep.json"
     """JSON file for the numbers."""
 
@@ -97,7 +97,7 @@ class SweepBenchmark:
         )
         require(0 <= self.strength < np.inf, "strength", "a number of at least 0", self.strength)
         require(self.scaling_width >= 1, "scaling-width", "at least 1", self.scaling_width)
-        for name in ("scaling_devices", "scaling_runs"):
+        for name in ("scaling_devices", "scaling_runs", "scaling_workers"):
             values = getattr(self, name)
             require(
                 all(value >= 1 for value in values),

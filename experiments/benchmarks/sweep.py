@@ -13,6 +13,7 @@ import multiprocessing
 import operator
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxreg
 from experiments.benchmarks import contestants
 from experiments.benchmarks.benchmark import Benchmark
 from experiments.benchmarks.contestants import Split
@@ -171,12 +173,36 @@ def measure_scaling(config: SweepBenchmark, advance: Callable[[int], None]) -> l
     return rows
 
 
+def measure_workers(config: SweepBenchmark, advance: Callable[[int], None]) -> list[dict[str, Any]]:
+    """Measures warm sweeps on several numbers of worker processes.
+
+    Args:
+        config: the numbers of workers.
+        advance: called with 1 after each number.
+
+    Returns:
+        For each number: workers, runs and seconds. Empty on an accelerator, which one process
+        claims.
+    """
+    rows: list[dict[str, Any]] = []
+    spawn = multiprocessing.get_context("spawn")
+    fit, data = contestants.scanned_fit(config, config.scaling_width), split_digits()
+    for workers in config.scaling_workers if jax.devices()[0].platform == "cpu" else ():
+        with ProcessPoolExecutor(workers, mp_context=spawn) as executor:
+            for runs in (16 * workers, config.runs):  # every worker compiles in the first sweep
+                began = time.perf_counter()
+                jaxreg.sweep(fit, np.zeros(runs), data, executor=executor, progress=False)
+                seconds = time.perf_counter() - began
+        rows.append({"workers": workers, "runs": config.runs, "seconds": seconds})
+        advance(1)
+    return rows
+
+
 def count_measurements(config: SweepBenchmark) -> int:
-    """Number of rows of both tables."""
+    """Number of rows of all tables."""
     on_cpu = jax.devices()[0].platform == "cpu"
-    return len(config.widths) * len(all_contestants(config)) + on_cpu * len(
-        config.scaling_devices + config.scaling_runs
-    )
+    scaling = config.scaling_devices + config.scaling_runs + config.scaling_workers
+    return len(config.widths) * len(all_contestants(config)) + on_cpu * len(scaling)
 
 
 def measure_sweeps(config: SweepBenchmark, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -184,16 +210,21 @@ def measure_sweeps(config: SweepBenchmark, advance: Callable[[int], None]) -> di
 
     Args:
         config: the settings.
-        advance: called with 1 after each row of either table.
+        advance: called with 1 after each row of a table.
 
     Returns:
-        `rows` and `scaling`, the rows of the two tables, and `ceiling_gflops`, the speed of a
-        matrix product.
+        `rows`, `scaling` and `workers`, the rows of the three tables, and `ceiling_gflops`, the
+        speed of a matrix product.
     """
     before = matrix_product_speed()
     rows = measure_speed(config, advance)
     most = max(before, matrix_product_speed())
-    return {"ceiling_gflops": most, "rows": rows, "scaling": measure_scaling(config, advance)}
+    return {
+        "ceiling_gflops": most,
+        "rows": rows,
+        "scaling": measure_scaling(config, advance),
+        "workers": measure_workers(config, advance),
+    }
 
 
 def show_sweeps(config: SweepBenchmark, numbers: dict[str, Any]) -> Iterable[Sheet | str]:
@@ -203,6 +234,7 @@ def show_sweeps(config: SweepBenchmark, numbers: dict[str, Any]) -> Iterable[She
         yield "PyTorch was not measured: pip install torch==2.13.0, without --no-torch"
     if numbers["scaling"]:
         yield scaling_table(config, numbers["scaling"])
+        yield workers_table(config, numbers["workers"])
     if jax.devices()[0].platform == "cpu":
         yield "On a GPU: not measured here."
 
@@ -243,6 +275,13 @@ def scaling_table(config: SweepBenchmark, rows: list[dict[str, Any]]) -> Sheet:
         f"Scaling at width {config.scaling_width}, warm, one process per row",
         left=(),
     )
+
+
+def workers_table(config: SweepBenchmark, rows: list[dict[str, Any]]) -> Sheet:
+    """Seconds by number of worker processes."""
+    lines = [[str(row["workers"]), str(row["runs"]), f"{row['seconds']:.2f}"] for row in rows]
+    title = f"Workers of a ProcessPoolExecutor at width {config.scaling_width}, warm"
+    return Sheet(["workers", "runs", "seconds"], lines, title, left=())
 
 
 BENCHMARK = Benchmark(count_measurements, measure_sweeps, show_sweeps)

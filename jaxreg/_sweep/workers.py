@@ -283,8 +283,16 @@ class Remote:
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls a function on some worker."""
-        future = self.executor.submit(function, *arguments)
-        return self.result(future, lambda: "stopped before the first run")
+        return self.result(self.start(function, *arguments), lambda: "stopped before the first run")
+
+    def start(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Submits a task; an error of this, as of a broken pool, becomes that of the task."""
+        try:
+            return self.executor.submit(function, *arguments)
+        except Exception as error:
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
 
     def export(self, plan: Plan, chunk: int, at_once: int) -> tuple[bytes, int]:
         """Exports the program of a chunk; returns it and the number of runs of its buffers."""
@@ -334,7 +342,7 @@ class Remote:
     def submit(self, runs: Leaves, *, everything: bool = False) -> "Future[Leaves | None]":
         """See `Workers`."""
         package = self.package if everything else None
-        return self.executor.submit(compute_on_worker, self.name, package, self.devices, runs)
+        return self.start(compute_on_worker, self.name, package, self.devices, runs)
 
     def result(self, future: "Future[Any]", stopped: Callable[[], str]) -> Any:
         """See `Workers`."""
@@ -347,8 +355,8 @@ class Remote:
             cause = "ended abruptly (killed, or out of memory)"
             raise RuntimeError(f"sweep: a worker of the executor {cause}; {stopped()}") from error
         except (Exception, CancelledError) as error:
-            cause = f"failed with {type(error).__name__}: {error}"
-            raise RuntimeError(f"sweep: a worker of the executor {cause}; {stopped()}") from error
+            cause = f"{type(error).__name__}: {error}"
+            raise RuntimeError(f"sweep: the executor failed with {cause}; {stopped()}") from error
 
 
 @dataclasses.dataclass(frozen=True)

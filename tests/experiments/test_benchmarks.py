@@ -78,6 +78,7 @@ def test_bench_lasso_separates_exact_optimizers_from_naive_chains(tmp_path):
 def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
     words = ["--widths", "16", "--runs", "6", "--epochs", "8", "--scaling-width", "16"]
     scaling = ["--scaling-devices", "1", "--scaling-runs", "12", "--no-torch"]
+    scaling += ["--scaling-workers", "1"]
     status, said = run("bench", "sweep", *words, *scaling, "--out", tmp_path / "sweep.json")
     assert status == 0, said
     assert "PyTorch was not measured" in said
@@ -90,6 +91,7 @@ def test_bench_sweep_trains_the_same_network_everywhere(tmp_path):
     assert max(accuracies) - min(accuracies) < 0.08
     assert "seconds" not in measured["PyTorch"]
     assert [row["runs"] for row in saved["scaling"]] == [6, 12]
+    assert [(row["workers"], row["runs"]) for row in saved["workers"]] == [(1, 6)]
     assert saved["ceiling_gflops"] > 1
     assert 50 < saved["scaling"][0]["mib_before"] <= saved["scaling"][0]["mib_after"]
     tables = excerpts("sweep", tmp_path / "sweep.json")
