@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -174,22 +175,18 @@ def load_elsewhere(action):
     return load
 
 
-def fail():
-    raise FileNotFoundError("no such disk")
-
-
 def call_back(key, hyperparams, data):
     return jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct((3,), np.float32), data)
 
 
-def test_errors_of_workers_stop_the_sweep_and_say_why(tmp_path, spawn):
+def test_errors_of_workers_stop_the_sweep_and_say_why(spawn):
     kept = "stopped after 0 of 2 runs; nothing was saved"
     with ProcessPoolExecutor(1, mp_context=spawn) as executor:
         cases = (
             (
-                {"data": load_elsewhere(fail)},
+                {"data": load_elsewhere(lambda: Path("no such disk").read_text())},
                 RuntimeError,
-                f"FileNotFoundError: no such disk; {kept}",
+                f"FileNotFoundError: [Errno 2] No such file or directory: 'no such disk'; {kept}",
             ),
             (
                 {"data": load_unpicklable()},
@@ -211,8 +208,10 @@ def test_errors_of_workers_stop_the_sweep_and_say_why(tmp_path, spawn):
         for options, kind, message in cases:
             with pytest.raises(kind, match=re.escape(message)):
                 sweep(**options, executor=executor)
-    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-        sweep(executor=executor)
+    closed = ThreadPoolExecutor(1)
+    closed.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown; stopped"):
+        sweep(executor=closed)
 
 
 def load_unpicklable():
