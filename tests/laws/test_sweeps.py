@@ -472,7 +472,7 @@ def test_trees_python_numbers_and_penalties(at_once):
         seeds=None,
     )
     np.testing.assert_array_equal(found.outputs["number"], [3, 3, 3])
-    np.testing.assert_allclose(found.outputs["sum"], 4 * STRENGTHS + 3)  # 4 (λ₁ + 0.5 / 2) + 2
+    np.testing.assert_allclose(found.outputs["sum"], 4 * STRENGTHS + 4)  # 4 (λ₁ + 0.5) + 2
 
 
 def test_diverged_runs_are_named_and_others_untouched(expected):
@@ -498,7 +498,7 @@ def test_the_dataset_is_labelled_and_can_be_saved(tmp_path):
     xr = pytest.importorskip("xarray")
 
     def outputs(key, hyperparams, data):
-        narrow = jnp.ones(2, jnp.bfloat16) * hyperparams["rate"]
+        narrow = jnp.full(2, hyperparams["rate"], jnp.bfloat16)
         return {"rate": narrow, "seed": narrow[0], "a": {"b": narrow}, "a.b": -narrow}
 
     strengths = jnp.array([0.5, 1.0], jnp.bfloat16)
