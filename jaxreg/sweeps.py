@@ -47,7 +47,7 @@ from jaxreg._sweep.grids import Grid
 from jaxreg._sweep.plan import Plan, prepare
 from jaxreg._sweep.programs import without_mesh
 from jaxreg._sweep.store import Chunks, check_identity, folder_of, read_manifest
-from jaxreg._sweep.watching import POLL_SECONDS, Interrupts, Stall, interruptible, reporting
+from jaxreg._sweep.watching import POLL_SECONDS, IdleCheck, Interrupts, interruptible, reporting
 from jaxreg._sweep.workers import CPU_RUNS_PER_CHUNK, MEMORY_SHARE, Remote, Threads, Workers
 from jaxreg._typing import PyTree
 
@@ -310,7 +310,7 @@ def compute_missing(
     size = min(max(share, layout["at_once"] * lanes), layout["chunk"] * lanes)
     chunks = (runs[start : start + size] for start in range(0, len(runs), size))
     pending: dict[Future[list[np.ndarray] | None], np.ndarray] = {}
-    stall = Stall() if isinstance(workers, Threads) and workers.in_flight > 1 else None
+    idle = IdleCheck() if isinstance(workers, Threads) and workers.in_flight > 1 else None
 
     def submit(picked: np.ndarray, *, everything: bool = False) -> None:
         arguments = [leaf[picked] for leaf in plan.run_leaves]
@@ -333,8 +333,8 @@ def compute_missing(
                     submit(picked, everything=True)
                 else:
                     yield picked, rows
-            if stall is not None:
-                stall.check(bool(finished))
+            if idle is not None:
+                idle.check(bool(finished))
             if interrupts.count and isinstance(workers, Remote):
                 break
         interrupts.check()

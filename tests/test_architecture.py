@@ -114,6 +114,7 @@ def test_jaxreg_needs_little_and_knows_no_experiments(module):
         "xarray",
         "typing_extensions",
         "threadpoolctl",
+        "cloudpickle",
         *sys.stdlib_module_names,
     }
     needed |= {"matplotlib"} if module == "plotting" else set()

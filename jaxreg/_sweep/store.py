@@ -206,9 +206,7 @@ class Chunks:
 
 
 def as_bytes(array: np.ndarray) -> np.ndarray:
-    """Converts an array to bytes, since NumPy's file format and collectives do not support
-    bfloat16.
-    """
+    """Converts an array to bytes, since NumPy's file format does not support bfloat16."""
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 POLL_SECONDS = 0.1
-STALL_SECONDS = 30.0
-STALL_SHARE = 0.02
+IDLE_SECONDS = 30.0
+IDLE_SHARE = 0.02
 """CPU time divided by wall-clock time below which the process counts as idle; polling itself takes
 a little.
 """
@@ -65,7 +65,7 @@ def interruptible() -> Iterator[Interrupts]:
     interrupts.check()
 
 
-class Stall:
+class IdleCheck:
     """Warns once if no run finishes and the process uses no CPU time, a sign of a deadlock in
     jaxlib's thread pool.
 
@@ -90,9 +90,9 @@ class Stall:
         if progressed:
             self.since, self.used = self.clock(), self.cpu()
         waited = self.clock() - self.since
-        if waited < STALL_SECONDS:
+        if waited < IDLE_SECONDS:
             return
-        idle = self.cpu() - self.used < STALL_SHARE * waited
+        idle = self.cpu() - self.used < IDLE_SHARE * waited
         self.since, self.used = self.clock(), self.cpu()
         if idle and not self.warned:
             self.warned = True

@@ -24,7 +24,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.export
@@ -159,34 +159,14 @@ def arguments_of(plan: Plan, buffer: int) -> tuple[Any, list[Any], list[Any]]:
     return np.int32(0), runs, [shaped(leaf, *leaf.shape) for leaf in plan.shared_leaves]
 
 
-class Workers(Protocol):
-    """What computes the chunks of a sweep.
+class Threads:
+    """Computes chunks in threads of this process.
 
     Attributes:
-        hardware: of this process, or of a worker.
+        hardware: of this process.
         in_flight: the largest number of tasks at a time.
         lanes_per_task: the number of chunks that a task computes at a time.
     """
-
-    hardware: Hardware
-    in_flight: int
-    lanes_per_task: int
-
-    def memory_needed(self, plan: Plan, count: int) -> int:
-        """Returns the bytes of memory that so many runs need at once."""
-
-    def prepare(self, plan: Plan, layout: dict[str, Any]) -> None:
-        """Makes the program ready for `submit`."""
-
-    def submit(self, runs: Leaves, *, everything: bool = False) -> "Future[Leaves | None]":
-        """Starts a task; its result is None if the worker needs everything that runs share too."""
-
-    def result(self, future: "Future[Leaves | None]", stopped: Callable[[], str]) -> Leaves | None:
-        """Returns the result of a task; an error of an executor says where the sweep stopped."""
-
-
-class Threads:
-    """Computes chunks in threads of this process."""
 
     lanes_per_task = 1
 
@@ -201,7 +181,7 @@ class Threads:
         self.in_flight = len(self.lanes)
 
     def memory_needed(self, plan: Plan, count: int) -> int:
-        """See `Workers`."""
+        """Returns the bytes of memory that so many runs need at once."""
         function, buffer = chunk_program(plan.program, count, count)
         arguments = arguments_of(plan, buffer)
         return compile_once(
@@ -210,7 +190,7 @@ class Threads:
         )
 
     def prepare(self, plan: Plan, layout: dict[str, Any]) -> None:
-        """See `Workers`."""
+        """Makes the program ready for `submit`."""
         program = plan.program
         function, buffer = chunk_program(program, layout["chunk"], layout["at_once"])
 
@@ -227,7 +207,7 @@ class Threads:
         *,
         everything: bool = False,  # noqa: ARG002
     ) -> "Future[Leaves | None]":
-        """See `Workers`."""
+        """Starts a task; its result is None if the worker needs everything that runs share too."""
         future: Future[Leaves | None] = Future()
         context = contextvars.copy_context()
 
@@ -247,7 +227,7 @@ class Threads:
         future: "Future[Leaves | None]",
         stopped: Callable[[], str],  # noqa: ARG002
     ) -> Leaves | None:
-        """See `Workers`."""
+        """Returns the result of a task; an error of an executor says where the sweep stopped."""
         return future.result()
 
 
@@ -283,8 +263,16 @@ class Remote:
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Calls a function on some worker."""
-        future = self.executor.submit(function, *arguments)
-        return self.result(future, lambda: "stopped before the first run")
+        return self.result(self.start(function, *arguments), lambda: "stopped before the first run")
+
+    def start(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Submits a task; an error of this, as of a broken pool, becomes that of the task."""
+        try:
+            return self.executor.submit(function, *arguments)
+        except Exception as error:
+            future: Future[Any] = Future()
+            future.set_exception(error)
+            return future
 
     def export(self, plan: Plan, chunk: int, at_once: int) -> tuple[bytes, int]:
         """Exports the program of a chunk; returns it and the number of runs of its buffers."""
@@ -311,11 +299,11 @@ class Remote:
             ) from error
 
     def memory_needed(self, plan: Plan, count: int) -> int:
-        """See `Workers`."""
+        """See `Threads`."""
         return self.ask(memory_on_worker, self.export(plan, count, count)[0])
 
     def prepare(self, plan: Plan, layout: dict[str, Any]) -> None:
-        """See `Workers`."""
+        """See `Threads`."""
         program, buffer = self.export(plan, layout["chunk"], layout["at_once"])
         leaves = plan.shared_leaves
         package = Package(
@@ -332,12 +320,12 @@ class Remote:
         self.name = hashlib.sha256(self.package).hexdigest()
 
     def submit(self, runs: Leaves, *, everything: bool = False) -> "Future[Leaves | None]":
-        """See `Workers`."""
+        """See `Threads`."""
         package = self.package if everything else None
-        return self.executor.submit(compute_on_worker, self.name, package, self.devices, runs)
+        return self.start(compute_on_worker, self.name, package, self.devices, runs)
 
     def result(self, future: "Future[Any]", stopped: Callable[[], str]) -> Any:
-        """See `Workers`."""
+        """See `Threads`."""
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -347,8 +335,11 @@ class Remote:
             cause = "ended abruptly (killed, or out of memory)"
             raise RuntimeError(f"sweep: a worker of the executor {cause}; {stopped()}") from error
         except (Exception, CancelledError) as error:
-            cause = f"failed with {type(error).__name__}: {error}"
-            raise RuntimeError(f"sweep: a worker of the executor {cause}; {stopped()}") from error
+            cause = f"{type(error).__name__}: {error}"
+            raise RuntimeError(f"sweep: the executor failed with {cause}; {stopped()}") from error
+
+
+Workers = Threads | Remote
 
 
 @dataclasses.dataclass(frozen=True)

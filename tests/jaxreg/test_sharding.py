@@ -3,7 +3,7 @@ automatic sharding too).
 
 Every public function gives what it gives on one device. An update gathers no weights on one device,
 and states lie where their parameters lie. Sweeps and paths of networks have their own test
-(sweeps/test_mesh.py).
+(laws/test_sweeps.py).
 """
 
 import functools
@@ -167,7 +167,7 @@ OUTSIDE_JIT = {
     "sparsity": lambda params, rows: str(jaxreg.sparsity(params, MASK)),
 }
 ELSEWHERE = {
-    "sweeps/test_mesh.py": ("sweep", "grid", "fit_path", "cross_validate_path", "strength_grid"),
+    "laws/test_sweeps.py": ("sweep", "grid", "fit_path", "cross_validate_path", "strength_grid"),
     "no arrays of weights": (
         "select_strength",
         "plotting",
