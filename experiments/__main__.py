@@ -130,7 +130,7 @@ def parse(words: list[str], kinds: dict[str, Any], defaults: dict[str, Any]) -> 
     def union(members: list[Any]) -> Any:
         return functools.reduce(operator.or_, members)
 
-    named = dataclasses.make_dataclass(
+    nested = dataclasses.make_dataclass(
         "Bench", [("what", Annotated[union([of(s) for s in BENCHMARKS]), tyro.conf.arg(name="")])]
     )
     bench = tyro.conf.subcommand("bench", description="Measure speed and exactness")
@@ -138,10 +138,10 @@ def parse(words: list[str], kinds: dict[str, Any], defaults: dict[str, Any]) -> 
         Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
         for kind in (Claims, Draw, Publish, Report)
     ]
-    every = union([*(of(study) for study in STUDIES), *others, Annotated[named, bench]])
+    every = union([*(of(study) for study in STUDIES), *others, Annotated[nested, bench]])
     config = (tyro.conf.OmitSubcommandPrefixes,)
     parsed: Any = tyro.cli(every, args=words, prog=PROGRAM, description=OVERVIEW, config=config)
-    return parsed.what if isinstance(parsed, named) else parsed
+    return getattr(parsed, "what", parsed)
 
 
 def results_in(folder: Path, names: tuple[str, ...] = ()) -> list[Path]:

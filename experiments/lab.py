@@ -63,7 +63,9 @@ class Options:
     ones.
     """
     devices: int | None = None
-    """Number of JAX devices to spread the runs over. By default one per CPU core, or every GPU."""
+    """How many runs a CPU trains at a time, by default two per core; or how many GPUs, by default
+    all.
+    """
     cache: Path | None = Path("~/.cache/jaxreg")
     """Folder where JAX keeps compiled programs for the next start; None for no cache."""
     quick: bool = False
@@ -81,7 +83,7 @@ class Session(NamedTuple):
     """What training needs from the command that runs it.
 
     Attributes:
-        devices: number of JAX devices to use; None for all.
+        devices: as for `jaxreg.sweep`.
         folder: where finished chunks are saved, so that an interrupted command can resume.
     """
 
@@ -200,7 +202,9 @@ def run(study: Study, settings: Any, options: Options, command: str) -> None:
     import filelock
 
     study.check(settings)
-    use_devices(options)
+    if options.cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(options.cache.expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     began = time.perf_counter()
     place = options.folder / f"{study.label(settings)}.nc"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -229,18 +233,6 @@ def run(study: Study, settings: Any, options: Options, command: str) -> None:
         save(groups, {**made_by, "seconds": round(time.perf_counter() - began, 1)}, place)
         shutil.rmtree(chunks, ignore_errors=True)
     draw(study, place)
-
-
-def use_devices(options: Options) -> None:
-    """Makes every CPU core a device, and keeps compiled programs for the next start."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with contextlib.suppress(RuntimeError):  # JAX has started already, as in tests
-        jax.config.update("jax_num_cpu_devices", options.devices or cores or 1)
-    if options.cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(options.cache.expanduser()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    if options.devices is not None and not 1 <= options.devices <= len(jax.devices()):
-        raise SettingError(f"devices: expected 1 to {len(jax.devices())}, got {options.devices}")
 
 
 def versions() -> dict[str, str]:

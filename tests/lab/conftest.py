@@ -5,14 +5,11 @@ import os
 from pathlib import Path
 
 import filelock
-import jax
 import pytest
 
 from experiments import datasets, lab
 from experiments.studies import STUDIES
 
-# Before a study starts the backend, which would give it as many devices as there are cores.
-jax.devices()
 SMALL = {"images": {"data": "mnist-5000"}}
 """Settings that differ from those of `--quick`, by study."""
 

@@ -133,12 +133,6 @@ def test_what_is_no_result_is_refused(tmp_path):
         lab.load(tmp_path / "toy.nc")
 
 
-def test_an_unknown_number_of_devices_is_refused(tmp_path):
-    options = lab.Options(out=tmp_path, devices=600, cache=None)
-    with pytest.raises(ValueError, match="devices: expected 1 to 8, got 600"):
-        lab.run(toy.STUDY, toy.Settings(), options, "toy")
-
-
 def test_provenance_is_json(result):
     made_by = lab.load(result)[1]
     assert json.loads(json.dumps(made_by)) == made_by
