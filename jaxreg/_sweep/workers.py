@@ -209,6 +209,7 @@ class Threads:
     ) -> "Future[Leaves | None]":
         """Starts a task; its result is None if the worker needs everything that runs share too."""
         future: Future[Leaves | None] = Future()
+        future.set_running_or_notify_cancel()  # a computation that has begun cannot be cancelled
         context = contextvars.copy_context()
 
         def work() -> None:

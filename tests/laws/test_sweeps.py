@@ -538,12 +538,16 @@ def test_an_idle_sweep_is_warned_of_once():
 ROWS = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
 
 
-def problem(rows, params):
+def recipe(params, epochs):
     def loss(params, rows):
         return jnp.mean(jnp.square((rows["X"] @ params["kernel"])[:, 0] - rows["y"]))
 
-    data = {"X": rows, "y": rows[:, 0]}
-    return loss, params, data, jaxreg.L1, lambda penalty: jaxreg.prox_adam(1e-2, penalty)
+    options = {"epochs": epochs, "batch_size": 8 if epochs == 2 else None}
+    return jaxreg.Recipe(loss, params, jaxreg.L1, lambda p: jaxreg.prox_adam(1e-2, p), **options)
+
+
+def named(rows):
+    return {"X": rows, "y": rows[:, 0]}
 
 
 def shrunk(rows, start):
@@ -553,15 +557,17 @@ def shrunk(rows, start):
     return sweep(fit, jaxreg.L1(np.geomspace(0.01, 1, 3)), rows).outputs
 
 
-OPTIONS = {"strengths": np.geomspace(0.01, 1, 3), "epochs": 2, "batch_size": 8}
+STRENGTHS = np.geomspace(0.01, 1, 3)
 CALLS = {
     "sweep": shrunk,
-    "fit_path": lambda *inputs: jaxreg.fit_path(*problem(*inputs), **OPTIONS).record["loss"],
-    "cross_validate_path": lambda *inputs: jaxreg.cross_validate_path(
-        *problem(*inputs), **OPTIONS, folds=2
+    "fit_path": lambda rows, start: jaxreg.fit_path(
+        recipe(start, 2), named(rows), STRENGTHS
     ).record["loss"],
-    "strength_grid": lambda *inputs: jaxreg.strength_grid(
-        *problem(*inputs), start=0.1, epochs=20, count=3
+    "cross_validate_path": lambda rows, start: jaxreg.cross_validate_path(
+        recipe(start, 2), named(rows), STRENGTHS, folds=2
+    ).record["loss"],
+    "strength_grid": lambda rows, start: jaxreg.strength_grid(
+        recipe(start, 20), named(rows), start=0.1, count=3
     ),
 }
 
