@@ -10,6 +10,7 @@ import optax
 import pytest
 from penalty_table import (
     BOUNDED,
+    CONCAVE,
     CONVEX,
     NEVER_ALL_ZERO,
     PENALTIES,
@@ -26,15 +27,19 @@ import jaxreg
 
 COUNT = 60
 pytestmark = pytest.mark.usefixtures("float64")
-every_penalty = pytest.mark.parametrize("name", PENALTIES)
 # Only groups of weights compute otherwise with one step than with a step for each weight.
-CASES = [(name, True) for name in PENALTIES] + [
-    (name, False) for name in PENALTIES if "GroupL2" in name
-]
-every_case = pytest.mark.parametrize(("name", "uneven"), CASES)
-every_convex_case = pytest.mark.parametrize(
-    ("name", "uneven"), [case for case in CASES if case[0] in CONVEX]
-)
+ONE_STEP = " with one step"
+CONVEX_CASES = [*CONVEX, *(name + ONE_STEP for name in CONVEX if "GroupL2" in name)]
+CASES = [*CONVEX_CASES, *CONCAVE]
+every_penalty = pytest.mark.parametrize("name", CASES, indirect=True)
+every_convex_penalty = pytest.mark.parametrize("name", CONVEX_CASES, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def name(request):
+    """The name of a penalty, whose tests follow each other, so that few programs are in memory."""
+    yield request.param
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)
@@ -80,13 +85,17 @@ def measured(penalty, x, gradient):
 @functools.cache
 def drawn(name):
     draw = Draw(1, COUNT)
-    return PENALTIES[name](draw), draw.weights(), draw.weights()
+    return PENALTIES[name.removesuffix(ONE_STEP)](draw), draw.weights(), draw.weights()
+
+
+def steps_of(draw, name, penalty):
+    return draw.steps(penalty, not name.endswith(ONE_STEP))
 
 
 @functools.cache
-def proxes_of(name, uneven):
+def proxes_of(name):
     penalty, x, other = drawn(name)
-    step = Draw(2, COUNT).steps(penalty, uneven)
+    step = steps_of(Draw(2, COUNT), name, penalty)
     return step, *(np.asarray(out) for out in proxes(penalty, x, other, step))
 
 
@@ -110,7 +119,7 @@ def test_value_subgradient_and_critical_strength(name):
     assert ((below > 0) | (critical == 0)).all()
 
 
-@pytest.mark.parametrize("name", CONVEX)
+@every_convex_penalty
 def test_subgradient_inequality(name):
     penalty, x, y = drawn(name)
     linear = (np.asarray(measured(penalty, x, y)[2]) * (y - x)).sum((1, 2))
@@ -119,11 +128,11 @@ def test_subgradient_inequality(name):
         assert at_y >= at_x + linear[i] - 1e-9 * (1 + abs(at_x) + abs(linear[i]))
 
 
-@every_case
-def test_no_point_is_better_than_the_prox(name, uneven):
+@every_penalty
+def test_no_point_is_better_than_the_prox(name):
     """At no distance beside it, along its weights, on the way to x or 0, or elsewhere."""
     penalty, x, _ = drawn(name)
-    step, u, *_ = proxes_of(name, uneven)
+    step, u, *_ = proxes_of(name)
     random = np.random.default_rng(3)
     along = np.concatenate([np.eye(6).reshape(6, 2, 3), random.normal(size=(20, 2, 3))])
     sizes = (np.array([[1], [-1]]) * 10.0 ** np.arange(-5, 2)).reshape(-1, 1, 1, 1)
@@ -141,30 +150,30 @@ def test_no_point_is_better_than_the_prox(name, uneven):
         assert objective[0] <= objective.min() + 1e-12 * (1 + abs(objective[0]))
 
 
-@every_case
-def test_the_prox_is_stationary_and_its_gradient_can_be_told_from_others(name, uneven):
+@every_penalty
+def test_the_prox_is_stationary_and_its_gradient_can_be_told_from_others(name):
     penalty, _, _ = drawn(name)
-    _, u, _, slope, violation, off = proxes_of(name, uneven)
+    _, u, _, slope, violation, off = proxes_of(name)
     assert (violation <= 1e-9 * (1 + np.abs(slope).max((1, 2)))).all()
     # At 0 every gradient is stationary under an infinite slope.
     assert ((off > 1) | ((u == 0).any((1, 2)) & isinstance(single(penalty), STEEP))).all()
     assert (u == 0).any() and (u != 0).any() and not np.signbit(u[u == 0]).any()
 
 
-@every_convex_case
-def test_the_prox_is_firmly_nonexpansive_in_the_metric_of_its_steps(name, uneven):
+@every_convex_penalty
+def test_the_prox_is_firmly_nonexpansive_in_the_metric_of_its_steps(name):
     _, x, y = drawn(name)
-    step, p, q, *_ = proxes_of(name, uneven)
+    step, p, q, *_ = proxes_of(name)
     step = step.reshape(COUNT, *(step.shape[1:] or (1, 1)))
     moved = ((p - q) ** 2 / step).sum((1, 2))
     assert (moved <= ((p - q) * (x - y) / step).sum((1, 2)) + 1e-9 * (1 + moved)).all()
 
 
-@every_case
+@every_penalty
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_never_hidden(name, uneven, bad):
+def test_nan_and_infinity_are_never_hidden(name, bad):
     penalty, x, other = drawn(name)
-    step = Draw(2, COUNT).steps(penalty, uneven)
+    step = steps_of(Draw(2, COUNT), name, penalty)
     broken = x.copy()
     broken[:, 0, 0] = bad
     assert not np.isfinite(proxes(penalty, broken, other, step)[0][:, 0, 0]).any()
@@ -194,15 +203,16 @@ def derivatives(penalty, x, step, direction):
     return by_prox, jax.value_and_grad(penalty.value)(x)
 
 
-@every_case
-def test_derivatives_are_finite_at_zero_and_at_weights_whose_squares_are_zero(name, uneven):
+@every_penalty
+def test_derivatives_are_finite_at_zero_and_at_weights_whose_squares_are_zero(name):
     draw = Draw(4, 200)
     size = draw.random.choice([0, 1e-44, 5e-39, 1e-37, 1e-30, 1e-20, 1e-15, 1, 100], 200)
     strength = draw.random.choice([0, 0.01, 1], 200) * size
     penalty = with_strengths(
-        PENALTIES[name](draw), np.where(draw.random.random(200) < 0.5, strength, 0.5)
+        PENALTIES[name.removesuffix(ONE_STEP)](draw),
+        np.where(draw.random.random(200) < 0.5, strength, 0.5),
     )
-    x, step = draw.weights(3) * size[:, None, None], draw.steps(penalty, uneven)
+    x, step = draw.weights(3) * size[:, None, None], steps_of(draw, name, penalty)
     step *= draw.random.choice([0, 1], 200, p=[0.2, 0.8]).reshape(-1, *[1] * (step.ndim - 1))
     narrow = jax.tree.map(np.float32, (penalty, x, step, draw.random.normal(size=x.shape)))
     # A weight at the end of float32's range may charge more than float32 holds.
@@ -225,7 +235,7 @@ def test_one_trace_serves_every_strength():
 
 @every_penalty
 def test_results_keep_the_dtype(name):
-    penalty = example(name)
+    penalty = example(name.removesuffix(ONE_STEP))
     for dtype in (jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64):
         x = jax.ShapeDtypeStruct(SHAPE, dtype)
         assert jax.eval_shape(lambda x: penalty.prox(x, 0.5), x).dtype == dtype
