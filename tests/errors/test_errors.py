@@ -171,7 +171,7 @@ VALUE_ERRORS = {
     "sgd(l1, {'embed': True}, NESTED)": "mask: .* nothing for blocks/0/.* and 2 more; expected",
     "sgd(l1, {'embde': False, '**': True}, NESTED)":
         "a bool at embde, where there is no .* names are: embed",
-    "penalty_value({'*ead/kernel': l1, 'head/*el': l1, '**': None}, NESTED)":
+    "penalty_value({'*ead/kernel': l1, 'head/*ernel': None, '**': None}, NESTED)":
         "the tree of penalties has .* which fit head/kernel equally well",
     # Pruning, steering and float32 copies
     "keep_largest(PARAMS, 0)": "keep_largest: share must",

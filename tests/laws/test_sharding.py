@@ -32,7 +32,8 @@ PENALTIES = {
     "SquaredL2": jaxreg.SquaredL2(1e-2),
     "ElasticNet": jaxreg.ElasticNet(1e-2, 1e-2),
     "GroupL2": jaxreg.GroupL2(1e-2, per="input"),
-    "GroupL2 of heads": jaxreg.GroupL2(1e-2, per="head"),
+    # Heads are known by the name of the layer.
+    "query": jaxreg.GroupL2(1e-2, per="head"),
     "SparseGroupL2": jaxreg.SparseGroupL2(1e-2, 1e-2, per="unit"),
     "Group": jaxreg.Group(jaxreg.LogSum(1e-2, 1.0), per="unit"),
     "LogSum": jaxreg.LogSum(1e-2, 1.0),
@@ -219,7 +220,7 @@ def test_an_update_stays_where_the_weights_are(name, kind):
 
 def test_so_does_that_of_every_penalty():
     layers = {name: {"kernel": SHAPES["in"]["kernel"]} for name in PENALTIES}
-    layers["GroupL2 of heads"], layers["Weighted"] = SHAPES["query"], SHAPES["out"]
+    layers["query"], layers["Weighted"] = SHAPES["query"], SHAPES["out"]
     check_update(jaxreg.prox_adam(1e-2, PENALTIES), AxisType.Explicit, layers)
 
 
