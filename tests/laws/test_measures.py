@@ -379,7 +379,6 @@ STEERED = {
     "elastic net at a constant rate": lambda s: jaxreg.prox_adam(
         1e-2, jaxreg.ElasticNet(s, 0.5 * s), mask=jaxreg.kernels
     ),
-    "log-sum": lambda s: jaxreg.prox_adam(DECAYING, jaxreg.LogSum(s), mask=jaxreg.kernels),
     "groups": lambda s: jaxreg.prox_adam(DECAYING, jaxreg.GroupL2(s, axis=1), mask=jaxreg.kernels),
 }
 
