@@ -329,3 +329,15 @@ def test_groups_share_one_metric_and_single_weights_do_not():
         np.testing.assert_allclose(penalty.pool(d), np.sqrt([[12.5], [2.0]]), rtol=1e-12)
         assert penalty.pool(jnp.asarray(0.1)) == 0.1
     assert jaxreg.L1(0.1).pool(d) is d
+
+
+def test_a_factor_of_zero_frees_a_weight_or_a_group():
+    x, gradient = jnp.array([[3.0, -1.0], [0.0, 0.0]]), jnp.array([[0.6, -0.8], [3.0, 4.0]])
+    single = jaxreg.Weighted(jaxreg.L1(0.5), np.array([0.0, 2.0]))
+    np.testing.assert_allclose(single.prox(x, 0.4), [[3.0, -0.6], [0, 0]], rtol=1e-12)
+    np.testing.assert_allclose(single.violation(x, gradient), [[0.6, 1.8], [3, 3]], rtol=1e-12)
+    assert single.critical_strength(gradient) == pytest.approx(2)
+    groups = jaxreg.Weighted(jaxreg.GroupL2(0.5, axis=1), np.array([0.0, 2.0]))
+    np.testing.assert_allclose(groups.prox(x, 0.4), x, rtol=1e-12)
+    np.testing.assert_allclose(groups.violation(x, gradient), [1, 4], rtol=1e-12)
+    assert groups.critical_strength(gradient) == pytest.approx(2.5)
