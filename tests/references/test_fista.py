@@ -115,6 +115,9 @@ def test_acceleration_pays():
         w, steps = np.sign(w) * np.maximum(np.abs(w) - step_size * strength, 0), steps + 1
     np.testing.assert_allclose(params, w, atol=1e-4)
     assert int(state.steps) < steps / 3
+    # Without restarts the momentum overshoots and oscillates.
+    solver = jaxreg.fista(squares, jaxreg.L1(strength), tol=1e-6, restart=False)
+    assert 1.5 * int(state.steps) < int(solver.run(jnp.zeros(10), DATA).state.steps)
 
 
 def test_concave_penalties_end_at_a_stationary_point_and_a_loop_of_the_user_at_the_same():
