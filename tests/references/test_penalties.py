@@ -341,3 +341,13 @@ def test_a_factor_of_zero_frees_a_weight_or_a_group():
     np.testing.assert_allclose(groups.prox(x, 0.4), x, rtol=1e-12)
     np.testing.assert_allclose(groups.violation(x, gradient), [1, 4], rtol=1e-12)
     assert groups.critical_strength(gradient) == pytest.approx(2.5)
+
+
+def test_slopes_of_bounded_penalties_fall_as_the_chord_from_zero():
+    x = np.array([0.1, -2.0, 50.0])
+    for penalty, slope in (
+        (jaxreg.MCP(0.3, 2.0), 0.3 * np.minimum(1, 2 * 0.3 / np.abs(x))),
+        (jaxreg.SCAD(0.3, 3.7), 0.3 * np.minimum(1, 4.7 * 0.3 / np.abs(x))),
+        (jaxreg.L0(0.3), 0.6 / np.abs(x)),
+    ):
+        np.testing.assert_allclose(penalty.slope(x), slope, rtol=1e-12)
