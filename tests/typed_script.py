@@ -1,5 +1,5 @@
 """A user's script with every public name, which type checkers accept in their strict modes;
-`test_typing.py` runs them.
+`laws/test_interface.py` runs it.
 """
 
 from __future__ import annotations
@@ -215,3 +215,10 @@ held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(
 print(model.predict(columns).shape, held.select("best"))
 print(gap, reached.residual, small.widths, path.dataset().sizes, lines.get_xlabel())
 print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)
+
+
+def mistakes() -> None:
+    """Mistakes that a checker must find: a wrong argument, and two wrong types of results."""
+    jaxreg.prox_adam(1e-3, jaxreg.L1(1e-4), b3=0.9)  # type: ignore[call-arg]
+    _: int = jaxreg.penalty_value(jaxreg.L1(1e-4), params)  # type: ignore[assignment]
+    again.outputs["value"].no_such_method()  # type: ignore[attr-defined]
