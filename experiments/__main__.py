@@ -11,8 +11,6 @@ The exit status is 0 for success, 1 for a failure, 2 for a wrong setting, and 13
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
 import os
 import shlex
 import shutil
@@ -72,21 +70,32 @@ class Report:
     """Folder of the results, in which the page is report.html."""
 
 
+COMMANDS: dict[str, Any] = {study.name: study for study in (*STUDIES, *BENCHMARKS)}
+COMMANDS |= {"claims": Claims, "draw": Draw, "publish": Publish, "report": Report}
+
+
 def main(words: list[str]) -> None:
     """Runs the command given by the words."""
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+    if words[:1] in (["-h"], ["--help"]):
+        overview()
+        return
+    if not words or words[0].startswith("-"):
         words = [MAIN, *words]
+    name = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), None)
+    if name is None:
+        raise SettingError(f"{' '.join(words[:2])}: expected one of {', '.join(COMMANDS)}")
+    study, rest = COMMANDS[name], words[len(name.split()) :]
     command = shlex.join(PROGRAM.split() + words)
-    kinds = {study.name: kind_of(study) for study in (*STUDIES, *BENCHMARKS)}
-    parsed = parse(words, kinds, {})
-    study = next((s for s in (*STUDIES, *BENCHMARKS) if type(parsed) is kinds[s.name]), None)
-    if study is not None:
+    if isinstance(study, Study):
+        parsed = parse(name, rest, study.settings)
         # Some options determine the defaults of others: --quick, and those that a study adapts to.
         defaults = study.defaults(parsed.settings, parsed.options.quick)
         if defaults != study.settings:
-            parsed = parse(words, kinds, {study.name: defaults})
+            parsed = parse(name, rest, defaults)
         run(study, parsed.settings, parsed.options, command)
-    elif isinstance(parsed, Claims):
+        return
+    parsed = tyro.cli(study, args=rest, prog=f"{PROGRAM} {name}", description=study.__doc__)
+    if isinstance(parsed, Claims):
         for member in CLAIMS:
             quick = parsed.options.quick
             run(member, member.defaults(member.settings, quick), parsed.options, command)
@@ -109,39 +118,26 @@ def main(words: list[str]) -> None:
         print(f"{page}: {len(text.encode()) / 1e6:.1f} MB, open it in a browser")
 
 
-def kind_of(study: Study) -> Any:
-    """The dataclass of a study's settings and of the options that all have."""
-    fields = [("settings", type(study.settings)), ("options", Options)]
-    plain = [(name, Annotated[kind, tyro.conf.arg(name="")]) for name, kind in fields]
-    return dataclasses.make_dataclass("Run", plain, frozen=True)
+def overview() -> None:
+    """Prints all commands, one per line."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("command", "what it does", title=f"{PROGRAM} COMMAND [--help]", box=None)
+    for name, study in COMMANDS.items():
+        table.add_row(name, study.summary if isinstance(study, Study) else study.__doc__)
+    console = Console()
+    console.print(OVERVIEW, table, sep="\n\n", highlight=False)
 
 
-def parse(words: list[str], kinds: dict[str, Any], defaults: dict[str, Any]) -> Any:
-    """Parses the words; `defaults` replace the default settings of some studies."""
-
-    def of(study: Study) -> Any:
-        chosen = words[:1] == [study.name] or words[:2] == study.name.split()
-        text = f"{study.summary}. {study.description}" if chosen else study.summary
-        default = kinds[study.name](defaults.get(study.name, study.settings), Options())
-        name = study.name.removeprefix("bench ")
-        subcommand = tyro.conf.subcommand(name, default=default, description=text)
-        return Annotated[kinds[study.name], subcommand]
-
-    def union(members: list[Any]) -> Any:
-        return functools.reduce(operator.or_, members)
-
-    nested = dataclasses.make_dataclass(
-        "Bench", [("what", Annotated[union([of(s) for s in BENCHMARKS]), tyro.conf.arg(name="")])]
-    )
-    bench = tyro.conf.subcommand("bench", description="Measure speed and exactness")
-    others = [
-        Annotated[kind, tyro.conf.subcommand(kind.__name__.lower())]
-        for kind in (Claims, Draw, Publish, Report)
-    ]
-    every = union([*(of(study) for study in STUDIES), *others, Annotated[nested, bench]])
-    config = (tyro.conf.OmitSubcommandPrefixes,)
-    parsed: Any = tyro.cli(every, args=words, prog=PROGRAM, description=OVERVIEW, config=config)
-    return getattr(parsed, "what", parsed)
+def parse(name: str, words: list[str], settings: Any) -> Any:
+    """Parses the settings of a study and the options that all have."""
+    fields = [("settings", type(settings)), ("options", Options)]
+    plain = [(field, Annotated[kind, tyro.conf.arg(name="")]) for field, kind in fields]
+    kind = dataclasses.make_dataclass("Run", plain, frozen=True)
+    text = f"{COMMANDS[name].summary}. {COMMANDS[name].description}"
+    default = kind(settings, Options())
+    return tyro.cli(kind, args=words, prog=f"{PROGRAM} {name}", description=text, default=default)
 
 
 def results_in(folder: Path, names: tuple[str, ...] = ()) -> list[Path]:

@@ -277,8 +277,7 @@ def strength_grid(
         ratio: of the smallest strength to the largest, in (0, 1).
         start: the first strength that is tried.
         epochs: the most epochs for each strength that is tried as λ doubles, and four times as many
-            around the end, where it grows more slowly; None takes the recipe's. A few are often
-            enough.
+            around the end, where it grows more slowly; None takes the recipe's, at least 5.
         key: as for `fit_path`.
         devices: as for `fit_path`.
 
@@ -296,8 +295,9 @@ def strength_grid(
     # Both searches begin at parameters, with as many strengths, so that they are one compiled
     # program.
     search = dataclasses.replace(
-        recipe, params=initial(recipe, key), epochs=epochs or recipe.epochs, order=DENSE_TO_SPARSE,
-        passes=1, patience=None, metrics=None, stop=recipe.emptied, refit_epochs=0,
+        recipe, params=initial(recipe, key), epochs=epochs or max(5, recipe.epochs),
+        order=DENSE_TO_SPARSE, passes=1, patience=None, metrics=None,
+        stop=recipe.emptied, refit_epochs=0,
     )  # fmt: skip
 
     def try_strengths(recipe: Recipe, tried: np.ndarray) -> RegularizationPath:

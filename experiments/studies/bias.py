@@ -575,7 +575,8 @@ def draw_bias(results: Results) -> Figure:
             curve(right, places, runs["test_accuracy"].values, method, ls="-", **style)
             style |= {"ls": "--", "mfc": "white", "lw": 1.1}
             curve(right, places, runs["refitted_test_accuracy"].values, "_", **style)
-    limits = 0.8 * np.nanmin(kept.where(kept > 0), initial=50), 1.2 * np.nanmax(kept, initial=60)
+    shown = kept.values[kept.values > 0]
+    limits = 0.8 * np.nanmin([*shown, 50]), 1.2 * np.nanmax([*shown, 60])
     for axes in (middle, right):
         axes.set(xscale="log", xlabel="weights kept, %")
         ticks = [1, 2, 5, 10, 20, 50, 100]
@@ -586,7 +587,7 @@ def draw_bias(results: Results) -> Figure:
     middle.axhline(0, color="k", lw=1)
     middle.set_ylabel("shrinkage, percentage points")
     # Networks that keep too few weights to learn lie below the limits.
-    best = np.nanmax(100 * trained["refitted_test_accuracy"].mean("seed"), initial=0)
+    best = np.nanmax([*100 * trained["refitted_test_accuracy"].mean("seed").values.ravel(), 0])
     right.set(ylabel="test accuracy, %", ylim=(best - 16, best + 1.5))
     for axes, place, title in (
         (left, "upper right", "linear model: bias of the coefficients kept"),

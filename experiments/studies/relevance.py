@@ -120,6 +120,7 @@ QUICK = Settings(
 )
 GROUP = "group L2"
 TEXTS = {
+    "design": ("index of the design", "1"),
     "live_pixels": ("pixels with a weight that is not 0", "count"),
     "live_noise": ("irrelevant columns with a weight that is not 0", "count"),
     "share": ("share of the features that are irrelevant", "1"),

@@ -197,7 +197,8 @@ def check_data(
         jnp.asarray(array if jnp.issubdtype(array.dtype, np.floating) else array.astype(float))
         for array in (x, y)
     ]
-    dtype = jnp.promote_types(jnp.result_type(*floats), jnp.float32)
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.promote_types(jnp.result_type(*floats), jnp.float32)
     columns, targets = (array.astype(dtype) for array in floats)
     if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
         raise ValueError(

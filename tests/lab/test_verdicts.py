@@ -108,7 +108,6 @@ def test_a_claims_verdict(verdicts, whole):
 
 
 def test_a_share_stays_between_0_and_100_percent():
-    assert above("s", "t", [100.0] * 9 + [90.0], unit="%").numbers == "99.0 % [96.7, 100.0]"
-    assert (
-        above("s", "t", [100.0] * 9 + [90.0], unit="points").numbers == "99.0 points [96.7, 101.3]"
-    )
+    shares = [100.0] * 9 + [90.0]
+    assert above("s", "t", shares, unit="%").numbers == "99.0 % [96.7, 100.0]"
+    assert above("s", "t", shares, unit="points").numbers == "+99.0 points [+96.7, +101.3]"

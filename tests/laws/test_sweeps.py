@@ -557,14 +557,14 @@ def shrunk(rows, start):
     return sweep(fit, jaxreg.L1(np.geomspace(0.01, 1, 3)), rows).outputs
 
 
-STRENGTHS = np.geomspace(0.01, 1, 3)
+LADDER = np.geomspace(0.01, 1, 3)
 CALLS = {
     "sweep": shrunk,
-    "fit_path": lambda rows, start: jaxreg.fit_path(
-        recipe(start, 2), named(rows), STRENGTHS
-    ).record["loss"],
+    "fit_path": lambda rows, start: jaxreg.fit_path(recipe(start, 2), named(rows), LADDER).record[
+        "loss"
+    ],
     "cross_validate_path": lambda rows, start: jaxreg.cross_validate_path(
-        recipe(start, 2), named(rows), STRENGTHS, folds=2
+        recipe(start, 2), named(rows), LADDER, folds=2
     ).record["loss"],
     "strength_grid": lambda rows, start: jaxreg.strength_grid(
         recipe(start, 20), named(rows), start=0.1, count=3
