@@ -115,13 +115,13 @@ def named_layers(
         shapes = {
             name: leaf.shape[::-1] if transposed else leaf.shape for name, leaf in arrays.items()
         }
-        found = {name: shapes[name] for name, leaf in arrays.items() if is_kernel(name, leaf)}
-        if not found:
+        kernels = {name: shapes[name] for name, leaf in arrays.items() if is_kernel(name, leaf)}
+        if not kernels:
             raise ValueError(
                 f"{owner}: expected kernels (leaves of rank 2), found none in {shapes}; name them "
                 "by layers=…"
             )
-        return [(name, bias_of(name, arrays)) for name in only_order(owner, found)]
+        return [(name, bias_of(name, arrays)) for name in only_order(owner, kernels)]
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
         raise TypeError(
             f"{owner}: layers must be a list or a tuple of names, got {layers!r}; pass "
@@ -170,24 +170,24 @@ def only_order(owner: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:
         """Lists up to two orders of the kernels that are left."""
         if all(number == len(names) for number, names in zip(taken, series, strict=True)):
             return [[]]
-        found = []
+        possible = []
         for at, (number, names) in enumerate(zip(taken, series, strict=True)):
             if number < len(names) and units in (None, shapes[names[number]][0]):
                 rest = orders(
                     (*taken[:at], number + 1, *taken[at + 1 :]), shapes[names[number]][-1]
                 )
-                found += [[names[number], *others] for others in rest]
-        return found[:2]
+                possible += [[names[number], *others] for others in rest]
+        return possible[:2]
 
-    found = orders((0,) * len(series), None)
-    if len(found) > 1:
-        some, other = (" → ".join(names) for names in found)
+    possible = orders((0,) * len(series), None)
+    if len(possible) > 1:
+        some, other = (" → ".join(names) for names in possible)
         raise ValueError(
             f"{owner}: expected layers=…, as the shapes of the kernels fit several orders, {some} "
             f"and {other}; pass the "
             f"names from the first layer to the last, of: {', '.join(shapes)}"
         )
-    return found[0] if found else sorted(shapes, key=natural)
+    return possible[0] if possible else sorted(shapes, key=natural)
 
 
 def natural(name: str) -> list[Any]:
@@ -205,8 +205,8 @@ def bias_of(name: str, arrays: dict[str, np.ndarray]) -> str | None:
     beside = [
         other for other in arrays if other.startswith(folder) and "/" not in other[len(folder) :]
     ]
-    found = [other for other in beside if arrays[other].ndim == 1]
-    return found[0] if len(found) == 1 and found[0].rsplit("/", 1)[-1] not in FACTORS else None
+    rank1 = [other for other in beside if arrays[other].ndim == 1]
+    return rank1[0] if len(rank1) == 1 and rank1[0].rsplit("/", 1)[-1] not in FACTORS else None
 
 
 def check_matrices(owner: str, params: PyTree) -> None:

@@ -98,7 +98,7 @@ def named_layers(layers: Any, kernels: Mapping[str, Kernel | None]) -> dict[str,
         ValueError: there is none, one is not the name of a kernel with known axes, or one comes
             twice.
     """
-    found: dict[str, Kernel] = {}
+    chain: dict[str, Kernel] = {}
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise TypeError(
             f"sparsity: layers must be a list or a tuple of names, got {layers!r}; pass "
@@ -120,9 +120,9 @@ def named_layers(layers: Any, kernels: Mapping[str, Kernel | None]) -> dict[str,
                 "convolution or a stack of "
                 "layers; pass input_axis and unit_axis"
             )
-        found[name] = kernel
+        chain[name] = kernel
     if not layers or len(set(layers)) < len(layers):
         raise ValueError(
             f"sparsity: layers must name at least one kernel and none twice, got {layers!r}"
         )
-    return found
+    return chain

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._assigning import assign, check_one, penalised_leaves
+from jaxreg._assigning import assign, check_fits, penalised_leaves
 from jaxreg._dtypes import wide
 from jaxreg._losses import Loss, even, loss_named, orthonormal
 from jaxreg._masking import check_arrays, name_of
@@ -106,7 +106,7 @@ def duality_gap(
             "it out of params, and pass a constant as intercept"
         )
     for name, leaf, part in charged:
-        check_one("duality_gap", name, leaf, part)
+        check_fits("duality_gap", name, leaf, part)
     shape, share = predictions.shape, even(predictions)
     predictions, y = predictions.ravel(), y.ravel()
     free = [unpenalised(part, leaf) for _, leaf, part in charged]

@@ -95,13 +95,13 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
         return
 
     def metric(state: Any) -> Any:
-        found = preconditioner(state)
-        if is_function(found):
+        diagonal = preconditioner(state)
+        if is_function(diagonal):
             raise TypeError(
-                f"proximal: preconditioner returned {found!r} instead of D; call it first, as in "
-                "preconditioners.adam()"
+                f"proximal: preconditioner returned {diagonal!r} instead of D; call it first, as "
+                "in preconditioners.adam()"
             )
-        return found
+        return diagonal
 
     jax.eval_shape(metric, state)
 
@@ -245,8 +245,8 @@ def probe(
             lambda move, slope, d: None if isinstance(d, optax.MaskedNode) else d * move / slope,
             moved, gradient, metric, is_leaf=lambda node: isinstance(node, optax.MaskedNode),
         )  # fmt: skip
-        found = jax.tree.leaves(inside)
-    return [np.asarray(ratio) for ratio in found if not isinstance(ratio, jax.core.Tracer)], state
+        ratios = jax.tree.leaves(inside)
+    return [np.asarray(ratio) for ratio in ratios if not isinstance(ratio, jax.core.Tracer)], state
 
 
 def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
@@ -261,8 +261,8 @@ def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
     def is_scale(node: Any) -> bool:
         return isinstance(node, kinds)
 
-    found = {type(node) for node in jax.tree.leaves(state, is_leaf=is_scale) if is_scale(node)}
-    if found == {plateau} and preconditioner is not None:
+    scales = {type(node) for node in jax.tree.leaves(state, is_leaf=is_scale) if is_scale(node)}
+    if scales == {plateau} and preconditioner is not None:
         # A preconditioner that reads the scale misses it.
         without = jax.tree.map(
             lambda node: None if is_scale(node) else node, state, is_leaf=is_scale
@@ -271,7 +271,7 @@ def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
             jax.eval_shape(preconditioner, without)
         except ValueError:
             return
-    if found:
+    if scales:
         warnings.warn(
             "proximal: expected a direction with a constant scale, got a schedule or "
             "reduce_on_plateau inside it, which "

@@ -62,8 +62,8 @@ def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Precond
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, optax.ScaleByAdamState)
-        return root(corrected(own.nu, b2, own.count), eps_root, eps)
+        state = find(state, optax.ScaleByAdamState)
+        return root(corrected(state.nu, b2, state.count), eps_root, eps)
 
     return diagonal
 
@@ -81,8 +81,8 @@ def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, optax.ScaleByBeliefState)
-        return root(corrected(own.nu, b2, own.count), 0.0, eps)
+        state = find(state, optax.ScaleByBeliefState)
+        return root(corrected(state.nu, b2, state.count), 0.0, eps)
 
     return diagonal
 
@@ -127,10 +127,10 @@ def rms(
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, *rms_states())
-        moments = [own.nu, own.mu] if hasattr(own, "mu") else [own.nu]
+        state = find(state, *rms_states())
+        moments = [state.nu, state.mu] if hasattr(state, "mu") else [state.nu]
         if bias_correction:
-            moments = [corrected(moment, decay, own.count) for moment in moments]
+            moments = [corrected(moment, decay, state.count) for moment in moments]
         if len(moments) == 2:
             moments = [
                 jax.tree.map(
@@ -168,8 +168,8 @@ def adadelta(eps: float = 1e-6) -> Preconditioner:
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, optax.ScaleByAdaDeltaState)
-        return jax.tree.map(operator.truediv, root(own.e_g, eps, 0.0), root(own.e_x, eps, 0.0))
+        state = find(state, optax.ScaleByAdaDeltaState)
+        return jax.tree.map(operator.truediv, root(state.e_g, eps, 0.0), root(state.e_x, eps, 0.0))
 
     return diagonal
 
@@ -295,12 +295,12 @@ def find(state: PyTree, *types: type) -> Any:
             direction.
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, types))
-    found = [node for node in nodes if isinstance(node, types)]
-    if len(found) != 1:
-        names = " or ".join(one.__name__ for one in types)
+    matches = [node for node in nodes if isinstance(node, types)]
+    if len(matches) != 1:
+        names = " or ".join(kind.__name__ for kind in types)
         raise ValueError(
-            f"preconditioner: expected one {names} in the direction's state, found {len(found)} "
+            f"preconditioner: expected one {names} in the direction's state, found {len(matches)} "
             f"in {type(state).__name__}; "
             "pass the preconditioner that is named after the direction"
         )
-    return found[0]
+    return matches[0]

@@ -142,15 +142,15 @@ def keep_largest(
             parameters, both `axis` and `per` are given, or a leaf does not have these groups.
     """
     check_share("keep_largest", share)
-    found = grouped("keep_largest", params, mask, axis, per)
-    sizes = [magnitudes(leaf, groups) for _, leaf, groups in found]
+    selected = grouped("keep_largest", params, mask, axis, per)
+    sizes = [magnitudes(leaf, groups) for _, leaf, groups in selected]
     number = sum(size.size for size in sizes)
     if isinstance(share, int | float):
         wanted = exactly(max(1, round(share * number)))
     else:
         wanted = exactly(jnp.maximum(1, jnp.round(at_least_float32(share) * float(number))))
     leaves, structure = jax.tree.flatten(params)
-    for (place, leaf, _), keep in zip(found, largest(sizes, wanted), strict=True):
+    for (place, leaf, _), keep in zip(selected, largest(sizes, wanted), strict=True):
         leaves[place] = jnp.where(keep, leaf, 0)
     return jax.tree.unflatten(structure, leaves)
 
@@ -169,12 +169,12 @@ def grouped(
     groups = check_groups(owner, axis, per, None)
     keep, leaves = jax.tree.leaves(select(owner, params, mask)), jax.tree.leaves(params)
     named = leaf_roles(params) if per is not None else []
-    found: list[tuple[int, jax.Array, Axis]] = []
+    selected: list[tuple[int, jax.Array, Axis]] = []
     for place in itertools.compress(range(len(keep)), keep):
         leaf = jnp.asarray(leaves[place])
         along = named[place].along(owner, per) if per is not None else groups
-        found.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
-    return found
+        selected.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
+    return selected
 
 
 def magnitudes(x: jax.Array, axis: Axis) -> jax.Array:

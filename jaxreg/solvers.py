@@ -204,7 +204,7 @@ class Fista:
                 )
         check_params("fista", self.penalty, params, self.mask)
         return jax.tree.map(
-            lambda own: own.penalty, assign("fista", self.penalty, params, self.mask)
+            lambda leaf: leaf.penalty, assign("fista", self.penalty, params, self.mask)
         )
 
     def report(self, start: PyTree, state: FistaState) -> None:

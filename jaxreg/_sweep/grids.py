@@ -59,14 +59,14 @@ class Grid:
             For each one-dimensional array of an axis, by a name such as `penalty`, the axis and the
             array.
         """
-        found = {}
+        coordinates = {}
         for name, values in self.axes.items():
             leaves = jax.tree_util.tree_leaves_with_path(values)
             for path, leaf in leaves:
                 label = name if len(leaves) == 1 else f"{name}.{dotted(path)}"
                 if leaf.ndim == 1 and not keys.is_key(leaf):
-                    found[label] = (name, leaf)
-        return found
+                    coordinates[label] = (name, leaf)
+        return coordinates
 
     def describe(self, run: int) -> str:
         """Formats the position of a run on the grid, such as `penalty = 0.001, seed = 3`.

@@ -191,8 +191,8 @@ class Group(GroupPenalty):
         length = _groups.norm(w, axes)
         shrunk = like(self.penalty.prox(length, step), w)
         # Equal lengths stand for 1 so that the group is kept to the bit, and infinities are.
-        kept = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
-        return jnp.where(shrunk == 0, 0, w * kept).astype(jnp.asarray(x).dtype)
+        factor = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
+        return jnp.where(shrunk == 0, 0, w * factor).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
