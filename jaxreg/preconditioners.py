@@ -3,8 +3,8 @@ direction's state.
 
 Along a constant gradient g, a direction settles at g/D. To solve the problem for the given λ, a
 proximal step must use the same metric: its threshold is learning rate·λ/D for each weight. Each
-function here is named after the optax link `scale_by_…` whose state it reads. It takes the
-arguments of that link and finds the state anywhere in a chain:
+function here is named after the optax transformation `scale_by_…` whose state it reads. It takes
+the arguments of that transformation and finds the state anywhere in a chain:
 
     jaxreg.proximal(
         optax.chain(optax.scale_by_adam(b2=0.99), optax.add_decayed_weights(1e-2)),
@@ -40,7 +40,7 @@ def trace(decay: float) -> Preconditioner:
     to g/(1 − decay).
 
     Args:
-        decay: as passed to the link.
+        decay: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -53,9 +53,9 @@ def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Precond
     eps, ν̂ = ν/(1 − b2ᵗ).
 
     Args:
-        b2: as passed to the link.
-        eps: as passed to the link.
-        eps_root: as passed to the link.
+        b2: as passed to the transformation.
+        eps: as passed to the transformation.
+        eps_root: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -69,12 +69,12 @@ def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Precond
 
 
 def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
-    """D of `optax.scale_by_belief`: √ν̂ + eps. The link adds its eps_root to ν itself, so the state
-    contains it.
+    """D of `optax.scale_by_belief`: √ν̂ + eps. The transformation adds its eps_root to ν itself,
+    so the state contains it.
 
     Args:
-        b2: as passed to the link.
-        eps: as passed to the link.
+        b2: as passed to the transformation.
+        eps: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -92,8 +92,8 @@ def amsgrad(eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
     corrected, if it is.
 
     Args:
-        eps: as passed to the link.
-        eps_root: as passed to the link.
+        eps: as passed to the transformation.
+        eps_root: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -117,10 +117,10 @@ def rms(
     minus the squared mean.
 
     Args:
-        decay: as passed to the link.
-        eps: as passed to the link.
-        eps_in_sqrt: as passed to the link.
-        bias_correction: as passed to the link.
+        decay: as passed to the transformation.
+        eps: as passed to the transformation.
+        eps_in_sqrt: as passed to the transformation.
+        bias_correction: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -146,7 +146,7 @@ def rss(eps: float = 1e-7) -> Preconditioner:
     """D of `optax.scale_by_rss` (Adagrad): √(Σg² + eps).
 
     Args:
-        eps: as passed to the link.
+        eps: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -161,7 +161,7 @@ def adadelta(eps: float = 1e-6) -> Preconditioner:
     The state holds E[Δ²] after the step. D belongs to it once the average has settled.
 
     Args:
-        eps: as passed to the link.
+        eps: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -178,9 +178,9 @@ def novograd(b1: float = 0.9, eps: float = 1e-8, eps_root: float = 0.0) -> Preco
     """D of `optax.scale_by_novograd`: (1 − b1)·(√(ν + eps_root) + eps), with one ν for each array.
 
     Args:
-        b1: as passed to the link.
-        eps: as passed to the link.
-        eps_root: as passed to the link.
+        b1: as passed to the transformation.
+        eps: as passed to the transformation.
+        eps_root: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -223,16 +223,14 @@ def product(*factors: Preconditioner) -> Preconditioner:
 
 @functools.cache
 def rms_states() -> tuple[type, ...]:
-    """Returns the state classes of RMSProp's links, from the links themselves, as optax exports
-    only some by name.
+    """Returns the state classes of RMSProp, found through `init`, as optax exports only some by
+    name.
     """
-    links = [
-        link(bias_correction=bias_correction)
-        for link in (optax.scale_by_rms, optax.scale_by_stddev)
-        for bias_correction in (False, True)
-    ]
+    weight = jax.ShapeDtypeStruct((), jnp.float32)
     return tuple(
-        type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links
+        type(jax.eval_shape(scale(bias_correction=bias_correction).init, weight))
+        for scale in (optax.scale_by_rms, optax.scale_by_stddev)
+        for bias_correction in (False, True)
     )
 
 
