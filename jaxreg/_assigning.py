@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import jax
 import jax.numpy as jnp
 
-from jaxreg._dtypes import wide
+from jaxreg._arrays import wide
 from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_of
 from jaxreg._patterns import Words
 from jaxreg._roles import Leaf, leaf_roles

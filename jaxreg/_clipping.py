@@ -20,8 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._dtypes import at_least_float32
-from jaxreg._tracing import tracing_number
+from jaxreg._arrays import at_least_float32, tracing_number
 from jaxreg._typing import PyTree
 
 ENTRY = 1e-25

@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import full_precision, wide
 from jaxreg._assigning import assign, check_fits, penalised_leaves
-from jaxreg._dtypes import wide
 from jaxreg._losses import Loss, even, loss_named, orthonormal
 from jaxreg._masking import check_arrays, name_of
-from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
 from jaxreg.penalties import Penalty, Weighted
 

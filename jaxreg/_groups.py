@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._division import ratio
+from jaxreg._arrays import ratio
 from jaxreg._typing import ArrayLike
 
 # Enough for steps that span 12 orders of magnitude; the tests have the worst case.

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._dtypes import is_array, is_weights
+from jaxreg._arrays import is_array, is_weights
 from jaxreg._patterns import Words, fits, has_wildcards, is_pattern, joined, misfit, rank, split
 from jaxreg._typing import Mask, PyTree
 

@@ -21,9 +21,8 @@ import optax
 import optax.contrib
 
 from jaxreg import preconditioners
-from jaxreg._fusion import fusible
+from jaxreg._arrays import fusible, tracing_number
 from jaxreg._masking import is_function
-from jaxreg._tracing import tracing_number
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 
 PROBES = (1e-6, 1e-2, 1.0, 3e2)

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._arrays import like, wide
 from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._clipping import Clip, check_clip
-from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
 from jaxreg._metric import (
     check_direction,

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg import _counting
+from jaxreg._arrays import is_weights
 from jaxreg._connections import Kernel, connected, named_layers
 from jaxreg._counting import Count
-from jaxreg._dtypes import is_weights
 from jaxreg._groups import check_axis
 from jaxreg._masking import check_arrays, chosen, chosen_leaves, is_hole, kernels
 from jaxreg._roles import Roles, leaf_roles

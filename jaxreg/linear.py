@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import full_precision
 from jaxreg._checks import check_number
 from jaxreg._linear.inputs import (
     Data,
@@ -35,7 +36,6 @@ from jaxreg._linear.programs import Measured, prepare, solve_all
 from jaxreg._losses import loss_named
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
 from jaxreg._paths.rows import split_rows
-from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties import Penalty
 

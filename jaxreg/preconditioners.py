@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from jaxreg._dtypes import at_least_float32, like
+from jaxreg._arrays import at_least_float32, like
 from jaxreg._typing import Preconditioner, PyTree
 
 

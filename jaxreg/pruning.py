@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._arrays import at_least_float32, is_weights
 from jaxreg._checks import check_number
 from jaxreg._counting import exactly, largest
-from jaxreg._dtypes import at_least_float32, is_weights
 from jaxreg._groups import check_range, norm
 from jaxreg._masking import check_arrays, check_shapes, chosen, chosen_leaves, is_hole, name_of
 from jaxreg._roles import Per, check_groups, leaf_roles

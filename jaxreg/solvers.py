@@ -50,11 +50,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import full_precision
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled
 from jaxreg._checks import check_number
 from jaxreg._fista import FistaState, Problem, solve
 from jaxreg._masking import check_arrays
-from jaxreg._precision import full_precision
 from jaxreg._typing import Mask, Penalties, PyTree
 
 __all__ = ("Fista", "FistaState", "Solution", "fista")

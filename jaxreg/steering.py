@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxreg._arrays import at_least_float32
 from jaxreg._counting import count, total
-from jaxreg._dtypes import at_least_float32
 from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
 from jaxreg._roles import Per, check_groups
 from jaxreg._states import SteeredState, require_state

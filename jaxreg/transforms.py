@@ -48,9 +48,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._arrays import like, wide
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled, map_penalised
 from jaxreg._checks import check_number
-from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
 from jaxreg._states import PenaltyState, next_state, require_state
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree, ScalarOrSchedule

@@ -21,9 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg import _groups, _roles
+from jaxreg._arrays import like, ratio, wide
 from jaxreg._checks import check_number
-from jaxreg._division import ratio
-from jaxreg._dtypes import like, wide
 from jaxreg._roles import Per
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
