@@ -38,8 +38,7 @@ def wide(x: ArrayLike) -> jax.Array:
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
             f"a penalty needs real floating-point weights, got an array of {x.dtype} with shape "
-            f"{x.shape}; "
-            "cast it, or leave it out with a mask"
+            f"{x.shape}; cast it, or leave it out with a mask"
         )
     return at_least_float32(x)
 

@@ -81,8 +81,7 @@ def entries_of(owner: str, tree: PyTree) -> Entries:
         content = "only None" if entries else "an empty tree"
         raise ValueError(
             f"{owner}: expected a tree with at least one penalty, got {content}, so nothing would "
-            "be penalised; write a "
-            "penalty such as jaxreg.L1(1e-4) for some of the parameters"
+            "be penalised; write a penalty such as jaxreg.L1(1e-4) for some of the parameters"
         )
     return entries
 
@@ -227,10 +226,8 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
         among = "" if isinstance(penalty, Penalty) else " that have a penalty among"
         raise ValueError(
             f"{owner}: the mask selects none of the parameters{among} {shapes}, so nothing would "
-            "be penalised; "
-            "jaxreg.kernels selects leaves of rank 2 and more (none are left after "
-            "optax.flatten). Pass another mask, or "
-            "strength 0"
+            "be penalised; jaxreg.kernels selects leaves of rank 2 and more (none are left after "
+            "optax.flatten). Pass another mask, or strength 0"
         )
     for name, leaf, leaf_penalty in penalised:
         check_fits(owner, name, leaf, leaf_penalty)
@@ -271,7 +268,6 @@ def check_fits(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None
     if value.shape:
         raise ValueError(
             f"{owner}: parameter {name}: expected one strength, got an array of shape "
-            f"{value.shape}; for a strength of each "
-            "weight pass jaxreg.Weighted(jaxreg.L1(λ), factors), and to try many strengths use "
-            "jax.vmap over the penalty"
+            f"{value.shape}; for a strength of each weight pass jaxreg.Weighted(jaxreg.L1(λ), "
+            "factors), and to try many strengths use jax.vmap over the penalty"
         )

@@ -82,27 +82,24 @@ def read_chain(
     if repeated:
         raise ValueError(
             f"{owner}: expected every kernel and bias in one layer, got {', '.join(repeated)} in "
-            "several; name the bias of "
-            "each layer, layers=((kernel, bias or None), …); a kernel of two layers cannot become "
-            "smaller for one of them"
+            "several; name the bias of each layer, layers=((kernel, bias or None), …); a kernel of "
+            "two layers cannot become smaller for one of them"
         )
     other = sorted(set(arrays) - set(used))
     if other:
         raise ValueError(
             f"{owner}: expected dense layers alone, got other parameters too: "
-            f"{', '.join(other[:6])}; a normalisation "
-            "between them, say, would see other numbers. Name a bias in a pair, layers=((kernel, "
-            "bias), …), or pass the "
-            "subtree of the dense layers alone"
+            f"{', '.join(other[:6])}; a normalisation between them, say, would see other numbers. "
+            "Name a bias in a pair, layers=((kernel, bias), …), or pass the subtree of the dense "
+            "layers alone"
         )
     for before, after in itertools.pairwise(chain):
         if before.kernel.shape[1] != after.kernel.shape[0]:
             raise ValueError(
                 f"{owner}: layer {after.kernel_name} has {after.kernel.shape[0]} inputs, which do "
-                "not fit the "
-                f"{before.kernel.shape[1]} units of layer {before.kernel_name} before it; pass "
-                "layers=… with the names of "
-                f"the kernels from the first to the last, of: {', '.join(arrays)}"
+                f"not fit the {before.kernel.shape[1]} units of layer {before.kernel_name} before "
+                "it; pass layers=… with the names of the kernels from the first to the last, of: "
+                f"{', '.join(arrays)}"
             )
     return chain
 
@@ -184,8 +181,7 @@ def only_order(owner: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:
         some, other = (" → ".join(names) for names in possible)
         raise ValueError(
             f"{owner}: expected layers=…, as the shapes of the kernels fit several orders, {some} "
-            f"and {other}; pass the "
-            f"names from the first layer to the last, of: {', '.join(shapes)}"
+            f"and {other}; pass the names from the first layer to the last, of: {', '.join(shapes)}"
         )
     return possible[0] if possible else sorted(shapes, key=natural)
 
@@ -218,10 +214,9 @@ def check_matrices(owner: str, params: PyTree) -> None:
     ]
     if heads:
         raise ValueError(
-            f"{owner}: expected kernels of rank 2, those of dense layers, got kernels of "
-            "attention with an axis of heads: "
-            f"{', '.join(heads[:6])}; pass the subtree of the dense layers alone, such as that of "
-            "the block's MLP"
+            f"{owner}: expected kernels of rank 2, those of dense layers, got kernels of attention "
+            f"with an axis of heads: {', '.join(heads[:6])}; pass the subtree of the dense layers "
+            "alone, such as that of the block's MLP"
         )
 
 
@@ -250,7 +245,6 @@ def read_layer(
     if added is not None and added.shape != weights.shape[1:]:
         raise ValueError(
             f"{owner}: expected a bias of shape {weights.shape[1:]} for the kernel {kernel}, got "
-            f"{added.shape} at {bias}; "
-            "name the bias of each layer, layers=((kernel, bias), …)"
+            f"{added.shape} at {bias}; name the bias of each layer, layers=((kernel, bias), …)"
         )
     return Layer(kernel, bias, weights, added)

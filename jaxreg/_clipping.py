@@ -69,9 +69,8 @@ def check_clip(clip: Any) -> None:
         raise ValueError(
             "proximal: expected a clip that multiplies each gradient by a positive factor, as "
             "optax.clip_by_global_norm(1.0) does, got one that reverses, shifts or drops "
-            "gradients; pass a learning rate as "
-            "learning_rate, and put transformations such as jaxreg.add_l2 before this optimizer "
-            "in optax.chain"
+            "gradients; pass a learning rate as learning_rate, and put transformations such as "
+            "jaxreg.add_l2 before this optimizer in optax.chain"
         )
 
 

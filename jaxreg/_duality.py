@@ -91,8 +91,7 @@ def duality_gap(
         if predictions.ndim != 1 or jnp.shape(intercept) != ():
             raise ValueError(
                 "duality_gap: an intercept must be one number, for predictions of shape (rows,), "
-                "got shape "
-                f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
+                f"got shape {jnp.shape(intercept)} for predictions of shape {predictions.shape}"
             )
         predictions += jnp.asarray(intercept, predictions.dtype)
     assigned = assign("duality_gap", penalty, params, None)

@@ -313,8 +313,7 @@ def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> l
         if not above and any(by_path[pattern] is not by_path[best[0]] for pattern in best):
             raise ValueError(
                 f"{words.tree} has {' and '.join(map(joined, best))}, which fit {joined(path)} "
-                "equally well; write a key "
-                "without wildcards for it"
+                "equally well; write a key without wildcards for it"
             )
         matched.append(by_path[best[0]] if best else rest)
         bare += [] if best or rest is not None else [path]
@@ -349,9 +348,8 @@ def check_arrays(owner: str, params: PyTree, selected: PyTree = None) -> None:
                 else type(leaf).__name__
             )
             raise TypeError(
-                f"{owner}: expected arrays, got {named} at {name_of(path)}; pass the arrays of "
-                "the module alone, "
-                "eqx.filter(module, eqx.is_inexact_array) in Equinox"
+                f"{owner}: expected arrays, got {named} at {name_of(path)}; pass the arrays of the "
+                "module alone, eqx.filter(module, eqx.is_inexact_array) in Equinox"
             )
 
 
@@ -375,9 +373,8 @@ def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
         if not is_hole(slope) and jnp.shape(slope) != jnp.shape(param):
             raise ValueError(
                 f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at "
-                f"{name_of(path)}, got "
-                f"{jnp.shape(slope)}; pass the gradient of a scalar loss with respect to these "
-                "parameters"
+                f"{name_of(path)}, got {jnp.shape(slope)}; pass the gradient of a scalar loss with "
+                "respect to these parameters"
             )
 
     jax.tree_util.tree_map_with_path(check, gradient, params, is_leaf=is_hole)

@@ -86,10 +86,8 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
         if names:
             raise ValueError(
                 "proximal: expected the preconditioner of a direction with the state of "
-                f"{' and '.join(names)}, got None, "
-                "which solves the problem for a different λ; pass the one from "
-                "jaxreg.preconditioners, with the "
-                "arguments of the direction"
+                f"{' and '.join(names)}, got None, which solves the problem for a different λ; "
+                "pass the one from jaxreg.preconditioners, with the arguments of the direction"
             )
         return
 
@@ -115,11 +113,9 @@ def check_diagonal(state: Any) -> None:
         for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, quasi_newton))
     ):
         raise ValueError(
-            "proximal: expected a direction that divides the gradient by a diagonal D, got "
-            "L-BFGS, whose metric is a full "
-            "matrix, so it would solve the problem for a different λ; pass optax.scale_by_adam() "
-            "or, for SGD, "
-            "optax.identity()"
+            "proximal: expected a direction that divides the gradient by a diagonal D, got L-BFGS, "
+            "whose metric is a full matrix, so it would solve the problem for a different λ; pass "
+            "optax.scale_by_adam() or, for SGD, optax.identity()"
         )
 
 
@@ -167,9 +163,8 @@ def check_tried(
         if not compare(direction, preconditioner, gradient, 5):
             warnings.warn(
                 "proximal: expected a direction that can be tried out with small parameters, got "
-                "one that cannot, so its "
-                "preconditioner may be another's and λ a different one; compare "
-                "jaxreg.kkt_residual with λ after training",
+                "one that cannot, so its preconditioner may be another's and λ a different one; "
+                "compare jaxreg.kkt_residual with λ after training",
                 stacklevel=4,
             )
             return
@@ -201,9 +196,8 @@ def compare(
     if any(value < 0 for value in values):
         raise ValueError(
             "proximal: expected a direction along the gradient, got one against it, so it already "
-            "contains a learning rate "
-            "(as optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without "
-            "one"
+            "contains a learning rate (as optax.adam(1e-3) does); pass optax.scale_by_adam() or "
+            "another direction without one"
         )
     # Momentum starts at g and only approaches g/(1 − momentum); averages without bias correction
     # start below g. These are short by a factor that does not depend on the size of g, or by
@@ -214,13 +208,11 @@ def compare(
     if wrong:
         worst = min(wrong) if min(wrong) < least else max(wrong)
         warnings.warn(
-            "proximal: along a constant gradient g, expected a first step of g/D, got "
-            f"{worst:.3g} times that, which solves "
-            "the problem for a different λ; pass the preconditioner named after the direction, "
-            "with the same arguments "
-            "(b2, eps, …), and clip by the argument clip=, not inside the direction. Directions "
-            "of signs, such as Lion's, "
-            "and of orthogonal matrices, such as Muon's, have none: use jaxreg.proximal_step",
+            f"proximal: along a constant gradient g, expected a first step of g/D, got {worst:.3g} "
+            "times that, which solves the problem for a different λ; pass the preconditioner named "
+            "after the direction, with the same arguments (b2, eps, …), and clip by the argument "
+            "clip=, not inside the direction. Directions of signs, such as Lion's, and of "
+            "orthogonal matrices, such as Muon's, have none: use jaxreg.proximal_step",
             stacklevel=stacklevel,
         )
     return True
@@ -273,10 +265,9 @@ def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
     if scales:
         warnings.warn(
             "proximal: expected a direction with a constant scale, got a schedule or "
-            "reduce_on_plateau inside it, which "
-            "changes λ; pass a schedule as learning_rate, and for reduce_on_plateau the "
-            "preconditioner "
-            "preconditioners.product(…, preconditioners.plateau())",
+            "reduce_on_plateau inside it, which changes λ; pass a schedule as learning_rate, and "
+            "for reduce_on_plateau the preconditioner preconditioners.product(…, "
+            "preconditioners.plateau())",
             stacklevel=4,
         )
 

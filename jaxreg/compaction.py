@@ -202,6 +202,5 @@ def check_activation(activation: Callable[[jax.Array], jax.Array]) -> None:
     if not same or not np.allclose(together, np.concatenate(alone), rtol=1e-2):
         raise ValueError(
             "compact: expected an activation that acts on each unit alone, such as jnp.tanh, got "
-            f"{activation!r}, whose "
-            "result depends on other units or has another shape"
+            f"{activation!r}, whose result depends on other units or has another shape"
         )

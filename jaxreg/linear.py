@@ -279,8 +279,7 @@ def cross_validate_linear_path(
         ):
             raise ValueError(
                 f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds, "
-                "another split_seed or folds "
-                "in which both classes are divided alike"
+                "another split_seed or folds in which both classes are divided alike"
             )
         jobs.append((trained, held_out))
     grid, solutions = solve(

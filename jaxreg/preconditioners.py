@@ -298,7 +298,6 @@ def find(state: PyTree, *types: type) -> Any:
         names = " or ".join(kind.__name__ for kind in types)
         raise ValueError(
             f"preconditioner: expected one {names} in the direction's state, found {len(matches)} "
-            f"in {type(state).__name__}; "
-            "pass the preconditioner that is named after the direction"
+            f"in {type(state).__name__}; pass the preconditioner that is named after the direction"
         )
     return matches[0]

@@ -200,16 +200,14 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
         }
         raise ValueError(
             f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects "
-            "leaves of rank 2 and more. "
-            "Pass another mask"
+            "leaves of rank 2 and more. Pass another mask"
         )
     check_arrays(owner, params, selected)
     for name, leaf in chosen_leaves(params, selected):
         if not is_weights(leaf):
             raise TypeError(
                 f"{owner}: expected floating-point weights, got an array of {leaf.dtype} at "
-                f"{name}; leave it out with a "
-                "mask such as jaxreg.kernels"
+                f"{name}; leave it out with a mask such as jaxreg.kernels"
             )
     return selected
 

@@ -220,8 +220,7 @@ class Fista:
             )
             raise ValueError(
                 f"fista: the loss or its gradient is NaN or infinite after {steps} steps; check "
-                f"the data for NaN{fixed} and "
-                "whether the loss is bounded from below"
+                f"the data for NaN{fixed} and whether the loss is bounded from below"
             )
         if not state.converged:
             dtype = state.residual.dtype

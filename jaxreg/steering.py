@@ -225,11 +225,9 @@ def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> Non
     """
     if not isinstance(behind, jax.core.Tracer) and behind.ndim == 0 and int(behind) == patience:
         warnings.warn(
-            f"steer_strength: for {patience} steps more weights were kept than the target, while "
-            "λ grew to "
-            f"{float(strength):.3g}; use more steps or a larger learning rate, max_shrink=None "
-            "under a concave penalty, and "
-            "an optimizer that makes exact zeros",
+            f"steer_strength: for {patience} steps more weights were kept than the target, while λ "
+            f"grew to {float(strength):.3g}; use more steps or a larger learning rate, "
+            "max_shrink=None under a concave penalty, and an optimizer that makes exact zeros",
             stacklevel=3,
         )
 

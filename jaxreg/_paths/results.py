@@ -271,8 +271,7 @@ def select_strength(
     if strengths.ndim != 1 or scores.ndim != 2 or scores.shape[1] != strengths.size:
         raise ValueError(
             f"select: expected scores of shape (repeats, {strengths.size}) for strengths of shape "
-            "(strengths,), got "
-            f"{scores.shape} for {strengths.shape}"
+            f"(strengths,), got {scores.shape} for {strengths.shape}"
         )
     if rule == "one_se" and len(scores) < 2:
         raise ValueError(
@@ -284,8 +283,7 @@ def select_strength(
     if not usable.any():
         raise ValueError(
             "select: expected finite scores for at least one strength, got none; the training "
-            "diverged, or the rows that "
-            "score it hold NaN"
+            "diverged, or the rows that score it hold NaN"
         )
     means = np.where(usable, (-scores if largest else scores).mean(0), np.inf)
     best = max(np.flatnonzero(means == means.min()), key=lambda index: strengths[index])

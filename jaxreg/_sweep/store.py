@@ -82,8 +82,7 @@ def read_manifest(folder: Path) -> Identity | None:
     if isinstance(manifest, dict) and {"program", "layout"} <= set(manifest):
         raise SweepMismatchError(
             f"sweep: {folder} was begun by an earlier version of jaxreg, whose chunks this one "
-            "cannot use; "
-            "give it another folder, or delete this one to begin anew"
+            "cannot use; give it another folder, or delete this one to begin anew"
         )
     raise SweepMismatchError(
         f"sweep: {folder / MANIFEST} is damaged or was not written by a sweep; "
@@ -168,8 +167,7 @@ class Chunks:
             raise OSError(
                 error.errno,
                 f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); "
-                "earlier chunks are saved, and "
-                "the same call resumes from them once this is fixed",
+                "earlier chunks are saved, and the same call resumes from them once this is fixed",
                 str(self.folder),
             ) from error
 

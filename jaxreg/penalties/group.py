@@ -180,12 +180,10 @@ class Group(GroupPenalty):
         step, axes = like(step, w), self.axes(w)
         if not _groups.is_shared(step, w, axes):
             raise ValueError(
-                f"Group: expected one step per group, a scalar or an array of length 1 along "
+                "Group: expected one step per group, a scalar or an array of length 1 along "
                 f"axis={axes if self.axis is None else self.axis!r}, got a step of shape "
-                f"{step.shape}; jaxreg's optimizers "
-                "pool the step over each group, so in your own code pass a pooled step (see "
-                "Penalty.pool), or use GroupL2 "
-                "for the group lasso"
+                f"{step.shape}; jaxreg's optimizers pool the step over each group, so in your own "
+                "code pass a pooled step (see Penalty.pool), or use GroupL2 for the group lasso"
             )
         length = _groups.norm(w, axes)
         shrunk = like(self.penalty.prox(length, step), w)

@@ -145,8 +145,7 @@ class Weighted(Penalty):
             per = "group of" if axes else "weight of"
             raise ValueError(
                 f"Weighted: expected factors that broadcast to {shape}, one for each {per} an "
-                f"array of shape {x.shape}, got "
-                f"shape {factors.shape}; in a tree of parameters write a penalty with its factors "
-                "for each leaf"
+                f"array of shape {x.shape}, got shape {factors.shape}; in a tree of parameters "
+                "write a penalty with its factors for each leaf"
             )
         return factors + blank
