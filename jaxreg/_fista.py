@@ -178,7 +178,7 @@ class Problem:
             product = jax.grad(lambda at: inner(jax.grad(self.fun)(at, data), along))(params)
             return jax.tree.leaves(product)
 
-        def of_one(alone: jax.Array) -> jax.Array:
+        def curvature_along(alone: jax.Array) -> jax.Array:
             def power(_: Any, directions: list[jax.Array]) -> list[jax.Array]:
                 return [direction(change) for change in turned(alone, directions)]
 
@@ -189,7 +189,7 @@ class Problem:
             return jnp.sum(alone * jnp.stack([length(change).astype(dtype) for change in last]))
 
         # One array after another in a loop, so that the Hessian is compiled once.
-        largest = jax.lax.map(of_one, jnp.eye(len(slopes), dtype=dtype))
+        largest = jax.lax.map(curvature_along, jnp.eye(len(slopes), dtype=dtype))
         steep = jnp.stack([length(slope).astype(dtype) for slope in slopes])
         largest = jnp.where(largest > 0, largest, steep * (steep / jnp.abs(value)))
         return jax.tree.unflatten(
