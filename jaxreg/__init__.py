@@ -10,7 +10,7 @@
   `Penalty` to write your own.
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any
   optax direction.
-- Links for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
+- Transformations for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
 - Which parameters: `kernels` and `matching("blocks/*/attention")`, as `mask` of all of these.
 - Sparsity by a wanted share of weights: `steer_strength`, `keep_largest`, and `hold_zeros` to train
   on with the zeros fixed.

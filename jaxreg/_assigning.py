@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import jax
 import jax.numpy as jnp
 
-from jaxreg._dtypes import wide
+from jaxreg._arrays import wide
 from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_of
 from jaxreg._patterns import Words
 from jaxreg._roles import Leaf, leaf_roles
@@ -78,11 +78,10 @@ def entries_of(owner: str, tree: PyTree) -> Entries:
                 f"{owner}: expected a penalty such as jaxreg.L1(1e-4){place}, got {entry!r}{hint}"
             )
     if not any(isinstance(entry, Penalty) for _, entry in entries):
-        found = "only None" if entries else "an empty tree"
+        content = "only None" if entries else "an empty tree"
         raise ValueError(
-            f"{owner}: expected a tree with at least one penalty, got {found}, so nothing would "
-            "be penalised; write a "
-            "penalty such as jaxreg.L1(1e-4) for some of the parameters"
+            f"{owner}: expected a tree with at least one penalty, got {content}, so nothing would "
+            "be penalised; write a penalty such as jaxreg.L1(1e-4) for some of the parameters"
         )
     return entries
 
@@ -116,8 +115,8 @@ def assign(
         ValueError: the mask or the tree of penalties does not fit the parameters, or a leaf does
             not have the groups that a penalty's `per` names.
     """
-    kept, structure = jax.tree.flatten(chosen(mask, params))
-    if not kept:
+    selected, structure = jax.tree.flatten(chosen(mask, params))
+    if not selected:
         return params
     tree = penalty(params) if makes_penalties(penalty) else penalty
     entries = [
@@ -129,10 +128,12 @@ def assign(
         )
         for path, entry in entries_of(owner, tree)
     ]
-    found = match(Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params)
+    matched = match(
+        Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params
+    )
     owned = [
-        Assigned(with_axes(owner, own, leaf) if keep and own is not None else None)
-        for own, keep, leaf in zip(found, kept, leaf_roles(params), strict=True)
+        Assigned(with_axes(owner, entry, leaf) if keep and entry is not None else None)
+        for entry, keep, leaf in zip(matched, selected, leaf_roles(params), strict=True)
     ]
     assigned = jax.tree.unflatten(structure, owned)
     check_penalised(owner, assigned, params)
@@ -159,7 +160,7 @@ def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
     """Raises a TypeError that names a penalised leaf that is no array of real floating-point
     numbers.
     """
-    check_arrays(owner, params, jax.tree.map(lambda own: own.penalty is not None, assigned))
+    check_arrays(owner, params, jax.tree.map(lambda leaf: leaf.penalty is not None, assigned))
     for name, leaf, _ in penalised_leaves(assigned, params):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             try:
@@ -171,9 +172,9 @@ def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
 def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, jax.Array, Penalty]]:
     """Yields the name, the array and the penalty of every penalised leaf."""
     owned = jax.tree.leaves(assigned)
-    for (path, leaf), own in zip(jax.tree_util.tree_leaves_with_path(params), owned, strict=True):
-        if own.penalty is not None:
-            yield name_of(path), jnp.asarray(leaf), own.penalty
+    for (path, leaf), entry in zip(jax.tree_util.tree_leaves_with_path(params), owned, strict=True):
+        if entry.penalty is not None:
+            yield name_of(path), jnp.asarray(leaf), entry.penalty
 
 
 def map_penalised(
@@ -190,10 +191,10 @@ def map_penalised(
     None stays None.
     """
 
-    def visit(update: Any, param: Any, own: Any, *more: Any) -> Any:
+    def visit(update: Any, param: Any, entry: Any, *more: Any) -> Any:
         if is_hole(update):
             return update
-        function = other if own.penalty is None else functools.partial(penalised, own.penalty)
+        function = other if entry.penalty is None else functools.partial(penalised, entry.penalty)
         return function(jnp.asarray(update), jnp.asarray(param), *more)
 
     return jax.tree.map(visit, updates, params, assigned, *rest, is_leaf=is_hole)
@@ -225,13 +226,11 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
         among = "" if isinstance(penalty, Penalty) else " that have a penalty among"
         raise ValueError(
             f"{owner}: the mask selects none of the parameters{among} {shapes}, so nothing would "
-            "be penalised; "
-            "jaxreg.kernels selects leaves of rank 2 and more (none are left after "
-            "optax.flatten). Pass another mask, or "
-            "strength 0"
+            "be penalised; jaxreg.kernels selects leaves of rank 2 and more (none are left after "
+            "optax.flatten). Pass another mask, or strength 0"
         )
-    for name, leaf, own in penalised:
-        check_one(owner, name, leaf, own)
+    for name, leaf, leaf_penalty in penalised:
+        check_fits(owner, name, leaf, leaf_penalty)
     warn_of_ranks(owner, penalised)
 
 
@@ -239,13 +238,13 @@ def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -
     """Warns if one penalty of groups along an axis has kernels of several ranks, in which the axis
     means several things.
     """
-    for own in {id(own): own for _, _, own in penalised}.values():
+    for penalty in {id(penalty): penalty for _, _, penalty in penalised}.values():
         kernels = [
-            (name, leaf) for name, leaf, other in penalised if other is own and leaf.ndim > 1
+            (name, leaf) for name, leaf, other in penalised if other is penalty and leaf.ndim > 1
         ]
-        found = {leaf.ndim: (name, leaf.shape) for name, leaf in reversed(kernels)}
-        if len(found) > 1 and own.axes(penalised[0][1]) is not None:
-            shapes = ", ".join(f"{name} {shape}" for name, shape in found.values())
+        by_rank = {leaf.ndim: (name, leaf.shape) for name, leaf in reversed(kernels)}
+        if len(by_rank) > 1 and penalty.axes(penalised[0][1]) is not None:
+            shapes = ", ".join(f"{name} {shape}" for name, shape in by_rank.values())
             warnings.warn(
                 f"{owner}: expected kernels of one rank for groups along an axis, which is not "
                 "the same thing in all of "
@@ -255,7 +254,7 @@ def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -
             )
 
 
-def check_one(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:
+def check_fits(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:
     """Checks that this is one penalty on an array of this shape.
 
     Raises:
@@ -269,7 +268,6 @@ def check_one(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:
     if value.shape:
         raise ValueError(
             f"{owner}: parameter {name}: expected one strength, got an array of shape "
-            f"{value.shape}; for a strength of each "
-            "weight pass jaxreg.Weighted(jaxreg.L1(λ), factors), and to try many strengths use "
-            "jax.vmap over the penalty"
+            f"{value.shape}; for a strength of each weight pass jaxreg.Weighted(jaxreg.L1(λ), "
+            "factors), and to try many strengths use jax.vmap over the penalty"
         )

@@ -82,27 +82,24 @@ def read_chain(
     if repeated:
         raise ValueError(
             f"{owner}: expected every kernel and bias in one layer, got {', '.join(repeated)} in "
-            "several; name the bias of "
-            "each layer, layers=((kernel, bias or None), …); a kernel of two layers cannot become "
-            "smaller for one of them"
+            "several; name the bias of each layer, layers=((kernel, bias or None), …); a kernel of "
+            "two layers cannot become smaller for one of them"
         )
     other = sorted(set(arrays) - set(used))
     if other:
         raise ValueError(
             f"{owner}: expected dense layers alone, got other parameters too: "
-            f"{', '.join(other[:6])}; a normalisation "
-            "between them, say, would see other numbers. Name a bias in a pair, layers=((kernel, "
-            "bias), …), or pass the "
-            "subtree of the dense layers alone"
+            f"{', '.join(other[:6])}; a normalisation between them, say, would see other numbers. "
+            "Name a bias in a pair, layers=((kernel, bias), …), or pass the subtree of the dense "
+            "layers alone"
         )
     for before, after in itertools.pairwise(chain):
         if before.kernel.shape[1] != after.kernel.shape[0]:
             raise ValueError(
                 f"{owner}: layer {after.kernel_name} has {after.kernel.shape[0]} inputs, which do "
-                "not fit the "
-                f"{before.kernel.shape[1]} units of layer {before.kernel_name} before it; pass "
-                "layers=… with the names of "
-                f"the kernels from the first to the last, of: {', '.join(arrays)}"
+                f"not fit the {before.kernel.shape[1]} units of layer {before.kernel_name} before "
+                "it; pass layers=… with the names of the kernels from the first to the last, of: "
+                f"{', '.join(arrays)}"
             )
     return chain
 
@@ -115,13 +112,13 @@ def named_layers(
         shapes = {
             name: leaf.shape[::-1] if transposed else leaf.shape for name, leaf in arrays.items()
         }
-        found = {name: shapes[name] for name, leaf in arrays.items() if is_kernel(name, leaf)}
-        if not found:
+        kernels = {name: shapes[name] for name, leaf in arrays.items() if is_kernel(name, leaf)}
+        if not kernels:
             raise ValueError(
                 f"{owner}: expected kernels (leaves of rank 2), found none in {shapes}; name them "
                 "by layers=…"
             )
-        return [(name, bias_of(name, arrays)) for name in only_order(owner, found)]
+        return [(name, bias_of(name, arrays)) for name in only_order(owner, kernels)]
     if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
         raise TypeError(
             f"{owner}: layers must be a list or a tuple of names, got {layers!r}; pass "
@@ -170,24 +167,23 @@ def only_order(owner: str, shapes: dict[str, tuple[int, ...]]) -> list[str]:
         """Lists up to two orders of the kernels that are left."""
         if all(number == len(names) for number, names in zip(taken, series, strict=True)):
             return [[]]
-        found = []
+        possible = []
         for at, (number, names) in enumerate(zip(taken, series, strict=True)):
             if number < len(names) and units in (None, shapes[names[number]][0]):
                 rest = orders(
                     (*taken[:at], number + 1, *taken[at + 1 :]), shapes[names[number]][-1]
                 )
-                found += [[names[number], *others] for others in rest]
-        return found[:2]
+                possible += [[names[number], *others] for others in rest]
+        return possible[:2]
 
-    found = orders((0,) * len(series), None)
-    if len(found) > 1:
-        some, other = (" → ".join(names) for names in found)
+    possible = orders((0,) * len(series), None)
+    if len(possible) > 1:
+        some, other = (" → ".join(names) for names in possible)
         raise ValueError(
             f"{owner}: expected layers=…, as the shapes of the kernels fit several orders, {some} "
-            f"and {other}; pass the "
-            f"names from the first layer to the last, of: {', '.join(shapes)}"
+            f"and {other}; pass the names from the first layer to the last, of: {', '.join(shapes)}"
         )
-    return found[0] if found else sorted(shapes, key=natural)
+    return possible[0] if possible else sorted(shapes, key=natural)
 
 
 def natural(name: str) -> list[Any]:
@@ -205,8 +201,8 @@ def bias_of(name: str, arrays: dict[str, np.ndarray]) -> str | None:
     beside = [
         other for other in arrays if other.startswith(folder) and "/" not in other[len(folder) :]
     ]
-    found = [other for other in beside if arrays[other].ndim == 1]
-    return found[0] if len(found) == 1 and found[0].rsplit("/", 1)[-1] not in FACTORS else None
+    rank1 = [other for other in beside if arrays[other].ndim == 1]
+    return rank1[0] if len(rank1) == 1 and rank1[0].rsplit("/", 1)[-1] not in FACTORS else None
 
 
 def check_matrices(owner: str, params: PyTree) -> None:
@@ -218,10 +214,9 @@ def check_matrices(owner: str, params: PyTree) -> None:
     ]
     if heads:
         raise ValueError(
-            f"{owner}: expected kernels of rank 2, those of dense layers, got kernels of "
-            "attention with an axis of heads: "
-            f"{', '.join(heads[:6])}; pass the subtree of the dense layers alone, such as that of "
-            "the block's MLP"
+            f"{owner}: expected kernels of rank 2, those of dense layers, got kernels of attention "
+            f"with an axis of heads: {', '.join(heads[:6])}; pass the subtree of the dense layers "
+            "alone, such as that of the block's MLP"
         )
 
 
@@ -250,7 +245,6 @@ def read_layer(
     if added is not None and added.shape != weights.shape[1:]:
         raise ValueError(
             f"{owner}: expected a bias of shape {weights.shape[1:]} for the kernel {kernel}, got "
-            f"{added.shape} at {bias}; "
-            "name the bias of each layer, layers=((kernel, bias), …)"
+            f"{added.shape} at {bias}; name the bias of each layer, layers=((kernel, bias), …)"
         )
     return Layer(kernel, bias, weights, added)

@@ -115,9 +115,8 @@ def check_power(owner: str, power: Any) -> float:
     if isinstance(power, bool) or not isinstance(power, int | float | np.integer | np.floating):
         raise TypeError(
             f"{owner}: power must be a Python number, since it decides which program is compiled, "
-            f"got {power!r} of type "
-            f"{type(power).__name__}; pass power=0.5, and use one penalty per power to compare "
-            "several"
+            f"got {power!r} of type {type(power).__name__}; pass power=0.5, and use one penalty "
+            "per power to compare several"
         )
     if not 0 < power < 1:
         raise ValueError(

@@ -20,8 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._dtypes import at_least_float32
-from jaxreg._tracing import tracing_number
+from jaxreg._arrays import at_least_float32, tracing_number
 from jaxreg._typing import PyTree
 
 ENTRY = 1e-25
@@ -70,9 +69,8 @@ def check_clip(clip: Any) -> None:
         raise ValueError(
             "proximal: expected a clip that multiplies each gradient by a positive factor, as "
             "optax.clip_by_global_norm(1.0) does, got one that reverses, shifts or drops "
-            "gradients; pass a learning rate as "
-            "learning_rate, and put links such as jaxreg.add_l2 before this optimizer in "
-            "optax.chain"
+            "gradients; pass a learning rate as learning_rate, and put transformations such as "
+            "jaxreg.add_l2 before this optimizer in optax.chain"
         )
 
 
@@ -130,10 +128,13 @@ def probed(
     """Answers `is_shared` for one weight of each array, with gradients of very different sizes."""
     random = np.random.default_rng(0)
     with tracing_number(None), jax.ensure_compile_time_eval(), contextlib.suppress(Exception):
-        ones = [np.ones((1,) * rank, np.float32) for rank in ranks]
-        params = jax.tree.unflatten(structure, ones), jnp.ones([])
+        weights = [np.ones((1,) * rank, np.float32) for rank in ranks]
+        params = jax.tree.unflatten(structure, weights), jnp.ones([])
         for size in SIZES:
-            drawn = [jnp.asarray(size * np.exp(random.normal()) * one, jnp.float32) for one in ones]
+            drawn = [
+                jnp.asarray(size * np.exp(random.normal()) * weight, jnp.float32)
+                for weight in weights
+            ]
             before = jax.tree.unflatten(structure, drawn), jnp.full([], ENTRY)
             after, _ = clip.update(before, clip.init(params), params)
             ratios = jax.tree.leaves(
@@ -162,16 +163,16 @@ def factors(before: PyTree, after: PyTree) -> PyTree:
         return jnp.where(into > 0, out / jnp.where(into > 0, into, 1), otherwise)
 
     lengths = [jax.tree.map(length, tree, before) for tree in (after, before)]
-    after_all, before_all = (sum(jax.tree.leaves(one)) for one in lengths)
+    after_all, before_all = (sum(jax.tree.leaves(tree)) for tree in lengths)
     whole = ratio(after_all, before_all, 1.0)
 
     def factor(
         into: jax.Array, out: jax.Array, length_after: jax.Array, length_before: jax.Array
     ) -> jax.Array:
         into, out = at_least_float32(into), at_least_float32(out)
-        own = out / jnp.where(usable(into), into, 1)
+        quotient = out / jnp.where(usable(into), into, 1)
         return jnp.maximum(
-            jnp.where(usable(into), own, ratio(length_after, length_before, whole)), LEAST
+            jnp.where(usable(into), quotient, ratio(length_after, length_before, whole)), LEAST
         )
 
     return jax.tree.map(factor, before, after, *lengths)

@@ -82,10 +82,9 @@ def units_of(
         )
     raise ValueError(
         f"sparsity: layer {next_name} of shape {following.array.shape} has {live.size} inputs, "
-        f"which do not fit the {units} "
-        f"units of layer {name} of shape {kernel.array.shape} before it; name the layers in the "
-        "order of the data flow. "
-        "Only a dense layer after a convolution may have a multiple of them"
+        f"which do not fit the {units} units of layer {name} of shape {kernel.array.shape} before "
+        "it; name the layers in the order of the data flow. Only a dense layer after a convolution "
+        "may have a multiple of them"
     )
 
 
@@ -98,7 +97,7 @@ def named_layers(layers: Any, kernels: Mapping[str, Kernel | None]) -> dict[str,
         ValueError: there is none, one is not the name of a kernel with known axes, or one comes
             twice.
     """
-    found: dict[str, Kernel] = {}
+    chain: dict[str, Kernel] = {}
     if isinstance(layers, str) or not isinstance(layers, Sequence):
         raise TypeError(
             f"sparsity: layers must be a list or a tuple of names, got {layers!r}; pass "
@@ -117,12 +116,11 @@ def named_layers(layers: Any, kernels: Mapping[str, Kernel | None]) -> dict[str,
         if kernel is None:
             raise ValueError(
                 f"sparsity: expected layers whose axes are known, got {name!r}, which may be a "
-                "convolution or a stack of "
-                "layers; pass input_axis and unit_axis"
+                "convolution or a stack of layers; pass input_axis and unit_axis"
             )
-        found[name] = kernel
+        chain[name] = kernel
     if not layers or len(set(layers)) < len(layers):
         raise ValueError(
             f"sparsity: layers must name at least one kernel and none twice, got {layers!r}"
         )
-    return found
+    return chain

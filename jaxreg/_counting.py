@@ -118,24 +118,24 @@ def largest(values: Sequence[jax.Array], number: Count) -> list[jax.Array]:
         )
 
     def unfinished(carry: tuple[jax.Array, Place, jax.Array]) -> jax.Array:
-        step, _, found = carry
-        return (step < sum(lengths)) & ~found
+        step, _, exact = carry
+        return (step < sum(lengths)) & ~exact
 
     def add_bit(carry: tuple[jax.Array, Place, jax.Array]) -> tuple[jax.Array, Place, jax.Array]:
         step, cut, _ = carry
         raised = jax.tree.map(jnp.bitwise_or, cut, bit(step))
-        kept = total(map(count, before(raised)))
-        fits = at_least(number, kept)
+        counted = total(map(count, before(raised)))
+        fits = at_least(number, counted)
         return (
             step + 1,
             jax.tree.map(lambda new, old: jnp.where(fits, new, old), raised, cut),
-            fits & at_least(kept, number),
+            fits & at_least(counted, number),
         )
 
     _, cut, _ = jax.lax.while_loop(
         unfinished, add_bit, (jnp.zeros([], jnp.int32), start, jnp.zeros([], bool))
     )
-    return [kept.reshape(value.shape) for kept, value in zip(before(cut), values, strict=True)]
+    return [mask.reshape(value.shape) for mask, value in zip(before(cut), values, strict=True)]
 
 
 def places_of(values: Sequence[jax.Array]) -> tuple[list[Place], tuple[int, int, int]]:

@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._assigning import assign, check_one, penalised_leaves
-from jaxreg._dtypes import wide
+from jaxreg._arrays import full_precision, wide
+from jaxreg._assigning import assign, check_fits, penalised_leaves
 from jaxreg._losses import Loss, even, loss_named, orthonormal
 from jaxreg._masking import check_arrays, name_of
-from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike, Penalties, PyTree
 from jaxreg.penalties import Penalty, Weighted
 
@@ -92,8 +91,7 @@ def duality_gap(
         if predictions.ndim != 1 or jnp.shape(intercept) != ():
             raise ValueError(
                 "duality_gap: an intercept must be one number, for predictions of shape (rows,), "
-                "got shape "
-                f"{jnp.shape(intercept)} for predictions of shape {predictions.shape}"
+                f"got shape {jnp.shape(intercept)} for predictions of shape {predictions.shape}"
             )
         predictions += jnp.asarray(intercept, predictions.dtype)
     assigned = assign("duality_gap", penalty, params, None)
@@ -106,7 +104,7 @@ def duality_gap(
             "it out of params, and pass a constant as intercept"
         )
     for name, leaf, part in charged:
-        check_one("duality_gap", name, leaf, part)
+        check_fits("duality_gap", name, leaf, part)
     shape, share = predictions.shape, even(predictions)
     predictions, y = predictions.ravel(), y.ravel()
     free = [unpenalised(part, leaf) for _, leaf, part in charged]

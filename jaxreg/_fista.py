@@ -135,7 +135,7 @@ class Problem:
         curvatures = self.curvatures(params, value, gradient, data)
         assigned = assign("fista", penalties, params, None)
         objective = jnp.abs(value) + sum(
-            jnp.abs(own.value(leaf)) for _, leaf, own in penalised_leaves(assigned, params)
+            jnp.abs(penalty.value(leaf)) for _, leaf, penalty in penalised_leaves(assigned, params)
         )
 
         def free(slope: jax.Array, _: jax.Array, curvature: jax.Array) -> jax.Array:
@@ -146,13 +146,13 @@ class Problem:
             return jnp.where(jnp.isfinite(largest), largest, jnp.nan).astype(curvature.dtype)
 
         def penalised(
-            own: Penalty, slope: jax.Array, weight: jax.Array, curvature: jax.Array
+            penalty: Penalty, slope: jax.Array, weight: jax.Array, curvature: jax.Array
         ) -> jax.Array:
             largest = free(slope, weight, curvature)
             # Next to 0, where a smooth penalty is flat, and any that makes zeros is as steep as its
             # strength.
             nearly = jnp.full_like(weight, jnp.sqrt(jnp.finfo(weight.dtype).tiny))
-            steep = jnp.max(jnp.abs(own.subgradient(nearly)), initial=0).astype(largest.dtype)
+            steep = jnp.max(jnp.abs(penalty.subgradient(nearly)), initial=0).astype(largest.dtype)
             smooth = steep <= jnp.finfo(largest.dtype).eps * largest
             return jnp.where(smooth | ((steep > largest) & (largest > 0)), largest, steep)
 
@@ -172,13 +172,13 @@ class Problem:
         def turned(alone: jax.Array, directions: list[jax.Array]) -> list[jax.Array]:
             """The Hessian times the direction of one array, the one where `alone` is 1."""
             picked = [
-                pick.astype(own.dtype) * own for pick, own in zip(alone, directions, strict=True)
+                pick.astype(leaf.dtype) * leaf for pick, leaf in zip(alone, directions, strict=True)
             ]
             along = jax.tree.unflatten(structure, picked)
-            found = jax.grad(lambda at: inner(jax.grad(self.fun)(at, data), along))(params)
-            return jax.tree.leaves(found)
+            product = jax.grad(lambda at: inner(jax.grad(self.fun)(at, data), along))(params)
+            return jax.tree.leaves(product)
 
-        def of_one(alone: jax.Array) -> jax.Array:
+        def curvature_along(alone: jax.Array) -> jax.Array:
             def power(_: Any, directions: list[jax.Array]) -> list[jax.Array]:
                 return [direction(change) for change in turned(alone, directions)]
 
@@ -189,11 +189,11 @@ class Problem:
             return jnp.sum(alone * jnp.stack([length(change).astype(dtype) for change in last]))
 
         # One array after another in a loop, so that the Hessian is compiled once.
-        found = jax.lax.map(of_one, jnp.eye(len(slopes), dtype=dtype))
+        largest = jax.lax.map(curvature_along, jnp.eye(len(slopes), dtype=dtype))
         steep = jnp.stack([length(slope).astype(dtype) for slope in slopes])
-        found = jnp.where(found > 0, found, steep * (steep / jnp.abs(value)))
+        largest = jnp.where(largest > 0, largest, steep * (steep / jnp.abs(value)))
         return jax.tree.unflatten(
-            structure, list(jnp.where((found > 0) & jnp.isfinite(found), found, 1))
+            structure, list(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))
         )
 
     def step(
@@ -212,7 +212,7 @@ class Problem:
             )
 
         def halve(searched: tuple[PyTree, PyTree, Any]) -> tuple[PyTree, PyTree, Any]:
-            step_size = jax.tree.map(lambda own: own / 2, searched[0])
+            step_size = jax.tree.map(lambda size: size / 2, searched[0])
             return step_size, proposed(step_size), searched[2] + 1
 
         step_size, after = state.step_size, proposed(state.step_size)
@@ -288,8 +288,10 @@ def forward_backward(
 ) -> PyTree:
     """One step of proximal gradient descent."""
 
-    def penalised(own: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array) -> jax.Array:
-        return own.prox(weight - step * slope, step).astype(weight.dtype)
+    def penalised(
+        penalty: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array
+    ) -> jax.Array:
+        return penalty.prox(weight - step * slope, step).astype(weight.dtype)
 
     def free(slope: jax.Array, weight: jax.Array, step: jax.Array) -> jax.Array:
         return (weight - step * slope).astype(weight.dtype)
@@ -305,12 +307,12 @@ def relative_residual(
     """The largest KKT residual of the arrays, each divided by its scale."""
 
     def penalised(
-        own: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array, unit: jax.Array
+        penalty: Penalty, slope: jax.Array, weight: jax.Array, step: jax.Array, unit: jax.Array
     ) -> jax.Array:
-        if type(own).violation is Penalty.violation:
+        if type(penalty).violation is Penalty.violation:
             # The default takes a step of 1, whose size next to the weights depends on their units.
-            return share((weight - own.prox(weight - step * slope, step)) / step, unit)
-        return share(own.violation(weight, slope), unit)
+            return share((weight - penalty.prox(weight - step * slope, step)) / step, unit)
+        return share(penalty.violation(weight, slope), unit)
 
     def free(slope: jax.Array, _: jax.Array, __: jax.Array, unit: jax.Array) -> jax.Array:
         return share(slope, unit)
@@ -401,11 +403,11 @@ def solve_linear(
     """Solves a linear system by GMRES to a relative precision; NaN if it does not reach half of its
     digits.
     """
-    found = gmres(
+    solution = gmres(
         matvec, right, tol=10 * eps, restart=min(right.size, KRYLOV), maxiter=KRYLOV_RESTARTS
     )[0]
-    solved = jnp.linalg.norm(matvec(found) - right) <= eps**0.5 * jnp.linalg.norm(right)
-    return jnp.where(solved, found, jnp.nan)
+    solved = jnp.linalg.norm(matvec(solution) - right) <= eps**0.5 * jnp.linalg.norm(right)
+    return jnp.where(solved, solution, jnp.nan)
 
 
 def no_tangent(leaf: jax.Array) -> Any:

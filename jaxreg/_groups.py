@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxreg._division import ratio
+from jaxreg._arrays import ratio
 from jaxreg._typing import ArrayLike
 
 # Enough for steps that span 12 orders of magnitude; the tests have the worst case.
@@ -66,8 +66,7 @@ def check_range(
     if any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
         raise ValueError(
             f"{owner}: axis={axis!r} does not fit an array of shape {jnp.shape(x)}; choose axes "
-            f"below {rank}, or leave the "
-            "array out with a mask such as jaxreg.kernels"
+            f"below {rank}, or leave the array out with a mask such as jaxreg.kernels"
         )
     return tuple(sorted(a % rank for a in axes))
 

@@ -162,8 +162,8 @@ def balance_odds(basis: jax.Array, z: jax.Array, y: jax.Array, share: jax.Array)
     def unfinished(now: tuple[jax.Array, ...]) -> jax.Array:
         return (now[2] > 4 * limits.eps) & (now[1] > limits.eps) & (now[3] < BALANCING)
 
-    one = jnp.ones([], z.dtype)
-    start: tuple[jax.Array, ...] = (z, one, one, jnp.zeros([], jnp.int32))
+    whole = jnp.ones([], z.dtype)
+    start: tuple[jax.Array, ...] = (z, whole, whole, jnp.zeros([], jnp.int32))
     return jax.lax.while_loop(unfinished, improve, start)[0]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._dtypes import is_array, is_weights
+from jaxreg._arrays import is_array, is_weights
 from jaxreg._patterns import Words, fits, has_wildcards, is_pattern, joined, misfit, rank, split
 from jaxreg._typing import Mask, PyTree
 
@@ -135,13 +136,13 @@ def matching(*patterns: str) -> Selection:
     entries = [((jax.tree_util.DictKey(pattern),), True) for pattern in patterns]
 
     def select(params: PyTree) -> PyTree:
-        found = match(
+        matched = match(
             Words("matching: the list", "a pattern", "patterns of names such as {}"),
             entries,
             params,
             rest=False,
         )
-        return jax.tree.unflatten(jax.tree.structure(params), found)
+        return jax.tree.unflatten(jax.tree.structure(params), matched)
 
     return Selection(select)
 
@@ -196,7 +197,7 @@ def takes_path(function: Any) -> bool:
     except (TypeError, ValueError):
         return False
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(one.kind in by_position and one.default is one.empty for one in parameters) == 2
+    return sum(p.kind in by_position and p.default is p.empty for p in parameters) == 2
 
 
 def expanded(mask: Any, params: PyTree) -> PyTree:
@@ -255,8 +256,8 @@ def chosen(mask: Mask, params: PyTree) -> PyTree:
         "a bool",
         'True or False for each of {}, at its path or above; "**" fits all',
     )
-    found = match(words, [(path, bool(leaf)) for path, leaf in entries], params)
-    return jax.tree.unflatten(jax.tree.structure(params), found)
+    matched = match(words, [(path, bool(leaf)) for path, leaf in entries], params)
+    return jax.tree.unflatten(jax.tree.structure(params), matched)
 
 
 Entries = Sequence[tuple[tuple[Any, ...], Any]]
@@ -284,42 +285,43 @@ def match(words: Words, entries: Entries, params: PyTree, rest: Any = None) -> l
     ]
     by_path = {parts(path): None if is_hole(entry) else entry for path, entry in entries}
     patterns = sorted(
-        (own for own in by_path.keys() - dict(leaves).keys() if is_pattern(own)),
+        (path for path in by_path.keys() - dict(leaves).keys() if is_pattern(path)),
         key=rank,
         reverse=True,
     )
-    strict = any(has_wildcards(own) for own in patterns)
+    strict = any(has_wildcards(pattern) for pattern in patterns)
     unused = {
-        own: None
-        for own, entry in by_path.items()
-        if own and (strict or entry not in (None, False))
+        path: None
+        for path, entry in by_path.items()
+        if path and (strict or entry not in (None, False))
     }
-    found, bare = [], []
-    for own, leaf in leaves:
-        above = [own[:length] for length in range(len(own), -1, -1) if own[:length] in by_path]
+    matched, bare = [], []
+    for path, leaf in leaves:
+        above = [path[:length] for length in range(len(path), -1, -1) if path[:length] in by_path]
         fitting = [
-            pattern for pattern in patterns if fits(split(pattern), split(own), below=is_hole(leaf))
+            pattern
+            for pattern in patterns
+            if fits(split(pattern), split(path), below=is_hole(leaf))
         ]
         # `optax.masked` may put one hole in place of a whole subtree.
-        below = [entry for entry in unused if is_hole(leaf) and entry[: len(own)] == own]
+        below = [entry for entry in unused if is_hole(leaf) and entry[: len(path)] == path]
         for entry in (*above, *fitting, *below):
             unused.pop(entry, None)
         if is_hole(leaf):
             continue
         best = above or [pattern for pattern in fitting if rank(pattern) == rank(fitting[0])]
-        if not above and any(by_path[one] is not by_path[best[0]] for one in best):
+        if not above and any(by_path[pattern] is not by_path[best[0]] for pattern in best):
             raise ValueError(
-                f"{words.tree} has {' and '.join(map(joined, best))}, which fit {joined(own)} "
-                "equally well; write a key "
-                "without wildcards for it"
+                f"{words.tree} has {' and '.join(map(joined, best))}, which fit {joined(path)} "
+                "equally well; write a key without wildcards for it"
             )
-        found.append(by_path[best[0]] if best else rest)
-        bare += [] if best or rest is not None else [own]
+        matched.append(by_path[best[0]] if best else rest)
+        bare += [] if best or rest is not None else [path]
     if bare or unused:
         raise ValueError(
-            misfit(words, bare, list(unused), [own for own, leaf in leaves if not is_hole(leaf)])
+            misfit(words, bare, list(unused), [path for path, leaf in leaves if not is_hole(leaf)])
         )
-    return found
+    return matched
 
 
 def is_concrete_bool(leaf: Any) -> bool:
@@ -338,26 +340,24 @@ def check_arrays(owner: str, params: PyTree, selected: PyTree = None) -> None:
     """
     leaves = jax.tree_util.tree_leaves_with_path(params)
     keep = [True] * len(leaves) if selected is None else jax.tree.leaves(selected)
-    for (path, leaf), kept in zip(leaves, keep, strict=True):
-        if kept and not is_array(leaf):
+    for (path, leaf), is_selected in zip(leaves, keep, strict=True):
+        if is_selected and not is_array(leaf):
             named = (
                 f"the function {getattr(leaf, '__name__', '')}".rstrip()
                 if callable(leaf)
                 else type(leaf).__name__
             )
             raise TypeError(
-                f"{owner}: expected arrays, got {named} at {name_of(path)}; pass the arrays of "
-                "the module alone, "
-                "eqx.filter(module, eqx.is_inexact_array) in Equinox"
+                f"{owner}: expected arrays, got {named} at {name_of(path)}; pass the arrays of the "
+                "module alone, eqx.filter(module, eqx.is_inexact_array) in Equinox"
             )
 
 
 def chosen_leaves(params: PyTree, mask: Mask) -> Iterator[tuple[str, jax.Array]]:
     """Yields the name and the array of every leaf that the mask selects."""
-    keep = jax.tree.leaves(chosen(mask, params))
-    for (path, leaf), kept in zip(jax.tree_util.tree_leaves_with_path(params), keep, strict=True):
-        if kept:
-            yield name_of(path), jnp.asarray(leaf)
+    selected = jax.tree.leaves(chosen(mask, params))
+    for path, leaf in itertools.compress(jax.tree_util.tree_leaves_with_path(params), selected):
+        yield name_of(path), jnp.asarray(leaf)
 
 
 def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
@@ -373,9 +373,8 @@ def check_shapes(owner: str, gradient: PyTree, params: PyTree) -> None:
         if not is_hole(slope) and jnp.shape(slope) != jnp.shape(param):
             raise ValueError(
                 f"{owner}: expected a gradient of the parameter's shape {jnp.shape(param)} at "
-                f"{name_of(path)}, got "
-                f"{jnp.shape(slope)}; pass the gradient of a scalar loss with respect to these "
-                "parameters"
+                f"{name_of(path)}, got {jnp.shape(slope)}; pass the gradient of a scalar loss with "
+                "respect to these parameters"
             )
 
     jax.tree_util.tree_map_with_path(check, gradient, params, is_leaf=is_hole)

@@ -21,9 +21,8 @@ import optax
 import optax.contrib
 
 from jaxreg import preconditioners
-from jaxreg._fusion import fusible
+from jaxreg._arrays import fusible, tracing_number
 from jaxreg._masking import is_function
-from jaxreg._tracing import tracing_number
 from jaxreg._typing import ArrayLike, Preconditioner, PyTree
 
 PROBES = (1e-6, 1e-2, 1.0, 3e2)
@@ -87,21 +86,19 @@ def check_preconditioner(preconditioner: Preconditioner | None, state: Any) -> N
         if names:
             raise ValueError(
                 "proximal: expected the preconditioner of a direction with the state of "
-                f"{' and '.join(names)}, got None, "
-                "which solves the problem for a different λ; pass the one from "
-                "jaxreg.preconditioners, with the "
-                "arguments of the direction"
+                f"{' and '.join(names)}, got None, which solves the problem for a different λ; "
+                "pass the one from jaxreg.preconditioners, with the arguments of the direction"
             )
         return
 
     def metric(state: Any) -> Any:
-        found = preconditioner(state)
-        if is_function(found):
+        diagonal = preconditioner(state)
+        if is_function(diagonal):
             raise TypeError(
-                f"proximal: preconditioner returned {found!r} instead of D; call it first, as in "
-                "preconditioners.adam()"
+                f"proximal: preconditioner returned {diagonal!r} instead of D; call it first, as "
+                "in preconditioners.adam()"
             )
-        return found
+        return diagonal
 
     jax.eval_shape(metric, state)
 
@@ -116,11 +113,9 @@ def check_diagonal(state: Any) -> None:
         for node in jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, quasi_newton))
     ):
         raise ValueError(
-            "proximal: expected a direction that divides the gradient by a diagonal D, got "
-            "L-BFGS, whose metric is a full "
-            "matrix, so it would solve the problem for a different λ; pass optax.scale_by_adam() "
-            "or, for SGD, "
-            "optax.identity()"
+            "proximal: expected a direction that divides the gradient by a diagonal D, got L-BFGS, "
+            "whose metric is a full matrix, so it would solve the problem for a different λ; pass "
+            "optax.scale_by_adam() or, for SGD, optax.identity()"
         )
 
 
@@ -168,9 +163,8 @@ def check_tried(
         if not compare(direction, preconditioner, gradient, 5):
             warnings.warn(
                 "proximal: expected a direction that can be tried out with small parameters, got "
-                "one that cannot, so its "
-                "preconditioner may be another's and λ a different one; compare "
-                "jaxreg.kkt_residual with λ after training",
+                "one that cannot, so its preconditioner may be another's and λ a different one; "
+                "compare jaxreg.kkt_residual with λ after training",
                 stacklevel=4,
             )
             return
@@ -202,9 +196,8 @@ def compare(
     if any(value < 0 for value in values):
         raise ValueError(
             "proximal: expected a direction along the gradient, got one against it, so it already "
-            "contains a learning rate "
-            "(as optax.adam(1e-3) does); pass optax.scale_by_adam() or another direction without "
-            "one"
+            "contains a learning rate (as optax.adam(1e-3) does); pass optax.scale_by_adam() or "
+            "another direction without one"
         )
     # Momentum starts at g and only approaches g/(1 − momentum); averages without bias correction
     # start below g. These are short by a factor that does not depend on the size of g, or by
@@ -215,13 +208,11 @@ def compare(
     if wrong:
         worst = min(wrong) if min(wrong) < least else max(wrong)
         warnings.warn(
-            "proximal: along a constant gradient g, expected a first step of g/D, got "
-            f"{worst:.3g} times that, which solves "
-            "the problem for a different λ; pass the preconditioner named after the direction, "
-            "with the same arguments "
-            "(b2, eps, …), and clip by the argument clip=, not inside the direction. Directions "
-            "of signs, such as Lion's, "
-            "and of orthogonal matrices, such as Muon's, have none: use jaxreg.proximal_step",
+            f"proximal: along a constant gradient g, expected a first step of g/D, got {worst:.3g} "
+            "times that, which solves the problem for a different λ; pass the preconditioner named "
+            "after the direction, with the same arguments (b2, eps, …), and clip by the argument "
+            "clip=, not inside the direction. Directions of signs, such as Lion's, and of "
+            "orthogonal matrices, such as Muon's, have none: use jaxreg.proximal_step",
             stacklevel=stacklevel,
         )
     return True
@@ -245,8 +236,8 @@ def probe(
             lambda move, slope, d: None if isinstance(d, optax.MaskedNode) else d * move / slope,
             moved, gradient, metric, is_leaf=lambda node: isinstance(node, optax.MaskedNode),
         )  # fmt: skip
-        found = jax.tree.leaves(inside)
-    return [np.asarray(ratio) for ratio in found if not isinstance(ratio, jax.core.Tracer)], state
+        ratios = jax.tree.leaves(inside)
+    return [np.asarray(ratio) for ratio in ratios if not isinstance(ratio, jax.core.Tracer)], state
 
 
 def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
@@ -261,8 +252,8 @@ def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
     def is_scale(node: Any) -> bool:
         return isinstance(node, kinds)
 
-    found = {type(node) for node in jax.tree.leaves(state, is_leaf=is_scale) if is_scale(node)}
-    if found == {plateau} and preconditioner is not None:
+    scales = {type(node) for node in jax.tree.leaves(state, is_leaf=is_scale) if is_scale(node)}
+    if scales == {plateau} and preconditioner is not None:
         # A preconditioner that reads the scale misses it.
         without = jax.tree.map(
             lambda node: None if is_scale(node) else node, state, is_leaf=is_scale
@@ -271,13 +262,12 @@ def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
             jax.eval_shape(preconditioner, without)
         except ValueError:
             return
-    if found:
+    if scales:
         warnings.warn(
             "proximal: expected a direction with a constant scale, got a schedule or "
-            "reduce_on_plateau inside it, which "
-            "changes λ; pass a schedule as learning_rate, and for reduce_on_plateau the "
-            "preconditioner "
-            "preconditioners.product(…, preconditioners.plateau())",
+            "reduce_on_plateau inside it, which changes λ; pass a schedule as learning_rate, and "
+            "for reduce_on_plateau the preconditioner preconditioners.product(…, "
+            "preconditioners.plateau())",
             stacklevel=4,
         )
 

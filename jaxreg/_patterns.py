@@ -82,7 +82,7 @@ def misfit(
     """
     problems = [f"nothing for {some(bare)}"] if bare else []
     problems += [f"{words.entry} at {some(unused)}, where there is no parameter"] if unused else []
-    known = {joined(own[:length]): None for own in leaves for length in range(len(own), 0, -1)}
+    known = {joined(path[:length]): None for path in leaves for length in range(len(path), 0, -1)}
     near = {
         name: None
         for entry in unused[:3]

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._arrays import like, wide
 from jaxreg._assigning import assign, check_params, check_penalty, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._clipping import Clip, check_clip
-from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
 from jaxreg._metric import (
     check_direction,
@@ -65,7 +65,7 @@ def proximal(
         ...     clip=optax.clip_by_global_norm(1.0),
         ... )
 
-    Clip gradients by `clip`, not by a link before the optimizer or inside the direction. At a
+    Clip gradients by `clip`, not before the optimizer in a chain or inside the direction. At a
     solution of loss + penalty the gradient of the loss is not 0: its norm is up to λ√p for p
     weights. A clip below that norm scales it by c < 1, and a proximal step that does not know c
     solves the problem for λ/c. With `clip` the threshold is lr·c·λ/D, and a constant c changes
@@ -73,11 +73,12 @@ def proximal(
     use its own c.
 
     The result is a whole optimizer: add no learning rate, no sign and no other optimizer before or
-    after it. In a chain it is the last link, after those that add to gradients (`add_l2`). A link
-    cannot see the others of its chain, so neither `optax.chain(optax.clip_by_global_norm(1.0),
-    jaxreg.prox_adam(…))`, which solves for a different λ, nor `optax.chain(optax.adam(lr),
-    jaxreg.prox_adam(…))`, which increases the loss, can be refused. The same holds for a scale that
-    changes later: give a schedule as `learning_rate`, and see `jaxreg.preconditioners.plateau`.
+    after it. In a chain it comes last, after transformations that add to gradients (`add_l2`). A
+    transformation cannot see the others of its chain, so two mistakes raise no error:
+    `optax.chain(optax.clip_by_global_norm(1.0), jaxreg.prox_adam(…))` solves for a different λ, and
+    `optax.chain(optax.adam(lr), jaxreg.prox_adam(…))` increases the loss. The same holds for a
+    scale that changes later: pass a schedule as `learning_rate`, and see
+    `jaxreg.preconditioners.plateau`.
 
     Args:
         direction: an optax transformation without a learning rate: `optax.scale_by_adam()`,

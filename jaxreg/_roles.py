@@ -96,14 +96,14 @@ class Leaf(NamedTuple):
                 "stacked layers; pass axis=… for it, as one of a tree of penalties for example, "
                 "or leave it out with a mask"
             )
-        kept = {"input": self.roles.inputs, "unit": self.roles.units, "head": self.roles.heads}[per]
-        if not kept:
+        axes = {"input": self.roles.inputs, "unit": self.roles.units, "head": self.roles.heads}[per]
+        if not axes:
             raise ValueError(
                 what.format(" with an axis of heads")
                 + "; leave it out with a mask, or give it the shape (in, heads, size) "
                 "under the name query, key or value, or (heads, size, out) under the name out"
             )
-        return tuple(a for a in range(len(self.shape)) if a not in kept)
+        return tuple(a for a in range(len(self.shape)) if a not in axes)
 
 
 def check_groups(
@@ -141,8 +141,8 @@ def leaf_roles(params: PyTree) -> list[Leaf]:
     """Finds the roles of the axes of every leaf, in the order of the leaves."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     shapes = {name_of(path): getattr(leaf, "shape", ()) for path, leaf in leaves}
-    folders = {name[: found.start()] for name in shapes for found in re.finditer("/|$", name)}
-    found = []
+    folders = {name[: match.start()] for name in shapes for match in re.finditer("/|$", name)}
+    roles = []
     for path, leaf in leaves:
         name, shape, key = name_of(path), getattr(leaf, "shape", ()), path[-1] if path else None
         # An attribute, as a dict with this key may come from anywhere.
@@ -152,8 +152,8 @@ def leaf_roles(params: PyTree) -> list[Leaf]:
             *((EQUINOX, FLAX) if attribute and "embed" not in name.lower() else (FLAX, EQUINOX)),
         ]
         bias = shapes.get(name.removesuffix(last_part(name)) + "bias")
-        found.append(Leaf(name, shape, read(name, shape, bias, layouts)))
-    return found
+        roles.append(Leaf(name, shape, read(name, shape, bias, layouts)))
+    return roles
 
 
 def last_part(name: str) -> str:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg import _counting
+from jaxreg._arrays import is_weights
 from jaxreg._connections import Kernel, connected, named_layers
 from jaxreg._counting import Count
-from jaxreg._dtypes import is_weights
 from jaxreg._groups import check_axis
 from jaxreg._masking import check_arrays, chosen, chosen_leaves, is_hole, kernels
 from jaxreg._roles import Roles, leaf_roles
@@ -106,18 +106,18 @@ class Sparsity:
         Raises:
             ValueError: the counts were made without `layers`.
         """
-        found = [
+        pairs = [
             (leaf.nonzeros, leaf.disconnected)
             for leaf in self.leaves.values()
             if leaf.disconnected is not None
         ]
-        if not found:
+        if not pairs:
             raise ValueError(
                 "Sparsity.connected: these counts do not know the order of the layers; call "
                 "jaxreg.sparsity(params, "
                 "layers=…) with the names of the kernels from the first to the last"
             )
-        nonzeros, disconnected = (total(counts, self.size) for counts in zip(*found, strict=True))
+        nonzeros, disconnected = (total(counts, self.size) for counts in zip(*pairs, strict=True))
         return nonzeros - disconnected
 
     @property
@@ -132,13 +132,13 @@ class Sparsity:
         """
         # From the number of zeros, since 1 − nonzeros/size is not exactly 0 where XLA multiplies by
         # a rounded 1/size.
-        whole, found = (
+        whole, nonzero = (
             _counting.exactly(self.size),
             pair_of(leaf.nonzeros for leaf in self.leaves.values()),
         )
         high, low = (
             all_.astype(jnp.float32) - some.astype(jnp.float32)
-            for all_, some in zip(whole, found, strict=True)
+            for all_, some in zip(whole, nonzero, strict=True)
         )
         return (256 * high + low) / (float(self.size) or jnp.nan)
 
@@ -158,10 +158,10 @@ class Sparsity:
         ]
         rows = [["parameter", "shape", "nonzero", "of", "zeros", *titles]]
         for name, leaf in self.leaves.items():
-            found = (leaf.dead_inputs, leaf.dead_units, leaf.disconnected, leaf.live_inputs)[
+            counts = (leaf.dead_inputs, leaf.dead_units, leaf.disconnected, leaf.live_inputs)[
                 : len(titles)
             ]
-            cells = ["" if number is None else str(int(number)) for number in found]
+            cells = ["" if number is None else str(int(number)) for number in counts]
             rows.append([name, str(leaf.shape), *cells_of(leaf.nonzeros, leaf.size), *cells])
         rows.append(["total", "", *cells_of(self.nonzeros, self.size), *[""] * len(titles)])
         if self.layered:
@@ -190,11 +190,11 @@ class Sparsity:
         ]
         host = jax.tree.map(np.asarray, self)
         for run in itertools.islice(np.ndindex(shape), SHOWN):
-            one = host[run]
-            shares = [cells_of(leaf.nonzeros, leaf.size)[2] for leaf in one.leaves.values()]
-            lead = [str(int(one.connected))] if self.layered else []
+            counts = host[run]
+            shares = [cells_of(leaf.nonzeros, leaf.size)[2] for leaf in counts.leaves.values()]
+            lead = [str(int(counts.connected))] if self.layered else []
             rows.append(
-                [", ".join(map(str, run)), *cells_of(one.nonzeros, self.size), *lead, *shares]
+                [", ".join(map(str, run)), *cells_of(counts.nonzeros, self.size), *lead, *shares]
             )
         left = math.prod(shape) - SHOWN
         return aligned(rows, 1) + (
@@ -316,19 +316,19 @@ def sparsity(
     keep, is_kernel = jax.tree.leaves(chosen(mask, holes)), jax.tree.leaves(kernels(holes))
     known = itertools.compress(zip(leaf_roles(holes), is_kernel, strict=True), keep)
     leaves: dict[str, LeafSparsity] = {}
-    found: dict[str, Kernel | None] = {}
+    by_name: dict[str, Kernel | None] = {}
     check_arrays("sparsity", holes, chosen(mask, holes))
-    for (name, leaf), (own, kernel) in zip(chosen_leaves(holes, mask), known, strict=True):
+    for (name, leaf), (layout, kernel) in zip(chosen_leaves(holes, mask), known, strict=True):
         if not is_weights(leaf):
             continue
         # Two leaves may share a name where a key holds a slash.
         unique = name if name not in leaves else f"{name} ({len(leaves)})"
-        axes = None if not kernel else own.roles if stated is None else axes_in(leaf, *stated)
+        axes = None if not kernel else layout.roles if stated is None else axes_in(leaf, *stated)
         if kernel:
-            found[unique] = None if axes is None else Kernel(leaf, axes.inputs, axes.units)
-        leaves[unique] = count_zeros(leaf, found.get(unique))
+            by_name[unique] = None if axes is None else Kernel(leaf, axes.inputs, axes.units)
+        leaves[unique] = count_zeros(leaf, by_name.get(unique))
     if layers is not None:
-        for name, (lost, live) in connected(named_layers(layers, found)).items():
+        for name, (lost, live) in connected(named_layers(layers, by_name)).items():
             leaves[name] = dataclasses.replace(
                 leaves[name], disconnected=counted(lost), live_inputs=live
             )

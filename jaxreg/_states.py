@@ -9,7 +9,7 @@ from jaxreg._typing import PyTree
 
 
 class PenaltyState(NamedTuple):
-    """State of a link with a schedule.
+    """State of a transformation with a schedule.
 
     Attributes:
         count: steps taken so far, at which schedules are evaluated: an int32 scalar.

@@ -128,9 +128,9 @@ def compact(
     chain = read_chain("compact", params, layers, transposed)
     check_activation(activation)
     folded = fold_constants(chain, activation)
-    kept = kept_places(folded)
+    live = live_places(folded)
     smaller: dict[str, np.ndarray] = {}
-    for layer, (inputs, units) in zip(folded, itertools.pairwise(kept), strict=True):
+    for layer, (inputs, units) in zip(folded, itertools.pairwise(live), strict=True):
         kernel = layer.kernel[np.ix_(inputs, units)]
         smaller[layer.kernel_name] = kernel.T if transposed else kernel
         if layer.bias is not None and layer.bias_name is not None:
@@ -140,9 +140,9 @@ def compact(
         return jnp.asarray(smaller[name_of(path)], jnp.result_type(leaf))
 
     widths_before = (chain[0].kernel.shape[0], *(layer.kernel.shape[1] for layer in chain))
-    widths = tuple(len(places) for places in kept)
+    widths = tuple(len(places) for places in live)
     small = jax.tree_util.tree_map_with_path(replaced, params)
-    return Compacted(small, kept[0], tuple(kept[1:-1]), widths, widths_before)
+    return Compacted(small, live[0], tuple(live[1:-1]), widths, widths_before)
 
 
 def fold_constants(chain: list[Layer], activation: Callable[[jax.Array], jax.Array]) -> list[Layer]:
@@ -175,15 +175,15 @@ def fold_constants(chain: list[Layer], activation: Callable[[jax.Array], jax.Arr
     return folded
 
 
-def kept_places(chain: list[Layer]) -> list[np.ndarray]:
+def live_places(chain: list[Layer]) -> list[np.ndarray]:
     """Lists the inputs and the units of each layer with a weight that leads to an output; at least
     one everywhere.
     """
-    kept = [np.arange(chain[-1].kernel.shape[1])]
+    live = [np.arange(chain[-1].kernel.shape[1])]
     for layer in reversed(chain):
-        places = np.flatnonzero(np.any(layer.kernel[:, kept[0]] != 0, axis=1))
-        kept.insert(0, places if places.size else np.zeros(1, int))
-    return kept
+        places = np.flatnonzero(np.any(layer.kernel[:, live[0]] != 0, axis=1))
+        live.insert(0, places if places.size else np.zeros(1, int))
+    return live
 
 
 def check_activation(activation: Callable[[jax.Array], jax.Array]) -> None:
@@ -198,10 +198,9 @@ def check_activation(activation: Callable[[jax.Array], jax.Array]) -> None:
         np.asarray(activation(x)),
         [np.asarray(activation(x[place : place + 1])) for place in range(x.size)],
     )
-    same = together.shape == x.shape and all(one.shape == (1,) for one in alone)
+    same = together.shape == x.shape and all(output.shape == (1,) for output in alone)
     if not same or not np.allclose(together, np.concatenate(alone), rtol=1e-2):
         raise ValueError(
             "compact: expected an activation that acts on each unit alone, such as jnp.tanh, got "
-            f"{activation!r}, whose "
-            "result depends on other units or has another shape"
+            f"{activation!r}, whose result depends on other units or has another shape"
         )

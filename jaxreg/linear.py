@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import full_precision
 from jaxreg._checks import check_number
 from jaxreg._linear.inputs import (
     Data,
@@ -35,7 +36,6 @@ from jaxreg._linear.programs import Measured, prepare, solve_all
 from jaxreg._losses import loss_named
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
 from jaxreg._paths.rows import split_rows
-from jaxreg._precision import full_precision
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties import Penalty
 
@@ -279,8 +279,7 @@ def cross_validate_linear_path(
         ):
             raise ValueError(
                 f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds, "
-                "another split_seed or folds "
-                "in which both classes are divided alike"
+                "another split_seed or folds in which both classes are divided alike"
             )
         jobs.append((trained, held_out))
     grid, solutions = solve(

@@ -79,9 +79,9 @@ def master_weights(
         master = map_arrays(current, params, state.master)
         updates, after = inner.update(map_arrays(widen, updates), state.inner, master, **extra_args)
 
-        def towards(update: Any, param: Any, own: Any) -> Any:
+        def towards(update: Any, param: Any, copy: Any) -> Any:
             # From the rounded weight to the new copy.
-            return own + update - widen(param) if is_narrow(param) else update
+            return copy + update - widen(param) if is_narrow(param) else update
 
         updates = map_arrays(towards, updates, params, master)
 
@@ -115,8 +115,8 @@ def widen(leaf: Any) -> jax.Array:
     return jnp.asarray(leaf, jnp.float32) if is_narrow(leaf) else jnp.asarray(leaf)
 
 
-def current(param: Any, own: Any) -> jax.Array:
+def current(param: Any, copy: Any) -> jax.Array:
     """The copy, or the parameter where it is not the rounded copy."""
     if not is_narrow(param):
         return jnp.asarray(param)
-    return jnp.where(own.astype(param.dtype) == param, own, widen(param))
+    return jnp.where(copy.astype(param.dtype) == param, copy, widen(param))

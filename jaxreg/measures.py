@@ -22,7 +22,7 @@ import operator
 import jax
 import jax.numpy as jnp
 
-from jaxreg._assigning import assign, check_one, map_penalised, penalised_leaves
+from jaxreg._assigning import assign, check_fits, map_penalised, penalised_leaves
 from jaxreg._duality import duality_gap
 from jaxreg._masking import check_shapes
 from jaxreg._sparsity import LeafSparsity, Sparsity, sparsity
@@ -65,9 +65,9 @@ def penalty_value(penalty: Penalties, params: PyTree, mask: Mask = None) -> jax.
             an array.
     """
     assigned = assign("penalty_value", penalty, params, mask)
-    for name, leaf, own in penalised_leaves(assigned, params):
-        check_one("penalty_value", name, leaf, own)
-    values = [own.value(leaf) for _, leaf, own in penalised_leaves(assigned, params)]
+    for name, leaf, leaf_penalty in penalised_leaves(assigned, params):
+        check_fits("penalty_value", name, leaf, leaf_penalty)
+    values = [penalty.value(leaf) for _, leaf, penalty in penalised_leaves(assigned, params)]
     return functools.reduce(operator.add, widen(values))
 
 
@@ -107,8 +107,8 @@ def kkt_residual(
         Sparsity-Inducing Penalties (2012), section 1.2.
     """
 
-    def penalised(own: Penalty, slope: jax.Array, weight: jax.Array) -> jax.Array:
-        return jnp.max(own.violation(weight, slope), initial=0)
+    def penalised(leaf_penalty: Penalty, slope: jax.Array, weight: jax.Array) -> jax.Array:
+        return jnp.max(leaf_penalty.violation(weight, slope), initial=0)
 
     def free(slope: jax.Array, weight: jax.Array) -> jax.Array:
         del weight
@@ -116,8 +116,8 @@ def kkt_residual(
 
     check_shapes("kkt_residual", gradient, params)
     assigned = assign("kkt_residual", penalty, params, mask)
-    for name, leaf, own in penalised_leaves(assigned, params):
-        check_one("kkt_residual", name, leaf, own)
+    for name, leaf, leaf_penalty in penalised_leaves(assigned, params):
+        check_fits("kkt_residual", name, leaf, leaf_penalty)
     worst = jax.tree.leaves(map_penalised(penalised, free, assigned, gradient, params))
     return functools.reduce(jnp.maximum, widen(worst))
 
@@ -152,7 +152,9 @@ def critical_strength(penalty: Penalties, gradient: PyTree, mask: Mask = None) -
         ValueError: the mask or the tree of penalties does not fit the gradient.
     """
     assigned = assign("critical_strength", penalty, gradient, mask)
-    worst = [own.critical_strength(leaf) for _, leaf, own in penalised_leaves(assigned, gradient)]
+    worst = [
+        penalty.critical_strength(leaf) for _, leaf, penalty in penalised_leaves(assigned, gradient)
+    ]
     return functools.reduce(jnp.maximum, widen(worst))
 
 

@@ -120,7 +120,7 @@ def coefficient_paths(
     lines = values.reshape(len(values), -1)
     largest = np.argsort(-np.abs(lines).max(0))[:MOST_LINES]
     ax = ax or new_axes()
-    strengths = positive(path.strengths)[path.kept]
+    strengths = positive(path.strengths)[path.kept_indices]
     ax.plot(strengths, lines[:, largest], linewidth=0.8)
     ax.axhline(0, color="0.6", linewidth=0.6)
     what = name if axis is None else f"norms of {name}"

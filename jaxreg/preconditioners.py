@@ -3,8 +3,8 @@ direction's state.
 
 Along a constant gradient g, a direction settles at g/D. To solve the problem for the given λ, a
 proximal step must use the same metric: its threshold is learning rate·λ/D for each weight. Each
-function here is named after the optax link `scale_by_…` whose state it reads. It takes the
-arguments of that link and finds the state anywhere in a chain:
+function here is named after the optax transformation `scale_by_…` whose state it reads. It takes
+the arguments of that transformation and finds the state anywhere in a chain:
 
     jaxreg.proximal(
         optax.chain(optax.scale_by_adam(b2=0.99), optax.add_decayed_weights(1e-2)),
@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from jaxreg._dtypes import at_least_float32, like
+from jaxreg._arrays import at_least_float32, like
 from jaxreg._typing import Preconditioner, PyTree
 
 
@@ -40,7 +40,7 @@ def trace(decay: float) -> Preconditioner:
     to g/(1 − decay).
 
     Args:
-        decay: as passed to the link.
+        decay: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -53,36 +53,36 @@ def adam(b2: float = 0.999, eps: float = 1e-8, eps_root: float = 0.0) -> Precond
     eps, ν̂ = ν/(1 − b2ᵗ).
 
     Args:
-        b2: as passed to the link.
-        eps: as passed to the link.
-        eps_root: as passed to the link.
+        b2: as passed to the transformation.
+        eps: as passed to the transformation.
+        eps_root: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, optax.ScaleByAdamState)
-        return root(corrected(own.nu, b2, own.count), eps_root, eps)
+        state = find(state, optax.ScaleByAdamState)
+        return root(corrected(state.nu, b2, state.count), eps_root, eps)
 
     return diagonal
 
 
 def belief(b2: float = 0.999, eps: float = 1e-16) -> Preconditioner:
-    """D of `optax.scale_by_belief`: √ν̂ + eps. The link adds its eps_root to ν itself, so the state
-    contains it.
+    """D of `optax.scale_by_belief`: √ν̂ + eps. The transformation adds its eps_root to ν itself,
+    so the state contains it.
 
     Args:
-        b2: as passed to the link.
-        eps: as passed to the link.
+        b2: as passed to the transformation.
+        eps: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, optax.ScaleByBeliefState)
-        return root(corrected(own.nu, b2, own.count), 0.0, eps)
+        state = find(state, optax.ScaleByBeliefState)
+        return root(corrected(state.nu, b2, state.count), 0.0, eps)
 
     return diagonal
 
@@ -92,8 +92,8 @@ def amsgrad(eps: float = 1e-8, eps_root: float = 0.0) -> Preconditioner:
     corrected, if it is.
 
     Args:
-        eps: as passed to the link.
-        eps_root: as passed to the link.
+        eps: as passed to the transformation.
+        eps_root: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -117,20 +117,20 @@ def rms(
     minus the squared mean.
 
     Args:
-        decay: as passed to the link.
-        eps: as passed to the link.
-        eps_in_sqrt: as passed to the link.
-        bias_correction: as passed to the link.
+        decay: as passed to the transformation.
+        eps: as passed to the transformation.
+        eps_in_sqrt: as passed to the transformation.
+        bias_correction: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, *rms_states())
-        moments = [own.nu, own.mu] if hasattr(own, "mu") else [own.nu]
+        state = find(state, *rms_states())
+        moments = [state.nu, state.mu] if hasattr(state, "mu") else [state.nu]
         if bias_correction:
-            moments = [corrected(moment, decay, own.count) for moment in moments]
+            moments = [corrected(moment, decay, state.count) for moment in moments]
         if len(moments) == 2:
             moments = [
                 jax.tree.map(
@@ -146,7 +146,7 @@ def rss(eps: float = 1e-7) -> Preconditioner:
     """D of `optax.scale_by_rss` (Adagrad): √(Σg² + eps).
 
     Args:
-        eps: as passed to the link.
+        eps: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -161,15 +161,15 @@ def adadelta(eps: float = 1e-6) -> Preconditioner:
     The state holds E[Δ²] after the step. D belongs to it once the average has settled.
 
     Args:
-        eps: as passed to the link.
+        eps: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
     """
 
     def diagonal(state: PyTree) -> PyTree:
-        own = find(state, optax.ScaleByAdaDeltaState)
-        return jax.tree.map(operator.truediv, root(own.e_g, eps, 0.0), root(own.e_x, eps, 0.0))
+        state = find(state, optax.ScaleByAdaDeltaState)
+        return jax.tree.map(operator.truediv, root(state.e_g, eps, 0.0), root(state.e_x, eps, 0.0))
 
     return diagonal
 
@@ -178,9 +178,9 @@ def novograd(b1: float = 0.9, eps: float = 1e-8, eps_root: float = 0.0) -> Preco
     """D of `optax.scale_by_novograd`: (1 − b1)·(√(ν + eps_root) + eps), with one ν for each array.
 
     Args:
-        b1: as passed to the link.
-        eps: as passed to the link.
-        eps_root: as passed to the link.
+        b1: as passed to the transformation.
+        eps: as passed to the transformation.
+        eps_root: as passed to the transformation.
 
     Returns:
         A function for the `preconditioner` argument of `jaxreg.proximal`.
@@ -223,16 +223,14 @@ def product(*factors: Preconditioner) -> Preconditioner:
 
 @functools.cache
 def rms_states() -> tuple[type, ...]:
-    """Returns the state classes of RMSProp's links, from the links themselves, as optax exports
-    only some by name.
+    """Returns the state classes of RMSProp, found through `init`, as optax exports only some by
+    name.
     """
-    links = [
-        link(bias_correction=bias_correction)
-        for link in (optax.scale_by_rms, optax.scale_by_stddev)
-        for bias_correction in (False, True)
-    ]
+    weight = jax.ShapeDtypeStruct((), jnp.float32)
     return tuple(
-        type(jax.eval_shape(link.init, jax.ShapeDtypeStruct((), jnp.float32))) for link in links
+        type(jax.eval_shape(scale(bias_correction=bias_correction).init, weight))
+        for scale in (optax.scale_by_rms, optax.scale_by_stddev)
+        for bias_correction in (False, True)
     )
 
 
@@ -295,12 +293,11 @@ def find(state: PyTree, *types: type) -> Any:
             direction.
     """
     nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, types))
-    found = [node for node in nodes if isinstance(node, types)]
-    if len(found) != 1:
-        names = " or ".join(one.__name__ for one in types)
+    matches = [node for node in nodes if isinstance(node, types)]
+    if len(matches) != 1:
+        names = " or ".join(kind.__name__ for kind in types)
         raise ValueError(
-            f"preconditioner: expected one {names} in the direction's state, found {len(found)} "
-            f"in {type(state).__name__}; "
-            "pass the preconditioner that is named after the direction"
+            f"preconditioner: expected one {names} in the direction's state, found {len(matches)} "
+            f"in {type(state).__name__}; pass the preconditioner that is named after the direction"
         )
-    return found[0]
+    return matches[0]

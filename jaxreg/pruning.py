@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._arrays import at_least_float32, is_weights
 from jaxreg._checks import check_number
 from jaxreg._counting import exactly, largest
-from jaxreg._dtypes import at_least_float32, is_weights
 from jaxreg._groups import check_range, norm
 from jaxreg._masking import check_arrays, check_shapes, chosen, chosen_leaves, is_hole, name_of
 from jaxreg._roles import Per, check_groups, leaf_roles
@@ -142,15 +142,15 @@ def keep_largest(
             parameters, both `axis` and `per` are given, or a leaf does not have these groups.
     """
     check_share("keep_largest", share)
-    found = grouped("keep_largest", params, mask, axis, per)
-    sizes = [magnitudes(leaf, groups) for _, leaf, groups in found]
+    selected = grouped("keep_largest", params, mask, axis, per)
+    sizes = [magnitudes(leaf, groups) for _, leaf, groups in selected]
     number = sum(size.size for size in sizes)
     if isinstance(share, int | float):
         wanted = exactly(max(1, round(share * number)))
     else:
         wanted = exactly(jnp.maximum(1, jnp.round(at_least_float32(share) * float(number))))
     leaves, structure = jax.tree.flatten(params)
-    for (place, leaf, _), keep in zip(found, largest(sizes, wanted), strict=True):
+    for (place, leaf, _), keep in zip(selected, largest(sizes, wanted), strict=True):
         leaves[place] = jnp.where(keep, leaf, 0)
     return jax.tree.unflatten(structure, leaves)
 
@@ -169,12 +169,12 @@ def grouped(
     groups = check_groups(owner, axis, per, None)
     keep, leaves = jax.tree.leaves(select(owner, params, mask)), jax.tree.leaves(params)
     named = leaf_roles(params) if per is not None else []
-    found: list[tuple[int, jax.Array, Axis]] = []
+    selected: list[tuple[int, jax.Array, Axis]] = []
     for place in itertools.compress(range(len(keep)), keep):
         leaf = jnp.asarray(leaves[place])
         along = named[place].along(owner, per) if per is not None else groups
-        found.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
-    return found
+        selected.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
+    return selected
 
 
 def magnitudes(x: jax.Array, axis: Axis) -> jax.Array:
@@ -200,16 +200,14 @@ def select(owner: str, params: PyTree, mask: Mask) -> PyTree:
         }
         raise ValueError(
             f"{owner}: the mask selects none of the parameters {shapes}; jaxreg.kernels selects "
-            "leaves of rank 2 and more. "
-            "Pass another mask"
+            "leaves of rank 2 and more. Pass another mask"
         )
     check_arrays(owner, params, selected)
     for name, leaf in chosen_leaves(params, selected):
         if not is_weights(leaf):
             raise TypeError(
                 f"{owner}: expected floating-point weights, got an array of {leaf.dtype} at "
-                f"{name}; leave it out with a "
-                "mask such as jaxreg.kernels"
+                f"{name}; leave it out with a mask such as jaxreg.kernels"
             )
     return selected
 

@@ -50,11 +50,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import full_precision
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled
 from jaxreg._checks import check_number
 from jaxreg._fista import FistaState, Problem, solve
 from jaxreg._masking import check_arrays
-from jaxreg._precision import full_precision
 from jaxreg._typing import Mask, Penalties, PyTree
 
 __all__ = ("Fista", "FistaState", "Solution", "fista")
@@ -204,7 +204,7 @@ class Fista:
                 )
         check_params("fista", self.penalty, params, self.mask)
         return jax.tree.map(
-            lambda own: own.penalty, assign("fista", self.penalty, params, self.mask)
+            lambda leaf: leaf.penalty, assign("fista", self.penalty, params, self.mask)
         )
 
     def report(self, start: PyTree, state: FistaState) -> None:
@@ -220,8 +220,7 @@ class Fista:
             )
             raise ValueError(
                 f"fista: the loss or its gradient is NaN or infinite after {steps} steps; check "
-                f"the data for NaN{fixed} and "
-                "whether the loss is bounded from below"
+                f"the data for NaN{fixed} and whether the loss is bounded from below"
             )
         if not state.converged:
             dtype = state.residual.dtype

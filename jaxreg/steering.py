@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxreg._arrays import at_least_float32
 from jaxreg._counting import count, total
-from jaxreg._dtypes import at_least_float32
 from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
 from jaxreg._roles import Per, check_groups
 from jaxreg._states import SteeredState, require_state
@@ -195,10 +195,10 @@ def steer_strength(
             moves, inner = made(strength).update(updates, state.inner, params, **extra_args)
             return moves, inner, kept_share(moved(params, moves), mask, axis, per)
 
-        moves, inner, kept = step(state.strength)
+        moves, inner, achieved = step(state.strength)
         steps_taken = optax.safe_increment(state.count)
         before = jnp.log(kept_share(params, mask, axis, per) / target(state.count))
-        after = jnp.log(kept / target(steps_taken))
+        after = jnp.log(achieved / target(steps_taken))
         gain = min(GAIN / (steps - begin), FASTEST)
         change = gain * jnp.clip(after, -MOST_BELOW, MOST_ABOVE) + PROPORTIONAL * (after - before)
         grown = jnp.clip(state.strength * jnp.exp(change), SMALLEST, LARGEST)
@@ -207,11 +207,11 @@ def steer_strength(
         waits = (state.strength == 0) & ((state.count < begin) | (largest == 0))
         lowest = jnp.where(state.strength == 0, LOWEST * largest, grown)
         fewest = jnp.where(
-            state.strength == 0, jnp.minimum(kept, target(steps_taken)), target(steps_taken)
+            state.strength == 0, jnp.minimum(achieved, target(steps_taken)), target(steps_taken)
         )
         searches = ~waits & (state.count <= begin + SEARCH * (steps - begin))
-        found = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
-        strength = jnp.where(waits, 0, found)
+        searched = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
+        strength = jnp.where(waits, 0, searched)
         behind = jnp.where(after > MOST_ABOVE, optax.safe_increment(state.behind), 0)
         warn_if_behind(behind, strength, max(int(HOPELESS * steps), 1))
         return moves, SteeredState(steps_taken, strength.astype(jnp.float32), behind, inner)
@@ -225,11 +225,9 @@ def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> Non
     """
     if not isinstance(behind, jax.core.Tracer) and behind.ndim == 0 and int(behind) == patience:
         warnings.warn(
-            f"steer_strength: for {patience} steps more weights were kept than the target, while "
-            "λ grew to "
-            f"{float(strength):.3g}; use more steps or a larger learning rate, max_shrink=None "
-            "under a concave penalty, and "
-            "an optimizer that makes exact zeros",
+            f"steer_strength: for {patience} steps more weights were kept than the target, while λ "
+            f"grew to {float(strength):.3g}; use more steps or a larger learning rate, "
+            "max_shrink=None under a concave penalty, and an optimizer that makes exact zeros",
             stacklevel=3,
         )
 

@@ -345,12 +345,12 @@ def compute_missing(
 
 def progress_of(done: np.ndarray, folder: Path | None) -> str:
     """Says how many runs are done and whether they are saved."""
-    kept = (
+    saved = (
         "nothing was saved; pass a folder to sweep so that it can resume"
         if folder is None
         else f"they are saved in {folder}, and the same call resumes from there"
     )
-    return f"after {int(done.sum())} of {len(done)} runs; {kept}"
+    return f"after {int(done.sum())} of {len(done)} runs; {saved}"
 
 
 def lay_out(results: list[np.ndarray], plan: Plan, diverged: Callable[[Any], bool] | None) -> Runs:

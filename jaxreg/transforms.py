@@ -1,4 +1,4 @@
-"""Links for `optax.chain`. Where a penalty stands in the chain decides what it means.
+"""Transformations for `optax.chain`. Their place in the chain decides what a penalty does.
 
 Coupled, before the direction: the optimizer sees the gradient of loss + penalty, as if the penalty
 were in the loss.
@@ -35,7 +35,7 @@ the parameters to such a tree, or one of the path and the leaf, such as
 `nnx.PathContains("kernel")`. A function is called with the current parameters at every update, so
 it should use their shapes rather than their values.
 
-With `optax.MultiSteps` the proximal link belongs inside. With `optax.inject_hyperparams` a `mask`
+With `optax.MultiSteps` the proximal step belongs inside. With `optax.inject_hyperparams` a `mask`
 or a `penalty` that is a function must be named in `static_args`. Averages of iterates (EMA,
 lookahead, schedule-free) have no exact zeros.
 """
@@ -48,9 +48,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxreg._arrays import like, wide
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled, map_penalised
 from jaxreg._checks import check_number
-from jaxreg._dtypes import like, wide
 from jaxreg._masking import check_shapes
 from jaxreg._states import PenaltyState, next_state, require_state
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree, ScalarOrSchedule
@@ -78,7 +78,7 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
             too. `jaxreg.kernels` is the usual choice.
 
     Returns:
-        A link for `optax.chain`.
+        An `optax.GradientTransformation`.
 
     Raises:
         TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them; at `init`, the mask
@@ -125,7 +125,7 @@ def add_l1(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTrans
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
 
     Returns:
-        A link for `optax.chain`.
+        An `optax.GradientTransformation`.
 
     Raises:
         TypeError: as for `add_penalty`, or the strength is not a number.
@@ -144,7 +144,7 @@ def add_l2(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTrans
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
 
     Returns:
-        A link for `optax.chain`.
+        An `optax.GradientTransformation`.
 
     Raises:
         TypeError: as for `add_penalty`, or the strength is not a number.
@@ -156,8 +156,8 @@ def add_l2(strength: ScalarOrSchedule, mask: Mask = None) -> optax.GradientTrans
 def proximal_step(
     penalty: Penalties, step_size: ScalarOrSchedule, mask: Mask = None
 ) -> optax.GradientTransformationExtraArgs:
-    """Replaces the new parameters by prox(params + updates, step_size). It must be the last link of
-    the chain.
+    """Replaces the new parameters by prox(params + updates, step_size). It must be the last
+    transformation of the chain.
 
     update = prox_{step·R}(w + update) − w, in the dtype of the parameters, so that a weight that
     the prox sets to 0 is exactly +0.0 after `optax.apply_updates`.
@@ -172,7 +172,7 @@ def proximal_step(
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
 
     Returns:
-        A link for `optax.chain`.
+        An `optax.GradientTransformation`.
 
     Raises:
         TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them, or the step size is
@@ -220,9 +220,9 @@ def prox_l1(
     """Soft-thresholds the new parameters by step_size·λ: `proximal_step(L1(strength), step_size,
     mask)`.
 
-    It gives exact zeros. It must be the last link of the chain, after plain SGD; after Adam or
-    momentum it silently solves the problem for a different λ, so use `prox_adam` or `prox_sgd`
-    there.
+    It gives exact zeros. It must be the last transformation of the chain, after plain SGD; after
+    Adam or momentum it silently solves the problem for a different λ, so use `prox_adam` or
+    `prox_sgd` there.
 
         >>> import optax, jaxreg
         >>> tx = optax.chain(optax.sgd(0.1), jaxreg.prox_l1(1e-4, step_size=0.1))
@@ -233,7 +233,7 @@ def prox_l1(
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them.
 
     Returns:
-        A link for `optax.chain`.
+        An `optax.GradientTransformation`.
 
     Raises:
         TypeError: as for `proximal_step`, or the strength is not a number.

@@ -284,9 +284,9 @@ class Solver:
             # Where a working set is full, the same place is written again when there are larger
             # ones.
             at = progress.done
-            kept = (progress.w.at[at].set(now.w), progress.free.at[at].set(now.free))
+            w, free = progress.w.at[at].set(now.w), progress.free.at[at].set(now.free)
             steps = progress.steps.at[at].add(now.stall.taken)
-            return Progress(at + jnp.where(now.full, 0, 1), *kept, steps, (now.w, now.free)), now
+            return Progress(at + jnp.where(now.full, 0, 1), w, free, steps, (now.w, now.free)), now
 
         w, free = progress.start
         z = jnp.einsum("bs,bsn->n", w, self.columns) + self.basis @ free

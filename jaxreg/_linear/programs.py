@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
+from jaxreg._arrays import full_precision
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import Progress, Settings, Solver
 from jaxreg._linear.quadratic import Charge
 from jaxreg._losses import orthonormal, projected
-from jaxreg._precision import full_precision
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty, Weighted
 

@@ -32,14 +32,14 @@ class RegularizationPath:
 
     Attributes:
         strengths: λ (strengths,), ascending.
-        params: the parameters at each strength in `kept`; None if there is none.
+        params: the parameters at each strength in `kept_indices`; None if there is none.
         refitted: the refitted parameters at the same strengths; None without refitting.
         record: numbers by name. `objective`, `loss`, `residual` (of the KKT conditions), `epochs`,
             `converged`, `fitted` (False for a λ that `stop` left out), `nonzeros` (of penalised
             parameters); `validation_loss` if there are validation rows; the caller's metrics;
             `live_inputs` and `live_units`, dicts by kernel; and, after refitting, `refitted_loss`
             and the same of the others.
-        kept: indices of the strengths whose parameters are held, ascending.
+        kept_indices: indices of the strengths whose parameters are held, ascending.
         seeds: the seeds; None if there is one run alone.
     """
 
@@ -47,7 +47,7 @@ class RegularizationPath:
     params: PyTree
     refitted: PyTree
     record: dict[str, Any]
-    kept: np.ndarray
+    kept_indices: np.ndarray
     seeds: np.ndarray | None
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class RegularizationPath:
                 `seed` is missing or superfluous.
         """
         tree = self.refitted if refitted else self.params
-        place = np.flatnonzero(self.kept == range(len(self))[index])
+        place = np.flatnonzero(self.kept_indices == range(len(self))[index])
         if tree is None or not place.size:
             what = (
                 "refitted parameters; pass refit_epochs"
@@ -271,8 +271,7 @@ def select_strength(
     if strengths.ndim != 1 or scores.ndim != 2 or scores.shape[1] != strengths.size:
         raise ValueError(
             f"select: expected scores of shape (repeats, {strengths.size}) for strengths of shape "
-            "(strengths,), got "
-            f"{scores.shape} for {strengths.shape}"
+            f"(strengths,), got {scores.shape} for {strengths.shape}"
         )
     if rule == "one_se" and len(scores) < 2:
         raise ValueError(
@@ -284,8 +283,7 @@ def select_strength(
     if not usable.any():
         raise ValueError(
             "select: expected finite scores for at least one strength, got none; the training "
-            "diverged, or the rows that "
-            "score it hold NaN"
+            "diverged, or the rows that score it hold NaN"
         )
     means = np.where(usable, (-scores if largest else scores).mean(0), np.inf)
     best = max(np.flatnonzero(means == means.min()), key=lambda index: strengths[index])

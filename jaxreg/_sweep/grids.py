@@ -59,14 +59,14 @@ class Grid:
             For each one-dimensional array of an axis, by a name such as `penalty`, the axis and the
             array.
         """
-        found = {}
+        coordinates = {}
         for name, values in self.axes.items():
             leaves = jax.tree_util.tree_leaves_with_path(values)
             for path, leaf in leaves:
                 label = name if len(leaves) == 1 else f"{name}.{dotted(path)}"
                 if leaf.ndim == 1 and not keys.is_key(leaf):
-                    found[label] = (name, leaf)
-        return found
+                    coordinates[label] = (name, leaf)
+        return coordinates
 
     def describe(self, run: int) -> str:
         """Formats the position of a run on the grid, such as `penalty = 0.001, seed = 3`.
@@ -141,8 +141,7 @@ def as_axis(name: str, values: PyTree) -> PyTree:
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             f"grid: {name} must have one leading axis that is not empty, got lengths "
-            f"{sorted(lengths)}; "
-            "for one value write a list of one"
+            f"{sorted(lengths)}; for one value write a list of one"
         )
     (length,) = lengths
 
@@ -212,8 +211,7 @@ def as_seeds(seeds: int | Sequence[int] | Any) -> np.ndarray:
     ):
         raise ValueError(
             f"sweep: seeds must be whole numbers from 0 on, up to {LARGEST_SEED} (32 bits), got "
-            f"{seeds!r}; "
-            "pass seeds=5 or seeds=[0, 3]"
+            f"{seeds!r}; pass seeds=5 or seeds=[0, 3]"
         )
     # The dtype of any other axis of integers, if they fit.
     return np.asarray(jnp.asarray(values)) if values.max() < 2**31 else values.astype(np.uint32)

@@ -21,8 +21,8 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import tracing_number
 from jaxreg._sweep import keys
-from jaxreg._tracing import tracing_number
 from jaxreg._typing import PyTree
 
 KEPT_PROGRAMS = 16

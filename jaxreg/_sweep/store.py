@@ -62,7 +62,7 @@ def read_manifest(folder: Path) -> Identity | None:
         OSError: it cannot be read.
     """
     try:
-        found = json.loads((folder / MANIFEST).read_bytes())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -72,18 +72,17 @@ def read_manifest(folder: Path) -> Identity | None:
         )
         raise OSError(error.errno, what, str(folder)) from error
     except ValueError:
-        found = None
+        manifest = None
     if (
-        isinstance(found, dict)
-        and found.get("format") == FORMAT
-        and isinstance(found.get("layout"), dict)
+        isinstance(manifest, dict)
+        and manifest.get("format") == FORMAT
+        and isinstance(manifest.get("layout"), dict)
     ):
-        return found
-    if isinstance(found, dict) and {"program", "layout"} <= set(found):
+        return manifest
+    if isinstance(manifest, dict) and {"program", "layout"} <= set(manifest):
         raise SweepMismatchError(
             f"sweep: {folder} was begun by an earlier version of jaxreg, whose chunks this one "
-            "cannot use; "
-            "give it another folder, or delete this one to begin anew"
+            "cannot use; give it another folder, or delete this one to begin anew"
         )
     raise SweepMismatchError(
         f"sweep: {folder / MANIFEST} is damaged or was not written by a sweep; "
@@ -91,11 +90,11 @@ def read_manifest(folder: Path) -> Identity | None:
     )
 
 
-def check_identity(folder: Path, found: Identity, identity: Identity) -> None:
+def check_identity(folder: Path, stored: Identity, identity: Identity) -> None:
     """Raises a SweepMismatchError that names what differs."""
-    differing = [name for name in identity if identity[name] != found.get(name)]
+    differing = [name for name in identity if identity[name] != stored.get(name)]
     if differing:
-        words = "; ".join(difference(name, found.get(name), identity[name]) for name in differing)
+        words = "; ".join(difference(name, stored.get(name), identity[name]) for name in differing)
         raise SweepMismatchError(
             f"sweep: {folder} holds the chunks of another sweep ({words}); "
             "give it another folder, or delete this one to begin anew"
@@ -133,17 +132,17 @@ class Chunks:
         self.folder = folder
         self.key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
         content = (json.dumps(identity, indent=2) + "\n").encode()
-        if (found := read_manifest(folder)) is None:
+        if (stored := read_manifest(folder)) is None:
             try:
                 make_folder(folder)
                 write_whole(folder / MANIFEST, content, exclusive=True)
             except FileExistsError as error:
-                if (found := read_manifest(folder)) is None:
+                if (stored := read_manifest(folder)) is None:
                     raise unwritable(folder, error) from error
             except OSError as error:
                 raise unwritable(folder, error) from error
-        if found is not None:
-            check_identity(folder, found, identity)
+        if stored is not None:
+            check_identity(folder, stored, identity)
 
     def save(self, ids: np.ndarray, arrays: list[np.ndarray]) -> None:
         """Writes a chunk to disk; it is complete when this returns.
@@ -168,8 +167,7 @@ class Chunks:
             raise OSError(
                 error.errno,
                 f"sweep: a chunk of {len(ids)} runs could not be written ({error.strerror}); "
-                "earlier chunks are saved, and "
-                "the same call resumes from them once this is fixed",
+                "earlier chunks are saved, and the same call resumes from them once this is fixed",
                 str(self.folder),
             ) from error
 

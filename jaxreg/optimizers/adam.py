@@ -63,8 +63,8 @@ def prox_adam(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see
@@ -127,8 +127,8 @@ def prox_nadam(
         mu_dtype: dtype of the average of gradients; None uses that of the parameters.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see
@@ -204,8 +204,8 @@ def prox_adamw(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see
@@ -276,8 +276,8 @@ def prox_amsgrad(
         bias_correction_nu: whether to correct the bias of the average of squared gradients.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see

@@ -39,8 +39,8 @@ def prox_yogi(
         eps: added to the root of the average of squared gradients.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see
@@ -108,8 +108,8 @@ def prox_adabelief(
         nesterov: whether to use Nesterov's momentum.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see
@@ -168,8 +168,8 @@ def prox_adamax(
         eps: added to |g|.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see

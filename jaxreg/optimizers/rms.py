@@ -53,8 +53,8 @@ def prox_rmsprop(
         bias_correction: whether to correct the bias of the averages.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see
@@ -73,8 +73,8 @@ def prox_rmsprop(
     """
     check_momentum("prox_rmsprop", momentum, nesterov)
     check_moments("prox_rmsprop", {"decay": decay}, {"eps": eps, "initial_scale": initial_scale})
-    link = optax.scale_by_stddev if centered else optax.scale_by_rms
-    direction = link(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
+    scale = optax.scale_by_stddev if centered else optax.scale_by_rms
+    direction = scale(decay, eps, initial_scale, eps_in_sqrt, bias_correction)
     preconditioner = preconditioners.rms(decay, eps, eps_in_sqrt, bias_correction)
     if momentum is not None:
         direction = optax.chain(direction, optax.trace(momentum, nesterov))
@@ -121,8 +121,8 @@ def prox_adagrad(
         eps: added to that sum inside the root.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         max_shrink: the most that the penalty moves a weight in one step, in units of the learning
             rate; None sets no bound. It protects weights that have not received a gradient yet (see

@@ -42,8 +42,8 @@ def prox_sgd(
         accumulator_dtype: dtype of the accumulated gradients; None uses that of the parameters.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
-        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`. As a
-            link before this optimizer it would solve the problem for a different λ (see
+        clip: a transformation that clips gradients, such as `optax.clip_by_global_norm(1.0)`.
+            Before this optimizer in a chain it would solve the problem for a different λ (see
             `jaxreg.proximal`).
         lazy: whether the penalty leaves weights alone in steps in which their gradient is exactly 0
             (see `jaxreg.proximal`).

@@ -19,10 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxreg._arrays import fusible, like, ratio, wide
 from jaxreg._checks import check_number, check_power
-from jaxreg._division import ratio
-from jaxreg._dtypes import like, wide
-from jaxreg._fusion import fusible
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.concave import Concave, smallest
 

@@ -27,9 +27,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxreg._arrays import fusible, like, wide
 from jaxreg._checks import check_above, check_number
-from jaxreg._dtypes import like, wide
-from jaxreg._fusion import fusible
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
 

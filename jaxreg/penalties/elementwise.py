@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxreg._arrays import like, wide
 from jaxreg._checks import check_number
-from jaxreg._dtypes import like, wide
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
 

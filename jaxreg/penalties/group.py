@@ -21,9 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg import _groups, _roles
+from jaxreg._arrays import like, ratio, wide
 from jaxreg._checks import check_number
-from jaxreg._division import ratio
-from jaxreg._dtypes import like, wide
 from jaxreg._roles import Per
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
 from jaxreg.penalties.base import Penalty
@@ -181,18 +180,16 @@ class Group(GroupPenalty):
         step, axes = like(step, w), self.axes(w)
         if not _groups.is_shared(step, w, axes):
             raise ValueError(
-                f"Group: expected one step per group, a scalar or an array of length 1 along "
+                "Group: expected one step per group, a scalar or an array of length 1 along "
                 f"axis={axes if self.axis is None else self.axis!r}, got a step of shape "
-                f"{step.shape}; jaxreg's optimizers "
-                "pool the step over each group, so in your own code pass a pooled step (see "
-                "Penalty.pool), or use GroupL2 "
-                "for the group lasso"
+                f"{step.shape}; jaxreg's optimizers pool the step over each group, so in your own "
+                "code pass a pooled step (see Penalty.pool), or use GroupL2 for the group lasso"
             )
         length = _groups.norm(w, axes)
         shrunk = like(self.penalty.prox(length, step), w)
         # Equal lengths stand for 1 so that the group is kept to the bit, and infinities are.
-        kept = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
-        return jnp.where(shrunk == 0, 0, w * kept).astype(jnp.asarray(x).dtype)
+        factor = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
+        return jnp.where(shrunk == 0, 0, w * factor).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:
         x = wide(x)

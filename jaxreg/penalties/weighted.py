@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxreg._arrays import like, wide
 from jaxreg._checks import check_number
-from jaxreg._dtypes import like, wide
 from jaxreg._groups import norm
 from jaxreg._typing import ArrayLike
 from jaxreg.penalties.base import Penalty
@@ -134,18 +134,18 @@ class Weighted(Penalty):
         factors, axes = like(self.factors, x), self.axes(x) or ()
         # Zeros with the sharding of x, which the factors take.
         blank = jnp.sum(jnp.zeros_like(x), axes, keepdims=True)
-        kept = blank.shape
+        shape = blank.shape
         if axes and factors.shape == tuple(size for a, size in enumerate(x.shape) if a not in axes):
-            return factors.reshape(kept) + blank
+            return factors.reshape(shape) + blank
         fits = factors.ndim <= x.ndim and all(
-            one in (1, size) for one, size in zip(factors.shape[::-1], kept[::-1], strict=False)
+            length in (1, size)
+            for length, size in zip(factors.shape[::-1], shape[::-1], strict=False)
         )
         if not fits:
             per = "group of" if axes else "weight of"
             raise ValueError(
-                f"Weighted: expected factors that broadcast to {kept}, one for each {per} an "
-                f"array of shape {x.shape}, got "
-                f"shape {factors.shape}; in a tree of parameters write a penalty with its factors "
-                "for each leaf"
+                f"Weighted: expected factors that broadcast to {shape}, one for each {per} an "
+                f"array of shape {x.shape}, got shape {factors.shape}; in a tree of parameters "
+                "write a penalty with its factors for each leaf"
             )
         return factors + blank

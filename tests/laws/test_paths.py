@@ -190,7 +190,7 @@ def test_budgets_and_schedules(changes, epochs):
 
 def test_only_some_parameters_are_held():
     path = jaxreg.fit_path(LINEAR, EYE, [0.01, 0.1, 0.2], keep=[-1, 0])
-    np.testing.assert_array_equal(path.kept, [0, 2])
+    np.testing.assert_array_equal(path.kept_indices, [0, 2])
     np.testing.assert_allclose(path.at(-1), [1.6, 0.6], atol=1e-4)
     assert len(path) == 3
     assert jaxreg.fit_path(LINEAR, EYE, [0.01, 0.1, 0.2], keep=[]).params is None
