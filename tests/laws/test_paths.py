@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib as mpl
+import matplotlib.figure
 import numpy as np
 import pytest
 
