@@ -76,7 +76,7 @@ COMMANDS |= {"claims": Claims, "draw": Draw, "publish": Publish, "report": Repor
 
 def main(words: list[str]) -> None:
     """Runs the command given by the words."""
-    if words[:1] in (["-h"], ["--help"]):
+    if words in (["-h"], ["--help"], ["bench"], ["bench", "-h"], ["bench", "--help"]):
         overview()
         return
     if not words or words[0].startswith("-"):

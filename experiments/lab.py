@@ -3,14 +3,14 @@ runs it.
 
     def train(settings: Settings, session: Session) -> xr.Dataset:
         grid = jaxreg.grid(penalty=jaxreg.L1(jnp.array(settings.l1)), seed=range(settings.seeds))
-        return session.sweep(fit, grid).dataset()
+        return described(session.sweep(fit, grid).dataset(), TEXTS)
 
     STUDY = Study(
         "toy", "What L1 does to a toy", Settings(), quick=Settings(seeds=2), sweeps={"toy": train},
         claims=[Claim("zeros", "L1 gives zeros", "L1 makes zeros.", evaluate, draw, "A caption.")],
     )
 
-A study is one file in `experiments.studies`, and one line in the list there. Its result is one
+A study is one file in `experiments.studies`, and an entry in the list there. Its result is one
 file, `results/NAME.nc`, an `xarray.DataTree` with a group for each sweep, which is written beside
 and moved into place, so that it is whole or absent. Verdicts, tables and figures are always
 computed from it, into the folder `results/NAME`.
@@ -328,26 +328,28 @@ def draw(study: Study, place: Path) -> None:
     results, made_by = load(place)
     folder = place.with_suffix("")
     folder.mkdir(exist_ok=True)
-    text = summary(study, results, made_by)
+    variant = place.stem.removeprefix(study.name.replace(" ", "-")).strip("-")
+    text = summary(study, results, made_by, variant)
     parts: list[Claim | Picture] = [*study.pictures, *study.claims]
     for part in parts:
         figure = part.draw(results)
         for ending in ("png", "svg"):
             figure.savefig(folder / f"{part.name}.{ending}")
     (folder / "summary.md").write_text(text, encoding="utf-8")
-    shown = [part for part in text.split("\n\n") if not part.startswith("![")]
+    drawn = tuple(f"## {picture.title}" for picture in study.pictures)
+    shown = [part for part in text.split("\n\n") if not part.startswith(("![", *drawn))]
     lines = [line for line in "\n\n".join(shown).splitlines() if not line.startswith(HOW)]
     console = Console()
     console.print(Markdown("\n".join(lines)))
     console.print(f"{folder}: summary.md and figures, from {place.name}", soft_wrap=True)
 
 
-def summary(study: Study, results: Results, made_by: Mapping[str, Any]) -> str:
-    """The results as Markdown: tables, verdicts and figures."""
+def summary(study: Study, results: Results, made_by: Mapping[str, Any], variant: str = "") -> str:
+    """The results as Markdown: tables, verdicts and figures; `variant` is added to the title."""
     config = ", ".join(f"{name} {value}" for name, value in made_by["versions"].items())
     devices = made_by["devices"]
     paragraphs = [
-        f"# {study.summary}",
+        f"# {study.summary}{f' ({variant})' if variant else ''}",
         *([f"**{QUICK}**"] if made_by["quick"] else []),
         f"Made by `{made_by['command']}` in {made_by['seconds']:.0f} s on {len(devices)} × "
         f"{devices[0]}: {config}.",

@@ -135,9 +135,9 @@ def check_direction(
         ValueError: the direction reverses the gradient, so it contains a learning rate and its
             sign.
 
-    Warns: UserWarning: a step is not g/D, so the preconditioner belongs to another direction (or
-        has another b2); or the
-            direction holds a clip.
+    Warns:
+        UserWarning: a step is not g/D, so the preconditioner belongs to another direction (or has
+            another b2); or the direction holds a clip.
     """
     gradient = {str(size): np.array([[size, -size]]) for size in PROBES}
     return compare(direction, preconditioner, gradient, 4)
@@ -243,8 +243,9 @@ def probe(
 def check_scales(preconditioner: Preconditioner | None, state: Any) -> None:
     """Looks for scales inside a direction that change later, by its state.
 
-    Warns: UserWarning: there is a schedule, or a `reduce_on_plateau` that the preconditioner does
-        not know.
+    Warns:
+        UserWarning: there is a schedule, or a `reduce_on_plateau` that the preconditioner does not
+            know.
     """
     plateau = optax.contrib.ReduceLROnPlateauState
     kinds = (optax.ScaleByScheduleState, plateau)

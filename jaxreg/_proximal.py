@@ -123,9 +123,10 @@ def proximal(
             number is out of range; at `init`, penalty, mask or preconditioner do not fit; at
             `update`, gradients have other shapes than the parameters, or `params` is missing.
 
-    Warns: UserWarning: the direction's first step is not g/D, so the preconditioner belongs to
-        another direction; the direction
-            holds a clip, or a scale that changes later; or it cannot be tried out.
+    Warns:
+        UserWarning: the direction's first step is not g/D, so the preconditioner belongs to
+            another direction; the direction holds a clip, or a scale that changes later; or it
+            cannot be tried out.
 
     Source: proximal gradient in a variable metric; Yun, Lozano and Yang, Adaptive Proximal Gradient
         Methods for Structured Neural Networks (2021), equation 3.

@@ -287,7 +287,7 @@ def strength_grid(
     Raises:
         TypeError: as for `fit_path`.
         ValueError: as for `fit_path`; or all parameters are 0 at `start` already, or some do not
-            become 0 within `DOUBLINGS` doublings, as under squared L2.
+            become 0 within 40 doublings, as under squared L2.
     """
     owner = "strength_grid"
     check_number(owner, "start", start, positive=True, scalar=True)

@@ -154,8 +154,9 @@ class Fista:
             ValueError: there are no parameters, the mask or the tree of penalties does not fit
                 them, the loss is not a scalar, or loss or gradient are NaN or infinite.
 
-        Warns: UserWarning: it did not converge in `max_steps` steps, or `tol` is below what the
-            dtype can resolve.
+        Warns:
+            UserWarning: it did not converge in `max_steps` steps, or `tol` is below what the dtype
+                can resolve.
         """
         penalties = self.penalties(params)
         # What is differentiated inside fun, without being an argument of it, becomes one.

@@ -150,8 +150,9 @@ def steer_strength(
             `steps`; at `init`, the mask selects nothing or a leaf does not have the groups; at
             `update`, gradients have other shapes than the parameters, or `params` is missing.
 
-    Warns: UserWarning: outside of `jit`, λ has run away: for a fifth of the steps in a row too many
-        weights were kept.
+    Warns:
+        UserWarning: outside of `jit`, λ has run away: for a fifth of the steps in a row too many
+            weights were kept.
 
     Source: Zhu and Gupta, To prune, or not to prune (2017), for the target.
     """

@@ -180,7 +180,7 @@ def sweep(
             jaxreg and have the same versions of jax and jaxlib and the same kind of device, for
             example `client.get_executor()` of a `dask.distributed.Client` or
             `ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))`. Needs the
-            packages of `pip install 'jaxreg[dask]'`. The fit itself is not sent, only its traced
+            packages of the extra `dask`. The fit itself is not sent, only its traced
             program, so that it may be a lambda; but it must not call back into Python. This process
             saves the chunks, and a folder can be resumed with another executor or without one. None
             computes in this process.

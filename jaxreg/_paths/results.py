@@ -62,10 +62,16 @@ class RegularizationPath:
             refitted: whether to return the refitted parameters.
 
         Raises:
+            IndexError: there is no such strength.
             ValueError: the parameters at this strength were not kept, there was no refitting, or
                 `seed` is missing or superfluous.
         """
         tree = self.refitted if refitted else self.params
+        if not -len(self) <= index < len(self):
+            raise IndexError(
+                f"RegularizationPath.at: index must be from {-len(self)} to {len(self) - 1}, got "
+                f"{index}"
+            )
         place = np.flatnonzero(self.kept_indices == range(len(self))[index])
         if tree is None or not place.size:
             what = (

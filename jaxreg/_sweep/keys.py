@@ -1,5 +1,5 @@
-"""Converts typed PRNG keys to plain arrays and back, and other arrays to NumPy's, for files and
-collectives.
+"""Converts typed PRNG keys to plain arrays and back, and other arrays to NumPy's, for files,
+workers and programs.
 """
 
 from typing import Any

@@ -28,6 +28,7 @@ from typing import Any
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
@@ -153,7 +154,8 @@ def arguments_of(plan: Plan, buffer: int) -> tuple[Any, list[Any], list[Any]]:
     """Describes the arguments of the program of a chunk."""
 
     def shaped(leaf: np.ndarray, *shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, leaf.dtype)
+        # float64 counts as float32 where 64-bit types are off.
+        return jax.ShapeDtypeStruct(shape, jnp.result_type(leaf.dtype))
 
     runs = [shaped(leaf, buffer, *leaf.shape[1:]) for leaf in plan.run_leaves]
     return np.int32(0), runs, [shaped(leaf, *leaf.shape) for leaf in plan.shared_leaves]
