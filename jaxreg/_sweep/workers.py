@@ -28,7 +28,6 @@ from typing import Any
 
 import jax
 import jax.export
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
@@ -154,8 +153,8 @@ def arguments_of(plan: Plan, buffer: int) -> tuple[Any, list[Any], list[Any]]:
     """Describes the arguments of the program of a chunk."""
 
     def shaped(leaf: np.ndarray, *shape: int) -> jax.ShapeDtypeStruct:
-        # float64 counts as float32 where 64-bit types are off.
-        return jax.ShapeDtypeStruct(shape, jnp.result_type(leaf.dtype))
+        # As an argument: float64 is float32 where 64-bit types are off.
+        return jax.ShapeDtypeStruct(shape, jax.eval_shape(lambda x: x, leaf).dtype)
 
     runs = [shaped(leaf, buffer, *leaf.shape[1:]) for leaf in plan.run_leaves]
     return np.int32(0), runs, [shaped(leaf, *leaf.shape) for leaf in plan.shared_leaves]
