@@ -26,10 +26,19 @@ def seconds_of_children():
     return usage.ru_utime + usage.ru_stime
 
 
-def test_help_names_every_command_at_once():
+@pytest.fixture(scope="module")
+def at_once():
+    """A second of processor time, or what it is on a machine that is slow to import tyro."""
+    before = seconds_of_children()
+    light = [sys.executable, "-c", "import numpy, rich.console, rich.markdown, tyro"]
+    subprocess.run(light, check=True)
+    return max(1.0, 2.5 * (seconds_of_children() - before))
+
+
+def test_help_names_every_command_at_once(at_once):
     before = seconds_of_children()
     shown = command("--help")
-    assert seconds_of_children() - before < 1
+    assert seconds_of_children() - before < at_once
     assert shown.returncode == 0
     for name in [*NAMES, "claims", "draw", "publish", "report"]:
         assert f"\n {name} " in shown.stdout
@@ -55,12 +64,12 @@ def test_help_of_each_command_shows_its_settings(name):
         ("images --data nowhere", "data: expected"),
     ],
 )
-def test_a_wrong_setting_is_said_at_once(words, said):
+def test_a_wrong_setting_is_said_at_once(words, said, at_once):
     before = seconds_of_children()
     refused = command(*words.split())
     assert refused.returncode == 2
     assert said in " ".join(re.sub("[│─╭╮╰╯]", " ", refused.stderr + refused.stdout).split())
-    assert seconds_of_children() - before < 1 or words.startswith("images")
+    assert seconds_of_children() - before < at_once
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_next_start_resumes(tmp_path):

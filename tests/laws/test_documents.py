@@ -6,7 +6,6 @@ doctest; any other is executed.
 """
 
 import doctest
-import importlib
 import re
 import subprocess
 import sys
@@ -42,22 +41,6 @@ def test_examples_run(page, tmp_path, monkeypatch):
             assert runner.run(test, clear_globs=False).failed == 0
         else:
             exec(compile("\n" * line + block[1], str(page), "exec"), namespace)
-
-
-@pytest.mark.parametrize(
-    "module",
-    sorted(
-        path.relative_to(ROOT)
-        for path in (ROOT / "jaxreg").rglob("*.py")
-        if ">>>" in path.read_text("utf-8")
-    ),
-    ids=str,
-)
-def test_docstring_examples_run(module):
-    name = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
-    failed, tried = doctest.testmod(importlib.import_module(name))
-    assert failed == 0
-    assert tried > 0
 
 
 @pytest.mark.parametrize("page", READMES, ids=name_of)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import polars
 import pytest
+from sklearn.datasets import load_diabetes
 
 import jaxreg
 
@@ -80,6 +81,15 @@ def test_float32_is_certified_to_its_precision_in_any_unit():
         np.testing.assert_allclose(path.params.weights * unit, exact.params.weights, atol=2e-3)
         # Rounding is relative to the largest objective, that of w = 0.
         certify(path, 16 * np.finfo(np.float32).eps)
+
+
+def test_float32_is_enough_for_a_certificate_at_every_strength():
+    raw, y = load_diabetes(return_X_y=True)
+    x = raw * np.sqrt(len(y)) + 3
+    path = jaxreg.fit_linear_path(x.astype(np.float32), y.astype(np.float32), jaxreg.L1)
+    assert (path.record["gap"] <= 2e-5 * path.record["objective"]).all()
+    exact = jaxreg.fit_linear_path(x, y, jaxreg.L1, path.strengths)
+    np.testing.assert_allclose(path.params.weights, exact.params.weights, atol=0.05)
 
 
 @pytest.mark.parametrize(("loss", "y"), [("squares", Y), ("logistic", LABEL)])
