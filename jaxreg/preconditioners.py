@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from jaxreg._arrays import at_least_float32, like
+from jaxreg._arrays import at_least_float32
 from jaxreg._typing import Preconditioner, PyTree
 
 
@@ -251,12 +251,8 @@ def root(nu: PyTree, inside: float, outside: float) -> PyTree:
 
 def corrected(moment: PyTree, decay: float, count: jax.Array) -> PyTree:
     """Corrects the bias of a moving average of `count` terms towards its initial value 0."""
-
-    def correct(leaf: jax.Array) -> jax.Array:
-        leaf = at_least_float32(leaf)
-        return leaf / (1 - like(decay, leaf) ** like(count, leaf))
-
-    return jax.tree.map(correct, moment)
+    # optax's own function, so that XLA sees that this D is the one that the direction divides by.
+    return optax.tree.bias_correction(jax.tree.map(at_least_float32, moment), decay, count)
 
 
 def times(left: PyTree, right: PyTree) -> PyTree:

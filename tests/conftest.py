@@ -1,11 +1,21 @@
-"""Settings of every test: eight virtual devices, and float64 where a test asks for it."""
+"""Settings of every test: quick compilation, eight virtual devices, and float64 where a test asks
+for it.
+"""
 
+import ctypes
 import gc
+import os
 import signal
+import sys
 
 import hypothesis
 import jax
 import pytest
+
+# Compiling is most of the tests' time. Whoever sets XLA_FLAGS, even to nothing, gets the programs
+# that users have: .ci/run does so for the tests that compare numbers.
+QUICK = "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+os.environ.setdefault("XLA_FLAGS", QUICK)
 
 # Sharding is tested on virtual devices; everything else just uses the first.
 jax.config.update("jax_num_cpu_devices", 8)
@@ -32,6 +42,8 @@ def forget_programs():
     yield
     jax.clear_caches()
     gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

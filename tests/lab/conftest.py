@@ -10,13 +10,18 @@ import pytest
 from experiments import datasets, lab
 from experiments.studies import STUDIES
 
-SMALL = {"images": {"data": "mnist-5000"}}
-"""Settings that differ from those of `--quick`, by study."""
+SMALL = {
+    "images": {"hidden": (32, 16), "epochs": 4, "shares": (0.2, 0.05)},
+    "path": {"noise": 64, "hidden": (16,), "strengths": 5},
+}
+"""Settings that are smaller than those of `--quick`, by study."""
 
 
-def defaults_of(study):
-    typed = dataclasses.replace(study.settings, **SMALL.get(study.name, {}))
-    return study.defaults(typed, True)
+def settings_of(study):
+    typed = study.settings
+    if study.name == "images":
+        typed = dataclasses.replace(typed, data="mnist-5000")
+    return dataclasses.replace(study.defaults(typed, True), **SMALL.get(study.name, {}))
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +35,7 @@ def quick(tmp_path_factory):
         for study in STUDIES:
             if study.name == "published" and not datasets.FASHION.is_dir():
                 continue
-            settings = defaults_of(study)
+            settings = settings_of(study)
             place = options.folder / f"{study.label(settings)}.nc"
             if not place.exists():
                 lab.run(study, settings, options, f"python -m experiments {study.name} --quick")

@@ -430,7 +430,9 @@ def test_the_controller_of_a_strength():
     scan = jax.lax.scan(
         lambda state, _: (tx.update(ones, state, ones)[1], None), tx.init(ones), length=500
     )
-    assert 1e19 < float(scan[0].strength) < 1.01e20
+    assert 1e19 < float(scan[0].strength) < 1.01e20 and int(scan[0].behind) > 400
+    with pytest.warns(UserWarning, match="for 2 steps more weights were kept than the target"):
+        tx.update(ones, scan[0]._replace(behind=jnp.int32(1)), ones)
 
 
 def test_steering_with_dtypes_holes_and_wrappers():

@@ -103,6 +103,19 @@ def test_a_concave_prox_is_the_global_minimum_for_steps_of_any_size(kind, dtype,
     np.testing.assert_array_equal(prox(penalties, -x, step), -np.asarray(prox(penalties, x, step)))
 
 
+@pytest.mark.parametrize("step", [2.1, 3.0, 3.9])
+def test_scad_where_its_prox_jumps_over_the_falling_part(step):
+    x = np.linspace(0.1, 6, 60)  # with a = 3, steps from a − 1 to a + 1
+    penalty = jaxreg.SCAD(1.0, 3.0)
+    u = np.asarray(penalty.prox(jnp.asarray(x), step), float)
+    for point, found in zip(x, u, strict=True):
+
+        def objective(u, point=point):
+            return (u - point) ** 2 / 2 + step * charge(penalty, u)
+
+        assert objective(found) <= brute_force(objective, point) + 1e-6
+
+
 DEFAULTS = [
     jaxreg.LogSum(0.3, 0.5), jaxreg.MCP(0.3), jaxreg.SCAD(0.3),
     jaxreg.Bridge(0.3), jaxreg.Bridge(0.3, 2 / 3), jaxreg.L0(0.3),
