@@ -14,11 +14,11 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import lars_path
 
 import jaxreg
-from experiments import datasets, networks, training
+from experiments import datasets, networks, rivals, training
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
-from experiments.studies import baselines, images, published, relevance, stability, strength
+from experiments.studies import baselines, published, relevance, stability, strength
 
 
 def descend(tx, start, gradient, steps):
@@ -200,7 +200,7 @@ def pull(target):
 def test_gradual_pruning_keeps_the_largest_and_its_zeros_stay():
     target = {"kernel": jnp.linspace(0.1, 4, 40).reshape(8, 5), "bias": jnp.ones(5)}
     start = jax.tree.map(lambda leaf: leaf + 0.5, target)
-    tx = images.prune_gradually(optax.adam(0.02), 0.25, 300)
+    tx = rivals.prune_gradually(optax.adam(0.02), 0.25, 300)
     w, _ = descend(tx, start, pull(target), 600)
     left = np.asarray(w["kernel"]) != 0
     np.testing.assert_array_equal(left.ravel(), np.arange(40) >= 30)
@@ -213,7 +213,7 @@ def test_gradual_pruning_keeps_the_largest_and_its_zeros_stay():
 
 def test_factorised_weights_solve_the_problem_of_l1():
     target, strength = jnp.array([[2.0, -1.0, 0.3, -0.2]]), 0.5
-    tx = images.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
+    tx = rivals.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
     start = {"kernel": jnp.array([[0.5, 0.9, 0.7, 0.6]]), "bias": jnp.zeros(1)}
     w, _ = descend(tx, start, pull({"kernel": target, "bias": jnp.ones(1)}), 4000)
     expected = np.sign(target) * np.maximum(np.abs(target) - strength, 0)
