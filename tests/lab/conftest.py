@@ -12,16 +12,25 @@ from experiments.studies import STUDIES
 
 SMALL = {
     "images": {"hidden": (32, 16), "epochs": 4, "shares": (0.2, 0.05)},
-    "path": {"noise": 64, "hidden": (16,), "strengths": 5},
+    "path": {"noise": 64, "hidden": (16,), "strengths": 5, "penalties": ("group log-sum",)},
+    "relevance": {"network": {"shares": (0.0, 0.9)}},
 }
 """Settings that are smaller than those of `--quick`, by study."""
+
+
+def changed(settings, changes):
+    parts = {
+        name: changed(getattr(settings, name), value) if isinstance(value, dict) else value
+        for name, value in changes.items()
+    }
+    return dataclasses.replace(settings, **parts)
 
 
 def settings_of(study):
     typed = study.settings
     if study.name == "images":
         typed = dataclasses.replace(typed, data="mnist-5000")
-    return dataclasses.replace(study.defaults(typed, True), **SMALL.get(study.name, {}))
+    return changed(study.defaults(typed, True), SMALL.get(study.name, {}))
 
 
 @pytest.fixture(scope="session")

@@ -264,15 +264,15 @@ def test_more_weights_than_int32_counts():
 def tree(dtype=jnp.float32, seed=0):
     random = np.random.default_rng(seed)
     return {
-        "a": {"kernel": jnp.asarray(random.normal(size=(9, 7)), dtype), "bias": jnp.ones(7, dtype)},
-        "b": {"kernel": jnp.asarray(2 * random.normal(size=(7, 4)), dtype)},
+        "a": {"kernel": jnp.asarray(random.normal(size=(29, 7)), dtype), "bias": jnp.ones(7, dtype)},
+        "b": {"kernel": jnp.asarray(2 * random.normal(size=(7, 20)), dtype)},
     }
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_keep_largest_keeps_exactly_the_largest(dtype):
     weights = tree(dtype)
-    shares = np.array([0.005, 0.1, 0.5, 1], np.float32)
+    shares = np.array([0.005, 0.1, 0.5, 0.9, 1], np.float32)
     many = jax.jit(jax.vmap(lambda share: jaxreg.keep_largest(weights, share, jaxreg.kernels)))(
         shares
     )
@@ -290,8 +290,13 @@ def test_keep_largest_keeps_exactly_the_largest(dtype):
         np.testing.assert_array_equal(np.sort(np.abs(after[after != 0])), expected)
         np.testing.assert_array_equal(rest["a"]["bias"], weights["a"]["bias"])
         assert rest["a"]["kernel"].dtype == dtype
-    alone = jaxreg.keep_largest(weights, 0.1, jaxreg.kernels)
-    np.testing.assert_array_equal(alone["b"]["kernel"], many["b"]["kernel"][1])
+        alone = jaxreg.keep_largest(weights, float(share), jaxreg.kernels)
+        jax.tree.map(np.testing.assert_array_equal, alone, rest)
+    other = jax.tree.map(lambda leaf: leaf[::-1], weights)
+    pairs = jax.tree.map(lambda *leaves: jnp.stack(leaves), weights, other)
+    pruned = jax.vmap(lambda weights: jaxreg.keep_largest(weights, 0.2))(pairs)
+    alone = jaxreg.keep_largest(other, 0.2)
+    jax.tree.map(lambda leaf, pair: np.testing.assert_array_equal(leaf, pair[1]), alone, pruned)
 
 
 @pytest.mark.parametrize("count", [1, 5, 11, 12])
