@@ -264,7 +264,10 @@ def test_more_weights_than_int32_counts():
 def tree(dtype=jnp.float32, seed=0):
     random = np.random.default_rng(seed)
     return {
-        "a": {"kernel": jnp.asarray(random.normal(size=(29, 7)), dtype), "bias": jnp.ones(7, dtype)},
+        "a": {
+            "kernel": jnp.asarray(random.normal(size=(29, 7)), dtype),
+            "bias": jnp.ones(7, dtype),
+        },
         "b": {"kernel": jnp.asarray(2 * random.normal(size=(7, 20)), dtype)},
     }
 
