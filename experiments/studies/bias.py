@@ -340,8 +340,11 @@ def train_network(
     strength = run["strength"] if method == "L1" else growing(run["strength"], config)
     penalty = penalties(config)[method.removesuffix(", growing λ")](strength)
 
+    # Under a concave penalty, weights of any size may jump to 0.
+    max_shrink = 1.0 if method.startswith("L1") else None
+
     def penalised(rate: optax.Schedule) -> optax.GradientTransformation:
-        return jaxreg.prox_adam(rate, penalty, mask=jaxreg.kernels)
+        return jaxreg.prox_adam(rate, penalty, mask=jaxreg.kernels, max_shrink=max_shrink)
 
     def held(rate: optax.Schedule) -> optax.GradientTransformation:
         return jaxreg.hold_zeros(optax.adam(rate), mask=jaxreg.kernels)
