@@ -47,7 +47,9 @@ def test_names_of_figures_are_unique_in_a_study():
 def test_every_study_shows_what_it_measured(name, results, quick):
     folder = quick[name].with_suffix("")
     text = (folder / "summary.md").read_text()
-    assert text.startswith(f"# {BY_NAME[name].summary}") and lab.QUICK in text
+    variant = folder.name.removeprefix(name).strip("-")
+    title = f"{BY_NAME[name].summary} ({variant})" if variant else BY_NAME[name].summary
+    assert text.startswith(f"# {title}\n") and lab.QUICK in text
     for part in (*BY_NAME[name].pictures, *BY_NAME[name].claims):
         assert f"]({part.name}.png)" in text and part.caption in text
         assert (folder / f"{part.name}.png").stat().st_size > 5000
