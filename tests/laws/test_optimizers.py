@@ -195,14 +195,19 @@ def test_a_weight_at_zero_with_a_gradient_revives_where_the_penalty_is_weak_enou
 
 
 def train(tx, start, gradient, steps):
-    """Weights and state after some steps along gradient(w, count)."""
+    """Weights and state after some steps along gradient(w, count), optimized as users have it: some
+    tests compare bits.
+    """
 
     def step(carry, count):
         w, state = carry
         updates, state = tx.update(gradient(w, count), state, w)
         return (optax.apply_updates(w, updates), state), None
 
-    return jax.jit(lambda w: jax.lax.scan(step, (w, tx.init(w)), jnp.arange(steps))[0])(start)
+    def steps_from(w):
+        return jax.lax.scan(step, (w, tx.init(w)), jnp.arange(steps))[0]
+
+    return jax.jit(steps_from, compiler_options={"xla_backend_optimization_level": 3})(start)
 
 
 ROWS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
@@ -233,8 +238,8 @@ def test_lazy_penalties_leave_rows_without_a_gradient_alone(name):
     )
     for penalty in CHARGED:
         np.testing.assert_array_equal(lazy[penalty][:-1], ROWS[:-1])
-        # The row that is trained takes the path that it takes otherwise.
-        np.testing.assert_allclose(lazy[penalty][-1], eager[penalty][-1], rtol=1e-6)
+        # The row that is trained takes the very path that it takes otherwise.
+        np.testing.assert_array_equal(lazy[penalty][-1], eager[penalty][-1])
         assert (eager[penalty][:-1] != ROWS[:-1]).all(), penalty
     assert lazy["L1"][-1, 2] == 0 and (lazy["L1"][-1, :2] != 0).all()
 
