@@ -28,7 +28,14 @@ from importlib import metadata as _metadata
 from jaxreg import plotting, preconditioners
 from jaxreg._masking import kernels, matching
 from jaxreg._proximal import proximal
-from jaxreg._states import HeldState, MasterState, PenaltyState, ProximalState, SteeredState
+from jaxreg._states import (
+    ControllerState,
+    HeldState,
+    MasterState,
+    PenaltyState,
+    ProximalState,
+    SteeredState,
+)
 from jaxreg._sweep.grids import Grid, grid
 from jaxreg._sweep.store import SweepMismatchError
 from jaxreg.compaction import Compacted, compact
@@ -80,7 +87,7 @@ from jaxreg.penalties import (
 )
 from jaxreg.pruning import hold_zeros, keep_largest
 from jaxreg.solvers import Fista, FistaState, Solution, fista
-from jaxreg.steering import steer_strength
+from jaxreg.steering import Controller, steer_strength
 from jaxreg.sweeps import Runs, sweep
 from jaxreg.transforms import add_l1, add_l2, add_penalty, prox_l1, proximal_step
 
@@ -129,6 +136,8 @@ __all__ = (  # noqa: RUF022
     "MasterState",
     "steer_strength",
     "SteeredState",
+    "Controller",
+    "ControllerState",
     "keep_largest",
     "kernels",
     "matching",

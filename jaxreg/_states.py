@@ -57,22 +57,46 @@ class MasterState(NamedTuple):
     inner: Any
 
 
-class SteeredState(NamedTuple):
-    """State of `steer_strength`.
+class ControllerState(NamedTuple):
+    """State of a `Controller`. With several strengths, all but the count are arrays (strengths,).
 
     Attributes:
-        count: steps taken so far, an int32 scalar.
-        strength: the strength λ of the next step, a float32 scalar.
-        behind: number of steps in a row, up to the last one, after which more than 1.35 times the
-            target share was kept, an int32 scalar. It keeps growing if the penalty removes no
-            weights however strong it is.
-        inner: the state of the optimizer that uses it.
+        count: number of updates so far, an int32 scalar.
+        strength: the strength λ of the next step, float32.
+        error: log measured − log target at the last update, float32.
+        damping: between 0 and 1, how much slower than at first λ changes, float32.
+        behind: number of updates in a row, up to the last one, at which more than 1.35 times the
+            target was measured, int32. It keeps growing if λ has no effect.
     """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name for it; tuples have a method of that name
     strength: jax.Array
+    error: jax.Array
+    damping: jax.Array
     behind: jax.Array
+
+
+class SteeredState(NamedTuple):
+    """State of `steer_strength`.
+
+    Attributes:
+        controller: the state of the controller of the strength λ, or of one for each key of
+            `share`, in the order of the keys. What it measures is the share of weights kept.
+        inner: the state of the optimizer that uses λ.
+    """
+
+    controller: ControllerState
     inner: Any
+
+    @property
+    def strength(self) -> jax.Array:
+        """The strength λ of the next step, float32."""
+        return self.controller.strength
+
+    @property
+    def behind(self) -> jax.Array:
+        """For how many steps in a row too much was kept, int32."""
+        return self.controller.behind
 
 
 def next_state(state: Any) -> Any:

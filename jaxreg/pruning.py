@@ -12,6 +12,7 @@ has kept.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jax
@@ -22,13 +23,24 @@ from jaxreg._arrays import at_least_float32, is_weights
 from jaxreg._checks import check_number
 from jaxreg._counting import exactly, largest
 from jaxreg._groups import check_range, norm
-from jaxreg._masking import check_arrays, check_shapes, chosen, chosen_leaves, is_hole, name_of
+from jaxreg._masking import (
+    check_arrays,
+    check_shapes,
+    chosen,
+    chosen_leaves,
+    is_hole,
+    match,
+    name_of,
+)
+from jaxreg._patterns import Words
 from jaxreg._roles import Per, check_groups, leaf_roles
 from jaxreg._states import HeldState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """The axis along which groups run; None where each weight is its own."""
+Share: TypeAlias = ArrayLike | Mapping[str, ArrayLike]
+"""The share of weights to keep, or one for each part of the parameters, by name or pattern."""
 
 
 def hold_zeros(
@@ -102,12 +114,7 @@ def hold_zeros(
 
 
 def keep_largest(
-    params: PyTree,
-    share: ArrayLike,
-    mask: Mask = None,
-    axis: Axis = None,
-    *,
-    per: Per | None = None,
+    params: PyTree, share: Share, mask: Mask = None, axis: Axis = None, *, per: Per | None = None
 ) -> PyTree:
     """Sets all but the largest weights, or groups of weights, to 0.
 
@@ -124,7 +131,9 @@ def keep_largest(
 
     Args:
         params: the parameters, a tree of arrays.
-        share: the share to keep, in (0, 1]; a number or a traced scalar.
+        share: the share to keep, in (0, 1]; a number or a traced scalar. With a dict from names or
+            patterns (see `jaxreg.matching`) to shares, the leaves of each key are compared by
+            themselves, and others are not cut.
         mask: which leaves to cut, as for `optax.masked`; None cuts all of them, biases too.
             `jaxreg.kernels` is the usual choice.
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels
@@ -142,34 +151,65 @@ def keep_largest(
             parameters, both `axis` and `per` are given, or a leaf does not have these groups.
     """
     check_share("keep_largest", share)
-    selected = grouped("keep_largest", params, mask, axis, per)
-    sizes = [magnitudes(leaf, groups) for _, leaf, groups in selected]
-    number = sum(size.size for size in sizes)
-    if isinstance(share, int | float):
-        wanted = exactly(max(1, round(share * number)))
-    else:
-        wanted = exactly(jnp.maximum(1, jnp.round(at_least_float32(share) * float(number))))
+    keys = tuple(share) if isinstance(share, Mapping) else None
+    shares = list(share.values()) if isinstance(share, Mapping) else [share]
     leaves, structure = jax.tree.flatten(params)
-    for (place, leaf, _), keep in zip(selected, largest(sizes, wanted), strict=True):
-        leaves[place] = jnp.where(keep, leaf, 0)
+    parts = divided("keep_largest", params, mask, axis, per, keys)
+    for selected, wanted in zip(parts, shares, strict=True):
+        sizes = [magnitudes(leaf, groups) for _, leaf, groups in selected]
+        number = sum(size.size for size in sizes)
+        if isinstance(wanted, int | float):
+            kept = exactly(max(1, round(wanted * number)))
+        else:
+            kept = exactly(jnp.maximum(1, jnp.round(at_least_float32(wanted) * float(number))))
+        for (place, leaf, _), keep in zip(selected, largest(sizes, kept), strict=True):
+            leaves[place] = jnp.where(keep, leaf, 0)
     return jax.tree.unflatten(structure, leaves)
+
+
+Selected: TypeAlias = tuple[int, jax.Array, Axis]
+"""A leaf's place among all leaves, the array, and the axis along which groups run."""
+
+
+def divided(
+    owner: str,
+    params: PyTree,
+    mask: Mask,
+    axis: Axis,
+    per: Per | None,
+    keys: tuple[str, ...] | None,
+) -> list[list[Selected]]:
+    """Lists the leaves that the mask selects, for each key by themselves, or all in one list.
+
+    Raises:
+        TypeError: the axis is not an int, or the mask is not made of bools.
+        ValueError: the mask selects nothing or does not fit the parameters, a key fits nothing that
+            is selected, `axis` and `per` are both given, or a leaf does not have these groups.
+    """
+    selected = grouped(owner, params, mask, axis, per)
+    if keys is None:
+        return [selected]
+    words = Words(f"{owner}: share", "a key", "names or patterns of some of {}")
+    entries = [((jax.tree_util.DictKey(key),), key) for key in keys]
+    owned = match(words, entries, params, rest=False)
+    parts = [[leaf for leaf in selected if owned[leaf[0]] == key] for key in keys]
+    for key, part in zip(keys, parts, strict=True):
+        if not part:
+            raise ValueError(
+                f"{owner}: the mask selects none of the parameters at {key!r} in share; leave the "
+                "key out, or pass another mask"
+            )
+    return parts
 
 
 def grouped(
     owner: str, params: PyTree, mask: Mask, axis: Axis, per: Per | None = None
-) -> list[tuple[int, jax.Array, Axis]]:
-    """Lists the leaves that the mask selects: their place among all leaves, the array, and the axis
-    along which groups run.
-
-    Raises:
-        TypeError: the axis is not an int, or the mask is not made of bools.
-        ValueError: the mask selects nothing or does not fit the parameters, `axis` and `per` are
-            both given, or a leaf does not have these groups.
-    """
+) -> list[Selected]:
+    """Lists the leaves that the mask selects; raises as `divided` does."""
     groups = check_groups(owner, axis, per, None)
     keep, leaves = jax.tree.leaves(select(owner, params, mask)), jax.tree.leaves(params)
     named = leaf_roles(params) if per is not None else []
-    selected: list[tuple[int, jax.Array, Axis]] = []
+    selected: list[Selected] = []
     for place in itertools.compress(range(len(keep)), keep):
         leaf = jnp.asarray(leaves[place])
         along = named[place].along(owner, per) if per is not None else groups
@@ -227,12 +267,18 @@ def check_optimizer(owner: str, optimizer: Any) -> None:
 
 
 def check_share(owner: str, share: Any) -> None:
-    """Checks a share of weights to keep.
+    """Checks a share of weights to keep, or a dict of shares.
 
     Raises:
         TypeError: it is not a number.
-        ValueError: it is outside (0, 1].
+        ValueError: it is outside (0, 1], or there is none.
     """
+    if isinstance(share, Mapping):
+        if not share:
+            raise ValueError(f"{owner}: share must be a number or a dict of shares, got {share!r}")
+        for one in share.values():
+            check_share(owner, one)
+        return
     if callable(share):
         raise TypeError(
             f"{owner}: share must be a number in (0, 1], got {share!r}; pass the share to end with"

@@ -17,9 +17,10 @@ exact.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -28,12 +29,13 @@ import numpy as np
 import optax
 
 from jaxreg._arrays import at_least_float32
+from jaxreg._checks import check_number
 from jaxreg._counting import count, total
 from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
 from jaxreg._roles import Per, check_groups
-from jaxreg._states import SteeredState, require_state
-from jaxreg._typing import ArrayLike, Mask, PyTree
-from jaxreg.pruning import Axis, check_optimizer, check_share, grouped
+from jaxreg._states import ControllerState, SteeredState, require_state
+from jaxreg._typing import ArrayLike, Mask, PyTree, ScalarOrSchedule
+from jaxreg.pruning import Axis, Share, check_optimizer, check_share, divided
 from jaxreg.transforms import require_params
 
 # Tuned together on the digits (64–64–10) and on MNIST (784–300–100–10), with L1, log-sum and group
@@ -51,34 +53,110 @@ controller.
 """
 HOPELESS = 0.2
 """The part of the steps that λ may be behind its target before it counts as run away."""
-LEAD = 0.25
-"""The part of the steps, at the end, in which the target stays at the wanted share, so that λ can
-still correct.
-"""
-GAIN = 1000.0
-"""How much log λ changes, over all steps, per unit of log kept − log target."""
+RESPONSES = 1000.0
+"""How many times the response of the controller fits into all steps."""
 FASTEST = 0.7
-"""A bound on that change in one step: weights need some steps to follow λ."""
+"""The inverse of the shortest response: weights need some steps to follow λ."""
 PROPORTIONAL = 0.5
-"""How much log λ follows changes of log kept − log target; at 2 and above it oscillates from step
-to step.
-"""
+"""How much log λ follows changes of log measured − log target, before damping."""
+DAMPED = 0.5
+"""What damping is multiplied by when λ was too high and then too low, or the other way round."""
+RECOVERS = 1.05
+"""What damping is multiplied by at every other step, up to 1."""
+MOST_DAMPED = 0.05
+"""A bound on damping, so that λ can still follow."""
+FLIPPED = 0.05
+"""What log measured − log target must exceed to be too high or too low rather than noise."""
 MOST_ABOVE, MOST_BELOW = 0.3, 1.0
-"""Bounds on |log kept − log target|: λ falls faster than it grows, as it may grow too far while
+"""Bounds on |log measured − log target|: λ falls faster than it grows, as it may grow too far while
 weights still shrink.
 """
+LOG_LIMIT = 20.0
+"""A bound on |log measured − log target|; the log of 0 is not finite."""
 LARGEST = 1e20
 """A bound on λ, for optimizers that make no weight 0 whatever λ is."""
 SMALLEST = 1e-20
 """Another, for weights that stay 0 whatever λ is; λ = 0 means that it has not started."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Controller:
+    """Finds the strength λ at which something that is measured has a wanted value.
+
+    Read `state.strength` before a step, train with it, and tell `update` what was measured after
+    the step: any positive number that falls as λ grows, such as the number of active features of a
+    sparse autoencoder, of weights or of heads. Both are pure functions, for `jit`, `scan` and
+    `vmap`; the state is a tree of arrays, for checkpoints.
+
+    With the error e = log measured − log target, each update changes log λ by
+    damping · (e/response + (e − e before)/2), where e/response counts an e above 0.3 as 0.3 and one
+    below −1 as −1. Damping is halved when e jumps from one side of 0 to the other, and recovers by
+    5 % at other updates, so that λ does not oscillate where a small change of λ has a large effect.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> controller = jaxreg.Controller(target=32, response=3)
+        >>> state = controller.init(1e-3)
+        >>> for _ in range(300):
+        ...     active = 10 / jnp.sqrt(state.strength)  # measured in a real training step
+        ...     state = controller.update(state, active)
+        >>> print(round(float(active), 1), round(float(state.strength), 3))
+        32.0 0.098
+
+    Args:
+        target: the wanted value, above 0; a schedule gets the number of updates, this one included.
+        response: number of updates in which a constant error e would change log λ by e. Longer than
+            what is measured needs to follow λ: 1 for weights that a proximal step sets to 0, a
+            hundred steps and more for activations.
+
+    Raises:
+        TypeError: the target or the response is not a number.
+        ValueError: one of them is not above 0.
+    """
+
+    target: ScalarOrSchedule
+    response: float = 100.0
+
+    def __post_init__(self) -> None:
+        check_number("Controller", "target", self.target, positive=True)
+        check_number("Controller", "response", self.response, positive=True, scalar=True)
+
+    def init(self, strength: ArrayLike) -> ControllerState:
+        """Makes the state for a first λ, a number above 0 or an array of several."""
+        strength = jnp.asarray(strength, jnp.float32)
+        zeros = jnp.zeros_like(strength)
+        return ControllerState(
+            jnp.zeros([], jnp.int32), strength, zeros, zeros + 1, zeros.astype(jnp.int32)
+        )
+
+    def update(self, state: ControllerState, measured: ArrayLike) -> ControllerState:
+        """Adjusts λ to what was measured with it; a measured NaN changes nothing."""
+        count = optax.safe_increment(state.count)
+        target = self.target(count) if callable(self.target) else self.target
+        measured = jnp.asarray(measured, jnp.float32)
+        ratio = jnp.log(measured / jnp.asarray(target, jnp.float32))
+        bad = jnp.isnan(ratio)
+        error = jnp.where(bad, state.error, jnp.clip(ratio, -LOG_LIMIT, LOG_LIMIT))
+        flipped = (error * state.error < 0) & (
+            jnp.minimum(jnp.abs(error), jnp.abs(state.error)) > FLIPPED
+        )
+        changed = jnp.where(flipped, DAMPED, RECOVERS) * state.damping
+        damping = jnp.clip(changed, MOST_DAMPED, 1)
+        change = jnp.clip(error, -MOST_BELOW, MOST_ABOVE) / self.response
+        change += PROPORTIONAL * (error - state.error)
+        grown = jnp.clip(state.strength * jnp.exp(damping * change), SMALLEST, LARGEST)
+        # λ = 0 has not started.
+        strength = jnp.where(bad | (state.strength == 0), state.strength, grown)
+        behind = jnp.where(error > MOST_ABOVE, optax.safe_increment(state.behind), 0)
+        return ControllerState(count, strength, error, damping, behind)
+
+
 def steer_strength(
     make_optimizer: Callable[[jax.Array], optax.GradientTransformation],
-    share: ArrayLike,
+    share: Share,
     steps: int,
     *,
     begin: int = 0,
+    reached: float = 0.75,
     axis: Axis = None,
     per: Per | None = None,
     mask: Mask = None,
@@ -129,8 +207,19 @@ def steer_strength(
             the strength's value.
         share: the share of weights (groups) to keep, in (0, 1]; a number or a traced scalar, such
             as a field of a sweep.
+            With a dict from names or patterns (see `jaxreg.matching`) to shares, the leaves of each
+            key are counted by themselves and have a λ of their own, and `make_optimizer` gets a
+            dict from these keys to their λ. Then no layer loses all of its weights to another:
+
+                tx = jaxreg.steer_strength(
+                    lambda strengths: jaxreg.prox_adam(1e-3, jax.tree.map(jaxreg.L1, strengths)),
+                    share={"first": 0.05, "second": 0.2},
+                    steps=4_000,
+                )
         steps: number of steps after which the share is reached.
         begin: number of steps without a penalty before λ starts.
+        reached: the part of the steps from `begin` to `steps` after which the target is the share,
+            in (0, 1]. Later is better for the loss, and leaves λ less time to correct.
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`; a group is kept if
             any of its weights is not 0, so axis=1 of kernels (in, out) counts inputs. None counts
             single weights.
@@ -156,34 +245,37 @@ def steer_strength(
 
     Source: Zhu and Gupta, To prune, or not to prune (2017), for the target.
     """
-    check_arguments(make_optimizer, share, steps, begin)
+    check_arguments(make_optimizer, share, steps, begin, reached)
     check_groups("steer_strength", axis, per, None)
+    keys = tuple(share) if isinstance(share, Mapping) else None
+    wanted: Any = (
+        jnp.stack([*map(jnp.asarray, share.values())]) if isinstance(share, Mapping) else share
+    )
+
+    def target(count: ArrayLike) -> jax.Array:
+        taken = jnp.asarray(count - begin, jnp.float32)
+        progress = jnp.clip(taken / (reached * (steps - begin)), 0, 1)
+        return jnp.asarray(wanted + (1 - wanted) * (1 - progress) ** 3, jnp.float32)
+
+    controller = Controller(target, max((steps - begin) / RESPONSES, 1 / FASTEST))
 
     def made(strength: jax.Array) -> optax.GradientTransformationExtraArgs:
-        optimizer = make_optimizer(strength)
+        named: Any = strength if keys is None else dict(zip(keys, strength, strict=True))
+        optimizer = make_optimizer(named)
         check_optimizer("steer_strength: make_optimizer", optimizer)
         return optax.with_extra_args_support(optimizer)
 
-    def target(count: jax.Array) -> jax.Array:
-        progress = jnp.clip(
-            (count - begin).astype(jnp.float32) / ((1 - LEAD) * (steps - begin)), 0, 1
-        )
-        wanted = jnp.asarray(share, jnp.float32)
-        return wanted + (1 - wanted) * (1 - progress) ** 3
+    def kept(params: PyTree) -> jax.Array:
+        return kept_shares(params, mask, axis, per, keys)
 
     def init(params: PyTree) -> SteeredState:
         check_arrays("steer_strength", params)
         # optax.tree_map_params calls init with a placeholder without leaves, which no mask would
         # fit.
         if jax.tree.leaves(params):
-            jax.eval_shape(lambda: kept_share(params, mask, axis, per))
-        strength = jnp.zeros([], jnp.float32)
-        return SteeredState(
-            jnp.zeros([], jnp.int32),
-            strength,
-            jnp.zeros([], jnp.int32),
-            made(strength).init(params),
-        )
+            jax.eval_shape(kept, params)
+        state = controller.init(jnp.zeros(jnp.shape(wanted), jnp.float32))
+        return SteeredState(state, made(state.strength).init(params))
 
     def update(
         updates: PyTree, state: SteeredState, params: PyTree = None, **extra_args: Any
@@ -194,28 +286,23 @@ def steer_strength(
 
         def step(strength: jax.Array) -> tuple[PyTree, Any, jax.Array]:
             moves, inner = made(strength).update(updates, state.inner, params, **extra_args)
-            return moves, inner, kept_share(moved(params, moves), mask, axis, per)
+            return moves, inner, kept(moved(params, moves))
 
-        moves, inner, achieved = step(state.strength)
-        steps_taken = optax.safe_increment(state.count)
-        before = jnp.log(kept_share(params, mask, axis, per) / target(state.count))
-        after = jnp.log(achieved / target(steps_taken))
-        gain = min(GAIN / (steps - begin), FASTEST)
-        change = gain * jnp.clip(after, -MOST_BELOW, MOST_ABOVE) + PROPORTIONAL * (after - before)
-        grown = jnp.clip(state.strength * jnp.exp(change), SMALLEST, LARGEST)
+        before = state.controller
+        moves, inner, achieved = step(before.strength)
+        after = controller.update(before, achieved)
         # Without a gradient so far λ stays 0, and starts with the first one.
         largest = START * typical_size(updates, params, mask)
-        waits = (state.strength == 0) & ((state.count < begin) | (largest == 0))
-        lowest = jnp.where(state.strength == 0, LOWEST * largest, grown)
-        fewest = jnp.where(
-            state.strength == 0, jnp.minimum(achieved, target(steps_taken)), target(steps_taken)
-        )
-        searches = ~waits & (state.count <= begin + SEARCH * (steps - begin))
+        starts = before.strength == 0
+        waits = starts & ((before.count < begin) | (largest == 0))
+        lowest = jnp.where(starts, LOWEST * largest, after.strength)
+        wished = target(after.count)
+        fewest = jnp.where(starts, jnp.minimum(achieved, wished), wished)
+        searches = ~waits & (before.count <= begin + SEARCH * (steps - begin))
         searched = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
-        strength = jnp.where(waits, 0, searched)
-        behind = jnp.where(after > MOST_ABOVE, optax.safe_increment(state.behind), 0)
-        warn_if_behind(behind, strength, max(int(HOPELESS * steps), 1))
-        return moves, SteeredState(steps_taken, strength.astype(jnp.float32), behind, inner)
+        strength = jnp.where(waits, 0, searched).astype(jnp.float32)
+        warn_if_behind(after.behind, strength, max(int(HOPELESS * steps), 1))
+        return moves, SteeredState(after._replace(strength=strength), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -224,10 +311,10 @@ def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> Non
     """Warns once when too many weights have been kept for some steps in a row; under a
     transformation nothing is known.
     """
-    if not isinstance(behind, jax.core.Tracer) and behind.ndim == 0 and int(behind) == patience:
+    if not isinstance(behind, jax.core.Tracer) and np.any(np.asarray(behind) == patience):
         warnings.warn(
             f"steer_strength: for {patience} steps more weights were kept than the target, while λ "
-            f"grew to {float(strength):.3g}; use more steps or a larger learning rate, "
+            f"grew to {float(np.max(strength)):.3g}; use more steps or a larger learning rate, "
             "max_shrink=None under a concave penalty, and an optimizer that makes exact zeros",
             stacklevel=3,
         )
@@ -239,34 +326,39 @@ def climbed(
     largest: jax.Array,
     searches: jax.Array,
 ) -> jax.Array:
-    """Doubles a strength, up to the largest, as long as that is acceptable; tries nothing unless it
-    `searches`.
+    """Doubles each strength, up to the largest, as long as that is acceptable; tries nothing unless
+    it `searches`.
 
     A loop, as `jax.vmap` would turn a condition into a choice between two results and compute both
     at every step.
     """
 
     def double(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        more = jnp.minimum(2 * carry[0], largest)
-        good = acceptable(more)
-        return jnp.where(good, more, carry[0]), good & (more < largest)
+        strength, goes_on = carry
+        more = jnp.where(goes_on, jnp.minimum(2 * strength, largest), strength)
+        good = acceptable(more) & goes_on
+        return jnp.where(good, more, strength), good & (more < largest)
 
     return jax.lax.while_loop(
-        lambda carry: carry[1], double, (strength, searches & (strength < largest))
+        lambda carry: jnp.any(carry[1]), double, (strength, searches & (strength < largest))
     )[0]
 
 
-def kept_share(params: PyTree, mask: Mask, axis: Axis, per: Per | None) -> jax.Array:
-    """Computes the share of selected weights (groups) that are not 0, a float32 scalar; half a
-    weight where none is left.
+def kept_shares(
+    params: PyTree, mask: Mask, axis: Axis, per: Per | None, keys: tuple[str, ...] | None
+) -> jax.Array:
+    """Computes the share of selected weights (groups) that are not 0, a float32 scalar, or one for
+    each key (keys,); half a weight where none is left.
     """
-    alive = [
-        leaf != 0 if groups is None else jnp.any(leaf != 0, groups)
-        for _, leaf, groups in grouped("steer_strength", params, mask, axis, per)
-    ]
-    high, low = total(map(count, alive))
-    nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
-    return jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive))
+    shares = []
+    for part in divided("steer_strength", params, mask, axis, per, keys):
+        alive = [
+            leaf != 0 if groups is None else jnp.any(leaf != 0, groups) for _, leaf, groups in part
+        ]
+        high, low = total(map(count, alive))
+        nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
+        shares.append(jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive)))
+    return shares[0] if keys is None else jnp.stack(shares)
 
 
 def typical_size(gradient: PyTree, params: PyTree, mask: Mask) -> jax.Array:
@@ -293,7 +385,7 @@ def moved(params: PyTree, updates: PyTree) -> PyTree:
     return jax.tree.map(move, updates, params, is_leaf=is_hole)
 
 
-def check_arguments(make_optimizer: Any, share: Any, steps: Any, begin: Any) -> None:
+def check_arguments(make_optimizer: Any, share: Any, steps: Any, begin: Any, reached: Any) -> None:
     """Checks the arguments of `steer_strength`.
 
     Raises:
@@ -307,6 +399,11 @@ def check_arguments(make_optimizer: Any, share: Any, steps: Any, begin: Any) -> 
             "lambda strength: jaxreg.prox_adam(1e-3, jaxreg.L1(strength))"
         )
     check_share("steer_strength", share)
+    check_number("steer_strength", "reached", reached, positive=True, scalar=True)
+    if float(reached) > 1:
+        raise ValueError(
+            f"steer_strength: reached must be at most 1, the part of the steps, got {reached!r}"
+        )
     for name, value in (("steps", steps), ("begin", begin)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"steer_strength: {name} must be an int, got {value!r}")

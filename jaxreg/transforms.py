@@ -63,12 +63,26 @@ NO_PARAMS = (
 )
 
 
-def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
+def add_penalty(
+    penalty: Penalties,
+    mask: Mask = None,
+    *,
+    step_size: ScalarOrSchedule | None = None,
+    cautious: bool = False,
+) -> optax.GradientTransformationExtraArgs:
     """Adds a penalty's subgradient to the updates: g + ∂R(w), with 0 as the subgradient of |w| at w
     = 0.
 
     Before the direction it is coupled, after the direction decoupled (see `jaxreg.transforms`). It
-    makes no weight exactly 0.
+    makes no weight exactly 0. With a `step_size` it comes last, after the learning rate, and does
+    not depend on that: update − step_size·∂R(w). With squared L2, decay that is independent of the
+    rate, and cautious decay, are:
+
+        >>> import optax, jaxreg
+        >>> decay = jaxreg.add_penalty(jaxreg.SquaredL2(0.5), step_size=1e-4)  # −1e-4·w a step
+        >>> independent = optax.chain(optax.adam(1e-3), decay)
+        >>> cautious = jaxreg.add_penalty(jaxreg.SquaredL2(0.05), cautious=True)
+        >>> tx = optax.chain(optax.scale_by_adam(), cautious, optax.scale_by_learning_rate(1e-3))
 
     Args:
         penalty: a penalty such as `jaxreg.ElasticNet(1e-4, 1e-5)`, or a tree of penalties (see
@@ -76,18 +90,28 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
             steps taken before.
         mask: which leaves to penalise, as for `optax.masked`; None penalises all of them, biases
             too. `jaxreg.kernels` is the usual choice.
+        step_size: what the subgradient is multiplied by after the learning rate: a positive number
+            or a schedule. None before the learning rate.
+        cautious: whether to pull only weights that the update moves in the direction of the pull,
+            or not at all. A fixed point then minimises no penalised loss, also of SGD.
 
     Returns:
         An `optax.GradientTransformation`.
 
     Raises:
-        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them; at `init`, the mask
-            is not made of bools or a penalised leaf is not floating point.
-        ValueError: at `init`, the penalty or the mask does not fit the parameters; at `update`,
-            `params` is missing.
+        TypeError: the penalty is neither a `jaxreg.Penalty` nor made of them, or the step size is
+            not a number; at `init`, the mask is not made of bools or a penalised leaf is not
+            floating point.
+        ValueError: the step size is not positive; at `init`, the penalty or the mask does not fit
+            the parameters; at `update`, `params` is missing.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization (2019); Chen and others,
+        Cautious weight decay (2025).
     """
     check_penalty("add_penalty", penalty)
-    scheduled = is_scheduled(penalty)
+    if step_size is not None:
+        check_number("add_penalty", "step_size", step_size, positive=True, scalar=True)
+    scheduled = is_scheduled(penalty) or callable(step_size)
 
     def init(params: PyTree) -> PenaltyState | optax.EmptyState:
         check_params("add_penalty", penalty, params, mask)
@@ -103,9 +127,14 @@ def add_penalty(penalty: Penalties, mask: Mask = None) -> optax.GradientTransfor
             require_state("add_penalty", state, PenaltyState)
         assigned = assign("add_penalty", penalty, params, mask, state.count if scheduled else None)
 
+        step = step_size(state.count) if callable(step_size) else step_size
+
         def add(now: Penalty, update: jax.Array, weight: jax.Array) -> jax.Array:
-            slope = now.subgradient(weight)
-            return (update.astype(slope.dtype) + slope).astype(update.dtype)
+            pull = now.subgradient(weight)
+            pull = pull if step is None else -like(step, pull) * pull
+            move = update.astype(pull.dtype)
+            pull = jnp.where(move * pull < 0, 0, pull) if cautious else pull
+            return (move + pull).astype(update.dtype)
 
         return map_penalised(add, lambda update, _: update, assigned, updates, params), next_state(
             state

@@ -139,6 +139,9 @@ if isinstance(held_state, jaxreg.HeldState):
 steered_state: Any = optimizers[-1].init({"kernel": params["kernel"]})
 if isinstance(steered_state, jaxreg.SteeredState):
     strength: jax.Array = steered_state.strength
+    controller: jaxreg.ControllerState = steered_state.controller
+controller = jaxreg.Controller(32, response=200.0).init(1e-3)
+controller = jaxreg.Controller(optax.constant_schedule(32)).update(controller, jnp.float32(40))
 largest_weights = jaxreg.keep_largest(params, jnp.asarray(0.5), mask=jaxreg.kernels, axis=1)
 
 counts: jaxreg.Sparsity = jaxreg.sparsity(params, jaxreg.kernels, input_axis=-2, unit_axis=-1)

@@ -190,6 +190,12 @@ VALUE_ERRORS = {
     "steer(make_l1, 0.0, 10)": r"steer_strength: share must lie in \(0, 1\], got 0\.0",
     "steer(make_l1, jnp.array([0.5, 0.1]), 10)": r"share must be one number, .* use jax\.vmap",
     "steer(make_l1, 0.5, 0)": "steps must be at least 1, got 0",
+    "steer(make_l1, 0.5, 10, reached=1.5)": "reached must be at most 1",
+    "steer(make_l1, {}, 10)": "share must be a number or a dict of shares",
+    "steer(make_l1, {'kernel': 2.0}, 10)": r"share must lie in \(0, 1\], got 2\.0",
+    "steer(make_l1, {'other': 0.5}, 10)": "steer_strength: share does not fit .* a key at other",
+    "steer(make_l1, {'bias': 0.5}, 10, mask=kernels)": "selects none of the parameters at 'bias'",
+    "jaxreg.Controller(0.0)": "Controller: target must be",
     "steer(make_l1, 0.5, 10, begin=10)": "begin must be at least 0 and below steps=10, got 10",
     "steer(make_l1, 0.5, 10, params={'bias': jnp.ones(3)}, mask=kernels)":
         "steer_strength: the mask selects none",

@@ -355,10 +355,12 @@ def loss(weights, inputs, labels):
     return optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-def steered(make, share, data, axis=None, begin=0):
+def steered(make, share, data, axis=None, begin=0, reached=0.75):
     """Trains on random batches of 100 rows; returns the loss, and shares and strengths by step."""
     inputs, labels = data
-    tx = jaxreg.steer_strength(make, share, 300, begin=begin, axis=axis, mask=jaxreg.kernels)
+    tx = jaxreg.steer_strength(
+        make, share, 300, begin=begin, reached=reached, axis=axis, mask=jaxreg.kernels
+    )
 
     def step(carry, key):
         weights, state = carry
@@ -440,7 +442,106 @@ def test_the_controller_of_a_strength():
     )
     assert 1e19 < float(scan[0].strength) < 1.01e20 and int(scan[0].behind) > 400
     with pytest.warns(UserWarning, match="for 2 steps more weights were kept than the target"):
-        tx.update(ones, scan[0]._replace(behind=jnp.int32(1)), ones)
+        late = scan[0].controller._replace(behind=jnp.int32(1))
+        tx.update(ones, scan[0]._replace(controller=late), ones)
+
+
+@pytest.mark.parametrize("steepness", [0.3, 2.0, 30.0])
+@pytest.mark.parametrize("delay", [0, 20])
+def test_the_controller_reaches_what_is_measured(steepness, delay):
+    """Of a count that falls with λ slowly or steeply, at once or with a delay."""
+    controller = jaxreg.Controller(lambda count: jnp.where(count > 50, 32.0, 64.0), 4 * delay + 4)
+
+    def step(carry, _):
+        state, slow = carry
+        slow += (jnp.log(state.strength) - slow) / (1 + delay)
+        measured = 40 * jnp.exp(-steepness * (slow - jnp.log(0.03)))
+        state = controller.update(state, measured)
+        return (state, slow), measured
+
+    def run(start):
+        carry = controller.init(start), jnp.log(start)
+        return jax.lax.scan(step, carry, length=3000)[1]
+
+    # Many at a time, from strengths far below and above.
+    measured = jax.jit(jax.vmap(run))(jnp.array([1e-3, 1.0]))
+    np.testing.assert_allclose(measured[:, -100:].mean(1), 32, rtol=0.01)
+    assert jnp.abs(jnp.log(measured[:, -100:] / 32)).max() < 0.1
+
+
+def test_a_controller_waits_out_nan_and_bounds_what_is_not_finite():
+    controller = jaxreg.Controller(10.0)
+    state = controller.init(jnp.array([0.5, 0.5, 0.5, 0.0]))
+    state = controller.update(state, jnp.array([jnp.nan, 0.0, jnp.inf, 3.0]))
+    assert float(state.strength[0]) == 0.5 and float(state.strength[3]) == 0
+    assert 0 < state.strength[1] < 0.5 < state.strength[2] < jnp.inf
+
+
+def test_a_steep_count_of_groups_does_not_oscillate():
+    """Units of almost equal gradients, which λ removes or revives almost all at once."""
+    X = jax.random.normal(jax.random.key(0), (256, 16))
+    y = jnp.tanh(X @ jax.random.normal(jax.random.key(1), (16, 4))).sum(1)
+    start = {
+        "up": jax.random.normal(jax.random.key(2), (16, 64)) / 4,
+        "down": jax.random.normal(jax.random.key(3), (64, 1)) / 8,
+    }
+    tx = jaxreg.steer_strength(
+        lambda s: jaxreg.prox_adam(4e-3, {"down": jaxreg.GroupL2(s, axis=1), "up": None}),
+        share=0.25, steps=360, axis=1, mask={"down": True, "up": False},
+    )  # fmt: skip
+
+    def loss(params, rows):
+        return jnp.mean(
+            jnp.square((jnp.tanh(X[rows] @ params["up"]) @ params["down"])[:, 0] - y[rows])
+        )
+
+    def step(carry, key):
+        params, state = carry
+        gradient = jax.grad(loss)(params, jax.random.randint(key, (32,), 0, 256))
+        updates, state = tx.update(gradient, state, params)
+        params = optax.apply_updates(params, updates)
+        return (params, state), (jnp.sum(params["down"] != 0), state.strength)
+
+    keys = jax.random.split(jax.random.key(4), 400)
+    _, (kept, strengths) = jax.jit(lambda: jax.lax.scan(step, (start, tx.init(start)), keys))()
+    assert abs(np.log(kept[-50:].mean() / 16)) < 0.2
+    assert np.abs(np.diff(np.log(strengths[-50:]))).mean() < 0.1
+
+
+def test_a_share_for_each_layer():
+    weights = {
+        "first": jnp.arange(1.0, 41),
+        "second": 100 * jnp.arange(1.0, 21),
+        "other": jnp.ones(3),
+    }
+    few = jaxreg.keep_largest(weights, {"fir*": 0.1, "second": jnp.float32(0.5)})
+    counts = {name: int(jnp.sum(leaf != 0)) for name, leaf in few.items()}
+    assert counts == {"first": 4, "second": 10, "other": 3}
+    target = jax.tree.map(lambda leaf: leaf * (jnp.arange(leaf.size) % 3 > 0), weights)
+
+    def make(strengths):
+        return jaxreg.prox_sgd(0.3, {**jax.tree.map(jaxreg.L1, strengths), "other": None})
+
+    tx = jaxreg.steer_strength(make, {"first": 0.1, "second": 0.5}, 800)
+
+    def step(carry, _):
+        params, state = carry
+        gradient = jax.tree.map(jnp.subtract, params, target)
+        updates, state = tx.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    (params, state), _ = jax.lax.scan(step, (weights, tx.init(weights)), length=900)
+    counts = {name: int(jnp.sum(leaf != 0)) for name, leaf in params.items()}
+    assert abs(counts["first"] - 4) <= 1 and abs(counts["second"] - 10) <= 1
+    assert state.strength.shape == (2,) and state.strength[1] > 5 * state.strength[0]
+
+
+def test_the_target_is_reached_when_it_is_wanted():
+    inputs, labels = load_digits(return_X_y=True)
+    data = jnp.asarray(inputs / 16, jnp.float32), jnp.asarray(labels)
+    _, shares, _ = steered(STEERED["L1"], 0.1, data, begin=20, reached=0.3)
+    at = 20 + round(0.3 * 280)
+    assert float(shares[at + 5]) < 0.12 < float(shares[at - 30])
 
 
 def test_steering_with_dtypes_holes_and_wrappers():
@@ -461,7 +562,7 @@ def test_steering_with_dtypes_holes_and_wrappers():
     state, update = several.init(weights), jax.jit(several.update)
     for _ in range(4):
         _, state = update(gradient, state, weights)
-    assert int(state.inner_opt_state[1].count) == 2
+    assert int(state.inner_opt_state[1].controller.count) == 2
 
 
 ACTIVATIONS = {

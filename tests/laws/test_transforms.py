@@ -434,3 +434,32 @@ def test_a_plain_dict_fits_every_framework(model):
         residual = jaxreg.kkt_residual(by_size, params, params)
         assert jaxreg.kkt_residual(given, params, params) == residual
     assert jax.tree.structure(expected) == jax.tree.structure(params)
+
+
+def test_decay_that_does_not_depend_on_the_rate():
+    """As plain formulas, with a rate and a step size that both change."""
+    rates, sizes = optax.linear_schedule(0.5, 0.0, 4), optax.linear_schedule(0.01, 0.03, 4)
+    tx = optax.chain(optax.sgd(rates), jaxreg.add_penalty(jaxreg.SquaredL2(0.5), step_size=sizes))
+    w = expected = jnp.array([1.0, -2.0])
+    state = tx.init(w)
+    for count in range(4):
+        updates, state = tx.update(jnp.ones(2), state, w)
+        w, expected = w + updates, expected - rates(count) - sizes(count) * expected
+    np.testing.assert_allclose(w, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_cautious_penalty_pulls_where_the_update_agrees(after):
+    w, gradient = jnp.array([1.0, -2.0, 3.0, -4.0, 5.0]), jnp.array([1.0, 1.0, -1.0, -1.0, 0.0])
+    pull = jnp.array([1.0, 0.0, 0.0, 1.0, 1.0])
+    if after:
+        l1 = jaxreg.add_penalty(jaxreg.L1(2.0), step_size=0.1, cautious=True)
+        tx, rate = optax.chain(optax.sgd(0.5), l1), 0.1
+    else:
+        tx, rate = (
+            optax.chain(jaxreg.add_penalty(jaxreg.L1(2.0), cautious=True), optax.sgd(0.5)),
+            0.5,
+        )
+    updates, _ = tx.update(gradient, tx.init(w), w)
+    expected = -0.5 * gradient - rate * 2.0 * pull * jnp.sign(w)
+    np.testing.assert_allclose(updates, expected, rtol=1e-6)
