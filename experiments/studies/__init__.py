@@ -5,6 +5,7 @@ from experiments.studies import (
     bias,
     images,
     l1_l2,
+    language,
     path,
     published,
     relevance,
@@ -20,6 +21,7 @@ STUDIES = (
     bias.STUDY,
     baselines.STUDY,
     images.STUDY,
+    language.STUDY,
     path.STUDY,
     published.STUDY,
 )

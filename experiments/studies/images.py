@@ -38,6 +38,7 @@ from experiments.rivals import factorise, prune_gradually
 from experiments.selection import best, interpolate, one_standard_error_below, sparsest
 from experiments.settings import Training, at_least, positive, require, shares, strengths
 from experiments.tables import Table
+from experiments.trials import MAIN, RATE, Trials, fit_of
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -308,10 +309,6 @@ has.
 """
 SPRED_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
-MAIN, RATE = "main", "rate"
-"""Roles of settings: those that are compared, and those that only choose a learning rate, a decay
-or both.
-"""
 
 
 class Run(NamedTuple):
@@ -441,10 +438,11 @@ def scheduled(penalty: str, way: str) -> Method:
     return Method(penalty + way, optimizer, target=False)
 
 
-def pruned(name: str, metric: bool = False, per: Literal["input"] | None = None) -> Method:
+def pruned(name: str, in_metric: bool = False, per: Literal["input"] | None = None) -> Method:
     """Gradual pruning of AdamW's network."""
 
     def optimizer(run: Run, steps: int, _: Settings) -> optax.GradientTransformation:
+        metric = jaxreg.preconditioners.adam() if in_metric else None
         return prune_gradually(adamw(run), run.share, round(REACHED * steps), metric, per)
 
     return Method(name, optimizer, per=per)
@@ -454,7 +452,7 @@ DENSE = Method(ADAMW, lambda run, *_: adamw(run), target=False)
 RIVAL_METHODS: Mapping[Rival, Method] = {
     "cut": Method(CUT, lambda run, *_: adamw(run)),
     "magnitude": pruned(GRADUAL),
-    "adam-magnitude": pruned(GRADUAL_ADAM, metric=True),
+    "adam-magnitude": pruned(GRADUAL_ADAM, in_metric=True),
     "spred": Method(SPRED, spred, target=False, zero=SPRED_ZERO),
 }
 UNIT_METHODS = (
@@ -543,7 +541,7 @@ TEXTS = {
 }
 
 
-class Trainer:
+class Trainer(Trials):
     """Trains settings of several methods and collects their results in one dataset.
 
     Args:
@@ -552,50 +550,11 @@ class Trainer:
     """
 
     def __init__(self, config: Settings, session: Session):
-        self.config, self.session, self.source = config, session, load_source(config)
-        self.settings: list[dict[str, Any]] = []
-        self.outputs: list[dict[str, np.ndarray]] = []
-        self.networks: dict[tuple[str, Run], dict[str, np.ndarray]] = {}
+        self.config, self.source = config, load_source(config)
+        fit = fit_of(train_network, config)
+        super().__init__(session, fit, self.source, "validation_accuracy", largest=True)
 
-    def train(
-        self, method: Method, runs: Sequence[Run], repeats: int, role: str = MAIN
-    ) -> np.ndarray:
-        """Trains settings of one method, each with the first `repeats` seeds.
-
-        A network that was trained before is not trained again.
-
-        Returns:
-            Validation accuracies (settings,), means over the seeds; −1 for a setting in which a
-            network diverged.
-        """
-        seeded = [[run._replace(seed=seed) for seed in range(repeats)] for run in runs]
-        every = dict.fromkeys(itertools.chain.from_iterable(seeded))
-        missing = [run for run in every if (method.name, run) not in self.networks]
-        if missing:
-            columns = Run(*(np.array(column, np.float32) for column in zip(*missing, strict=True)))
-            columns = columns._replace(seed=np.array([run.seed for run in missing], np.uint32))
-            fit = functools.partial(train_network, method=method, config=self.config)
-            letters = (letter if letter.isalnum() else "-" for letter in f"{method.name} {role}")
-            # One network takes long enough to be a chunk of its own.
-            part = "".join(letters).lower()
-            trained = self.session.sweep(fit, columns, self.source, part=part, chunk=1)
-            outputs = {**trained.outputs, "diverged": trained.diverged}
-            for at, run in enumerate(missing):
-                self.networks[method.name, run] = {
-                    name: np.asarray(values[at], float) for name, values in outputs.items()
-                }
-        for run, repetitions in zip(runs, seeded, strict=True):
-            by_seed = [self.networks[method.name, repetition] for repetition in repetitions]
-            labels = {"method": method.name, "role": role, "repeats": repeats}
-            self.settings.append(labels | run._asdict())
-            self.outputs.append(
-                {name: np.stack([network[name] for network in by_seed]) for name in by_seed[0]}
-            )
-        latest = self.outputs[len(self.outputs) - len(runs) :]
-        means = np.array([outputs["validation_accuracy"].mean() for outputs in latest])
-        return np.nan_to_num(means, nan=-1.0)
-
-    def choose(self, method: Method, share: float) -> Run:
+    def choose_at(self, method: Method, share: float) -> Run:
         """Chooses the learning rate and the decay of a method with a target, by validation accuracy
         with the first seed.
 
@@ -630,7 +589,7 @@ class Trainer:
         runs = [Run(rate, strength=value) for rate in rates for value in values]
         means = self.train(method, runs, 1, RATE).reshape(len(rates), -1)
         kept = np.array([outputs["kept"][0] for outputs in self.outputs[-len(runs) :]])
-        # A network that diverged has a mean of −1.
+        # A network that diverged has a mean of −∞.
         pairs = zip(kept.reshape(means.shape), np.where(means < 0, np.nan, means), strict=True)
         at_share = np.array([interpolate(*pair, min(self.config.rate_shares)) for pair in pairs])
         nowhere = np.isnan(at_share).all()
@@ -642,7 +601,7 @@ class Trainer:
         """Trains a method with a target to every share, each with the learning rate and decay
         chosen at the nearest of some shares; returns these choices, none twice.
         """
-        choices = [self.choose(method, share) for share in chosen_at]
+        choices = [self.choose_at(method, share) for share in chosen_at]
         nearest = np.abs(np.log(np.divide.outer(targets, chosen_at))).argmin(1)
         pairs = zip(targets, nearest, strict=True)
         self.train(method, [choices[at]._replace(share=share) for share, at in pairs], repeats)
@@ -666,24 +625,16 @@ class Trainer:
             chosen = [options[at] for options, at in zip(runs, picked, strict=True)]
             self.train(method, chosen, repeats)
 
-    def dataset(self) -> xr.Dataset:
-        """All settings with their results; empty if nothing was trained."""
-        if not self.settings:
-            return xr.Dataset()
-        seeds = max(setting["repeats"] for setting in self.settings)
-        dataset = xr.Dataset(coords={"seed": np.arange(seeds)})
-        for name in ("method", "learning_rate", "decay", "strength", "share", "role", "repeats"):
-            dataset.coords[name] = ("setting", [setting[name] for setting in self.settings])
-        for name, example in self.outputs[0].items():
-            values = np.full((len(self.settings), seeds, *example.shape[1:]), np.nan)
-            for row, outputs in zip(values, self.outputs, strict=True):
-                row[: len(outputs[name])] = outputs[name]
-            dataset[name] = (("setting", "seed", "layer")[: values.ndim], values)
-        dataset["diverged"] = dataset["diverged"] == 1
-        dataset.attrs = {"data": data_name(self.config), "network": self.config.network}
+    def table(self) -> xr.Dataset:
+        """All settings with their results."""
+        attributes: dict[str, Any] = {
+            "data": data_name(self.config),
+            "network": self.config.network,
+        }
         if self.config.network == "mlp":
-            dataset.attrs["widths"] = (self.source.rows.inputs.shape[1], *self.config.hidden)
-        return training.described(dataset, TEXTS)
+            attributes["widths"] = (self.source.rows.inputs.shape[1], *self.config.hidden)
+        labels = ("learning_rate", "decay", "strength", "share")
+        return self.dataset(TEXTS, ("layer",), labels, attributes)
 
 
 def train_networks(config: Settings, session: Session) -> xr.Dataset:
@@ -718,7 +669,7 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
             rate = trainer.choose_rate(method, config.l1)
             runs = [Run(rate, strength=value) for value in config.l1]
             trainer.train(method, runs, config.seeds)
-    return trainer.dataset()
+    return trainer.table()
 
 
 def train_units(config: Settings, session: Session) -> xr.Dataset:
@@ -731,7 +682,7 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
     middle = sorted(config.unit_shares)[len(config.unit_shares) // 2]
     for method in UNIT_METHODS if config.network == "mlp" else ():
         trainer.train_targets(method, config.unit_shares, config.seeds, (middle,))
-    return trainer.dataset()
+    return trainer.table()
 
 
 class Point(NamedTuple):
