@@ -441,9 +441,9 @@ def test_the_controller_of_a_strength():
         lambda state, _: (tx.update(ones, state, ones)[1], None), tx.init(ones), length=500
     )
     assert 1e19 < float(scan[0].strength) < 1.01e20 and int(scan[0].behind) > 400
+    late = scan[0]._replace(controller=scan[0].controller._replace(behind=jnp.int32(1)))
     with pytest.warns(UserWarning, match="for 2 steps more weights were kept than the target"):
-        late = scan[0].controller._replace(behind=jnp.int32(1))
-        tx.update(ones, scan[0]._replace(controller=late), ones)
+        tx.update(ones, late, ones)
 
 
 @pytest.mark.parametrize("steepness", [0.3, 2.0, 30.0])
