@@ -1,0 +1,96 @@
+"""Products with a sparse matrix, and how long they take.
+
+A product is computed as W xᵀ with W in compressed rows: then the inner loop runs over the batch, in
+adjacent memory. JAX calls a kernel of its own for it on CPUs, in float32, float64 and complex.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import sparse
+
+from jaxreg._arrays import at_least_float32
+
+WARM_UP = 2
+"""Rounds that are not counted, as the first one compiles."""
+ROUNDS = WARM_UP + 20
+"""How many times both forms of a product are timed; fewer if that takes `LONGEST` µs."""
+LONGEST = 1e6
+BLOCK = 16
+"""Rows and columns of a block of a matrix that fits into the fastest cache."""
+
+
+def compressed(kernel: jax.Array, contracted: Sequence[int]) -> sparse.BCSR:
+    """Converts a kernel to a matrix of compressed rows, (free, contracted), in float32 or wider.
+
+    Args:
+        kernel: an array of any rank.
+        contracted: its axes that a product sums over.
+    """
+    free = [axis for axis in range(kernel.ndim) if axis not in contracted]
+    width = math.prod(kernel.shape[axis] for axis in contracted)
+    matrix = np.asarray(kernel).transpose(*free, *contracted).reshape(-1, width)
+    row, column = np.nonzero(matrix)
+    begins = np.searchsorted(row, np.arange(len(matrix) + 1))
+    with jax.ensure_compile_time_eval():
+        values = at_least_float32(matrix[row, column])
+        columns, starts = (jnp.asarray(places, jnp.int32) for places in (column, begins))
+        return sparse.BCSR((values, columns, starts), shape=matrix.shape)
+
+
+def sparse_product(
+    matrix: sparse.BCSR, x: jax.Array, axes: Sequence[int], first: bool, output: Any
+) -> jax.Array:
+    """Computes the product of a sparse matrix and an array.
+
+    Args:
+        matrix: (free, contracted).
+        x: the array.
+        axes: the axes of `x` that the product sums over.
+        first: whether the axes of the matrix come first in the result.
+        output: shape and dtype of the result.
+    """
+    free = [axis for axis in range(x.ndim) if axis not in axes]
+    rows = x.astype(matrix.dtype).transpose(*free, *axes).reshape(-1, matrix.shape[1])
+    result = matrix @ transposed(rows)
+    return (result if first else result.T).reshape(output.shape).astype(output.dtype)
+
+
+def transposed(x: jax.Array) -> jax.Array:
+    """Transposes a matrix in blocks, if it can be cut into them: XLA's loop for CPUs, over single
+    rows, takes twice as long.
+    """
+    rows, columns = x.shape
+    if rows % BLOCK or columns % BLOCK:
+        return x.T
+    blocks = x.reshape(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)
+    return blocks.transpose(2, 3, 0, 1).reshape(columns, rows)
+
+
+class Times(NamedTuple):
+    """Median times of both forms of a product in µs, and the median of sparse ÷ dense."""
+
+    dense: float
+    sparse: float
+    ratio: float
+
+
+def compared(*calls: tuple[Any, ...]) -> Times:
+    """Times a dense and a sparse product, each a function and its arguments, in turn."""
+    compiled = [(jax.jit(function), arguments) for function, *arguments in calls]
+    times: list[list[float]] = []
+    while len(times) < ROUNDS and not (len(times) > WARM_UP + 2 and np.sum(times) > LONGEST):
+        times.append([])
+        for function, arguments in compiled:
+            began = time.perf_counter()
+            jax.block_until_ready(function(*arguments))
+            times[-1].append(1e6 * (time.perf_counter() - began))
+    dense, sparse_ = np.transpose(times[WARM_UP:])
+    return Times(*(float(np.median(part)) for part in (dense, sparse_, sparse_ / dense)))
