@@ -84,7 +84,10 @@ class Times(NamedTuple):
 
 def compared(*calls: tuple[Any, ...]) -> Times:
     """Times a dense and a sparse product, each a function and its arguments, in turn."""
-    compiled = [(jax.jit(function), arguments) for function, *arguments in calls]
+    # Compiled ahead of time, since calls of jax.jit are slow while a program is traced.
+    compiled = [
+        (jax.jit(function).lower(*arguments).compile(), arguments) for function, *arguments in calls
+    ]
     times: list[list[float]] = []
     while len(times) < ROUNDS and not (len(times) > WARM_UP + 2 and np.sum(times) > LONGEST):
         times.append([])

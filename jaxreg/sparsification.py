@@ -260,17 +260,21 @@ class Rewriter:
             called = equation.params[CALLS[primitive]]
             return self.run(getattr(called, "jaxpr", called), getattr(called, "consts", ()), inputs)
         if len(known) == len(inputs) and not equation.effects:
+            name = next(iter(names), None)
 
             @functools.cache
             def now() -> list[Any]:
                 with jax.ensure_compile_time_eval():
                     return dense(*(value.value() for value in known))
 
-            later = functools.cache(lambda: dense(*map(staged, known)))
-            return [
-                Known(next(iter(names), None), lambda at=at: now()[at], lambda at=at: later()[at])
-                for at in range(len(equation.outvars))
-            ]
+            @functools.cache
+            def later() -> list[Any]:
+                return dense(*map(staged, known))
+
+            def output(place: int) -> Known:
+                return Known(name, lambda: now()[place], lambda: later()[place])
+
+            return list(map(output, range(len(equation.outvars))))
         if names and primitive == "dot_general":
             return [self.product(equation, inputs, dense)]
         self.products += [
