@@ -113,7 +113,7 @@ def evaluate(program: Program, constants: Sequence[jax.Array], arguments: PyTree
         ValueError: the arguments have other shapes than those that it was traced for. The check is
             made while JAX traces, so that it takes no time later.
     """
-    if jax.tree.map(shape_of, arguments) != program.arguments:
+    if jax.tree.flatten(jax.tree.map(shape_of, arguments)) != jax.tree.flatten(program.arguments):
         expected, got = (
             ", ".join(map(str, jax.tree.map(text, tree))) for tree in (program.arguments, arguments)
         )
@@ -150,7 +150,7 @@ def sparsify(
         True
 
     Kernels may be transposed, reshaped, cast or computed from other parameters before the product.
-    Without `max_share`, every product is timed in both forms, which takes some 0.1 s each. What
+    Without `max_share`, every product is timed in both forms, which takes up to a second each. What
     cannot be sparse is computed as before, and `print` says why: convolutions, look-ups, products
     in loops (`scan`) and products that are batched over the kernel (`vmap`).
 
@@ -341,5 +341,5 @@ def shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 def text(leaf: Any) -> str:
-    """The shape and the dtype of an argument, as in float32(256, 784)."""
+    """Formats the shape and the dtype of an argument, as in float32(256, 784)."""
     return f"{leaf.dtype}{leaf.shape}"

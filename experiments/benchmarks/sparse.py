@@ -234,8 +234,8 @@ def tabulate(results: Results) -> list[Table]:
         rows,
         f"Products on {dataset.attrs['device']}: the largest measured share of weights kept up to "
         "which the form is faster than dense, and dense ÷ sparse time, median with quartiles",
-        "SciPy is compared with NumPy on one thread, PyTorch with its own dense product, and the others with "
-        "JAX's. BCOO is left out where its intermediate array would be too large"
+        "SciPy is compared with NumPy on one thread, PyTorch with its own dense product, and the "
+        "others with JAX's. BCOO is left out where its intermediate array would be too large"
         + ("." if dataset["speedup"].sel(form=TORCH).notnull().any() else
            "; PyTorch was not measured, the extra `torch` installs it."),
     )  # fmt: skip
