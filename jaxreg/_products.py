@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +23,9 @@ WARM_UP = 2
 ROUNDS = WARM_UP + 20
 """How many times both forms of a product are timed; fewer if that takes `LONGEST` µs."""
 LONGEST = 1e6
+COPIES = 16
+"""How many products are timed in a call; fewer if `WORK` ÷ (size of kernel × size of batch) is."""
+WORK = 10**11
 LANES = 8
 """The batch is filled up to a multiple of this. JAX's product for CPUs computes as many of its rows
 at a time, and one by one what is left of them, which takes longer than all others.
@@ -88,18 +91,35 @@ class Times(NamedTuple):
     ratio: float
 
 
-def compared(*calls: tuple[Any, ...]) -> Times:
-    """Times a dense and a sparse product, each a function and its arguments, in turn."""
+Form = Callable[[Any, jax.Array], Any]
+"""From a kernel, dense or compressed, and a batch to their product."""
+
+
+def compared(dense: tuple[Form, jax.Array], sparse: tuple[Form, sparse.BCSR], x: Any) -> Times:
+    """Times a dense and a sparse product, each with its kernel, in turn.
+
+    Args:
+        dense: the dense one.
+        sparse: the other one.
+        x: shape and dtype of the batch.
+    """
+    # A small product costs far less within a forward pass than in a call of its own, so several
+    # are computed in a call.
+    count = max(1, min(COPIES, WORK // max(1, dense[1].size * x.size)))
+    batches = [jnp.full(x.shape, number + 1, x.dtype) for number in range(count)]
     # Compiled ahead of time, since calls of jax.jit are slow while a program is traced.
-    compiled = [
-        (jax.jit(function).lower(*arguments).compile(), arguments) for function, *arguments in calls
+    programs = [
+        jax.jit(lambda kernel, batches, form=form: [form(kernel, x) for x in batches])
+        .lower(kernel, batches)
+        .compile()
+        for form, kernel in (dense, sparse)
     ]
     times: list[list[float]] = []
     while len(times) < ROUNDS and not (len(times) > WARM_UP + 2 and np.sum(times) > LONGEST):
         times.append([])
-        for function, arguments in compiled:
+        for program, (_, kernel) in zip(programs, (dense, sparse), strict=True):
             began = time.perf_counter()
-            jax.block_until_ready(function(*arguments))
-            times[-1].append(1e6 * (time.perf_counter() - began))
-    dense, sparse_ = np.transpose(times[WARM_UP:])
-    return Times(*(float(np.median(part)) for part in (dense, sparse_, sparse_ / dense)))
+            jax.block_until_ready(program(kernel, batches))
+            times[-1].append(1e6 * (time.perf_counter() - began) / count)
+    first, second = np.transpose(times[WARM_UP:])
+    return Times(*(float(np.median(part)) for part in (first, second, second / first)))
