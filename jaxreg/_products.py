@@ -17,15 +17,13 @@ import numpy as np
 from jax.experimental import sparse
 
 from jaxreg._arrays import at_least_float32
+from jaxreg._typing import PyTree
 
 WARM_UP = 2
 """Rounds that are not counted, as the first one compiles."""
 ROUNDS = WARM_UP + 20
-"""How many times both forms of a product are timed; fewer if that takes `LONGEST` µs."""
-LONGEST = 1e6
-COPIES = 16
-"""How many products are timed in a call; fewer if `WORK` ÷ (size of kernel × size of batch) is."""
-WORK = 10**11
+"""How many times both forms of a product are timed; fewer if that takes `LONGEST` seconds."""
+LONGEST = 1.0
 LANES = 8
 """The batch is filled up to a multiple of this. JAX's product for CPUs computes as many of its rows
 at a time, and one by one what is left of them, which takes longer than all others.
@@ -91,35 +89,31 @@ class Times(NamedTuple):
     ratio: float
 
 
-Form = Callable[[Any, jax.Array], Any]
-"""From a kernel, dense or compressed, and a batch to their product."""
+Form = Callable[[Any, PyTree], Any]
+"""From a kernel, dense or compressed, and a batch to their product; or from more to more."""
 
 
-def compared(dense: tuple[Form, jax.Array], sparse: tuple[Form, sparse.BCSR], x: Any) -> Times:
-    """Times a dense and a sparse product, each with its kernel, in turn.
+def compared(dense: tuple[Form, Any], sparse: tuple[Form, Any], examples: PyTree) -> Times:
+    """Times a dense and a sparse form, each with its first argument, in turn.
 
     Args:
         dense: the dense one.
         sparse: the other one.
-        x: shape and dtype of the batch.
+        examples: arrays, or shapes and dtypes, of their second argument.
     """
-    # A small product costs far less within a forward pass than in a call of its own, so several
-    # are computed in a call.
-    count = max(1, min(COPIES, WORK // max(1, dense[1].size * x.size)))
-    batches = [jnp.full(x.shape, number + 1, x.dtype) for number in range(count)]
+    batch = jax.tree.map(
+        lambda x: x if isinstance(x, jax.Array) else jnp.ones(jnp.shape(x), jnp.result_type(x)),
+        examples,
+    )
     # Compiled ahead of time, since calls of jax.jit are slow while a program is traced.
-    programs = [
-        jax.jit(lambda kernel, batches, form=form: [form(kernel, x) for x in batches])
-        .lower(kernel, batches)
-        .compile()
-        for form, kernel in (dense, sparse)
-    ]
-    times: list[list[float]] = []
-    while len(times) < ROUNDS and not (len(times) > WARM_UP + 2 and np.sum(times) > LONGEST):
-        times.append([])
+    programs = [jax.jit(form).lower(kernel, batch).compile() for form, kernel in (dense, sparse)]
+    times: list[tuple[float, ...]] = []
+    ends = time.perf_counter() + LONGEST
+    while len(times) < WARM_UP + 3 or (len(times) < ROUNDS and time.perf_counter() < ends):
+        clock = [time.perf_counter()]
         for program, (_, kernel) in zip(programs, (dense, sparse), strict=True):
-            began = time.perf_counter()
-            jax.block_until_ready(program(kernel, batches))
-            times[-1].append(1e6 * (time.perf_counter() - began) / count)
-    first, second = np.transpose(times[WARM_UP:])
+            jax.block_until_ready(program(kernel, batch))
+            clock.append(time.perf_counter())
+        times.append((clock[1] - clock[0], clock[2] - clock[1]))
+    first, second = 1e6 * np.transpose(times[WARM_UP:])
     return Times(*(float(np.median(part)) for part in (first, second, second / first)))

@@ -33,6 +33,8 @@ CALLS = {
     "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
 }  # fmt: skip
 """Primitives that call a function once, and the parameter that holds it."""
+NEVER = -1.0
+"""The `max_share` that makes no product sparse."""
 
 
 class Product(NamedTuple):
@@ -150,9 +152,10 @@ def sparsify(
         True
 
     Kernels may be transposed, reshaped, cast or computed from other parameters before the product.
-    Without `max_share`, every product is timed in both forms, which takes up to a second each. What
-    cannot be sparse is computed as before, and `print` says why: convolutions, look-ups, products
-    in loops (`scan`) and products that are batched over the kernel (`vmap`).
+    Without `max_share`, every product is timed in both forms, and then the whole forward pass,
+    which takes up to a second each. What cannot be sparse is computed as before, and `print` says
+    why: convolutions, look-ups, products in loops (`scan`) and products that are batched over the
+    kernel (`vmap`).
 
     Weights that are 0 are skipped, so where an activation is infinite or NaN, the output may be
     finite instead of NaN. Products in 16 bits add in float32 and round once.
@@ -188,15 +191,34 @@ def sparsify(
         constant(jnp.asarray(leaf), name_of(path) if selected and is_weights(leaf) else None)
         for (path, leaf), selected in zip(paths, jax.tree.leaves(chosen(mask, params)), strict=True)
     ]
-    rewriter = Rewriter({kernel.name: kernel.value() for kernel in known if kernel.name}, max_share)
+    named = {kernel.name: kernel.value() for kernel in known if kernel.name}
 
-    def rewritten(*arguments: jax.Array) -> list[Any]:
-        results = rewriter.run(traced.jaxpr, traced.consts, [*known, *arguments])
-        return list(map(staged, results))
+    def build(max_share: float | None) -> Sparsified:
+        rewriter = Rewriter(named, max_share)
 
-    closed: Any = jax.make_jaxpr(rewritten)(*jax.tree.leaves(shapes))
-    program = Program(closed.jaxpr, shapes, jax.tree.structure(outputs))
-    return Sparsified(tuple(rewriter.products), closed.consts, program)
+        def rewritten(*arguments: jax.Array) -> list[Any]:
+            results = rewriter.run(traced.jaxpr, traced.consts, [*known, *arguments])
+            return list(map(staged, results))
+
+        closed: Any = jax.make_jaxpr(rewritten)(*jax.tree.leaves(shapes))
+        program = Program(closed.jaxpr, shapes, jax.tree.structure(outputs))
+        return Sparsified(tuple(rewriter.products), closed.consts, program)
+
+    fast = build(max_share)
+    if max_share is None and any(use.form == "sparse" for use in fast.products):
+        dense = build(NEVER)
+        if compared((applied, dense), (applied, fast), examples).ratio > 1:
+            slower = [
+                use._replace(form="dense: slower together") if use.form == "sparse" else use
+                for use in fast.products
+            ]
+            return dataclasses.replace(dense, products=tuple(slower))
+    return fast
+
+
+def applied(fast: Sparsified, arguments: tuple[PyTree, ...]) -> PyTree:
+    """Calls a forward pass with its arguments."""
+    return fast(*arguments)
 
 
 class Known(NamedTuple):
@@ -315,7 +337,7 @@ class Rewriter:
                     return dense(kernel, x) if place == 0 else dense(x, kernel)
 
                 with jax.ensure_compile_time_eval():
-                    times = compared((plain, kernel), (product, matrix), x)
+                    times = compared((plain, kernel), (product, matrix), shape_of(x))
                 reason = "slower" if times.ratio > 1 else ""
         form = f"dense: {reason}" if reason else "sparse"
         self.products.append(Product(name, self.kernels[name].shape, share, form, times))
