@@ -90,7 +90,7 @@ class Times(NamedTuple):
 
 
 Form = Callable[[Any, PyTree], Any]
-"""From a kernel, dense or compressed, and a batch to their product; or from more to more."""
+"""From what stays the same, such as a kernel, and a batch to outputs."""
 
 
 def compared(dense: tuple[Form, Any], sparse: tuple[Form, Any], examples: PyTree) -> Times:
