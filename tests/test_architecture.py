@@ -14,7 +14,7 @@ LAYERS = (
     {"penalties", "_masking"},
     {"transforms", "preconditioners", "measures"},
     {"optimizers", "sweeps", "solvers"},
-    {"paths", "linear", "compaction"},
+    {"paths", "linear", "compaction", "sparsification"},
 )
 NEEDED = {"jax", "optax", "numpy", *sys.stdlib_module_names}
 # What serves one feature is imported where it is called.

@@ -197,6 +197,9 @@ picked: int = jaxreg.select_strength(scores.strengths, scores.scores(), "one_se"
     "best", by="loss"
 )
 small: jaxreg.Compacted = jaxreg.compact(path.at(picked % 2), jax.nn.relu, ("kernel",))
+faster: jaxreg.Sparsified = jaxreg.sparsify(
+    loss, params, inputs, mask=jaxreg.kernels, max_share=0.5
+)
 solver: jaxreg.Fista = jaxreg.fista(
     mean_loss, jaxreg.L1(0.1), max_steps=20, tol=100.0, mask=jaxreg.kernels
 )
@@ -216,7 +219,15 @@ held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(
     columns, jnp.arange(4.0), jaxreg.L1, folds=[0, 0, 1, 1], count=3
 )
 print(model.predict(columns).shape, held.select("best"))
-print(gap, reached.residual, small.widths, path.dataset().sizes, lines.get_xlabel())
+print(
+    gap,
+    reached.residual,
+    small.widths,
+    faster.products,
+    faster(inputs),
+    path.dataset().sizes,
+    lines.get_xlabel(),
+)
 print(jaxreg.__version__, steps_taken, values.shape, runs.diverged.any(), runs.dataset().sizes)
 
 

@@ -837,8 +837,8 @@ def sparse_against_small(results: Results) -> list[Finding]:
     points = points_of(results)
     return [
         difference(
-            f"By {base}, a sparse network with {100 * share:g} % of the block weights beats a dense "
-            "one with as many weights.",
+            f"By {base}, a sparse network with {100 * share:g} % of the block weights beats a "
+            "dense one with as many weights.",
             best_of(points, methods, share),
             (small, at(points, small, share)),
             share,

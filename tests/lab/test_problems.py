@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import importlib.util
 import itertools
 
 import jax
@@ -15,6 +16,7 @@ from sklearn.linear_model import lars_path
 
 import jaxreg
 from experiments import datasets, networks, rivals, training
+from experiments.benchmarks import sparse
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
@@ -265,3 +267,28 @@ def test_a_damaged_image_file_is_named(folder, change):
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(SettingError, match=r"data: expected .*train-images-idx3-ubyte"):
         datasets.load_images(folder)
+
+
+def test_the_break_even_is_the_largest_share_below_which_every_product_is_faster():
+    shares = [0.5, 0.25, 0.1, 0.05, 0.02, 0.01]
+    for speedups, expected in (
+        ([0.5, 1.2, 0.9, 2, 3, np.nan], "5%"),
+        ([2, 2, 2, 2, 2, 2], "50%"),
+        ([2, 2, 2, 2, 2, 0.9], "none"),
+        ([np.nan] * 6, "not measured"),
+    ):
+        speedup = xr.DataArray(speedups, {"share": shares}, "share")
+        assert sparse.break_even(speedup) == expected
+
+
+def test_sparse_products_are_measured_in_every_form():
+    config = sparse.Settings(sizes=((12, 8),), batches=(2,), shares=(0.5, 0.05), rounds=3)
+    results = {name: sweep(config, Session()) for name, sweep in sparse.STUDY.sweeps.items()}
+    measured = (
+        results["products"]["speedup"].notnull().all([*results["products"]["speedup"].dims[1:]])
+    )
+    torch = importlib.util.find_spec("torch") is not None
+    for form in sparse.BASELINES:
+        assert measured.sel(form=form) == (torch or "PyTorch" not in form), form
+    for table in sparse.tabulate(results):
+        assert {len(row) for row in table.rows} == {len(table.headings)}
