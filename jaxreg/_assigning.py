@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
@@ -18,9 +19,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg._arrays import wide
-from jaxreg._masking import Entries, check_arrays, chosen, is_hole, match, name_of
+from jaxreg._masking import Entries, check_arrays, chosen, chosen_leaves, is_hole, match, name_of
 from jaxreg._patterns import Words
-from jaxreg._roles import Leaf, leaf_roles
+from jaxreg._roles import Across, Leaf, leaf_roles
+from jaxreg._spans import Span, find_spans
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
 from jaxreg.penalties import Penalty
 from jaxreg.penalties.group import GroupPenalty
@@ -90,9 +92,14 @@ def entries_of(owner: str, tree: PyTree) -> Entries:
 class Assigned:
     """The penalty of one parameter, or None. To JAX this is a leaf, whereas a penalty is itself a
     tree.
+
+    Attributes:
+        penalty: of the parameter, or of the parameters of the span, joined to one array.
+        span: the parameters that the groups run across, one object for all of them; or None.
     """
 
     penalty: Penalty | None
+    span: Span | None = None
 
 
 def assign(
@@ -131,37 +138,86 @@ def assign(
     matched = match(
         Words(f"{owner}: the tree of penalties", "a penalty", EXPECTED), entries, params
     )
-    owned = [
-        Assigned(with_axes(owner, entry, leaf) if keep and entry is not None else None)
-        for entry, keep, leaf in zip(matched, selected, leaf_roles(params), strict=True)
-    ]
+    leaves = leaf_roles(params)
+    owned = [Assigned(None)] * len(leaves)
+    for _, entry in entries:
+        if not isinstance(entry, Penalty):
+            continue
+        kept = [keep and own is entry for keep, own in zip(selected, matched, strict=True)]
+        across = across_of(entry)
+        if across is None:
+            for place in itertools.compress(range(len(leaves)), kept):
+                owned[place] = Assigned(with_axes(owner, entry, leaves[place]))
+        elif any(kept):
+            whole = with_axes(owner, entry, None)
+            for span in find_spans(f"{owner}: {type(entry).__name__}", across, leaves, kept):
+                for part in span.parts:
+                    owned[part.place] = Assigned(whole, span)
     assigned = jax.tree.unflatten(structure, owned)
     check_penalised(owner, assigned, params)
     return assigned
 
 
-def with_axes(owner: str, penalty: Penalty, leaf: Leaf) -> Penalty:
-    """Replaces `per` by the axes of one leaf, in a penalty and in those that it is made of.
+def parts_of(penalty: Penalty) -> Iterator[tuple[str, Penalty]]:
+    """Yields the fields of a penalty that are penalties."""
+    for field in dataclasses.fields(penalty):  # type: ignore[arg-type]
+        part = getattr(penalty, field.name)
+        if isinstance(part, Penalty):
+            yield field.name, part
+
+
+def across_of(penalty: Penalty) -> Across | None:
+    """The patterns of the parameters that the groups of a penalty run across, or of one that it is
+    made of.
+    """
+    if isinstance(penalty, GroupPenalty) and isinstance(penalty.per, tuple):
+        return penalty.per
+    found = (across_of(part) for _, part in parts_of(penalty))
+    return next((across for across in found if across is not None), None)
+
+
+def with_axes(owner: str, penalty: Penalty, leaf: Leaf | None) -> Penalty:
+    """Replaces `per` by the axes of one leaf, in a penalty and in those that it is made of; by
+    those of a span's array for None.
 
     Raises:
         ValueError: the leaf has no such groups, or the roles of its axes are not known.
     """
     if isinstance(penalty, GroupPenalty) and penalty.per is not None:
-        axes = leaf.along(f"{owner}: {type(penalty).__name__}", penalty.per)
+        role: Any = penalty.per
+        axes = (1,) if leaf is None else leaf.along(f"{owner}: {type(penalty).__name__}", role)
         penalty = dataclasses.replace(penalty, axis=axes, per=None)  # type: ignore[call-arg]
-    for field in dataclasses.fields(penalty):  # type: ignore[arg-type]
-        part = getattr(penalty, field.name)
-        if isinstance(part, Penalty) and (changed := with_axes(owner, part, leaf)) is not part:
-            penalty = dataclasses.replace(penalty, **{field.name: changed})  # type: ignore[type-var]
+    for name, part in parts_of(penalty):
+        if (changed := with_axes(owner, part, leaf)) is not part:
+            penalty = dataclasses.replace(penalty, **{name: changed})  # type: ignore[type-var]
     return penalty
+
+
+def leaf_penalties(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> PyTree:
+    """Finds the penalty of every parameter, None for those without; raises as `assign` does.
+
+    Raises:
+        ValueError: also if groups run across several parameters.
+    """
+
+    def one(entry: Assigned) -> Penalty | None:
+        if entry.span is not None:
+            raise ValueError(
+                f"{owner}: expected groups in one parameter each, got groups across "
+                f"{entry.span.name}; use one of jaxreg's optimizers, such as prox_adam"
+            )
+        return entry.penalty
+
+    return jax.tree.map(one, assign(owner, penalty, params, mask))
 
 
 def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
     """Raises a TypeError that names a penalised leaf that is no array of real floating-point
     numbers.
     """
-    check_arrays(owner, params, jax.tree.map(lambda leaf: leaf.penalty is not None, assigned))
-    for name, leaf, _ in penalised_leaves(assigned, params):
+    penalised = jax.tree.map(lambda leaf: leaf.penalty is not None, assigned)
+    check_arrays(owner, params, penalised)
+    for name, leaf in chosen_leaves(params, penalised):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             try:
                 wide(leaf)
@@ -170,10 +226,15 @@ def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
 
 
 def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, jax.Array, Penalty]]:
-    """Yields the name, the array and the penalty of every penalised leaf."""
-    owned = jax.tree.leaves(assigned)
-    for (path, leaf), entry in zip(jax.tree_util.tree_leaves_with_path(params), owned, strict=True):
-        if entry.penalty is not None:
+    """Yields the name, the array and the penalty of every penalised leaf, and of every span."""
+    owned, leaves = jax.tree.leaves(assigned), jax.tree_util.tree_leaves_with_path(params)
+    seen: list[Span] = []
+    for (path, leaf), entry in zip(leaves, owned, strict=True):
+        if entry.span is not None and not any(entry.span is span for span in seen):
+            seen.append(entry.span)
+            arrays = [jnp.asarray(leaves[part.place][1]) for part in entry.span.parts]
+            yield entry.span.name, entry.span.join(arrays), entry.penalty
+        elif entry.penalty is not None and entry.span is None:
             yield name_of(path), jnp.asarray(leaf), entry.penalty
 
 
@@ -188,16 +249,38 @@ def map_penalised(
     """Maps `penalised` over (penalty, update, param, *rest) of the penalised leaves, `other` over
     the rest without penalty.
 
-    None stays None.
+    None stays None. The parameters of a span are joined to one array; if the result is no array
+    like that, it stands at the first of them, and None at the others.
     """
-
-    def visit(update: Any, param: Any, entry: Any, *more: Any) -> Any:
-        if is_hole(update):
-            return update
+    structure: Any
+    moves, structure = jax.tree.flatten(updates, is_leaf=is_hole)
+    entries = structure.flatten_up_to(assigned)
+    columns = [moves, *(structure.flatten_up_to(tree) for tree in (params, *rest))]
+    results = list(moves)
+    spans: dict[int, list[int]] = {}
+    for at, entry in enumerate(entries):
+        if is_hole(moves[at]):
+            continue
+        if entry.span is not None:
+            spans.setdefault(id(entry.span), []).append(at)
+            continue
         function = other if entry.penalty is None else functools.partial(penalised, entry.penalty)
-        return function(jnp.asarray(update), jnp.asarray(param), *more)
-
-    return jax.tree.map(visit, updates, params, assigned, *rest, is_leaf=is_hole)
+        move, param, *more = (column[at] for column in columns)
+        results[at] = function(jnp.asarray(move), jnp.asarray(param), *more)
+    for places in spans.values():
+        entry = entries[places[0]]
+        if len(places) < len(entry.span.parts):
+            raise ValueError(
+                f"expected updates of all parameters of a group, got some of {entry.span.name}; "
+                "leave them all out, or none"
+            )
+        whole = [entry.span.join([column[at] for at in places]) for column in columns]
+        result = penalised(entry.penalty, *whole)
+        alike = result.shape == whole[0].shape
+        parts = entry.span.split(result) if alike else [result, *[None] * (len(places) - 1)]
+        for at, part in zip(places, parts, strict=True):
+            results[at] = part.astype(moves[at].dtype) if alike else part
+    return jax.tree.unflatten(structure, results)
 
 
 def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> None:

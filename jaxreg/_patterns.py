@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from typing import NamedTuple
 
 WILDCARDS = set("*?[")
@@ -46,15 +47,33 @@ def fits(pattern: tuple[str, ...], path: tuple[str, ...], below: bool = False) -
     """Whether a pattern fits a path or begins it, or if `below` is set, could fit something below
     it.
     """
+    return captured(pattern, path, below) is not None
+
+
+def captured(
+    pattern: tuple[str, ...], path: tuple[str, ...], below: bool = False
+) -> tuple[str, ...] | None:
+    """Returns what the wildcards of a pattern stand for in a path that it fits, or else None;
+    arguments are those of `fits`.
+    """
     if not pattern:
-        return True
+        return ()
     if pattern[0] == "**":
-        return any(fits(pattern[1:], path[start:], below) for start in range(len(path) + 1))
+        starts = range(len(path) + 1)
+        tried = ((start, captured(pattern[1:], path[start:], below)) for start in starts)
+        return next((("/".join(path[:n]), *rest) for n, rest in tried if rest is not None), None)
     if not path:
-        return below
-    return (path[0] == pattern[0] or fnmatch.fnmatchcase(path[0], pattern[0])) and fits(
-        pattern[1:], path[1:], below
-    )
+        return () if below else None
+    # Each star stands for the shortest text that fits; other wildcards are matched first.
+    texts = re.fullmatch(re.escape(pattern[0]).replace(r"\*", "(.*?)"), path[0])
+    if path[0] == pattern[0]:
+        here: tuple[str, ...] = ()
+    elif not fnmatch.fnmatchcase(path[0], pattern[0]):
+        return None
+    else:
+        here = texts.groups() if texts else (path[0],)
+    rest = captured(pattern[1:], path[1:], below)
+    return None if rest is None else (*here, *rest)
 
 
 def some(paths: list[tuple[str, ...]], count: int = 3) -> str:

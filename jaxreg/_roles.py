@@ -16,6 +16,7 @@ bias beside a kernel are read too.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -25,8 +26,14 @@ from jaxreg._groups import check_axis
 from jaxreg._masking import NO_KERNELS, name_of
 from jaxreg._typing import ArrayLike, PyTree
 
-Per: TypeAlias = Literal["input", "unit", "head"]
+Role: TypeAlias = Literal["input", "unit", "head"]
 """What all weights of a group belong to."""
+Across: TypeAlias = tuple[tuple[str, Role, int | None], ...]
+"""Patterns of parameters, what tells groups apart in each, and in how many of them, if stated."""
+Per: TypeAlias = Role | Mapping[str, Role | tuple[Role, int]] | Across
+"""What a group belongs to in one parameter, or in several; the last form is how penalties store
+this.
+"""
 
 STACKED = re.compile(r"(Scan|Vmap)[A-Z]\w*|stacked")
 """Parts of a path that stand for a stack of layers: linen names modules of `nn.scan` and `nn.vmap`
@@ -75,7 +82,7 @@ class Leaf(NamedTuple):
     shape: tuple[int, ...]
     roles: Roles | None
 
-    def along(self, owner: str, per: Per) -> tuple[int, ...]:
+    def along(self, owner: str, per: Role) -> tuple[int, ...]:
         """Returns the axes that a group runs along.
 
         Raises:
@@ -108,32 +115,52 @@ class Leaf(NamedTuple):
 
 def check_groups(
     owner: str, axis: Any, per: Any, default: int | None
-) -> int | tuple[int, ...] | None:
-    """Checks what says how weights are grouped, and returns the axis: `default` if nothing does,
-    None if `per` does.
+) -> tuple[int | tuple[int, ...] | None, Role | Across | None]:
+    """Checks what says how weights are grouped, and returns the axis (`default` if nothing does,
+    None if `per` does), and `per` in a form that can be hashed.
 
     Raises:
         TypeError: the axis is not an int.
         ValueError: both are given, `per` is unknown, or an axis is named twice.
     """
     if per is None:
-        return default if axis is None else check_axis(owner, axis)
+        return default if axis is None else check_axis(owner, axis), None
     if axis is not None:
         raise ValueError(
             f"{owner}: expected axis or per, got axis={axis!r} and per={per!r}; pass one of them"
         )
-    if per not in ("input", "unit", "head"):
-        raise ValueError(
-            f'{owner}: per must be "input", "unit" or "head", got {per!r}; axis=… says anything '
-            "else"
+    if isinstance(per, Mapping):
+        per = tuple(
+            (pattern, *(role if isinstance(role, tuple) else (role, None)))
+            for pattern, role in per.items()
         )
-    return None
+    entries = per if isinstance(per, tuple) else (("", per, None),)
+    good = bool(entries) and all(
+        len(entry) == 3
+        and isinstance(entry[0], str)
+        and entry[1] in ("input", "unit", "head")
+        and (entry[2] is None or (isinstance(entry[2], int) and entry[2] > 0))
+        for entry in entries
+    )
+    if not good:
+        raise ValueError(
+            f'{owner}: per must be "input", "unit" or "head", or a dict from patterns to these, '
+            f"got {per!r}; axis=… says anything else"
+        )
+    return None, per
 
 
-def along(owner: str, x: ArrayLike, per: Per) -> tuple[int, ...]:
-    """Returns the axes that a group of one array without a name runs along; raises as `Leaf.along`
-    does.
+def along(owner: str, x: ArrayLike, per: Role | Across) -> tuple[int, ...]:
+    """Returns the axes that a group of one array without a name runs along.
+
+    Raises:
+        ValueError: as `Leaf.along` does, or the groups run across several parameters.
     """
+    if isinstance(per, tuple):
+        raise ValueError(  # noqa: TRY004  # the type is right, in a tree
+            f"{owner}: per={per!r} names several parameters, got one array; pass the tree of "
+            "parameters to an optimizer or to a measure such as jaxreg.penalty_value"
+        )
     return Leaf("", jnp.shape(x), read("", jnp.shape(x))).along(owner, per)
 
 

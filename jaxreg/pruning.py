@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ from jaxreg._masking import (
 )
 from jaxreg._patterns import Words
 from jaxreg._roles import Per, check_groups, leaf_roles
+from jaxreg._spans import Span, find_spans
 from jaxreg._states import HeldState, require_state
 from jaxreg._typing import ArrayLike, Mask, PyTree
 
@@ -138,8 +139,8 @@ def keep_largest(
             `jaxreg.kernels` is the usual choice.
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels
             (in, out) keeps inputs and drops others whole. None compares single weights.
-        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for
-            kernels of several ranks.
+        per: in place of `axis`, as for `jaxreg.GroupL2`: right for kernels of several ranks, and
+            for groups that lie in several parameters.
 
     Returns:
         The parameters with zeros, in their own dtypes. It works inside `jit` and `vmap`.
@@ -156,19 +157,39 @@ def keep_largest(
     leaves, structure = jax.tree.flatten(params)
     parts = divided("keep_largest", params, mask, axis, per, keys)
     for selected, wanted in zip(parts, shares, strict=True):
-        sizes = [magnitudes(leaf, groups) for _, leaf, groups in selected]
+        sizes = [magnitudes(counted.array, counted.axis) for counted in selected]
         number = sum(size.size for size in sizes)
         if isinstance(wanted, int | float):
             kept = exactly(max(1, round(wanted * number)))
         else:
             kept = exactly(jnp.maximum(1, jnp.round(at_least_float32(wanted) * float(number))))
-        for (place, leaf, _), keep in zip(selected, largest(sizes, kept), strict=True):
-            leaves[place] = jnp.where(keep, leaf, 0)
+        for counted, keep in zip(selected, largest(sizes, kept), strict=True):
+            marks = [keep] if counted.span is None else counted.span.split(keep)
+            for place, mark in zip(counted.places, marks, strict=True):
+                leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
     return jax.tree.unflatten(structure, leaves)
 
 
-Selected: TypeAlias = tuple[int, jax.Array, Axis]
-"""A leaf's place among all leaves, the array, and the axis along which groups run."""
+class Counted(NamedTuple):
+    """What is counted together: a leaf, or several that groups run across.
+
+    Attributes:
+        places: of the leaves among all leaves.
+        array: the leaf, or the leaves joined.
+        axis: the axis along which groups run; None counts single weights.
+        span: how the leaves are joined; None for one leaf.
+    """
+
+    places: tuple[int, ...]
+    array: jax.Array
+    axis: Axis
+    span: Span | None = None
+
+    @property
+    def alive(self) -> jax.Array:
+        """Which weights, or groups, are not 0."""
+        nonzero = self.array != 0
+        return nonzero if self.axis is None else jnp.any(nonzero, self.axis)
 
 
 def divided(
@@ -178,7 +199,7 @@ def divided(
     axis: Axis,
     per: Per | None,
     keys: tuple[str, ...] | None,
-) -> list[list[Selected]]:
+) -> list[list[Counted]]:
     """Lists the leaves that the mask selects, for each key by themselves, or all in one list.
 
     Raises:
@@ -192,7 +213,10 @@ def divided(
     words = Words(f"{owner}: share", "a key", "names or patterns of some of {}")
     entries = [((jax.tree_util.DictKey(key),), key) for key in keys]
     owned = match(words, entries, params, rest=False)
-    parts = [[leaf for leaf in selected if owned[leaf[0]] == key] for key in keys]
+    parts = [
+        [counted for counted in selected if all(owned[place] == key for place in counted.places)]
+        for key in keys
+    ]
     for key, part in zip(keys, parts, strict=True):
         if not part:
             raise ValueError(
@@ -204,16 +228,24 @@ def divided(
 
 def grouped(
     owner: str, params: PyTree, mask: Mask, axis: Axis, per: Per | None = None
-) -> list[Selected]:
-    """Lists the leaves that the mask selects; raises as `divided` does."""
-    groups = check_groups(owner, axis, per, None)
+) -> list[Counted]:
+    """Lists what is counted of the leaves that the mask selects; raises as `divided` does."""
+    groups, role = check_groups(owner, axis, per, None)
     keep, leaves = jax.tree.leaves(select(owner, params, mask)), jax.tree.leaves(params)
-    named = leaf_roles(params) if per is not None else []
-    selected: list[Selected] = []
+    named = leaf_roles(params) if role is not None else []
+    if isinstance(role, tuple):
+        spans = find_spans(owner, role, named, keep)
+        places = [tuple(part.place for part in span.parts) for span in spans]
+        return [
+            Counted(at, span.join([jnp.asarray(leaves[place]) for place in at]), (1,), span)
+            for at, span in zip(places, spans, strict=True)
+        ]
+    selected: list[Counted] = []
     for place in itertools.compress(range(len(keep)), keep):
         leaf = jnp.asarray(leaves[place])
-        along = named[place].along(owner, per) if per is not None else groups
-        selected.append((place, leaf, None if along is None else check_range(leaf, along, owner)))
+        along = named[place].along(owner, role) if role is not None else groups
+        axes = None if along is None else check_range(leaf, along, owner)
+        selected.append(Counted((place,), leaf, axes))
     return selected
 
 

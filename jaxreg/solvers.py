@@ -51,7 +51,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._arrays import full_precision
-from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled
+from jaxreg._assigning import check_params, check_penalty, is_scheduled, leaf_penalties
 from jaxreg._checks import check_number
 from jaxreg._fista import FistaState, Problem, solve
 from jaxreg._masking import check_arrays
@@ -204,9 +204,7 @@ class Fista:
                     f"{jnp.result_type(leaf)}; cast them"
                 )
         check_params("fista", self.penalty, params, self.mask)
-        return jax.tree.map(
-            lambda leaf: leaf.penalty, assign("fista", self.penalty, params, self.mask)
-        )
+        return leaf_penalties("fista", self.penalty, params, self.mask)
 
     def report(self, start: PyTree, state: FistaState) -> None:
         """Raises or warns about what came out, unless it is traced or a whole batch."""

@@ -223,8 +223,8 @@ def steer_strength(
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`; a group is kept if
             any of its weights is not 0, so axis=1 of kernels (in, out) counts inputs. None counts
             single weights.
-        per: "input", "unit" or "head" in place of `axis`, as for `jaxreg.GroupL2`: right for
-            kernels of several ranks.
+        per: in place of `axis`, as for `jaxreg.GroupL2`: right for kernels of several ranks, and
+            for groups that lie in several parameters.
         mask: the leaves whose weights are counted, as for `optax.masked`; None counts all of them,
             biases too. It is usually the mask of the penalty, `jaxreg.kernels`.
 
@@ -352,9 +352,7 @@ def kept_shares(
     """
     shares = []
     for part in divided("steer_strength", params, mask, axis, per, keys):
-        alive = [
-            leaf != 0 if groups is None else jnp.any(leaf != 0, groups) for _, leaf, groups in part
-        ]
+        alive = [counted.alive for counted in part]
         high, low = total(map(count, alive))
         nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
         shares.append(jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive)))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxreg._assigning import assign, check_params
+from jaxreg._assigning import assign, check_params, leaf_penalties
 from jaxreg._checks import check_number
 from jaxreg._masking import check_arrays, is_function
 from jaxreg._paths.rows import row_count
@@ -159,8 +159,7 @@ class Recipe:
 
     def penalties(self, strength: Any, params: PyTree) -> PyTree:
         """The tree of penalties at one λ, with None for parameters that are not penalised."""
-        assigned = assign("fit_path", self.penalty(strength), params, self.mask)
-        return jax.tree.map(lambda leaf: leaf.penalty, assigned)
+        return leaf_penalties("fit_path", self.penalty(strength), params, self.mask)
 
     def penalised(self, params: PyTree) -> PyTree:
         """A tree of bools: which parameters have a penalty."""

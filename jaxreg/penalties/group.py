@@ -42,9 +42,17 @@ class GroupPenalty(Penalty):
         @property
         def per(self) -> Per | None: ...
 
+    def check_groups(self) -> None:
+        """Checks `axis` and `per`, and stores them in a form that can be hashed; raises as
+        `_roles.check_groups` does.
+        """
+        groups = _roles.check_groups(type(self).__name__, self.axis, self.per, 0)
+        for name, value in zip(("axis", "per"), groups, strict=True):
+            object.__setattr__(self, name, value)
+
     def axes(self, x: ArrayLike) -> tuple[int, ...]:
         if self.per is not None:
-            return _roles.along(type(self).__name__, x, self.per)
+            return _roles.along(type(self).__name__, x, self.per)  # type: ignore[arg-type]
         return _groups.check_range(x, self.axis or 0)
 
     def pool(self, d: jax.Array) -> jax.Array:
@@ -71,7 +79,13 @@ class GroupL2(GroupPenalty):
             parameters and its bias tell where the rank alone does not (see `jaxreg.sparsity`). An
             array without a name is taken for a kernel of Flax, of a dense layer or, from rank 4 on,
             of a convolution. In a grouped convolution an "input" is what the kernel's axis of
-            inputs holds.
+            inputs holds. A dict from names or patterns (see `jaxreg.matching`) to these makes
+            groups that lie in several parameters:
+            `{"blocks/*/up": "unit", "blocks/*/down/kernel": "input"}` are the neurons of each
+            block, with their biases, as a wildcard stands for the same text in all of them. In
+            vectors, such as biases and scales of norms, "unit" means each entry. `("unit", 8)`
+            means 8 groups of adjacent units, such as the heads of an attention whose kernels are
+            matrices. Parameters that no pattern fits have no penalty.
 
     Raises:
         TypeError: the strength or the axis is not a number.
@@ -89,7 +103,7 @@ class GroupL2(GroupPenalty):
 
     def __post_init__(self) -> None:
         check_number("GroupL2", "strength", self.strength)
-        object.__setattr__(self, "axis", _roles.check_groups("GroupL2", self.axis, self.per, 0))
+        self.check_groups()
 
     def value(self, x: ArrayLike) -> jax.Array:
         x = wide(x)
@@ -148,7 +162,7 @@ class Group(GroupPenalty):
         penalty: a penalty of single weights, such as `LogSum(1e-3)`, which sees one number per
             group, its norm.
         axis: the axis, or axes, that a group runs along, as for `GroupL2`.
-        per: "input", "unit" or "head" in place of `axis`, as for `GroupL2`.
+        per: in place of `axis`, as for `GroupL2`.
 
     Raises:
         TypeError: the penalty is not a penalty of single weights, or the axis is not a number.
@@ -170,7 +184,7 @@ class Group(GroupPenalty):
                 f"Group: expected a penalty of single weights, got {self.penalty!r}; pass "
                 "jaxreg.LogSum(1e-3), say"
             )
-        object.__setattr__(self, "axis", _roles.check_groups("Group", self.axis, self.per, 0))
+        self.check_groups()
 
     def value(self, x: ArrayLike) -> jax.Array:
         return self.penalty.value(_groups.norm(wide(x), self.axes(x)))
@@ -241,7 +255,7 @@ class SparseGroupL2(GroupPenalty):
         l1_strength: λ₁ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
         group_strength: λ₂ ≥ 0, a number, an array (for `jax.vmap`) or an optax schedule.
         axis: the axis, or axes, that a group runs along, as for `GroupL2`.
-        per: "input", "unit" or "head" in place of `axis`, as for `GroupL2`.
+        per: in place of `axis`, as for `GroupL2`.
 
     Raises:
         TypeError: a strength or the axis is not a number.
@@ -260,9 +274,7 @@ class SparseGroupL2(GroupPenalty):
     def __post_init__(self) -> None:
         check_number("SparseGroupL2", "l1_strength", self.l1_strength)
         check_number("SparseGroupL2", "group_strength", self.group_strength)
-        object.__setattr__(
-            self, "axis", _roles.check_groups("SparseGroupL2", self.axis, self.per, 0)
-        )
+        self.check_groups()
 
     @property
     def parts(self) -> tuple[L1, GroupL2]:

@@ -99,7 +99,7 @@ VALUE_ERRORS = {
     "GroupL2(0.1, axis=(1, 1))": r"axis must name .* got \(1, 1\)",
     "GroupL2(0.1, axis=())": "at least one axis",
     "GroupL2(0.1, 1, 'input')": "expected axis or per, got axis=1 and per='input'",
-    "Group(l1, per='row')": r'Group: per must be "input", "unit" or "head", got \'row\'',
+    "Group(l1, per='row')": r'Group: per must be "input", "unit" or "head", .*got \'row\'',
     "Group(MCP(0.1), axis=1).prox(np.ones((2, 3)), np.ones((2, 3)))":
         r"expected one step per group.*axis=1, got a step of shape \(2, 3\).*pool the step",
     "PER_INPUT.value(jnp.ones((2, 3, 4)))":
@@ -200,6 +200,18 @@ VALUE_ERRORS = {
     "steer(make_l1, 0.5, 10, params={'bias': jnp.ones(3)}, mask=kernels)":
         "steer_strength: the mask selects none",
     "steer(make_l1, 0.5, 10, axis=1)": "steer_strength: axis=1 does not fit",
+    # Groups across parameters
+    "jaxreg.GroupL2(1.0, per={})": 'per must be "input", "unit" or "head", or a dict',
+    "jaxreg.GroupL2(1.0, per={'kernel': 'row'})": "per must be .* got .*row",
+    "jaxreg.GroupL2(1.0, per={'kernel': 'unit'}).value(jnp.ones(3))": "several parameters, got one",
+    "sgd(jaxreg.GroupL2(1.0, per={'kernel': 'unit', 'other': 'unit'}))":
+        "GroupL2: per has the pattern 'other', which fits no parameter; the",
+    "sgd(jaxreg.GroupL2(1.0, per={'kernel': 'unit', 'bias': 'input'}))":
+        "per='input' does not tell groups apart in bias",
+    "sgd(jaxreg.GroupL2(1.0, per={'kernel': ('unit', 7)}))": "same number of groups.* for 7 groups",
+    "sgd(jaxreg.GroupL2(1.0, per={'bias': 'unit'}), mask=kernels)": "selects none .*per names",
+    "fista(penalty=jaxreg.GroupL2(1.0, per={'a': 'unit'}), start={'a': jnp.ones(3)})":
+        "fista: expected groups in one parameter each",
     # Measures
     "sparsity(CHAIN, layers=('layer/0',))":
         "'layer/0', which is not a counted kernel; .*: layers/0",
