@@ -6,8 +6,8 @@
     print(jaxreg.sparsity(params))
 
 - Penalties: `L1`, `SquaredL2`, `ElasticNet`, of groups `GroupL2`, `Group`, `SparseGroupL2`, concave
-  ones `LogSum`, `MCP`, `SCAD`, `Bridge`, `L0`; `Weighted` for a strength of each weight, and
-  `Penalty` to write your own.
+  ones `LogSum`, `MCP`, `SCAD`, `Bridge`, `L0`, and `NOfM` for patterns such as 2:4; `Weighted` for
+  a strength of each weight, and `Penalty` to write your own.
 - Optimizers with exact zeros: `prox_sgd`, `prox_adam` and others, and `proximal` to make one of any
   optax direction.
 - Transformations for `optax.chain`: `add_penalty`, `add_l1`, `add_l2`, `proximal_step`, `prox_l1`.
@@ -81,6 +81,7 @@ from jaxreg.penalties import (
     Group,
     GroupL2,
     LogSum,
+    NOfM,
     Penalty,
     SparseGroupL2,
     SquaredL2,
@@ -106,6 +107,7 @@ __all__ = (  # noqa: RUF022
     "GroupL2",
     "Group",
     "SparseGroupL2",
+    "NOfM",
     "LogSum",
     "MCP",
     "SCAD",

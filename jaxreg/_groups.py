@@ -20,6 +20,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -74,6 +75,66 @@ def check_range(
 def count(x: jax.Array, axis: int | tuple[int, ...]) -> int:
     """Counts the weights of a group."""
     return math.prod(x.shape[a] for a in check_range(x, axis))
+
+
+def check_pattern(owner: str, n: Any, m: Any) -> None:
+    """Checks a pattern n of m.
+
+    Raises:
+        TypeError: they are not integers.
+        ValueError: not 1 ≤ n < m.
+    """
+    for name, number in (("n", n), ("m", m)):
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"{owner}: {name} must be an int, got {number!r}; pass n=2, m=4, say")
+    if not 1 <= n < m:
+        raise ValueError(f"{owner}: expected n weights of every m with 1 ≤ n < m, got n={n}, m={m}")
+
+
+def in_adjacent(
+    x: jax.Array, axes: tuple[int, ...], m: int, function: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+    """Maps a function over groups of m entries that are adjacent along some axes, taken as one.
+
+    Args:
+        x: an array.
+        axes: ascending from 0 on.
+        m: number of entries of a group.
+        function: from (…, m) to the same shape, or to (…) for one result per group.
+
+    Returns:
+        An array in the shape of `x`.
+
+    Raises:
+        ValueError: there is no multiple of m entries along the axes.
+    """
+    size = math.prod(x.shape[a] for a in axes)
+    if size % m:
+        raise ValueError(
+            f"expected a multiple of {m} weights along the axes {axes} of an array of shape "
+            f"{x.shape}, got {size}; leave the array out with a mask, or choose another m or axis"
+        )
+    ends = range(x.ndim - len(axes), x.ndim)
+    last = jnp.moveaxis(x, axes, ends)
+    groups = last.reshape(*last.shape[: x.ndim - len(axes)], -1, m)
+    result = function(groups)
+    whole = result if result.ndim == groups.ndim else jnp.expand_dims(result, -1)
+    return jnp.moveaxis(jnp.broadcast_to(whole, groups.shape).reshape(last.shape), ends, axes)
+
+
+def largest_of_adjacent(size: jax.Array, axes: tuple[int, ...], n: int, m: int) -> jax.Array:
+    """Marks the n largest of every m adjacent entries, of equal ones the first."""
+
+    def mark(group: jax.Array) -> jax.Array:
+        place = jnp.arange(m)
+        # How many come before each; m is small, so that comparing all pairs is faster than sorting.
+        before = [
+            (group[..., at : at + 1] > group) | ((group[..., at : at + 1] == group) & (at < place))
+            for at in range(m)
+        ]
+        return sum(mark.astype(jnp.int32) for mark in before) < n  # type: ignore[return-value]
+
+    return in_adjacent(size, axes, m, mark)
 
 
 def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:

@@ -22,7 +22,7 @@ import optax
 from jaxreg._arrays import at_least_float32, is_weights
 from jaxreg._checks import check_number
 from jaxreg._counting import exactly, largest
-from jaxreg._groups import check_range, norm
+from jaxreg._groups import check_pattern, check_range, largest_of_adjacent, norm
 from jaxreg._masking import (
     check_arrays,
     check_shapes,
@@ -134,7 +134,8 @@ def keep_largest(
         params: the parameters, a tree of arrays.
         share: the share to keep, in (0, 1]; a number or a traced scalar. With a dict from names or
             patterns (see `jaxreg.matching`) to shares, the leaves of each key are compared by
-            themselves, and others are not cut.
+            themselves, and others are not cut. A pair (n, m) keeps the n largest of every m weights
+            that are adjacent along `axis`, or in the groups of `per`, as `jaxreg.NOfM` counts them.
         mask: which leaves to cut, as for `optax.masked`; None cuts all of them, biases too.
             `jaxreg.kernels` is the usual choice.
         axis: the axis or axes along which groups run, as for `jaxreg.GroupL2`: axis=1 of kernels
@@ -151,6 +152,8 @@ def keep_largest(
         ValueError: the share is outside (0, 1], the mask selects nothing or does not fit the
             parameters, both `axis` and `per` are given, or a leaf does not have these groups.
     """
+    if isinstance(share, tuple):
+        return keep_adjacent(params, share, mask, axis, per)
     check_share("keep_largest", share)
     keys = tuple(share) if isinstance(share, Mapping) else None
     shares = list(share.values()) if isinstance(share, Mapping) else [share]
@@ -167,6 +170,29 @@ def keep_largest(
             marks = [keep] if counted.span is None else counted.span.split(keep)
             for place, mark in zip(counted.places, marks, strict=True):
                 leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
+    return jax.tree.unflatten(structure, leaves)
+
+
+def keep_adjacent(
+    params: PyTree, pattern: tuple[int, int], mask: Mask, axis: Axis, per: Per | None
+) -> PyTree:
+    """Keeps n of every m adjacent weights, as `keep_largest` says."""
+    if len(pattern) != 2:
+        raise ValueError(f"keep_largest: expected a pair (n, m) such as (2, 4), got {pattern!r}")
+    n, m = pattern
+    check_pattern("keep_largest", n, m)
+    leaves, structure = jax.tree.flatten(params)
+    along = 0 if axis is None and per is None else axis
+    for counted in grouped("keep_largest", params, mask, along, per):
+        size, axes = magnitudes(counted.array, None), counted.axis
+        assert isinstance(axes, tuple)
+        marks = largest_of_adjacent(size, axes, n, m)
+        for place, mark in zip(
+            counted.places,
+            [marks] if counted.span is None else counted.span.split(marks),
+            strict=True,
+        ):
+            leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
     return jax.tree.unflatten(structure, leaves)
 
 

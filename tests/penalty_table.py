@@ -78,6 +78,9 @@ SINGLE_CONCAVE = {
 CONCAVE = SINGLE_CONCAVE | {
     "Group of LogSum": lambda d: jaxreg.Group(SINGLE_CONCAVE["LogSum"](d), -1),
     "Group of MCP": lambda d: jaxreg.Group(SINGLE_CONCAVE["MCP"](d), (-2, -1)),
+    "1 of 3": lambda d: jaxreg.NOfM(d.strength(), 1, 3, axis=-1),
+    "1 of 2": lambda d: jaxreg.NOfM(d.strength(), 1, 2, axis=-2),
+    "3 of 6": lambda d: jaxreg.NOfM(d.strength(), 3, 6, axis=(-2, -1)),
     "Weighted MCP": lambda d: jaxreg.Weighted(SINGLE_CONCAVE["MCP"](d), d.between(0.1, 10, *SHAPE)),
     "Weighted Group of Bridge": lambda d: jaxreg.Weighted(
         jaxreg.Group(SINGLE_CONCAVE["Bridge ½"](d), -2), d.between(0.1, 10, 3)
@@ -85,7 +88,7 @@ CONCAVE = SINGLE_CONCAVE | {
 }
 PENALTIES = CONVEX | CONCAVE
 
-NEVER_ALL_ZERO = (jaxreg.SquaredL2,)
+NEVER_ALL_ZERO = (jaxreg.SquaredL2, jaxreg.NOfM)
 """Penalties for which no finite strength makes every weight 0."""
 STEEP = (jaxreg.Bridge, jaxreg.L0)
 """Penalties for which 0 is a local minimum, whatever the gradient."""
@@ -163,4 +166,8 @@ def plain_value(penalty, x):
     if isinstance(penalty, jaxreg.SparseGroupL2):
         groups = jaxreg.GroupL2(penalty.group_strength, penalty.axis)
         return plain_value(jaxreg.L1(penalty.l1_strength), x) + plain_value(groups, x)
+    if isinstance(penalty, jaxreg.NOfM):
+        axes = np.atleast_1d(penalty.axis)
+        rows = np.moveaxis(np.abs(x), axes, range(-len(axes), 0)).reshape(len(x), -1, penalty.m)
+        return penalty.strength * np.sort(rows)[:, :, : penalty.m - penalty.n].sum((1, 2))
     return charges(penalty, x).reshape(len(x), -1).sum(1)

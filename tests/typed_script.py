@@ -61,6 +61,8 @@ penalties: list[jaxreg.Penalty] = [
     jaxreg.GroupL2(1e-3, axis=(0, 1)),
     jaxreg.Group(jaxreg.LogSum(1e-3, scale=0.1), axis=1),
     jaxreg.SparseGroupL2(1e-4, group_strength=optax.constant_schedule(1e-3), axis=0),
+    jaxreg.NOfM(1e-3, 2, 4, per="unit"),
+    jaxreg.GroupL2(1e-3, per={"kernel": "unit", "bias": "unit"}),
     jaxreg.MCP(1e-3, gamma=jnp.array([2.0, 3.0])),
     jaxreg.SCAD(1e-3, a=3.7),
     jaxreg.Bridge(1e-3, power=2 / 3),

@@ -1,10 +1,12 @@
 """Penalties against closed forms, brute force, finite differences and skglm."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.optimize
 import skglm.utils.prox_funcs as theirs
@@ -364,3 +366,50 @@ def test_slopes_of_bounded_penalties_fall_as_the_chord_from_zero():
         (jaxreg.L0(0.3), 0.6 / np.abs(x)),
     ):
         np.testing.assert_allclose(penalty.slope(x), slope, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 3)])
+def test_the_prox_of_n_of_m_is_the_best_of_all_choices(n, m, float64):
+    """By brute force over the weights of a group that are thresholded, with uneven steps."""
+    random = np.random.default_rng(0)
+    x, step = random.normal(size=(50, m)), np.exp(random.normal(size=(50, m)))
+    found = np.asarray(jaxreg.NOfM(0.7, n, m, axis=1).prox(x, step))
+    shrunk = np.sign(x) * np.maximum(np.abs(x) - 0.7 * step, 0)
+
+    def cost(u):
+        trimmed = np.sort(np.abs(u))[:, : m - n].sum(1)
+        return (np.square(u - x) / (2 * step)).sum(1) + 0.7 * trimmed
+
+    choices = [
+        cost(np.where(np.isin(range(m), kept), x, shrunk))
+        for kept in itertools.combinations(range(m), n)
+    ]
+    np.testing.assert_allclose(cost(found), np.min(choices, 0), rtol=1e-12)
+
+
+def test_training_leads_to_two_of_four_and_does_not_shrink_them(float64):
+    """In every layout, as `keep_largest` keeps them."""
+    random = np.random.default_rng(1)
+    target = {
+        "dense": jnp.asarray(random.normal(size=(8, 5))),
+        "conv": jnp.asarray(random.normal(size=(3, 2, 2, 3))),
+        "attention": {"query": {"kernel": jnp.asarray(random.normal(size=(4, 2, 3)))}},
+    }
+    tx = jaxreg.prox_adam(optax.cosine_decay_schedule(0.1, 400), jaxreg.NOfM(3.0, per="unit"))
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = tx.update(jax.tree.map(jnp.subtract, params, target), state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    start = jax.tree.map(lambda leaf: 1.1 * leaf, target)
+    (params, _), _ = jax.lax.scan(step, (start, tx.init(start)), length=400)
+    expected = jaxreg.keep_largest(target, (2, 4), per="unit")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), params, expected)
+    groups = {
+        "dense": np.asarray(params["dense"]).reshape(2, 4, 5).swapaxes(1, 2),
+        "conv": np.moveaxis(np.asarray(params["conv"]), 3, 0).reshape(3, 3, 4),
+        "query": np.moveaxis(np.asarray(params["attention"]["query"]["kernel"]), 0, 2),
+    }
+    for name, group in groups.items():
+        assert (np.count_nonzero(group, axis=-1) == 2).all(), name
