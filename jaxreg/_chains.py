@@ -38,6 +38,30 @@ class Layer:
     bias: np.ndarray | None
 
 
+def check_concrete(owner: str, params: PyTree) -> dict[str, np.ndarray]:
+    """Returns the parameters by name.
+
+    Raises:
+        TypeError: a leaf is no array, or is traced.
+        ValueError: a number is not finite.
+    """
+    check_arrays(owner, params)
+    leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
+        raise TypeError(
+            f"{owner}: expected arrays, got traced values; the sizes of the result depend on "
+            "them, so call it outside jit"
+        )
+    arrays = {name: np.asarray(leaf) for name, leaf in leaves.items()}
+    for name, leaf in arrays.items():
+        if not np.all(np.isfinite(leaf.astype(float))):
+            raise ValueError(
+                f"{owner}: expected finite parameters, got NaN or infinity at {name}; did the "
+                "training diverge?"
+            )
+    return arrays
+
+
 def read_chain(
     owner: str, params: PyTree, layers: Sequence[Any] | None, transposed: bool
 ) -> list[Layer]:
@@ -58,20 +82,7 @@ def read_chain(
             several, a kernel has another rank than 2, the layers do not fit each other, or `layers`
             is None and several orders fit.
     """
-    check_arrays(owner, params)
-    leaves = {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves.values()):
-        raise TypeError(
-            f"{owner}: expected arrays, got traced values; the sizes of the result depend on "
-            "them, so call it outside jit"
-        )
-    arrays = {name: np.asarray(leaf) for name, leaf in leaves.items()}
-    for name, leaf in arrays.items():
-        if not np.all(np.isfinite(leaf.astype(float))):
-            raise ValueError(
-                f"{owner}: expected finite parameters, got NaN or infinity at {name}; did the "
-                "training diverge?"
-            )
+    arrays = check_concrete(owner, params)
     check_matrices(owner, params)
     named = named_layers(owner, arrays, layers, transposed)
     chain = [read_layer(owner, arrays, kernel, bias, transposed) for kernel, bias in named]

@@ -46,13 +46,17 @@ class Part(NamedTuple):
     repeats: int
     strided: bool
 
+    @property
+    def groups(self) -> int:
+        """The number of groups."""
+        return math.prod(self.shape[a] for a in self.axes) // self.repeats
+
     def rows(self, x: jax.Array) -> jax.Array:
         """Arranges the parameter as (groups, weights)."""
         front = jnp.moveaxis(x, self.axes, range(len(self.axes)))
-        groups = math.prod(self.shape[a] for a in self.axes) // self.repeats
         if self.strided:
-            front = front.reshape(self.repeats, groups, -1).swapaxes(0, 1)
-        return front.reshape(groups, -1)
+            front = front.reshape(self.repeats, self.groups, -1).swapaxes(0, 1)
+        return front.reshape(self.groups, -1)
 
     def back(self, rows: jax.Array) -> jax.Array:
         """Puts (groups, weights) back into the shape of the parameter."""
@@ -68,6 +72,11 @@ class Span(NamedTuple):
     """Parameters that groups run across."""
 
     parts: tuple[Part, ...]
+
+    @property
+    def groups(self) -> int:
+        """The number of groups."""
+        return self.parts[0].groups
 
     @property
     def name(self) -> str:
@@ -165,8 +174,9 @@ def telling(owner: str, leaf: Leaf, role: Role, leaves: Sequence[Leaf]) -> tuple
     if ndim >= 2 and kind not in ("bias", "scale"):
         inside = leaf.along(owner, role)
         return tuple(a for a in range(ndim) if a not in inside)
-    if role == "unit":
-        return tuple(range(ndim))
+    if role == "unit" and ndim:
+        # Equinox's biases of convolutions have axes of length 1 for the window.
+        return tuple(a for a, size in enumerate(leaf.shape) if size > 1) or (0,)
     kernel = next(
         (
             other.roles

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._chains import Layer, read_chain
-from jaxreg._masking import name_of
+from jaxreg._blocks import cut_span
+from jaxreg._chains import Layer, check_concrete, read_chain
+from jaxreg._masking import chosen_leaves, kernels, name_of
+from jaxreg._roles import check_groups, leaf_roles
+from jaxreg._spans import find_spans
 from jaxreg._typing import PyTree
 
 __all__ = ("Compacted", "compact")
@@ -35,43 +38,47 @@ class Compacted:
     Attributes:
         params: the smaller parameters, in the structure and the dtypes of the original ones.
         inputs: indices of the inputs that are kept, int64 (inputs,): the smaller network is called
-            with `x[:, inputs]`.
-        units: indices of the units of each hidden layer that are kept, int64 arrays.
+            with `x[:, inputs]`; None with `per`, which leaves the inputs as they are.
+        units: indices of the units of each hidden layer that are kept, int64 arrays; with `per` of
+            the neurons, heads or channels of each block.
         widths: number of inputs, of the units of each hidden layer and of outputs, of the smaller
-            network.
+            network; with `per` the numbers of neurons, heads or channels that are kept.
         widths_before: the same of the original network.
+        share: number of weights in kernels, zeros included, divided by that of the original
+            network.
     """
 
     params: PyTree
-    inputs: np.ndarray
+    inputs: np.ndarray | None
     units: tuple[np.ndarray, ...]
     widths: tuple[int, ...]
     widths_before: tuple[int, ...]
-
-    @property
-    def share(self) -> float:
-        """Number of weights in kernels, zeros included, divided by that of the original network."""
-        after, before = (
-            sum(a * b for a, b in itertools.pairwise(widths))
-            for widths in (self.widths, self.widths_before)
-        )
-        return after / before
+    share: float
 
     def __str__(self) -> str:
-        before, after = ("–".join(map(str, widths)) for widths in (self.widths_before, self.widths))
+        mark = "–" if self.inputs is not None else ", "
+        before, after = (
+            mark.join(map(str, widths)) for widths in (self.widths_before, self.widths)
+        )
         return f"{before} → {after}, {100 * self.share:.1f} % of the weights"
+
+
+def kernel_weights(params: PyTree) -> int:
+    """Counts the weights in kernels."""
+    return sum(leaf.size for _, leaf in chosen_leaves(params, kernels))
 
 
 def compact(
     params: PyTree,
-    activation: Callable[[jax.Array], jax.Array],
+    activation: Callable[[jax.Array], jax.Array] | None,
     layers: Sequence[str | tuple[str, str | None]] | None = None,
     *,
     input_axis: int = -2,
     unit_axis: int = -1,
+    per: Mapping[str, Any] | None = None,
 ) -> Compacted:
-    """Cuts dead inputs and units out of a chain of dense layers; its outputs change by rounding
-    only.
+    """Cuts dead inputs and units out of a chain of dense layers, or dead neurons, heads or channels
+    out of blocks; outputs change by rounding only.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> first = {"kernel": jnp.array([[2.0, 0.0], [0.0, 0.0]]), "bias": jnp.array([0.0, 1.0])}
@@ -90,10 +97,29 @@ def compact(
     `nnx.merge(graphdef, small.params)` computes with the smaller kernels. To train the smaller
     network further, keep a bias for every layer.
 
+    In a network that is no chain, such as a transformer, say with `per` what may be cut, in the
+    words in which a penalty groups it:
+
+        >>> block = {
+        ...     "up": {"kernel": jnp.array([[2.0, 1.0, 0.0]]), "bias": jnp.array([0.0, 1.0, 2.0])},
+        ...     "down": {"kernel": jnp.array([[1.0], [0.0], [3.0]]), "bias": jnp.zeros(1)},
+        ... }
+        >>> neurons = {"*/up": "unit", "*/down/kernel": "input"}
+        >>> small = jaxreg.compact({"a": block, "b": block}, jax.nn.relu, per=neurons)
+        >>> print(small)
+        3, 3 → 1, 1, 33.3 % of the weights
+        >>> small.params["a"]["down"]
+        {'bias': Array([6.], dtype=float32), 'kernel': Array([[1.]], dtype=float32)}
+
+    A group is cut if all weights that leave it are 0, or if its output is constant and a bias can
+    take it: of a neuron, if the kernel before it is 0 there (or the scale of its norm); of a head,
+    if its part of `value` is. Cut neurons, heads and channels one after the other.
+
     Args:
-        params: the parameters of one network, a tree of arrays: plain, linen's or nnx's.
+        params: the parameters of one network, a tree of arrays: plain, linen's or nnx's. Where
+            BatchNorm is cut with the channels before it, its running statistics belong to them.
         activation: the function between the layers, which acts on each unit alone, such as
-            `jnp.tanh`.
+            `jnp.tanh`. With `per` it may be None: then no constant is moved, except that of a head.
         layers: names of the kernels from the first layer to the last, as `jaxreg.sparsity` prints
             them, or pairs of the names of kernel and bias. None takes all kernels in the only order
             that fits by their shapes, where kernels whose names differ by numbers alone (`Dense_0`,
@@ -102,6 +128,10 @@ def compact(
         input_axis: the axis of a kernel that runs over inputs, 0 or -2 for Flax, 1 or -1 for
             Equinox.
         unit_axis: the axis of a kernel that runs over units, the other one.
+        per: patterns of the parameters that neurons, heads or channels lie in, as for
+            `jaxreg.GroupL2`: kernels and vectors before the activation as "unit" (or "head"), and
+            the kernels after it as "input" (or "head"). Everything else stays as it is, the inputs
+            of the network too. After a convolution, a flattened dense layer may follow.
 
     Returns:
         The smaller parameters and what was kept.
@@ -111,8 +141,13 @@ def compact(
             function, or the parameters are traced.
         ValueError: the parameters are not a chain of dense layers or not finite, `layers` is None
             and the kernels fit in several orders, a name is unknown, both axes are the same, or the
-            activation does not act on each unit alone.
+            activation does not act on each unit alone. With `per`: a pattern fits nothing, nothing
+            is named that takes the groups, or a bias beside a named kernel is not named.
     """
+    if per is not None:
+        if activation is not None:
+            check_activation(activation)
+        return compact_blocks(params, activation, per)
     if not callable(activation):
         raise TypeError(
             f"compact: activation must be a function such as jnp.tanh, got {activation!r}"
@@ -142,7 +177,34 @@ def compact(
     widths_before = (chain[0].kernel.shape[0], *(layer.kernel.shape[1] for layer in chain))
     widths = tuple(len(places) for places in live)
     small = jax.tree_util.tree_map_with_path(replaced, params)
-    return Compacted(small, live[0], tuple(live[1:-1]), widths, widths_before)
+    after, before = (
+        sum(a * b for a, b in itertools.pairwise(sizes)) for sizes in (widths, widths_before)
+    )
+    return Compacted(small, live[0], tuple(live[1:-1]), widths, widths_before, after / before)
+
+
+def compact_blocks(
+    params: PyTree, activation: Callable[[jax.Array], jax.Array] | None, per: Mapping[str, Any]
+) -> Compacted:
+    """Cuts dead groups that lie in several parameters."""
+    arrays = check_concrete("compact", params)
+    leaves = leaf_roles(params)
+    _, across = check_groups("compact", None, dict(per), None)
+    assert isinstance(across, tuple)
+    kept: list[np.ndarray] = []
+    spans = find_spans("compact", across, leaves, [True] * len(leaves))
+    for span in spans:
+        places, changed = cut_span(span, leaves, arrays, activation)
+        kept.append(places)
+        arrays |= changed
+
+    def replaced(path: tuple[Any, ...], leaf: Any) -> jax.Array:
+        return jnp.asarray(arrays[name_of(path)], jnp.result_type(leaf))
+
+    small = jax.tree_util.tree_map_with_path(replaced, params)
+    widths, before = tuple(map(len, kept)), tuple(span.groups for span in spans)
+    share = kernel_weights(small) / kernel_weights(params)
+    return Compacted(small, None, tuple(kept), widths, before, share)
 
 
 def fold_constants(chain: list[Layer], activation: Callable[[jax.Array], jax.Array]) -> list[Layer]:
