@@ -30,7 +30,7 @@ Role: TypeAlias = Literal["input", "unit", "head"]
 """What all weights of a group belong to."""
 Across: TypeAlias = tuple[tuple[str, Role, int | None], ...]
 """Patterns of parameters, what tells groups apart in each, and in how many of them, if stated."""
-Per: TypeAlias = Role | Mapping[str, Role | tuple[Role, int]] | Across
+Per: TypeAlias = Role | Mapping[str, str | tuple[str, int]] | Across
 """What a group belongs to in one parameter, or in several; the last form is how penalties store
 this.
 """

@@ -48,8 +48,10 @@ equally well.
 LOWEST = 1e-9
 """Where the search for the first λ begins, in units of the first λ above."""
 SEARCH = 0.1
-"""The part of the steps, at the begin, in which λ may grow by more than one step of the
-controller.
+"""The part of the steps, at the begin, in which λ may grow faster than the controller lets it."""
+FASTER = 4.0
+"""The factor by which it then grows in a step, as long as too much is kept; more if there are too
+few steps.
 """
 HOPELESS = 0.2
 """The part of the steps that λ may be behind its target before it counts as run away."""
@@ -170,9 +172,8 @@ def steer_strength(
     three quarters of the way to `steps`. From there on it is `share`, also after `steps`.
 
     λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the
-    first tenth of the steps λ is searched: it starts very small and doubles, up to a tenth of the
-    root mean square of the gradient, as long as a step with it would keep no less than the target.
-    In these steps `make_optimizer` is called several times.
+    first tenth of the steps λ is searched: it starts very small and is multiplied by 4 in each step
+    that keeps more than the target, up to a tenth of the root mean square of the gradient.
 
     Train for about a tenth longer than `steps`. Weights can follow λ only as fast as the learning
     rate lets them: with `max_shrink=1` no weight moves by more than the learning rate per step
@@ -209,13 +210,8 @@ def steer_strength(
             as a field of a sweep.
             With a dict from names or patterns (see `jaxreg.matching`) to shares, the leaves of each
             key are counted by themselves and have a λ of their own, and `make_optimizer` gets a
-            dict from these keys to their λ. Then no layer loses all of its weights to another:
-
-                tx = jaxreg.steer_strength(
-                    lambda strengths: jaxreg.prox_adam(1e-3, jax.tree.map(jaxreg.L1, strengths)),
-                    share={"first": 0.05, "second": 0.2},
-                    steps=4_000,
-                )
+            dict from these keys to their λ, of which `jax.tree.map(jaxreg.L1, strengths)` makes a
+            tree of penalties. Then no layer loses all of its weights to another.
         steps: number of steps after which the share is reached.
         begin: number of steps without a penalty before λ starts.
         reached: the part of the steps from `begin` to `steps` after which the target is the share,
@@ -257,6 +253,8 @@ def steer_strength(
         progress = jnp.clip(taken / (reached * (steps - begin)), 0, 1)
         return jnp.asarray(wanted + (1 - wanted) * (1 - progress) ** 3, jnp.float32)
 
+    searched = max(SEARCH * (steps - begin), 1)
+    faster = max(FASTER, LOWEST ** (-1 / searched))
     controller = Controller(target, max((steps - begin) / RESPONSES, 1 / FASTEST))
 
     def made(strength: jax.Array) -> optax.GradientTransformationExtraArgs:
@@ -289,20 +287,17 @@ def steer_strength(
             return moves, inner, kept(moved(params, moves))
 
         before = state.controller
-        moves, inner, achieved = step(before.strength)
-        after = controller.update(before, achieved)
+        moves, inner = made(before.strength).update(updates, state.inner, params, **extra_args)
+        after = controller.update(before, kept(moved(params, moves)))
         # Without a gradient so far λ stays 0, and starts with the first one.
         largest = START * typical_size(updates, params, mask)
-        starts = before.strength == 0
-        waits = starts & ((before.count < begin) | (largest == 0))
-        lowest = jnp.where(starts, LOWEST * largest, after.strength)
-        wished = target(after.count)
-        fewest = jnp.where(starts, jnp.minimum(achieved, wished), wished)
-        searches = ~waits & (before.count <= begin + SEARCH * (steps - begin))
-        searched = climbed(lambda strength: step(strength)[2] >= fewest, lowest, largest, searches)
-        strength = jnp.where(waits, 0, searched).astype(jnp.float32)
+        starts = (before.strength == 0) & (before.count >= begin) & (largest > 0)
+        # Only what was too weak so far is searched, and no λ that was too strong once.
+        searches = (after.error > 0) & (before.count <= begin + searched)
+        grown = jnp.where(searches, jnp.minimum(faster * before.strength, largest), 0)
+        strength = jnp.where(starts, LOWEST * largest, jnp.maximum(after.strength, grown))
         warn_if_behind(after.behind, strength, max(int(HOPELESS * steps), 1))
-        return moves, SteeredState(after._replace(strength=strength), inner)
+        return moves, SteeredState(after._replace(strength=strength.astype(jnp.float32)), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -318,30 +313,6 @@ def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> Non
             "max_shrink=None under a concave penalty, and an optimizer that makes exact zeros",
             stacklevel=3,
         )
-
-
-def climbed(
-    acceptable: Callable[[jax.Array], jax.Array],
-    strength: jax.Array,
-    largest: jax.Array,
-    searches: jax.Array,
-) -> jax.Array:
-    """Doubles each strength, up to the largest, as long as that is acceptable; tries nothing unless
-    it `searches`.
-
-    A loop, as `jax.vmap` would turn a condition into a choice between two results and compute both
-    at every step.
-    """
-
-    def double(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        strength, goes_on = carry
-        more = jnp.where(goes_on, jnp.minimum(2 * strength, largest), strength)
-        good = acceptable(more) & goes_on
-        return jnp.where(good, more, strength), good & (more < largest)
-
-    return jax.lax.while_loop(
-        lambda carry: jnp.any(carry[1]), double, (strength, searches & (strength < largest))
-    )[0]
 
 
 def kept_shares(

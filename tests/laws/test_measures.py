@@ -427,7 +427,10 @@ def test_the_controller_of_a_strength():
     assert isinstance(state, jaxreg.SteeredState) and float(state.strength) == 0
     _, broken = tx.update(jax.tree.map(lambda leaf: leaf * jnp.nan, gradient), state, weights)
     assert float(broken.strength) == 0
-    # The first strength is a tenth of the selected gradients.
+    # Among few steps the second strength is a tenth of the selected gradients.
+    tx = jaxreg.steer_strength(make_l1, 0.5, 10, mask=jaxreg.kernels)
+    _, state = tx.update(gradient, tx.init(weights), weights)
+    assert float(state.strength) == pytest.approx(0.3e-9)
     _, state = tx.update(gradient, state, weights)
     assert float(state.strength) == pytest.approx(0.3)
     # It falls where too little is left, and stays finite where it has no effect.
