@@ -765,7 +765,8 @@ def points_of(results: Results) -> dict[str, list[Point]]:
         numbers = (row[name].values.astype(float) for name in names)
         point = Point(label, round(float(row["share"]), 6), *numbers)
         # Small networks have a method of their own for each share.
-        method = str(row["method"].values).partition(" at ")[0]
+        method = str(row["method"].values)
+        method = next((name for name in (SMALL, SMALL_MUON) if method.startswith(name)), method)
         points.setdefault(method, []).append(point)
     return points
 
@@ -891,7 +892,7 @@ def tabulate(results: Results) -> list[Table | str]:
         if point.share < 1
     ]
     fixed = [
-        (name, point.label, f"{100 * point.kept.mean():.1f}", text_of(point.test))
+        (name, point.label, f"{100 * abs(point.kept.mean()):.1f}", text_of(point.test))
         for name in (f"{penalty}{CONSTANT}" for penalty in PENALTIES)
         for point in points.get(name, ())
     ]

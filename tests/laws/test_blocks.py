@@ -37,7 +37,7 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_neurons_and_heads_of_a_transformer(seed):
     def gpt(heads, hidden):
@@ -75,7 +75,7 @@ class Linen(linen.Module):
         return attention(self.heads, qkv_features=2 * self.heads, name="attention")(y)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_channels_with_their_norm_and_heads_of_linen(seed):
     x = jax.random.normal(jax.random.key(seed), (2, 4, 4, 3))
@@ -92,7 +92,7 @@ def test_channels_with_their_norm_and_heads_of_linen(seed):
     assert_close(found, Linen(6, 4).apply(variables, x))
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_channels_before_a_flattened_dense_layer(seed):
     """Channels last, as in Flax."""
@@ -122,7 +122,7 @@ def with_leaves(module, params):
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(arrays), leaves), rest)
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_channels_first_as_in_equinox(seed):
     x, keys = (
@@ -144,7 +144,7 @@ def test_channels_first_as_in_equinox(seed):
     assert_close(found, apply(with_leaves(network(6), params)))
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_heads_of_equinox(seed):
     x = jax.random.normal(jax.random.key(seed), (5, 8))
@@ -162,7 +162,7 @@ def test_heads_of_equinox(seed):
     assert_close(module(x, x, x), with_leaves(attention(4), params)(x, x, x))
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.integers(0, 10**6))
 def test_a_gated_perceptron(seed):
     random = np.random.default_rng(seed)
