@@ -41,6 +41,7 @@ PENALTIES = {
     "SCAD": jaxreg.SCAD(1e-2, 3.0),
     "Bridge": jaxreg.Bridge(1e-2),
     "L0": jaxreg.L0(1e-4),
+    "NOfM": jaxreg.NOfM(1e-2, per="unit"),
     "Weighted": jaxreg.Weighted(PENALTY, FACTORS),
 }
 make_adam = functools.partial(jaxreg.prox_adam, 1e-2, PENALTY, mask=MASK)
@@ -70,6 +71,13 @@ OPTIMIZERS = {
         10,
         per="unit",
         mask=MASK,
+    ),
+    "steer_strength, shares": lambda: jaxreg.steer_strength(
+        lambda strengths: jaxreg.prox_adam(
+            1e-2, {**jax.tree.map(jaxreg.L1, strengths), "**": None}
+        ),
+        {"in/kernel": 0.3},
+        10,
     ),
     "prox_l1": lambda: optax.chain(optax.sgd(1e-2), jaxreg.prox_l1(1e-2, 1e-2, MASK)),
     "proximal_step": lambda: optax.chain(
@@ -154,6 +162,7 @@ ELSEWHERE = {
     "no arrays of weights": (
         *("select_strength", "plotting", "kernels", "matching", "preconditioners", "__version__"),
     ),
+    "traces a forward pass of the user": ("sparsify",),
     "a result or a state": {name for name in jaxreg.__all__ if name[0].isupper()} - set(PENALTIES),
 }
 
