@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import importlib.util
 import itertools
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from experiments.benchmarks import sparse
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
-from experiments.studies import baselines, published, relevance, stability, strength
+from experiments.studies import baselines, language, published, relevance, stability, strength
 
 
 def descend(tx, start, gradient, steps):
@@ -292,3 +293,54 @@ def test_sparse_products_are_measured_in_every_form():
         assert measured.sel(form=form) == (torch or "PyTorch" not in form), form
     for table in sparse.tabulate(results):
         assert {len(row) for row in table.rows} == {len(table.headings)}
+
+
+def test_a_text_is_split_into_parts_that_share_nothing():
+    content = bytes(range(65, 91)) * 400
+    text = datasets.split_text(content)
+    assert text.vocabulary == bytes(range(65, 91)) and text.train.max() == 25
+    sizes = [part.size / len(content) for part in (text.train, text.validation, text.test)]
+    np.testing.assert_allclose(sizes, [0.9, 0.05, 0.05], atol=1e-3)
+    piece = len(content) // datasets.PIECES
+    whole = np.frombuffer(content, np.uint8) - 65
+    np.testing.assert_array_equal(text.validation[:piece], whole[7 * piece : 8 * piece])
+    np.testing.assert_array_equal(text.test[:piece], whole[17 * piece : 18 * piece])
+
+
+@pytest.mark.skipif(not shutil.which("bible"), reason="Debian's bible-kjv is not installed")
+def test_the_bible_begins_at_the_beginning():
+    content = datasets.bible()
+    assert content.startswith(b"In the beginning God created") and content.count(b"\n") == 31101
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2, 0.1, 0.05, 0.02])
+def test_a_small_dense_transformer_has_as_many_weights_as_a_sparse_one(share):
+    config = language.Settings()
+    count = language.count_weights(config, 63, language.as_many(config, 63, share))
+    whole = language.network_of(config, None, 63, jax.random.key(0))[1]
+    inside = jaxreg.sparsity(whole, language.blocks).size
+    wanted = jaxreg.sparsity(whole).size - round((1 - share) * inside)
+    assert wanted <= count < 1.02 * wanted
+    made = language.network_of(config, language.as_many(config, 63, share), 63, jax.random.key(0))
+    assert jaxreg.sparsity(made[1]).size == count
+
+
+def test_hyperbolic_steps_and_the_largest_of_each_matrix():
+    params = {"a": jnp.array([[1.0, -2.0], [3.0, -4.0]]), "b": jnp.ones((2, 2))}
+    gradient = jax.tree.map(lambda w: 0.1 * jnp.ones_like(w), params)
+
+    def mask(params):
+        return {"a": True, "b": False}
+
+    tx = rivals.hyperbolic(optax.sgd(0.5), lambda _: 0.01, 200.0, mask)
+    moved = optax.apply_updates(params, tx.update(gradient, tx.init(params), params)[0])
+    stepped = params["a"] - 0.05
+    expected = stepped * jnp.exp(-0.01 * (200 * jnp.sign(stepped) * 0.1 + 1e-3))
+    np.testing.assert_allclose(moved["a"], expected, rtol=1e-6)
+    np.testing.assert_allclose(moved["b"], 0.95)
+    tx = rivals.keep_largest_always(optax.sgd(0.0), 0.25, 2, mask)
+    state = tx.init(params)
+    for left in (2, 1, 1):  # 1 − 0.75/2 of four weights are 2.5, and even numbers are rounded to
+        updates, state = tx.update(gradient, state, params)
+        kept = optax.apply_updates(params, updates)["a"]
+        assert int(jnp.sum(kept != 0)) == left and float(kept[1, 1]) == -4
