@@ -229,7 +229,13 @@ def run(study: Study, settings: Any, options: Options, command: str) -> None:
         groups = {}
         for name, train in study.sweeps.items():
             print(f"{study.name}: {name}", file=sys.stderr)
-            groups[name] = train(settings, Session(options.devices, work / name))
+            try:
+                groups[name] = train(settings, Session(options.devices, work / name))
+            except jaxreg.SweepMismatchError as error:
+                raise SettingError(
+                    f"{chunks}: expected what an interrupted command with the same code has "
+                    "finished, got that of other code; delete this folder to begin anew"
+                ) from error
         save(groups, {**made_by, "seconds": round(time.perf_counter() - began, 1)}, place)
         shutil.rmtree(chunks, ignore_errors=True)
     draw(study, place)

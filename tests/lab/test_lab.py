@@ -2,6 +2,8 @@
 from the result.
 """
 
+import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -14,6 +16,7 @@ import toy
 
 import jaxreg
 from experiments import lab
+from experiments.settings import SettingError
 
 OPTIONS = {"cache": None, "devices": 1}
 
@@ -87,6 +90,22 @@ def test_diverged_runs_are_named(tmp_path):
     lab.run(toy.STUDY, settings, lab.Options(out=tmp_path, **OPTIONS), "toy")
     text = (tmp_path / "toy" / "summary.md").read_text()
     assert "toy: 2 runs diverged; their numbers are nan: penalty 10000000.0, seed 0; " in text
+
+
+def test_what_other_code_has_finished_is_not_mixed_with_ours(tmp_path):
+    def train(settings, session, *, factor):
+        runs = jaxreg.grid(seed=range(2))
+        swept = session.sweep(lambda key, run, data: {"x": factor * run["seed"]}, runs)
+        if factor == 1.0:
+            raise KeyboardInterrupt
+        return swept.dataset()
+
+    again = "delete this folder to begin anew"
+    for factor, error, message in ((1.0, KeyboardInterrupt, None), (2.0, SettingError, again)):
+        sweeps = {"toy": functools.partial(train, factor=factor)}
+        study = dataclasses.replace(toy.STUDY, sweeps=sweeps)
+        with pytest.raises(error, match=message):
+            lab.run(study, toy.Settings(), lab.Options(out=tmp_path, **OPTIONS), "toy")
 
 
 def test_after_a_kill_the_old_result_is_whole_and_the_command_resumes(tmp_path):
