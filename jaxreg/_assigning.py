@@ -140,19 +140,20 @@ def assign(
     )
     leaves = leaf_roles(params)
     owned = [Assigned(None)] * len(leaves)
-    for _, entry in entries:
-        if not isinstance(entry, Penalty):
-            continue
+    spanning: dict[int, tuple[Penalty, Across]] = {}
+    for place in itertools.compress(range(len(leaves)), selected):
+        entry = matched[place]
+        across = None if entry is None else across_of(entry)
+        if across is not None:
+            spanning[id(entry)] = entry, across
+        elif entry is not None:
+            owned[place] = Assigned(with_axes(owner, entry, leaves[place]))
+    for entry, across in spanning.values():
         kept = [keep and own is entry for keep, own in zip(selected, matched, strict=True)]
-        across = across_of(entry)
-        if across is None:
-            for place in itertools.compress(range(len(leaves)), kept):
-                owned[place] = Assigned(with_axes(owner, entry, leaves[place]))
-        elif any(kept):
-            whole = with_axes(owner, entry, None)
-            for span in find_spans(f"{owner}: {type(entry).__name__}", across, leaves, kept):
-                for part in span.parts:
-                    owned[part.place] = Assigned(whole, span)
+        whole = with_axes(owner, entry, None)
+        for span in find_spans(f"{owner}: {type(entry).__name__}", across, leaves, kept):
+            for part in span.parts:
+                owned[part.place] = Assigned(whole, span)
     assigned = jax.tree.unflatten(structure, owned)
     check_penalised(owner, assigned, params)
     return assigned

@@ -39,19 +39,19 @@ def cut_span(
         )
     names = {part.name for part in span.parts}
     for part in before:
-        bias = beside(part.name, "bias", arrays)
-        if is_kernel(part) and bias is not None and bias not in names:
+        bias = bias_beside(part.name, arrays)
+        if leaves[part.place].is_kernel and bias is not None and bias not in names:
             raise ValueError(
                 f"compact: expected {bias} beside {part.name} in per, as its units are cut too; "
                 "name the layer instead of its kernel"
             )
     rows = {part.name: np.asarray(part.rows(jnp.asarray(arrays[part.name]))) for part in span.parts}
     needed = np.any([np.any(rows[part.name] != 0, 1) for part in after], 0)
-    constant, outputs = constants(before, rows, activation)
+    constant, outputs = constants(before, leaves, rows, activation)
     changed: dict[str, np.ndarray] = {}
     moved = constant & needed
     if np.any(outputs[moved] != 0):
-        (kernel, *others), bias = after, beside(after[0].name, "bias", arrays)
+        (kernel, *others), bias = after, bias_beside(after[0].name, arrays)
         weights = rows[kernel.name].reshape(span.groups, outputs.shape[1], -1).astype(np.float64)
         # A convolution does not spread a constant evenly, as its borders are padded.
         if others or bias is None or arrays[bias].size != weights.shape[2]:
@@ -80,24 +80,20 @@ def takes(part: Part, leaf: Leaf) -> bool:
     return leaf.roles is not None and set(part.axes) <= set(leaf.roles.inputs)
 
 
-def is_kernel(part: Part) -> bool:
-    """Whether a parameter is a kernel rather than a vector of a bias or a norm."""
-    return len(part.shape) > 1 and last_part(part.name) not in ("bias", "scale")
-
-
-def beside(name: str, kind: str, arrays: Arrays) -> str | None:
-    """The name of another parameter of the same layer; None if there is none."""
-    other = name.removesuffix(last_part(name)) + kind
-    return other if other in arrays else None
+def bias_beside(name: str, arrays: Arrays) -> str | None:
+    """The name of the bias of the same layer; None if there is none."""
+    bias = name.removesuffix(last_part(name)) + "bias"
+    return bias if bias in arrays else None
 
 
 def constants(
-    before: Sequence[Part], rows: Arrays, activation: Activation | None
+    before: Sequence[Part], leaves: Sequence[Leaf], rows: Arrays, activation: Activation | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the groups whose outputs do not depend on the inputs of the block.
 
     Args:
         before: the parameters that compute the groups.
+        leaves: all parameters.
         rows: parameters by name, arranged as (groups, weights).
         activation: of neurons and channels; None if it is not known.
 
@@ -106,11 +102,11 @@ def constants(
         neurons, the part of the output for heads.
     """
     groups = len(next(iter(rows.values())))
-    kernels = [part for part in before if is_kernel(part)]
+    kernels = [part for part in before if leaves[part.place].is_kernel]
     values = [part for part in kernels if any(p.startswith("value") for p in part.name.split("/"))]
     if values:
         # The weights of attention sum to 1, so that a head without values gives its bias.
-        bias = beside(values[0].name, "bias", rows)
+        bias = bias_beside(values[0].name, rows)
         outputs = np.zeros((groups, 1)) if bias is None else rows[bias]
         return np.all(rows[values[0].name] == 0, 1), outputs
     nothing = np.zeros(groups, bool), np.zeros((groups, 1))
@@ -122,9 +118,9 @@ def constants(
         # Of a gated perceptron, say: a group without any weight gives 0 if the activation does.
         zero = np.all([np.all(rows[part.name] == 0, 1) for part in before], 0)
         return zero & (float(activation(jnp.zeros(1))[0]) == 0), nothing[1]
-    bias = beside(source[0].name, "bias", rows)
+    bias = bias_beside(source[0].name, rows)
     inputs = np.zeros(groups) if bias is None else rows[bias][:, 0]
-    if not scales and any(not is_kernel(part) and part.name != bias for part in before):
+    if not scales and any(part not in kernels and part.name != bias for part in before):
         return nothing  # a norm without a scale
     outputs = np.asarray(activation(jnp.asarray(inputs)))[:, None]
     return np.all(rows[source[0].name] == 0, 1), outputs

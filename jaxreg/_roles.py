@@ -82,6 +82,11 @@ class Leaf(NamedTuple):
     shape: tuple[int, ...]
     roles: Roles | None
 
+    @property
+    def is_kernel(self) -> bool:
+        """Whether this is a kernel rather than a vector of a bias or a norm."""
+        return len(self.shape) > 1 and last_part(self.name) not in NO_KERNELS
+
     def along(self, owner: str, per: Role) -> tuple[int, ...]:
         """Returns the axes that a group runs along.
 
@@ -92,7 +97,7 @@ class Leaf(NamedTuple):
             f"{owner}: per={per!r} needs a kernel{{}}, got the shape {self.shape}"
             + f" at {self.name}" * bool(self.name)
         )
-        if len(self.shape) < 2 or last_part(self.name) in NO_KERNELS:
+        if not self.is_kernel:
             raise ValueError(
                 what.format("") + "; leave this parameter out with a mask such as jaxreg.kernels"
             )

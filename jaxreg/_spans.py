@@ -117,6 +117,38 @@ class Span(NamedTuple):
         return [part.back(piece) for part, piece in zip(self.parts, pieces, strict=True)]
 
 
+class Member(NamedTuple):
+    """A parameter that a pattern fits.
+
+    Attributes:
+        place: its place among all leaves.
+        leaf: its name, shape and roles.
+        pattern: the pattern.
+        axes: the axes that tell groups apart.
+        number: how many groups there are, if that is stated.
+    """
+
+    place: int
+    leaf: Leaf
+    pattern: str
+    axes: tuple[int, ...]
+    number: int | None
+
+    @property
+    def size(self) -> int:
+        """The number of entries along the axes."""
+        return math.prod(self.leaf.shape[a] for a in self.axes)
+
+    def part(self, groups: int) -> Part:
+        """How the parameter is cut into groups."""
+        leaf, repeats = self.leaf, self.size // groups
+        # A flattened convolution of Flax has its channels last. Without a stated number, several
+        # entries of a group are its positions.
+        channels_last = leaf.roles is None or max(leaf.roles.units) == len(leaf.shape) - 1
+        strided = repeats > 1 and self.number is None and channels_last
+        return Part(self.place, leaf.name, self.axes, leaf.shape, repeats, strided)
+
+
 def find_spans(
     owner: str, per: Across, leaves: Sequence[Leaf], selected: Sequence[bool]
 ) -> list[Span]:
@@ -128,19 +160,20 @@ def find_spans(
     """
     patterns = {split((pattern,)): (pattern, role, number) for pattern, role, number in per}
     ranked = sorted(patterns, key=rank, reverse=True)
-    sets: dict[tuple[str, ...], list[tuple[int, Leaf, str, Role, int | None]]] = {}
+    sets: dict[tuple[str, ...], list[Member]] = {}
     for place, leaf in enumerate(leaves):
         path = tuple(leaf.name.split("/"))
-        found = ((captured(pattern, path), patterns[pattern]) for pattern in ranked)
-        texts, entry = next(
-            ((texts, entry) for texts, entry in found if texts is not None), (None, None)
-        )
-        if texts is not None and entry is not None:
-            sets.setdefault(texts, []).append((place, leaf, *entry))
+        for parts in ranked:
+            texts = captured(parts, path)
+            if texts is not None:
+                pattern, role, number = patterns[parts]
+                axes = telling(owner, leaf, role, leaves)
+                sets.setdefault(texts, []).append(Member(place, leaf, pattern, axes, number))
+                break
     for pattern, _, _ in per:
         for texts, members in sets.items() or [((), [])]:
-            if all(entry[2] != pattern for entry in members):
-                beside = f" beside {members[0][1].name}" if members and any(texts) else ""
+            if all(member.pattern != pattern for member in members):
+                beside = f" beside {members[0].leaf.name}" if any(texts) else ""
                 known = some([tuple(leaf.name.split("/")) for leaf in leaves], 8)
                 raise ValueError(
                     f"{owner}: per has the pattern {pattern!r}, which fits no parameter{beside}; "
@@ -148,19 +181,16 @@ def find_spans(
                 )
     spans = []
     for members in sets.values():
-        kept = [member for member in members if selected[member[0]]]
+        kept = [member for member in members if selected[member.place]]
         if kept:
-            count = count_groups(owner, members, leaves)
-            spans.append(Span(tuple(part_of(owner, *member, leaves, count) for member in kept)))
+            groups = count_groups(owner, members)
+            spans.append(Span(tuple(member.part(groups) for member in kept)))
     if not spans:
         raise ValueError(
             f"{owner}: the mask selects none of the parameters that per names, "
             f"{some([(pattern,) for pattern, _, _ in per])}; pass another mask"
         )
     return spans
-
-
-Member = tuple[int, Leaf, str, Role, "int | None"]
 
 
 def telling(owner: str, leaf: Leaf, role: Role, leaves: Sequence[Leaf]) -> tuple[int, ...]:
@@ -170,28 +200,24 @@ def telling(owner: str, leaf: Leaf, role: Role, leaves: Sequence[Leaf]) -> tuple
     Raises:
         ValueError: the parameter has no such axes, or they are not known.
     """
-    ndim, kind = len(leaf.shape), last_part(leaf.name)
-    if ndim >= 2 and kind not in ("bias", "scale"):
+    if leaf.is_kernel:
         inside = leaf.along(owner, role)
-        return tuple(a for a in range(ndim) if a not in inside)
-    if role == "unit" and ndim:
+        return tuple(a for a in range(len(leaf.shape)) if a not in inside)
+    if role == "unit" and leaf.shape:
         # Equinox's biases of convolutions have axes of length 1 for the window.
         return tuple(a for a, size in enumerate(leaf.shape) if size > 1) or (0,)
+    layer = leaf.name.removesuffix(last_part(leaf.name))
     kernel = next(
         (
             other.roles
             for other in leaves
-            if other.roles is not None
-            and other.name.removesuffix(last_part(other.name)) == leaf.name.removesuffix(kind)
+            if other.roles is not None and other.name.removesuffix(last_part(other.name)) == layer
         ),
         None,
     )
-    axes = (
-        ()
-        if kernel is None
-        else tuple(at for at, axis in enumerate(kernel.units) if axis in kernel.heads)
-    )
-    if role == "input" or not axes:
+    heads = set(kernel.heads) if kernel is not None and role == "head" else set()
+    axes = () if kernel is None else tuple(at for at, a in enumerate(kernel.units) if a in heads)
+    if not axes:
         raise ValueError(
             f"{owner}: per={role!r} does not tell groups apart in {leaf.name} of shape "
             f'{leaf.shape}; write "unit", or a pattern that does not fit it'
@@ -199,52 +225,19 @@ def telling(owner: str, leaf: Leaf, role: Role, leaves: Sequence[Leaf]) -> tuple
     return axes
 
 
-def entries(owner: str, member: Member, leaves: Sequence[Leaf]) -> int:
-    """The number of entries along the axes that tell groups apart."""
-    _, leaf, _, role, _ = member
-    return math.prod(leaf.shape[a] for a in telling(owner, leaf, role, leaves))
-
-
-def count_groups(owner: str, members: Sequence[Member], leaves: Sequence[Leaf]) -> int:
+def count_groups(owner: str, members: Sequence[Member]) -> int:
     """The number of groups: a stated one, or the smallest number of entries of a parameter.
 
     Raises:
         ValueError: several are stated, or a parameter does not have a multiple of it.
     """
-    sizes = {member[1].name: entries(owner, member, leaves) for member in members}
-    stated = {number for *_, number in members if number is not None}
-    count = min(sizes.values()) if not stated else max(stated)
-    if len(stated) > 1 or count < 1 or any(size % count for size in sizes.values()):
+    stated = {member.number for member in members if member.number is not None}
+    groups = max(stated) if stated else min(member.size for member in members)
+    if len(stated) > 1 or groups < 1 or any(member.size % groups for member in members):
+        sizes = ", ".join(f"{member.size} in {member.leaf.name}" for member in members)
+        wanted = f" for {groups} groups" if stated else ""
         raise ValueError(
             f"{owner}: expected parameters with the same number of groups, or a multiple of it, "
-            f"got {', '.join(f'{size} in {name}' for name, size in sizes.items())}"
-            + f" for {count} groups"
-            * bool(stated)
+            f"got {sizes}{wanted}"
         )
-    return count
-
-
-def part_of(
-    owner: str,
-    place: int,
-    leaf: Leaf,
-    pattern: str,
-    role: Role,
-    number: int | None,
-    leaves: Sequence[Leaf],
-    count: int,
-) -> Part:
-    """How one parameter is cut into `count` groups."""
-    axes = telling(owner, leaf, role, leaves)
-    repeats = entries(owner, (place, leaf, pattern, role, number), leaves) // count
-    # A flattened convolution of Flax has its channels last. Without a stated number, several
-    # entries of a group are its positions.
-    channels_last = leaf.roles is None or max(leaf.roles.units, default=0) == len(leaf.shape) - 1
-    return Part(
-        place,
-        leaf.name,
-        axes,
-        leaf.shape,
-        repeats,
-        repeats > 1 and number is None and channels_last,
-    )
+    return groups

@@ -177,10 +177,8 @@ def compact(
     widths_before = (chain[0].kernel.shape[0], *(layer.kernel.shape[1] for layer in chain))
     widths = tuple(len(places) for places in live)
     small = jax.tree_util.tree_map_with_path(replaced, params)
-    after, before = (
-        sum(a * b for a, b in itertools.pairwise(sizes)) for sizes in (widths, widths_before)
-    )
-    return Compacted(small, live[0], tuple(live[1:-1]), widths, widths_before, after / before)
+    share = kernel_weights(small) / kernel_weights(params)
+    return Compacted(small, live[0], tuple(live[1:-1]), widths, widths_before, share)
 
 
 def compact_blocks(

@@ -167,9 +167,7 @@ def keep_largest(
         else:
             kept = exactly(jnp.maximum(1, jnp.round(at_least_float32(wanted) * float(number))))
         for counted, keep in zip(selected, largest(sizes, kept), strict=True):
-            marks = [keep] if counted.span is None else counted.span.split(keep)
-            for place, mark in zip(counted.places, marks, strict=True):
-                leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
+            counted.cut(leaves, keep)
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -184,15 +182,12 @@ def keep_adjacent(
     leaves, structure = jax.tree.flatten(params)
     along = 0 if axis is None and per is None else axis
     for counted in grouped("keep_largest", params, mask, along, per):
-        size, axes = magnitudes(counted.array, None), counted.axis
-        assert isinstance(axes, tuple)
-        marks = largest_of_adjacent(size, axes, n, m)
-        for place, mark in zip(
-            counted.places,
-            [marks] if counted.span is None else counted.span.split(marks),
-            strict=True,
-        ):
-            leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
+        assert isinstance(counted.axis, tuple)
+        size = magnitudes(counted.array, None)
+        try:
+            counted.cut(leaves, largest_of_adjacent(size, counted.axis, n, m))
+        except ValueError as error:
+            raise ValueError(f"keep_largest: {error}") from None
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -216,6 +211,12 @@ class Counted(NamedTuple):
         """Which weights, or groups, are not 0."""
         nonzero = self.array != 0
         return nonzero if self.axis is None else jnp.any(nonzero, self.axis)
+
+    def cut(self, leaves: list[Any], keep: jax.Array) -> None:
+        """Sets what is not marked to 0, in a list of all leaves."""
+        marks = [keep] if self.span is None else self.span.split(keep)
+        for place, mark in zip(self.places, marks, strict=True):
+            leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
 
 
 def divided(

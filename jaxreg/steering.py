@@ -169,7 +169,7 @@ def steer_strength(
     Until `begin`, λ is 0. Then log λ changes at each step by a multiple of log kept − log target,
     where kept is the share of nonzero weights after the step. The target is 1 − (1 − share)(1 − (1
     − q)³), the schedule of gradual magnitude pruning, where q grows from 0 at `begin` to 1 after
-    three quarters of the way to `steps`. From there on it is `share`, also after `steps`.
+    the part `reached` of the way to `steps`. From there on it is `share`, also after `steps`.
 
     λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the
     first tenth of the steps λ is searched: it starts very small and is multiplied by 4 in each step
@@ -207,11 +207,11 @@ def steer_strength(
             that uses it, in one or several penalties. The state of the optimizer must not depend on
             the strength's value.
         share: the share of weights (groups) to keep, in (0, 1]; a number or a traced scalar, such
-            as a field of a sweep.
-            With a dict from names or patterns (see `jaxreg.matching`) to shares, the leaves of each
-            key are counted by themselves and have a λ of their own, and `make_optimizer` gets a
-            dict from these keys to their λ, of which `jax.tree.map(jaxreg.L1, strengths)` makes a
-            tree of penalties. Then no layer loses all of its weights to another.
+            as a field of a sweep. With a dict from names or patterns (see `jaxreg.matching`) to
+            shares, the leaves of each key are counted by themselves and have a λ of their own, and
+            `make_optimizer` gets a dict from these keys to their λ, of which
+            `jax.tree.map(jaxreg.L1, strengths)` makes a tree of penalties. Then no layer loses all
+            of its weights to another.
         steps: number of steps after which the share is reached.
         begin: number of steps without a penalty before λ starts.
         reached: the part of the steps from `begin` to `steps` after which the target is the share,
@@ -231,9 +231,9 @@ def steer_strength(
         TypeError: `make_optimizer` is not a function or returns no optimizer, the share is not a
             number, or `steps` or `begin` is not an int; at `update`, the state is another
             optimizer's.
-        ValueError: the share is outside (0, 1], `steps` is below 1, or `begin` is not below
-            `steps`; at `init`, the mask selects nothing or a leaf does not have the groups; at
-            `update`, gradients have other shapes than the parameters, or `params` is missing.
+        ValueError: a share or `reached` is outside (0, 1], `steps` is below 1, or `begin` is not
+            below `steps`; at `init`, the mask selects nothing or a leaf does not have the groups;
+            at `update`, gradients have other shapes than the parameters, or `params` is missing.
 
     Warns:
         UserWarning: outside of `jit`, λ has run away: for a fifth of the steps in a row too many
@@ -282,17 +282,13 @@ def steer_strength(
         require_state("steer_strength", state, SteeredState)
         check_shapes("steer_strength", updates, params)
 
-        def step(strength: jax.Array) -> tuple[PyTree, Any, jax.Array]:
-            moves, inner = made(strength).update(updates, state.inner, params, **extra_args)
-            return moves, inner, kept(moved(params, moves))
-
         before = state.controller
         moves, inner = made(before.strength).update(updates, state.inner, params, **extra_args)
         after = controller.update(before, kept(moved(params, moves)))
         # Without a gradient so far λ stays 0, and starts with the first one.
         largest = START * typical_size(updates, params, mask)
         starts = (before.strength == 0) & (before.count >= begin) & (largest > 0)
-        # Only what was too weak so far is searched, and no λ that was too strong once.
+        # A λ that already removes too much is left to the controller.
         searches = (after.error > 0) & (before.count <= begin + searched)
         grown = jnp.where(searches, jnp.minimum(faster * before.strength, largest), 0)
         strength = jnp.where(starts, LOWEST * largest, jnp.maximum(after.strength, grown))

@@ -941,17 +941,16 @@ STYLES = {
 }
 
 
-def draw_curves(results: Results, bases: Sequence[str]) -> Figure:
-    """Bits per byte of every method against the share of weights kept, and the dense baseline as a
+def draw_curves(results: Results, shown: Sequence[str]) -> Figure:
+    """Bits per byte of some methods against the share of weights kept, and the dense baseline as a
     band.
     """
     points = points_of(results)
-    figure = new_figure(5.2 * len(bases), 5.4)
-    for axes, base in zip(
-        np.atleast_1d(figure.subplots(1, len(bases), sharey=True)), bases, strict=True
-    ):
+    figure = new_figure(10.4, 5.4)
+    for axes, base in zip(figure.subplots(1, len(STYLES), sharey=True), STYLES, strict=True):
         for method, (colour, marker, line) in STYLES[base].items():
-            drawn = [p for p in points.get(method, ()) if np.isfinite(p.test).all()]
+            measured = points.get(method, ()) if method in shown else ()
+            drawn = [p for p in measured if np.isfinite(p.test).all()]
             if not drawn:
                 continue
             mean, error = np.array([mean_and_error(point.test) for point in drawn]).T
@@ -994,7 +993,7 @@ CLAIMS = (
         "Half of the weights",
         "A network that keeps half of its block weights is as good as the dense one.",
         as_good,
-        functools.partial(draw_curves, bases=(ADAMW, MUON)),
+        functools.partial(draw_curves, shown=(*OURS, *OURS_MUON, PLAIN_MUON)),
         CAPTION,
     ),
     Claim(
@@ -1002,7 +1001,7 @@ CLAIMS = (
         "Large and sparse against small and dense",
         "A large sparse model beats a small dense one with as many weights.",
         sparse_against_small,
-        functools.partial(draw_curves, bases=(ADAMW, MUON)),
+        functools.partial(draw_curves, shown=(*OURS, SMALL, *OURS_MUON, SMALL_MUON)),
         f"{CAPTION} Stars are dense networks with as many parameters as the sparse ones have "
         "nonzero ones, embeddings and head included.",
     ),
@@ -1011,7 +1010,9 @@ CLAIMS = (
         "Penalties against pruning of transformers",
         "A penalty whose strength is steered needs fewer bits than pruning with as many weights.",
         against_pruning,
-        functools.partial(draw_curves, bases=(ADAMW, MUON)),
+        functools.partial(
+            draw_curves, shown=(*OURS, *RIVALS, *OURS_MUON, PLAIN_MUON, *RIVALS_MUON)
+        ),
         f"{CAPTION} Left: penalties in AdamW's metric, and rivals on AdamW. Right: a proximal step "
         "after Muon, in Adam's metric or with a plain threshold, and pruning of Muon's network.",
     ),

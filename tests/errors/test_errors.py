@@ -204,6 +204,7 @@ VALUE_ERRORS = {
     "jaxreg.NOfM(1.0, 4, 4)": "NOfM: expected n weights of every m with 1 ≤ n < m, got n=4, m=4",
     "sgd(jaxreg.NOfM(1.0, 2, 4, axis=0))": "bias: expected a multiple of 4 weights along",
     "jaxreg.keep_largest(PARAMS, (2, 3, 4))": r"expected a pair \(n, m\) such as",
+    "jaxreg.keep_largest(PARAMS, (2, 7), kernels)": "keep_largest: expected a multiple of 7",
     "jaxreg.keep_largest(PARAMS, (0, 3))": "keep_largest: expected n weights of every m",
     # Groups across parameters
     "jaxreg.GroupL2(1.0, per={})": 'per must be "input", "unit" or "head", or a dict',
