@@ -946,7 +946,7 @@ def draw_curves(results: Results, shown: Sequence[str]) -> Figure:
     band.
     """
     points = points_of(results)
-    figure = new_figure(10.4, 5.4)
+    figure = new_figure(10.4, 6.6)
     for axes, base in zip(figure.subplots(1, len(STYLES), sharey=True), STYLES, strict=True):
         for method, (colour, marker, line) in STYLES[base].items():
             measured = points.get(method, ()) if method in shown else ()
@@ -979,7 +979,7 @@ def draw_curves(results: Results, shown: Sequence[str]) -> Figure:
         axes.minorticks_off()
         axes.grid(alpha=0.25)
         axes.set_ylabel("bits per byte of test text")
-        axes.legend(frameon=False, fontsize=8, loc="upper left")
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     return figure
 
 
