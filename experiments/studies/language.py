@@ -9,10 +9,11 @@ without it. Pruning has reached its share when steering has, and its zeros stay 
 network "with as many weights" has as many parameters as the sparse one has nonzero ones, all
 counted, or a few more.
 
-Muon has no metric D. After it a penalty is applied either with a plain threshold of learning rate ×
-λ, or in the metric that Adam would have, the root mean square of the gradients: then the threshold
-is larger where the loss depends less on a weight. Neither minimises a penalised loss, so λ means
-nothing by itself, and only its steering makes sense.
+Muon has no metric D, and neither has AdamW with a hyperbolic step after each of its own. After them
+a penalty is applied in the metric that Adam would have, the root mean square of the gradients, so
+that the threshold is larger where the loss depends less on a weight; after Muon also with a plain
+threshold of learning rate × λ. Neither minimises a penalised loss, so λ means nothing by itself,
+and only its steering makes sense.
 
 A seed determines the initial weights and the batches, so methods are compared seed by seed.
 """
@@ -29,21 +30,20 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from experiments import datasets
+from experiments import transformer
 from experiments.claims import NOT_MEASURED, Finding, above, below, mean_and_error
 from experiments.figures import COLOURS, new_figure
 from experiments.lab import Claim, Results, Session, Study
-from experiments.lazy import Figure, jax, jaxreg, jnp, networks, nnx, optax, xr
+from experiments.lazy import Figure, jax, jaxreg, jnp, optax, xr
 from experiments.rivals import hyperbolic, keep_largest_always, prune_gradually
-from experiments.settings import SettingError, at_least, positive, require, shares, strengths
+from experiments.settings import at_least, positive, require, shares, strengths
 from experiments.tables import Table
+from experiments.transformer import B2, BIBLE, Sizes, adamw, blocks, clipping, count_weights, scaled
 from experiments.trials import MAIN, Trials, fit_of
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
 
-BIBLE = "bible"
-"""Name of the text that needs no file."""
 Penalty = Literal["L1", "log-sum", "L0"]
 """Names of the penalties."""
 Rival = Literal["magnitude", "metric", "top", "hyperbolic"]
@@ -51,45 +51,17 @@ Rival = Literal["magnitude", "metric", "top", "hyperbolic"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(transformer.Settings):
     """Bits per byte against the share of weights kept, of a small GPT: penalties, pruning and small
     dense networks.
     """
 
-    text: str = BIBLE
-    """bible (Debian's bible-kjv and bible-kjv-text), or a file of any text."""
     preset: Literal["cpu", "gpu"] = "cpu"
     """cpu is a network of 0.1 million weights; gpu one of 29 million in bfloat16 with float32
     master weights, fewer settings and one seed.
     """
-    layers: int = 2
-    """Number of blocks."""
-    width: int = 48
-    """Width of the stream between blocks; hidden layers have four times as many units."""
-    heads: int = 4
-    """Number of heads of each block."""
-    context: int = 32
-    """Bytes that the network sees at once."""
-    batch_size: int = 8
-    """Rows of that many bytes in a batch."""
-    steps: int = 1200
-    """Steps of every network."""
-    warm_up: float = 0.05
-    """The part of the steps in which the learning rate grows; then it falls along a cosine."""
-    clip: float = 1.0
-    """Largest norm of a gradient."""
     half: bool = False
     """Whether weights are bfloat16, with float32 copies in the optimizer."""
-    reached: float = 0.8
-    """The part of the steps after which a share is reached, by steering and by pruning."""
-    released: float = 0.85
-    """The part of the steps after which there is no penalty, and zeros are held."""
-    seeds: int = 3
-    """Number of repetitions, each with its own initial weights and batches."""
-    evaluated: int = 1024
-    """Rows of validation and of test text, evenly spaced."""
-    learning_rates: tuple[float, ...] = (4e-3, 8e-3)
-    """Learning rates to choose from, for Adam and its relatives."""
     muon_rates: tuple[float, ...] = (1.6e-2, 3.2e-2)
     """Learning rates to choose from, for Muon, whose updates have Adam's size."""
     decay: tuple[float, ...] = (0.1, 0.0, 0.3)
@@ -124,18 +96,13 @@ class Settings:
     """α of hyperbolic steps, their authors' default."""
 
     def __post_init__(self) -> None:
-        at_least(self, layers=1, width=4, heads=1, context=2, batch_size=1, steps=10, seeds=2)
-        at_least(self, evaluated=1, decay=0, coupled=0, alpha=0)
-        positive(self, "clip", "learning_rates", "muon_rates", "scale", "l1", "log_sum", "l0")
-        positive(self, "independent")
+        super().__post_init__()
+        at_least(self, decay=0, coupled=0, alpha=0)
+        positive(self, "muon_rates", "scale", "l1", "log_sum", "l0", "independent")
         for name in ("penalties", "rivals"):
             values = getattr(self, name)
             require(0 < len(values) == len(set(values)), name, "one or several", values)
-        shares(self, "shares", "warm_up", "reached", "released", "rate_share")
-        ordered = self.warm_up < self.reached <= self.released
-        require(ordered, "released", "at least reached, and that above warm-up", self.released)
-        divides = self.width % self.heads == 0
-        require(divides, "heads", f"a divisor of the width {self.width}", self.heads)
+        shares(self, "shares", "rate_share")
 
 
 def defaults(typed: Settings, quick: bool) -> Settings:
@@ -165,68 +132,19 @@ def defaults(typed: Settings, quick: bool) -> Settings:
     if quick:
         config = dataclasses.replace(
             config,
-            layers=1,
-            width=16,
-            heads=2,
-            context=16,
-            steps=40,
-            evaluated=16,
-            learning_rates=(8e-3,),
+            **transformer.QUICK,
             muon_rates=(1.6e-2,),
             decay=(0.1,),
             coupled=(1e-5,),
             independent=(1e-3,),
             penalties=("log-sum",),
             rivals=("magnitude",),
-            shares=(0.5, 0.1),
+            shares=(0.1,),
             l1=(1e-3,),
             log_sum=(1e-3,),
             l0=(1e-3,),
-            seeds=2,
         )
     return config
-
-
-def load_text(config: Settings) -> datasets.Text:
-    """Loads the text that the settings name.
-
-    Raises:
-        SettingError: there is no such file, or too little text.
-    """
-    if config.text == BIBLE:
-        content = datasets.bible()
-    else:
-        try:
-            content = Path(config.text).expanduser().read_bytes()
-        except OSError as error:
-            raise SettingError(f"text: expected {BIBLE} or a file, got {error}") from error
-    needed = datasets.PIECES * (config.context + 1)
-    require(len(content) >= needed, "text", f"at least {needed} bytes", len(content))
-    return datasets.split_text(content)
-
-
-class Rows(NamedTuple):
-    """What a network is trained and evaluated on, all uint8.
-
-    Attributes:
-        train: the training text (bytes,).
-        validation: rows of validation text (rows, context + 1).
-        test: rows of test text (rows, context + 1).
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
-
-def rows_of(text: datasets.Text, config: Settings) -> Rows:
-    """The training text, and evenly spaced rows of the others."""
-
-    def spaced(part: np.ndarray) -> np.ndarray:
-        starts = np.linspace(0, part.size - config.context - 1, config.evaluated).astype(int)
-        return part[starts[:, None] + np.arange(config.context + 1)]
-
-    return Rows(text.train, spaced(text.validation), spaced(text.test))
 
 
 class Run(NamedTuple):
@@ -248,13 +166,6 @@ class Run(NamedTuple):
     seed: ArrayLike = 0
 
 
-class Sizes(NamedTuple):
-    """The sizes of a dense network: the stream's width and the hidden units of each block."""
-
-    width: int
-    hidden: int
-
-
 class Method(NamedTuple):
     """What trains a network.
 
@@ -273,51 +184,25 @@ class Method(NamedTuple):
     sizes: Sizes | None = None
 
 
-ADAMW, MUON = "AdamW", "Muon"
+ADAMW, HYPERBOLIC, MUON = "AdamW", "AdamW with hyperbolic steps", "Muon"
 COUPLED, INDEPENDENT = "Adam, coupled L2", "Adam, decay independent of the rate"
 CAUTIOUS = "Adam, cautious decay"
-SMALL, SMALL_MUON = "AdamW, as many weights", "Muon, as many weights"
-STEERED, CONSTANT, AFTER_MUON = ", steered", ", constant", " after Muon"
+STEERED, CONSTANT = ", steered", ", constant"
+AFTER = {ADAMW: "", HYPERBOLIC: " after hyperbolic steps", MUON: " after Muon"}
+"""What follows the name of a penalty or of a way of pruning, by the dense baseline."""
+PLAIN = ", plain threshold"
+SMALL = {base: f"{base}, as many weights" for base in AFTER}
+"""The dense networks with as many weights as sparse ones have nonzeros."""
 MAGNITUDE, METRIC = "gradual magnitude pruning", "gradual pruning by |w|√D"
-TOP, HAM = "largest of each matrix at every step", "hyperbolic steps and magnitude pruning"
+TOP = "largest of each matrix at every step"
 PENALTIES = get_args(Penalty)
-OURS = tuple(f"{name}{STEERED}" for name in PENALTIES)
-IN_METRIC = " in Adam's metric"
-OURS_MUON = tuple(f"{name}{AFTER_MUON}{IN_METRIC}{STEERED}" for name in PENALTIES)
-PLAIN_MUON = f"log-sum{AFTER_MUON}{STEERED}"
+OURS, OURS_HAM, OURS_MUON = (
+    tuple(f"{name}{after}{STEERED}" for name in PENALTIES) for after in AFTER.values()
+)
+PLAIN_MUON = f"log-sum{AFTER[MUON]}{PLAIN}{STEERED}"
+HAM = f"{MAGNITUDE}{AFTER[HYPERBOLIC]}"
 RIVALS = (MAGNITUDE, METRIC, TOP, HAM)
-RIVALS_MUON = (f"{MAGNITUDE}{AFTER_MUON}", f"{METRIC}{AFTER_MUON}")
-B2 = 0.99
-"""Adam's decay of squared gradients; fewer steps than usual need a shorter memory."""
-
-
-def blocks(params: Any) -> Any:
-    """The mask of the block weights."""
-    return (jaxreg.kernels & jaxreg.matching("blocks"))(params)
-
-
-def shape(config: Settings) -> optax.Schedule:
-    """The schedule with peak 1."""
-    first = max(1, round(config.warm_up * config.steps))
-    return optax.warmup_cosine_decay_schedule(1 / first, 1.0, first, config.steps, 1e-3)
-
-
-def scaled(factor: ArrayLike, config: Settings) -> optax.Schedule:
-    """The schedule with another peak."""
-    schedule = shape(config)
-    return lambda count: jnp.asarray(factor) * schedule(count)
-
-
-def clipping(config: Settings) -> optax.GradientTransformation:
-    """The clip of every method."""
-    return optax.clip_by_global_norm(config.clip)
-
-
-def adamw(run: Run, config: Settings) -> optax.GradientTransformation:
-    """AdamW with decay on the kernels."""
-    rate = scaled(run.learning_rate, config)
-    decayed = optax.adamw(rate, b2=B2, weight_decay=run.decay, mask=jaxreg.kernels)
-    return optax.chain(clipping(config), decayed)
+RIVALS_MUON = (f"{MAGNITUDE}{AFTER[MUON]}", f"{METRIC}{AFTER[MUON]}")
 
 
 def coupled(run: Run, config: Settings) -> optax.GradientTransformation:
@@ -422,96 +307,50 @@ def with_squares(
 
 
 def penalised(
-    name: str, strength: Any, run: Run, config: Settings, after_muon: bool, in_metric: bool
+    name: str, strength: Any, run: Run, config: Settings, base: str, plain: bool = False
 ) -> optax.GradientTransformation:
-    """AdamW with a penalty in its own metric, or Muon and then a proximal step."""
-    penalty = penalty_of(name, strength, config)
-    if after_muon:
-        rate = scaled(run.learning_rate, config)
-        if in_metric:
-            return with_squares(muon(run, config), penalty, rate)
-        return optax.chain(muon(run, config), jaxreg.proximal_step(penalty, rate, blocks))
-    return jaxreg.prox_adamw(
-        scaled(run.learning_rate, config),
-        penalty,
-        b2=B2,
-        weight_decay=run.decay,
-        weight_decay_mask=jaxreg.kernels,
-        mask=blocks,
-        max_shrink=1.0 if name == "L1" else None,
-        clip=clipping(config),
-    )
+    """AdamW with a penalty in its own metric, or another optimizer and then a proximal step."""
+    penalty, rate = penalty_of(name, strength, config), scaled(run.learning_rate, config)
+    if base == ADAMW:
+        shrink = 1.0 if name == "L1" else None
+        return transformer.prox_adamw(run, penalty, config, blocks, shrink)
+    first = OPTIMIZERS[base](run, config)
+    if plain:
+        return optax.chain(first, jaxreg.proximal_step(penalty, rate, blocks))
+    return with_squares(first, penalty, rate)
 
 
-def steered(name: str, after_muon: bool = False, in_metric: bool = False) -> Method:
+def steered(name: str, base: str = ADAMW, plain: bool = False) -> Method:
     """A penalty whose strength is steered to a share, until zeros are held."""
 
     def optimizer(run: Run, config: Settings) -> optax.GradientTransformation:
-        begin, reached, released = (
-            round(part * config.steps) for part in (config.warm_up, config.reached, config.released)
-        )
+        def with_strength(strength: optax.Schedule) -> optax.GradientTransformation:
+            return penalised(name, strength, run, config, base, plain)
 
-        def with_strength(strength: jax.Array) -> optax.GradientTransformation:
-            def until_released(count: ArrayLike) -> ArrayLike:
-                return jnp.where(jnp.asarray(count) < released, strength, 0)
+        return transformer.steered(with_strength, run.share, config, mask=blocks)
 
-            return penalised(name, until_released, run, config, after_muon, in_metric)
-
-        part = (reached - begin) / (released - begin)
-        tx = jaxreg.steer_strength(
-            with_strength, run.share, released, begin=begin, reached=part, mask=blocks
-        )
-        return held_after(tx, released)
-
-    label = f"{name}{AFTER_MUON * after_muon}{IN_METRIC * in_metric}{STEERED}"
-    return Method(label, optimizer, MUON if after_muon else ADAMW, True)
-
-
-def held_after(
-    optimizer: optax.GradientTransformationExtraArgs, step: int
-) -> optax.GradientTransformationExtraArgs:
-    """An optimizer with the state of `steer_strength`, but from a step on no block weight that is 0
-    changes.
-    """
-
-    def update(
-        updates: Any, state: jaxreg.SteeredState, params: Any = None, **extra: Any
-    ) -> tuple[Any, Any]:
-        held = state.controller.count >= step
-        moves, state = optimizer.update(updates, state, params, **extra)
-
-        def hold(move: jax.Array, weight: jax.Array, inside: bool) -> jax.Array:
-            return jnp.where(held & (weight == 0), 0, move) if inside else move
-
-        return jax.tree.map(hold, moves, params, blocks(params)), state
-
-    return optax.GradientTransformationExtraArgs(optimizer.init, update)
+    return Method(f"{name}{AFTER[base]}{PLAIN * plain}{STEERED}", optimizer, base, True)
 
 
 def constant(name: str) -> Method:
     """A penalty with a constant strength."""
 
     def optimizer(run: Run, config: Settings) -> optax.GradientTransformation:
-        return penalised(name, run.strength, run, config, after_muon=False, in_metric=False)
+        return penalised(name, run.strength, run, config, ADAMW)
 
     return Method(name + CONSTANT, optimizer, ADAMW)
 
 
-def pruned(
-    name: str,
-    base: Callable[[Run, Settings], optax.GradientTransformation],
-    in_metric: bool = False,
-    of: str = ADAMW,
-) -> Method:
+def pruned(name: str, base: str = ADAMW, in_metric: bool = False) -> Method:
     """Gradual pruning of the network that an optimizer trains."""
 
     def optimizer(run: Run, config: Settings) -> optax.GradientTransformation:
-        begin, reached = (round(part * config.steps) for part in (config.warm_up, config.reached))
+        begin, reached = transformer.pruning_steps(config)
         metric = metric_of if in_metric else None
-        tx = with_squares(base(run, config))
+        tx = with_squares(OPTIMIZERS[base](run, config))
         return prune_gradually(tx, run.share, reached, metric, begin=begin, mask=blocks)
 
-    return Method(name, optimizer, of, True)
+    return Method(f"{name}{AFTER[base]}", optimizer, base, True)
 
 
 def top(run: Run, config: Settings) -> optax.GradientTransformation:
@@ -525,49 +364,30 @@ def with_hyperbolic_steps(run: Run, config: Settings) -> optax.GradientTransform
     return hyperbolic(adamw(run, config), rate, config.alpha, blocks)
 
 
-DENSE = (
-    Method(ADAMW, adamw),
-    Method(COUPLED, coupled),
-    Method(INDEPENDENT, independent),
-    Method(CAUTIOUS, cautious),
-    Method(MUON, muon),
-)
+OPTIMIZERS: Mapping[str, Callable[[Run, Settings], optax.GradientTransformation]] = {
+    ADAMW: adamw,
+    COUPLED: coupled,
+    INDEPENDENT: independent,
+    CAUTIOUS: cautious,
+    HYPERBOLIC: with_hyperbolic_steps,
+    MUON: muon,
+}
+DENSE = tuple(Method(name, optimizer) for name, optimizer in OPTIMIZERS.items())
 RIVAL_METHODS: Mapping[Rival, tuple[Method, ...]] = {
-    "magnitude": (pruned(MAGNITUDE, adamw), pruned(RIVALS_MUON[0], muon, of=MUON)),
-    "metric": (pruned(METRIC, adamw, True), pruned(RIVALS_MUON[1], muon, True, MUON)),
+    "magnitude": (pruned(MAGNITUDE), pruned(MAGNITUDE, MUON)),
+    "metric": (pruned(METRIC, in_metric=True), pruned(METRIC, MUON, True)),
     "top": (Method(TOP, top, ADAMW, True),),
-    "hyperbolic": (pruned(HAM, with_hyperbolic_steps),),
+    "hyperbolic": (pruned(MAGNITUDE, HYPERBOLIC),),
 }
 
 
 def sparse_methods(config: Settings) -> list[Method]:
-    """The methods with a target, those after Muon last."""
-    methods = [
-        method
-        for name in config.penalties
-        for method in (steered(name), steered(name, after_muon=True, in_metric=True))
-    ]
+    """The methods with a target, in the order of their dense baselines."""
+    methods = [steered(name, base) for base in AFTER for name in config.penalties]
     if "log-sum" in config.penalties:
-        methods.append(steered("log-sum", after_muon=True))
+        methods.append(steered("log-sum", MUON, plain=True))
     methods += itertools.chain.from_iterable(RIVAL_METHODS[name] for name in config.rivals)
-    return sorted(methods, key=lambda method: method.base == MUON)
-
-
-def network_of(config: Settings, sizes: Sizes | None, vocabulary: int, key: jax.Array) -> Any:
-    """The graph definition and the initial parameters of a network."""
-    width, hidden = sizes or Sizes(config.width, 4 * config.width)
-    # A narrow network has heads of the size of the large one's, or a single one.
-    heads = config.heads if sizes is None else heads_of(width, config)
-    model = networks.GPT(
-        vocabulary,
-        config.context,
-        width,
-        (heads,) * config.layers,
-        width // heads,
-        (hidden,) * config.layers,
-        rngs=nnx.Rngs(key),
-    )
-    return nnx.split(model, nnx.Param)
+    return sorted(methods, key=lambda method: list(AFTER).index(method.base))
 
 
 def heads_of(width: int, config: Settings) -> int:
@@ -577,108 +397,59 @@ def heads_of(width: int, config: Settings) -> int:
     return max(count for count in range(1, config.heads + 1) if width % count == 0)
 
 
-def count_weights(config: Settings, vocabulary: int, sizes: Sizes) -> int:
-    """Number of parameters of a network, all counted."""
-    width, hidden = sizes
-    norms, biases = 4 * width, 4 * width + hidden + width
-    block = 4 * width**2 + 2 * width * hidden + norms + biases
-    return (2 * vocabulary + config.context) * width + 2 * width + config.layers * block
-
-
 def as_many(config: Settings, vocabulary: int, share: float) -> Sizes:
     """The sizes of the dense network with as many parameters as a sparse one has nonzero ones.
 
     Its hidden layers have about four times its width, as those of the large network have.
     """
-    large = Sizes(config.width, 4 * config.width)
     inside = config.layers * 12 * config.width**2
-    wanted = count_weights(config, vocabulary, large) - round((1 - share) * inside)
+    large = count_weights(config, vocabulary, transformer.sizes_of(config))
+    wanted = large - round((1 - share) * inside)
+
+    def count(width: int, hidden: int) -> int:
+        return count_weights(config, vocabulary, sizes(width, hidden))
+
+    def sizes(width: int, hidden: int) -> Sizes:
+        heads = heads_of(width, config)
+        return Sizes(width, heads, width // heads, hidden)
+
     step = 2 if config.width <= 64 else config.heads
-    width = max(
-        (
-            width
-            for width in range(step, config.width + 1, step)
-            if count_weights(config, vocabulary, Sizes(width, 4 * width)) <= wanted
-        ),
-        default=step,
-    )
-    unit = count_weights(config, vocabulary, Sizes(width, 1)) - count_weights(
-        config, vocabulary, Sizes(width, 0)
-    )
-    left = wanted - count_weights(config, vocabulary, Sizes(width, 0))
-    return Sizes(width, max(1, math.ceil(left / unit)))
+    widths = range(step, config.width + 1, step)
+    width = max((width for width in widths if count(width, 4 * width) <= wanted), default=step)
+    left, unit = wanted - count(width, 0), count(width, 1) - count(width, 0)
+    return sizes(width, max(1, math.ceil(left / unit)))
 
 
 def train_network(
-    _: jax.Array, run: Run, rows: Rows, *, method: Method, config: Settings, vocabulary: int
+    _: jax.Array,
+    run: Run,
+    rows: transformer.Rows,
+    *,
+    method: Method,
+    config: Settings,
+    vocabulary: int,
 ) -> dict[str, jax.Array]:
     """Trains and evaluates one network.
 
     Returns:
         Scalars; NaN if the network diverged.
     """
-    model_key, order_key = jax.random.split(jax.random.key(run.seed))
-    structure, params = network_of(config, method.sizes, vocabulary, model_key)
     tx = method.optimizer(run, config)
-    if config.half:
-        params, tx = (
-            jax.tree.map(lambda w: w.astype(jnp.bfloat16), params),
-            jaxreg.master_weights(tx),
-        )
-
-    def bits(params: Any, tokens: jax.Array) -> jax.Array:
-        logits = nnx.merge(structure, params)(tokens[:, :-1]).astype(jnp.float32)
-        nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:])
-        return nats.mean() / math.log(2)
-
-    def step(carry: Any, key: jax.Array) -> tuple[Any, Any]:
-        params, state = carry
-        last = rows.train.shape[0] - config.context - 1
-        starts = jax.random.randint(key, (config.batch_size, 1), 0, last)
-        tokens = jnp.asarray(rows.train)[starts + jnp.arange(config.context + 1)].astype(int)
-        # Strengths are in nats, as the loss is.
-        gradient = jax.grad(lambda w: math.log(2) * bits(w, tokens))(params)
-        updates, state = tx.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), None
-
-    keys = jax.random.split(order_key, config.steps)
-    start: Any = (params, tx.init(params))
-    (params, state), _ = jax.lax.scan(step, start, keys)
+    structure, params, _ = transformer.train(
+        tx, run.seed, rows, config, vocabulary, method.sizes, config.half
+    )
     if method.target:
         params = jaxreg.keep_largest(params, run.share, mask=blocks)
-    evaluated = {
-        f"{name}_bits": jnp.mean(
-            jax.lax.map(
-                lambda row: bits(params, row[None].astype(int)), part, batch_size=config.batch_size
-            )
-        )
-        for name, part in (("validation", rows.validation), ("test", rows.test))
-    }
-    steered_states = jax.tree.leaves(
-        state, is_leaf=lambda node: isinstance(node, jaxreg.SteeredState)
-    )
-    found = [node.strength for node in steered_states if isinstance(node, jaxreg.SteeredState)]
-    metrics = evaluated | {
-        "kept": 1 - jaxreg.sparsity(params, blocks).fraction,
-        "nonzeros": jnp.sum(jnp.array([jnp.sum(leaf != 0) for leaf in jax.tree.leaves(params)])),
-        "reached_strength": jnp.asarray(found[0] if found else run.strength, jnp.float32),
-    }
-    finite = jnp.isfinite(metrics["validation_bits"])
-    return {name: jnp.where(finite, value, jnp.nan) for name, value in metrics.items()}
+    kept = 1 - jaxreg.sparsity(params, blocks).fraction
+    metrics = transformer.evaluate(structure, params, rows, config)
+    return transformer.finite({**metrics, "kept": kept})
 
 
-TEXTS = {
-    "validation_bits": ("bits per byte of validation text", "bit"),
-    "test_bits": ("bits per byte of test text", "bit"),
+TEXTS = transformer.TEXTS | {
     "kept": ("share of the block weights that are not 0", "1"),
-    "nonzeros": ("number of parameters that are not 0, all counted", "count"),
-    "reached_strength": ("λ at the end", "nats per unit of the penalty"),
-    "learning_rate": ("learning rate at the peak of the schedule", "1"),
     "decay": ("strength of the decay, in the unit of the method", "1"),
     "strength": ("constant λ; 0 where there is none", "nats per unit of the penalty"),
     "share": ("share of the block weights that the method had to keep", "1"),
-    "role": ("what the setting is for", "1"),
-    "repeats": ("number of seeds with which the setting was trained", "count"),
 }
 LABELS = ("learning_rate", "decay", "strength", "share")
 
@@ -687,13 +458,13 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     """Trains every method.
 
     Returns:
-        Along (setting, seed): bits per byte, shares of weights kept, and the strength reached. NaN
-        for seeds beyond a setting's `repeats`, and for networks that diverged.
+        Along (setting, seed): bits per byte and shares of weights kept. NaN for seeds beyond a
+        setting's `repeats`, and for networks that diverged.
     """
-    text = load_text(config)
+    text = transformer.load_text(config)
     vocabulary = len(text.vocabulary)
     fit = functools.partial(train_network, vocabulary=vocabulary)
-    rows = rows_of(text, config)
+    rows = transformer.rows_of(text, config)
     trials = Trials(session, fit_of(fit, config), rows, "validation_bits", largest=False)
     values = {COUPLED: config.coupled, INDEPENDENT: config.independent}
     chosen: dict[str, Run] = {}
@@ -716,17 +487,13 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
             grid = getattr(config, name.lower().replace("-", "_"))
             fixed = [best._replace(share=1.0, strength=value) for value in grid]
             trials.train(constant(name), fixed, config.seeds)
-    for share, (label, optimizer, base, rates) in itertools.product(
-        config.shares,
-        ((SMALL, adamw, ADAMW, config.learning_rates), (SMALL_MUON, muon, MUON, config.muon_rates)),
-    ):
+    for share, (base, label) in itertools.product(config.shares, SMALL.items()):
         sizes = as_many(config, vocabulary, share)
-        small = Method(f"{label} at {100 * share:g} %", optimizer, sizes=sizes)
+        small = Method(f"{label} at {100 * share:g} %", OPTIMIZERS[base], sizes=sizes)
+        rates = config.muon_rates if base == MUON else config.learning_rates
         runs = [Run(rate, chosen[base].decay, share=share) for rate in rates]
         trials.train(small, [trials.choose(small, runs)], config.seeds)
-    bytes_of = {name: len(part) for name, part in text._asdict().items() if name != "vocabulary"}
-    attributes = {"text": Path(config.text).name, "vocabulary": vocabulary, **bytes_of}
-    return trials.dataset(TEXTS, (), LABELS, attributes)
+    return trials.dataset(TEXTS, (), LABELS, transformer.attributes_of(text, config))
 
 
 class Point(NamedTuple):
@@ -766,7 +533,7 @@ def points_of(results: Results) -> dict[str, list[Point]]:
         point = Point(label, round(float(row["share"]), 6), *numbers)
         # Small networks have a method of their own for each share.
         method = str(row["method"].values)
-        method = next((name for name in (SMALL, SMALL_MUON) if method.startswith(name)), method)
+        method = next((name for name in SMALL.values() if method.startswith(name)), method)
         points.setdefault(method, []).append(point)
     return points
 
@@ -790,7 +557,7 @@ def best_of(
 
 def shares_of(points: Mapping[str, Sequence[Point]]) -> list[float]:
     """The wanted shares, from large to small."""
-    return sorted({point.share for point in points[SMALL]}, reverse=True)
+    return sorted({point.share for point in points[SMALL[ADAMW]]}, reverse=True)
 
 
 NO_WORSE = 0.01
@@ -814,13 +581,15 @@ def as_good(results: Results) -> list[Finding]:
     """The steered penalties at the largest share against the dense baselines."""
     points = points_of(results)
     share, findings = shares_of(points)[0], []
-    for base, methods in ((ADAMW, OURS), (MUON, OURS_MUON)):
+    compared = ((ADAMW, OURS), (ADAMW, OURS_HAM), (HYPERBOLIC, OURS_HAM), (MUON, OURS_MUON))
+    for base, methods in compared:
         name, point = best_of(points, methods, share)
         dense = points[base][0]
+        after = next(after for after in reversed(AFTER.values()) if after in name)
         findings.append(
             below(
-                f"With {100 * share:g} % of the block weights a steered penalty is no worse than "
-                f"{base}.",
+                f"With {100 * share:g} % of the block weights a steered penalty{after} is no worse "
+                f"than {base}.",
                 f"Bits per byte of test text of {name}, {point.test.mean():.3f}, minus those of "
                 f"{base}, {dense.test.mean():.3f} ({dense.label}); below {NO_WORSE}",
                 point.test - dense.test,
@@ -841,11 +610,11 @@ def sparse_against_small(results: Results) -> list[Finding]:
             f"By {base}, a sparse network with {100 * share:g} % of the block weights beats a "
             "dense one with as many weights.",
             best_of(points, methods, share),
-            (small, at(points, small, share)),
+            (SMALL[base], at(points, SMALL[base], share)),
             share,
         )
         for share in shares_of(points)
-        for base, methods, small in ((ADAMW, OURS, SMALL), (MUON, OURS_MUON, SMALL_MUON))
+        for base, methods in zip(AFTER, (OURS, OURS_HAM, OURS_MUON), strict=True)
     ]
 
 
@@ -854,12 +623,12 @@ def against_pruning(results: Results) -> list[Finding]:
     points = points_of(results)
     findings = []
     for share, (methods, rivals) in itertools.product(
-        shares_of(points), ((OURS, RIVALS), (OURS_MUON, RIVALS_MUON))
+        shares_of(points), ((OURS, RIVALS), (OURS_HAM, RIVALS), (OURS_MUON, RIVALS_MUON))
     ):
         ours = best_of(points, methods, share)
         findings += [
             difference(
-                f"A steered penalty beats {rival} at {100 * share:g} %.",
+                f"{ours[0]} beats {rival} at {100 * share:g} %.",
                 ours,
                 (rival, at(points, rival, share)),
                 share,
@@ -884,7 +653,6 @@ def tabulate(results: Results) -> list[Table | str]:
     """
     points = points_of(results)
     targets = shares_of(points)
-    sizes = results["language"].attrs
     dense = [(m.name, points[m.name][0].label, text_of(points[m.name][0].test)) for m in DENSE]
     sparse = [
         (name, *(text_of(at(points, name, share).test) for share in targets))
@@ -897,9 +665,7 @@ def tabulate(results: Results) -> list[Table | str]:
         for point in points.get(name, ())
     ]
     return [
-        f"The text `{sizes['text']}` has {sizes['train']:,} bytes to train on, "
-        f"{sizes['validation']:,} for validation and {sizes['test']:,} for tests, of "
-        f"{sizes['vocabulary']} kinds.",
+        transformer.sentence_of(results["language"].attrs),
         Table(
             ("dense", "setting", "bits per byte"),
             dense,
@@ -920,14 +686,20 @@ def tabulate(results: Results) -> list[Table | str]:
 
 STYLES = {
     ADAMW: {
-        "L1, steered": (COLOURS["L1"], "o", "-"),
-        "log-sum, steered": (COLOURS["log-sum"], "s", "-"),
-        "L0, steered": (COLOURS["L0"], "^", "-"),
+        OURS[0]: (COLOURS["L1"], "o", "-"),
+        OURS[1]: (COLOURS["log-sum"], "s", "-"),
+        OURS[2]: (COLOURS["L0"], "^", "-"),
         MAGNITUDE: ("#888888", "v", "--"),
         METRIC: ("#444444", "D", "--"),
         TOP: ("#888888", "x", ":"),
-        HAM: ("#444444", "P", ":"),
-        SMALL: (COLOURS["elastic net"], "*", "-."),
+        SMALL[ADAMW]: (COLOURS["elastic net"], "*", "-."),
+    },
+    HYPERBOLIC: {
+        OURS_HAM[0]: (COLOURS["L1"], "o", "-"),
+        OURS_HAM[1]: (COLOURS["log-sum"], "s", "-"),
+        OURS_HAM[2]: (COLOURS["L0"], "^", "-"),
+        HAM: ("#888888", "v", "--"),
+        SMALL[HYPERBOLIC]: (COLOURS["elastic net"], "*", "-."),
     },
     MUON: {
         OURS_MUON[0]: (COLOURS["L1"], "o", "-"),
@@ -936,7 +708,7 @@ STYLES = {
         PLAIN_MUON: (COLOURS["bridge"], "s", ":"),
         RIVALS_MUON[0]: ("#888888", "v", "--"),
         RIVALS_MUON[1]: ("#444444", "D", "--"),
-        SMALL_MUON: (COLOURS["elastic net"], "*", "-."),
+        SMALL[MUON]: (COLOURS["elastic net"], "*", "-."),
     },
 }
 
@@ -946,7 +718,7 @@ def draw_curves(results: Results, shown: Sequence[str]) -> Figure:
     band.
     """
     points = points_of(results)
-    figure = new_figure(10.4, 6.6)
+    figure = new_figure(13.5, 6.6)
     for axes, base in zip(figure.subplots(1, len(STYLES), sharey=True), STYLES, strict=True):
         for method, (colour, marker, line) in STYLES[base].items():
             measured = points.get(method, ()) if method in shown else ()
@@ -993,7 +765,7 @@ CLAIMS = (
         "Half of the weights",
         "A network that keeps half of its block weights is as good as the dense one.",
         as_good,
-        functools.partial(draw_curves, shown=(*OURS, *OURS_MUON, PLAIN_MUON)),
+        functools.partial(draw_curves, shown=(*OURS, *OURS_HAM, *OURS_MUON, PLAIN_MUON)),
         CAPTION,
     ),
     Claim(
@@ -1001,7 +773,7 @@ CLAIMS = (
         "Large and sparse against small and dense",
         "A large sparse model beats a small dense one with as many weights.",
         sparse_against_small,
-        functools.partial(draw_curves, shown=(*OURS, SMALL, *OURS_MUON, SMALL_MUON)),
+        functools.partial(draw_curves, shown=(*OURS, *OURS_HAM, *OURS_MUON, *SMALL.values())),
         f"{CAPTION} Stars are dense networks with as many parameters as the sparse ones have "
         "nonzero ones, embeddings and head included.",
     ),
@@ -1011,10 +783,11 @@ CLAIMS = (
         "A penalty whose strength is steered needs fewer bits than pruning with as many weights.",
         against_pruning,
         functools.partial(
-            draw_curves, shown=(*OURS, *RIVALS, *OURS_MUON, PLAIN_MUON, *RIVALS_MUON)
+            draw_curves, shown=(*OURS, *OURS_HAM, *RIVALS, *OURS_MUON, PLAIN_MUON, *RIVALS_MUON)
         ),
-        f"{CAPTION} Left: penalties in AdamW's metric, and rivals on AdamW. Right: a proximal step "
-        "after Muon, in Adam's metric or with a plain threshold, and pruning of Muon's network.",
+        f"{CAPTION} Left: penalties in AdamW's metric, and rivals on AdamW. Middle: all with "
+        "hyperbolic steps. Right: a proximal step after Muon, in Adam's metric or with a plain "
+        "threshold, and pruning of Muon's network.",
     ),
 )
 
@@ -1022,8 +795,9 @@ STUDY = Study(
     name="language",
     summary="Bits per byte against weights kept, of a small GPT",
     description="Compares sparse training of a transformer by penalties (L1, log-sum and L0, in "
-    "AdamW's metric and after Muon) with five dense baselines, with four ways of pruning, and with "
-    "dense networks of as many weights, on the text of the King James Bible or on any file.",
+    "AdamW's metric, after hyperbolic steps and after Muon) with six dense baselines, with four "
+    "ways of pruning, and with dense networks of as many weights, on the text of the King James "
+    "Bible or on any file.",
     settings=Settings(),
     sweeps={"language": train_networks},
     claims=CLAIMS,
@@ -1031,6 +805,6 @@ STUDY = Study(
     variant=lambda config: "-".join(
         [Path(config.text).stem] * (config.text != BIBLE) + ["gpu"] * (config.preset == "gpu")
     ),
-    check=load_text,
+    check=transformer.load_text,
     adapt=defaults,
 )

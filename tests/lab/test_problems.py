@@ -16,7 +16,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import lars_path
 
 import jaxreg
-from experiments import datasets, networks, rivals, training
+from experiments import datasets, networks, rivals, training, transformer
 from experiments.benchmarks import sparse
 from experiments.lab import Session
 from experiments.selection import best_level
@@ -316,13 +316,13 @@ def test_the_bible_begins_at_the_beginning():
 @pytest.mark.parametrize("share", [0.5, 0.2, 0.1, 0.05, 0.02])
 def test_a_small_dense_transformer_has_as_many_weights_as_a_sparse_one(share):
     config = language.Settings()
-    count = language.count_weights(config, 63, language.as_many(config, 63, share))
-    whole = language.network_of(config, None, 63, jax.random.key(0))[1]
-    inside = jaxreg.sparsity(whole, language.blocks).size
+    sizes, key = language.as_many(config, 63, share), jax.random.key(0)
+    count = transformer.count_weights(config, 63, sizes)
+    whole = transformer.initial(config, 63, transformer.sizes_of(config), key)[1]
+    inside = jaxreg.sparsity(whole, transformer.blocks).size
     wanted = jaxreg.sparsity(whole).size - round((1 - share) * inside)
     assert wanted <= count < 1.02 * wanted
-    made = language.network_of(config, language.as_many(config, 63, share), 63, jax.random.key(0))
-    assert jaxreg.sparsity(made[1]).size == count
+    assert jaxreg.sparsity(transformer.initial(config, 63, sizes, key)[1]).size == count
 
 
 def test_hyperbolic_steps_and_the_largest_of_each_matrix():
