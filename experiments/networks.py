@@ -110,8 +110,15 @@ class Block(nnx.Module):
         """(rows, positions, width) for inputs of the same shape and a mask that broadcasts against
         (rows, heads, positions, positions).
         """
+        x, units = self.units(x, mask)
+        return x + self.down(units)
+
+    def units(self, x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The sum of the inputs and what attention gives for them, and the hidden units (rows,
+        positions, hidden) of the perceptron.
+        """
         x = x + self.attention(self.norm_1(x), mask=mask)
-        return x + self.down(nnx.gelu(self.up(self.norm_2(x))))
+        return x, nnx.gelu(self.up(self.norm_2(x)))
 
 
 class GPT(nnx.Module):
@@ -151,12 +158,23 @@ class GPT(nnx.Module):
         """The logits (rows, positions, vocabulary) of what follows each of the tokens (rows,
         positions).
         """
-        positions = tokens.shape[1]
-        x = self.tokens(tokens) + self.positions(jnp.arange(positions))
-        mask = jnp.tril(jnp.ones((positions, positions), bool))
+        x, mask = self.embed(tokens)
         for block in self.blocks:
             x = block(x, mask)
         return self.head(self.norm(x))
+
+    def embed(self, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The inputs of the first block, and the mask that hides later positions."""
+        positions = tokens.shape[1]
+        x = self.tokens(tokens) + self.positions(jnp.arange(positions))
+        return x, jnp.tril(jnp.ones((positions, positions), bool))
+
+    def units(self, tokens: jax.Array) -> jax.Array:
+        """The hidden units (rows, positions, hidden) of the last block."""
+        x, mask = self.embed(tokens)
+        for block in self.blocks[:-1]:
+            x = block(x, mask)
+        return self.blocks[-1].units(x, mask)[1]
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, **options: Any) -> jax.Array:

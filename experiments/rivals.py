@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.lazy import jax, jaxreg, jnp, optax
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 UPDATES = 64
 """How many times pruning changes the set of its weights; each needs many passes over all weights.
 """
+TINY = 1e-30
+"""An importance above 0 that is below that of any weight."""
 
 
 class PruningState(NamedTuple):
@@ -27,10 +29,10 @@ class PruningState(NamedTuple):
 
 def prune_gradually(
     optimizer: optax.GradientTransformation,
-    share: ArrayLike,
+    share: Any,
     steps: int,
     metric: Callable[[Any], Any] | None = None,
-    per: Literal["input"] | None = None,
+    per: Any = None,
     begin: int = 0,
     mask: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -43,27 +45,32 @@ def prune_gradually(
 
     Args:
         optimizer: any optax optimizer.
-        share: of the kernels' weights to keep at the end.
+        share: of the weights, or groups, to keep at the end, as for `jaxreg.keep_largest`.
         steps: the step at which the share is reached.
         metric: from the optimizer's state to D, such as Adam's √ν̂: the importance of a weight is
             |w| √D, so that a weight of the same size is more important where gradients are larger.
             None for |w|.
-        per: "input" prunes inputs and units by the root mean square of the importance of their
-            outgoing weights, and `share` counts these. None prunes single weights.
+        per: groups that are pruned whole, as for `jaxreg.keep_largest`, by the norm of the
+            importance of their weights; "input" by its root mean square. None prunes single
+            weights.
         begin: the step at which pruning starts.
         mask: a function from parameters to a tree of bools, which weights are pruned; None for
-            all kernels.
+            all kernels, or for all that belong to groups in several parameters.
 
     Returns:
         An optax optimizer.
     """
-    every, chosen = max(1, steps // UPDATES), mask or jaxreg.kernels
+    every, spans = max(1, steps // UPDATES), isinstance(per, Mapping)
 
-    def importance(kernel: jax.Array, d: ArrayLike) -> jax.Array:
-        if kernel.ndim < 2:
-            return kernel
-        size = jnp.abs(kernel) * jnp.sqrt(d)
-        return size if per is None else size / kernel.shape[-1] ** 0.5
+    def chosen(params: Any) -> Any:
+        if spans and mask is None:
+            return jax.tree.map(lambda _: True, params)
+        return (mask or jaxreg.kernels)(params)
+
+    def importance(weights: jax.Array, d: ArrayLike) -> jax.Array:
+        size = jnp.abs(weights) * jnp.sqrt(d)
+        # A bias that starts at 0 is not cut before its group is.
+        return size + TINY if spans else size / weights.shape[-1] ** 0.5 if per else size
 
     def init(params: optax.Params) -> PruningState:
         support = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
@@ -82,7 +89,8 @@ def prune_gradually(
             moved = jax.tree.map(jnp.add, params, updates)
             diagonal = metric(inner) if metric else jax.tree.map(lambda _: 1.0, moved)
             scores = jax.tree.map(importance, moved, diagonal)
-            left = 1 - (1 - share) * (1 - (1 - (count - begin) / (steps - begin)) ** 3)
+            cut_part = 1 - (1 - (count - begin) / (steps - begin)) ** 3
+            left = jax.tree.map(lambda kept: 1 - (1 - kept) * cut_part, share)
             pruned = chosen(params)
             cut = jaxreg.keep_largest(scores, left, mask=pruned, per=per)
             return jax.tree.map(
