@@ -239,31 +239,29 @@ class Sizes(NamedTuple):
     """
 
     width: int
-    heads: int
+    heads: tuple[int, ...]
     head: int
-    hidden: int
+    hidden: tuple[int, ...]
 
 
 def sizes_of(config: Settings) -> Sizes:
     """The sizes of the large network."""
-    return Sizes(config.width, config.heads, config.width // config.heads, 4 * config.width)
+    layers, head = config.layers, config.width // config.heads
+    return Sizes(config.width, (config.heads,) * layers, head, (4 * config.width,) * layers)
 
 
 def count_weights(config: Settings, vocabulary: int, sizes: Sizes) -> int:
     """Number of parameters of a network, all counted."""
-    width, inside = sizes.width, sizes.heads * sizes.head
-    norms, biases = 4 * width, 3 * inside + sizes.hidden + 2 * width
-    block = 4 * width * inside + 2 * width * sizes.hidden + norms + biases
-    return (2 * vocabulary + config.context) * width + 2 * width + config.layers * block
+    width, inside, hidden = sizes.width, sum(sizes.heads) * sizes.head, sum(sizes.hidden)
+    attention, perceptrons = (4 * width + 3) * inside, (2 * width + 1) * hidden
+    others = 6 * width * config.layers  # norms and biases
+    ends = (2 * vocabulary + config.context + 2) * width
+    return attention + perceptrons + others + ends
 
 
 def initial(config: Settings, vocabulary: int, sizes: Sizes, key: jax.Array) -> tuple[Any, Any]:
     """The graph definition and the initial parameters of a network."""
-    heads, hidden = ((count,) * config.layers for count in (sizes.heads, sizes.hidden))
-    rngs = nnx.Rngs(key)
-    model = networks.GPT(
-        vocabulary, config.context, sizes.width, heads, sizes.head, hidden, rngs=rngs
-    )
+    model = networks.GPT(vocabulary, config.context, *sizes, rngs=nnx.Rngs(key))
     return nnx.split(model, nnx.Param)
 
 

@@ -11,6 +11,7 @@ from experiments.studies import (
     relevance,
     stability,
     strength,
+    units,
 )
 
 STUDIES = (
@@ -22,6 +23,7 @@ STUDIES = (
     baselines.STUDY,
     images.STUDY,
     language.STUDY,
+    units.STUDY,
     path.STUDY,
     published.STUDY,
 )

@@ -410,8 +410,8 @@ def as_many(config: Settings, vocabulary: int, share: float) -> Sizes:
         return count_weights(config, vocabulary, sizes(width, hidden))
 
     def sizes(width: int, hidden: int) -> Sizes:
-        heads = heads_of(width, config)
-        return Sizes(width, heads, width // heads, hidden)
+        heads, layers = heads_of(width, config), config.layers
+        return Sizes(width, (heads,) * layers, width // heads, (hidden,) * layers)
 
     step = 2 if config.width <= 64 else config.heads
     widths = range(step, config.width + 1, step)
