@@ -71,7 +71,7 @@ class Settings(transformer.Settings):
     rates: tuple[float, ...] = (1e-3, 3e-3)
     """Learning rates of the sparse autoencoder, which fall to 0 in the last fifth of its steps."""
     fitting: int = 4000
-    """Steps of the sparse autoencoder, of 256 positions each."""
+    """Steps of the sparse autoencoder, of 128 positions each."""
     response: float = 100.0
     """`response` of its controller, the same for all."""
     examples: int = 1024
@@ -412,13 +412,13 @@ def fit_autoencoder(
 
     def step(carry: Any, key: jax.Array) -> tuple[Any, tuple[jax.Array, ...]]:
         params, state, control = carry
-        batch = units[jax.random.randint(key, (256,), 0, len(units))]
+        batch = units[jax.random.randint(key, (128,), 0, len(units))]
         gradient, (counted, error) = jax.grad(loss, has_aux=True)(params, batch, control.strength)
         updates, state = optimizer.update(gradient, state)
         carry = optax.apply_updates(params, updates), state, controller.update(control, counted)
         return carry, (counted, control.strength, error)
 
-    start: Any = params, optimizer.init(params), controller.init(1e-3)
+    start: Any = params, optimizer.init(params), controller.init(0.01)
     _, history = jax.lax.scan(step, start, jax.random.split(order_key, config.fitting))
     parts = min(100, config.fitting)
     counted, strength, error = (x[-(len(x) // parts * parts) :].reshape(parts, -1) for x in history)
