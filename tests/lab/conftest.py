@@ -30,7 +30,7 @@ def settings_of(study):
     typed = study.settings
     if study.name == "images":
         typed = dataclasses.replace(typed, data="mnist-5000")
-    if study.name == "language":
+    if study.name in ("language", "units"):
         typed = dataclasses.replace(typed, text=str(Path(__file__).parents[2] / "README.md"))
     return changed(study.defaults(typed, True), SMALL.get(study.name, {}))
 

@@ -214,6 +214,31 @@ def test_gradual_pruning_keeps_the_largest_and_its_zeros_stay():
     assert np.count_nonzero(half["kernel"]) in (13, 14, 15)
 
 
+def test_gradual_pruning_of_neurons_cuts_whole_neurons_of_each_block():
+    neurons = {"*/up": "unit", "*/down/kernel": "input"}
+    sizes = np.array([[1.0, 4.0, 2.0, 3.0], [8.0, 5.0, 7.0, 6.0]])
+    target = {
+        name: {
+            "up": {"kernel": jnp.ones((3, 1)) * row, "bias": 0.1 * jnp.ones(4)},
+            "down": {"kernel": row[:, None] * jnp.ones((1, 2)), "bias": jnp.ones(2)},
+        }
+        for name, row in zip(("a", "b"), sizes, strict=True)
+    }
+    start = jax.tree.map(jnp.zeros_like, target)
+    tx = rivals.prune_gradually(
+        optax.adam(0.05), {"a": 0.5, "b": 0.25}, 600, per=neurons, begin=300
+    )
+    w, _ = descend(tx, start, pull(target), 900)
+    # Every neuron is as far from 0 as its target is when pruning begins, and biases start at 0.
+    for name, kept in (("a", [0, 1, 0, 1]), ("b", [1, 0, 0, 0])):
+        expected = jax.tree.map(np.asarray, target[name])
+        expected["up"] = {part: leaf * np.array(kept) for part, leaf in expected["up"].items()}
+        expected["down"]["kernel"] = expected["down"]["kernel"] * np.array(kept)[:, None]
+        for leaf, wanted in zip(*map(jax.tree.leaves, (w[name], expected)), strict=True):
+            np.testing.assert_allclose(leaf, wanted, atol=0.02)
+            np.testing.assert_array_equal(leaf != 0, wanted != 0)
+
+
 def test_factorised_weights_solve_the_problem_of_l1():
     target, strength = jnp.array([[2.0, -1.0, 0.3, -0.2]]), 0.5
     tx = rivals.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
