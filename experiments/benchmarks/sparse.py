@@ -16,7 +16,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import itertools
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from experiments.lab import Results, Session, Study
 from experiments.lazy import jax, jaxreg, jnp, xr
 from experiments.settings import at_least, shares
 from experiments.tables import Table
+from experiments.timing import paired
 from experiments.training import described
 
 
@@ -95,7 +95,7 @@ def products(weights: np.ndarray, x: np.ndarray, config: Settings) -> Calls:
 
     def add(name: str, function: Callable[[Any, Any], Any], matrix: Any) -> None:
         compiled = jax.jit(function)
-        calls[name] = lambda: jax.block_until_ready(compiled(matrix, batch))
+        calls[name] = lambda: compiled(matrix, batch)
 
     add(JAX, lambda w, x: x @ w, w)
     if kept * len(x) <= config.largest:
@@ -103,7 +103,7 @@ def products(weights: np.ndarray, x: np.ndarray, config: Settings) -> Calls:
         add("BCOO, Wᵀ xᵀ", lambda m, x: (m @ x.T).T, sparse.BCOO.fromdense(w.T))
     add("BCSR, Wᵀ xᵀ", lambda m, x: (m @ x.T).T, sparse.BCSR.fromdense(w.T))
     fast = jaxreg.sparsify(lambda w, x: x @ w, w, batch, max_share=1.0)
-    calls["jaxreg.sparsify"] = lambda: jax.block_until_ready(fast(batch))
+    calls["jaxreg.sparsify"] = lambda: fast(batch)
     csr = scipy.sparse.csr_array(weights.T)
     calls[NUMPY] = lambda: x @ weights
     calls["SciPy CSR, Wᵀ xᵀ"] = lambda: np.ascontiguousarray((csr @ x.T).T)
@@ -118,20 +118,9 @@ def products(weights: np.ndarray, x: np.ndarray, config: Settings) -> Calls:
 
 
 def timed(calls: Calls, config: Settings) -> dict[str, np.ndarray]:
-    """The seconds that each call takes in each round, after two that are not measured."""
-    rng, names = np.random.default_rng(config.seed), list(calls)
-    rounds: list[np.ndarray] = []
-    for call in [*calls.values()] * 2:
-        call()
-    ends = time.perf_counter() + config.seconds
-    while len(rounds) < 3 or (len(rounds) < config.rounds and time.perf_counter() < ends):
-        passed = np.zeros(len(names))
-        for at in rng.permutation(len(names)):
-            began = time.perf_counter()
-            calls[names[at]]()
-            passed[at] = time.perf_counter() - began
-        rounds.append(passed)
-    return dict(zip(names, np.transpose(rounds), strict=True))
+    """The seconds that each call takes in each round."""
+    seconds = paired([*calls.values()], config.rounds, config.seed, config.seconds)
+    return dict(zip(calls, seconds.T, strict=True))
 
 
 def measure(config: Settings, _: Session) -> xr.Dataset:
@@ -189,8 +178,8 @@ def measure_network(config: Settings, _: Session) -> xr.Dataset:
         x = jnp.asarray(rng.standard_normal((batch, NETWORK[0]), np.float32))
         fast = jaxreg.sparsify(forward, kernels, x)
         calls = {
-            "dense": lambda kernels=kernels, x=x: jax.block_until_ready(dense(kernels, x)),
-            "sparse": lambda fast=fast, x=x: jax.block_until_ready(fast(x)),
+            "dense": lambda kernels=kernels, x=x: dense(kernels, x),
+            "sparse": lambda fast=fast, x=x: fast(x),
         }
         times = timed(calls, config)
         milliseconds[place] = 1e3 * np.median(times["sparse"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -26,6 +25,7 @@ from experiments.lazy import Figure, jax, jaxreg, jnp, networks, nnx, optax, xr
 from experiments.selection import interpolate
 from experiments.settings import Training, at_least, positive, require
 from experiments.tables import Table
+from experiments.timing import paired
 from experiments.training import accuracy, cross_entropy, described, kernels_of, train_params
 
 DIGITS: Final = "noisy-digits"
@@ -368,24 +368,20 @@ def compact_networks(
         rows.append((small.widths, small.share, float(abs(before - after).max()), float(right)))
     widths, shares, deviations, accuracies = map(np.array, zip(*rows, strict=True))
     program = jax.jit(problem.logits)
-    order = np.random.default_rng(0)
-    times = np.zeros((len(BATCHES), config.rounds, 2))
-    for batch, seconds in zip(BATCHES, times, strict=True):
-        calls = [(params, jnp.array(inputs[:batch])) for params, inputs in compared[:2]]
-        for call in calls:
-            jax.block_until_ready(program(*call))
-        for passed in seconds:
-            for which in order.permutation(2):
-                began = time.perf_counter()
-                jax.block_until_ready(program(*calls[which]))
-                passed[which] = time.perf_counter() - began
+    times = []
+    for batch in BATCHES:
+        calls = [
+            functools.partial(program, params, jnp.array(inputs[:batch]))
+            for params, inputs in compared[:2]
+        ]
+        times.append(paired(calls, config.rounds))
     return {
         "small_accuracy": ("seed", accuracies),
         "small_widths": (("seed", "layer"), widths),
         "small_share": ("seed", shares),
         "deviation": ("seed", deviations),
         "batch": np.array(BATCHES),
-        "milliseconds": (("batch", "round", "network"), 1e3 * times),
+        "milliseconds": (("batch", "round", "network"), 1e3 * np.array(times)),
     }
 
 
