@@ -34,7 +34,7 @@ from experiments.datasets import Rows
 from experiments.figures import COLOURS, new_figure
 from experiments.lab import Claim, Results, Session, Study
 from experiments.lazy import Figure, jax, jaxreg, jnp, networks, nnx, optax, xr
-from experiments.rivals import factorise, prune_gradually
+from experiments.rivals import factorise, hyperbolic, prune_gradually
 from experiments.selection import best, interpolate, one_standard_error_below, sparsest
 from experiments.settings import Training, at_least, positive, require, shares, strengths
 from experiments.tables import Table
@@ -51,7 +51,7 @@ Penalty = Literal[Scheduled, "L0 by width"]
 """Names of the penalties."""
 Network = Literal["mlp", "lenet-5"]
 """Names of the networks."""
-Rival = Literal["cut", "magnitude", "adam-magnitude", "spred"]
+Rival = Literal["cut", "magnitude", "adam-magnitude", "hyperbolic", "spred", "deep"]
 """Names of the methods that others use."""
 
 
@@ -123,14 +123,21 @@ class Settings:
     """Those of `penalties` that are trained with constant and with growing strengths too."""
     rivals: tuple[Rival, ...] = get_args(Rival)
     """What others use: AdamW's network cut to its largest weights and trained on, gradual pruning
-    by |w| or by |w|√D with Adam's D, and L1 by factorised weights.
+    by |w| or by |w|√D with Adam's D, pruning by |w| with hyperbolic steps, and weights that are
+    products of two or of `depth` factors with weight decay.
     """
+    alpha: float = 200.0
+    """α of hyperbolic steps, their authors' default."""
+    depth: int = 3
+    """Number D of factors of deep weight factorization."""
     few_shares: tuple[float, ...] = (0.1, 0.02, 0.01, 0.003)
     """Shares for the other penalties, for "L0 by width", and for AdamW's networks that are cut."""
     l1: tuple[float, ...] = strengths(5e-5, 4e-3, 4)
-    """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow, and for
-    factorised weights.
+    """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow but the next,
+    and for products of two factors.
     """
+    deep: tuple[float, ...] = strengths(3e-5, 1e-3, 4)
+    """Values of λ in λΣ|w|^(2/D), for deep weight factorization."""
     elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
     """Values of λ₁ in λ₁Σ|w| + λ₂Σw²."""
     l2_ratio: float = 1.0
@@ -158,11 +165,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, hidden=1, validation_size=1, test_size=1, seeds=2, refit_epochs=1)
-        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0)
+        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0, alpha=0, depth=2)
         fewer = f"fewer than the {self.epochs} epochs"
         require(self.refit_epochs < self.epochs, "refit-epochs", fewer, self.refit_epochs)
         positive(
-            self, "learning_rates", "scale", "group_scale", *map(field_of, get_args(Scheduled))
+            self,
+            *("learning_rates", "scale", "group_scale", "deep"),
+            *map(field_of, get_args(Scheduled)),
         )
         shares(self, "shares", "few_shares", "unit_shares", "rate_shares")
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
@@ -293,8 +302,9 @@ def split_rows(key: jax.Array, source: Source, config: Settings) -> dict[str, Ro
 
 ADAMW, CUT = "AdamW", "AdamW, cut to its largest weights"
 GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D"
-SPRED = "factorised weights (spred)"
-RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
+HAM = "hyperbolic steps and magnitude pruning"
+SPRED, DEEP = "factorised weights (spred)", "deep weight factorization"
+RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, HAM, SPRED, DEEP)
 UNIT_RIVALS = ("gradual pruning of units", "gradual pruning of units by |w|√D")
 STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
 """What follows the name of a penalty in that of a method: how its strength is set."""
@@ -307,7 +317,7 @@ REACHED = 0.75
 """The part of the first phase after which pruning has reached its share, as `jaxreg.steer_strength`
 has.
 """
-SPRED_ZERO = 1e-4
+PRODUCT_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
 
 
@@ -386,7 +396,7 @@ def by_width(strength: ArrayLike, params: Any) -> Any:
     return jax.tree.map(penalty, params)
 
 
-def adamw(run: Run) -> optax.GradientTransformation:
+def adamw(run: Run, *_: Any) -> optax.GradientTransformation:
     """AdamW with weight decay on the kernels."""
     return optax.adamw(run.learning_rate, weight_decay=run.decay, mask=jaxreg.kernels)
 
@@ -407,9 +417,21 @@ def proximal(
     )
 
 
+def with_hyperbolic_steps(run: Run, config: Settings) -> optax.GradientTransformation:
+    """AdamW with a hyperbolic step after each of its own."""
+    return hyperbolic(adamw(run), lambda _: run.learning_rate, config.alpha, jaxreg.kernels)
+
+
 def spred(run: Run, *_: Any) -> optax.GradientTransformation:
-    """Adam on factorised weights."""
+    """Adam on products of two factors."""
     return factorise(optax.adam(run.learning_rate), run.strength)
+
+
+def deep(run: Run, _: int, config: Settings) -> optax.GradientTransformation:
+    """Adam on products of `depth` factors."""
+    # The key after the three that `train_network` splits from that of the seed.
+    key = jax.random.fold_in(jax.random.key(run.seed), 3)
+    return factorise(optax.adam(run.learning_rate), run.strength, config.depth, key)
 
 
 def steered(penalty: str, per: Literal["input"] | None = None) -> Method:
@@ -438,22 +460,29 @@ def scheduled(penalty: str, way: str) -> Method:
     return Method(penalty + way, optimizer, target=False)
 
 
-def pruned(name: str, in_metric: bool = False, per: Literal["input"] | None = None) -> Method:
-    """Gradual pruning of AdamW's network."""
+def pruned(
+    name: str,
+    in_metric: bool = False,
+    per: Literal["input"] | None = None,
+    base: Callable[[Run, Settings], optax.GradientTransformation] = adamw,
+) -> Method:
+    """Gradual pruning of the network of AdamW, or of another optimizer."""
 
-    def optimizer(run: Run, steps: int, _: Settings) -> optax.GradientTransformation:
+    def optimizer(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
         metric = jaxreg.preconditioners.adam() if in_metric else None
-        return prune_gradually(adamw(run), run.share, round(REACHED * steps), metric, per)
+        return prune_gradually(base(run, config), run.share, round(REACHED * steps), metric, per)
 
     return Method(name, optimizer, per=per)
 
 
-DENSE = Method(ADAMW, lambda run, *_: adamw(run), target=False)
+DENSE = Method(ADAMW, adamw, target=False)
 RIVAL_METHODS: Mapping[Rival, Method] = {
-    "cut": Method(CUT, lambda run, *_: adamw(run)),
+    "cut": Method(CUT, adamw),
     "magnitude": pruned(GRADUAL),
     "adam-magnitude": pruned(GRADUAL_ADAM, in_metric=True),
-    "spred": Method(SPRED, spred, target=False, zero=SPRED_ZERO),
+    "hyperbolic": pruned(HAM, base=with_hyperbolic_steps),
+    "spred": Method(SPRED, spred, target=False, zero=PRODUCT_ZERO),
+    "deep": Method(DEEP, deep, target=False, zero=PRODUCT_ZERO),
 }
 UNIT_METHODS = (
     *(steered(name, "input") for name in ("group L2", "group log-sum", "group L0")),
@@ -666,8 +695,9 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
             targets, chosen_at = few if rival == "cut" else everywhere
             trainer.train_targets(method, targets, config.seeds, chosen_at)
         else:
-            rate = trainer.choose_rate(method, config.l1)
-            runs = [Run(rate, strength=value) for value in config.l1]
+            values = config.deep if rival == "deep" else config.l1
+            rate = trainer.choose_rate(method, values)
+            runs = [Run(rate, strength=value) for value in values]
             trainer.train(method, runs, config.seeds)
     return trainer.table()
 
@@ -1058,7 +1088,9 @@ STYLES = {
     CUT: ("#999999", "v", ":"),
     GRADUAL: ("#555555", "x", "--"),
     GRADUAL_ADAM: ("#999999", "+", "--"),
+    HAM: ("#555555", "p", ":"),
     SPRED: ("#999999", "*", "-."),
+    DEEP: ("#555555", "*", "-."),
 }
 """Colour, marker and line of each method."""
 LINE = {"lw": 1.3, "ms": 5, "capsize": 2, "alpha": 0.9}
@@ -1179,10 +1211,11 @@ CLAIMS = (
         "logarithmic, fewer to the right); a weight counts if it is not 0 and leads to an output. "
         "Markers are settings with several seeds, mean ± standard error: L1 with a constant and a "
         "steered strength, steered concave penalties, and rivals (grey): AdamW cut to its largest "
-        "weights and trained on, gradual pruning by magnitude and in Adam's metric, and factorised "
-        "weights. All have the same number of epochs, of which the last are refitting with the "
-        "zeros held. The grey band is AdamW's best setting ± one standard error. A method keeps "
-        "AdamW's accuracy with few weights if its curve stays in the band far to the right.",
+        "weights and trained on, gradual pruning by magnitude, in Adam's metric and with "
+        "hyperbolic steps, and products of two and of more factors with weight decay. All have the "
+        "same number of epochs, of which the last are refitting with the zeros held. The grey band "
+        "is AdamW's best setting ± one standard error. A method keeps AdamW's accuracy with "
+        "few weights if its curve stays in the band far to the right.",
     ),
     Claim(
         "pruning",

@@ -214,14 +214,46 @@ def test_gradual_pruning_keeps_the_largest_and_its_zeros_stay():
     assert np.count_nonzero(half["kernel"]) in (13, 14, 15)
 
 
-def test_factorised_weights_solve_the_problem_of_l1():
-    target, strength = jnp.array([[2.0, -1.0, 0.3, -0.2]]), 0.5
-    tx = rivals.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
-    start = {"kernel": jnp.array([[0.5, 0.9, 0.7, 0.6]]), "bias": jnp.zeros(1)}
+@pytest.mark.parametrize("depth", [2, 3, 4])
+@pytest.mark.parametrize("key", [None, 0])
+def test_factorised_weights_minimise_the_loss_with_a_power_of_the_weights(depth, key):
+    target, strength = np.array([2.0, 1.5, 0.2, -0.1]), 0.5
+    tx = rivals.factorise(
+        optax.adam(optax.cosine_decay_schedule(0.02, 4000)),
+        strength,
+        depth,
+        None if key is None else jax.random.key(key),
+    )
+    start = {"kernel": jnp.tile(jnp.linspace(0.5, 1.5, 50)[:, None], 4), "bias": jnp.zeros(1)}
     w, _ = descend(tx, start, pull({"kernel": target, "bias": jnp.ones(1)}), 4000)
-    expected = np.sign(target) * np.maximum(np.abs(target) - strength, 0)
-    np.testing.assert_allclose(w["kernel"], expected, atol=1e-3)
+    grid = np.linspace(-3, 3, 60001)
+    losses = (grid[:, None] - target) ** 2 / 2 + strength * np.abs(grid[:, None]) ** (2 / depth)
+    expected = grid[losses.argmin(0)]
+    found, zero = np.abs(w["kernel"] - expected) < 2e-3, np.abs(w["kernel"]) < 2e-3
+    assert found.all() if depth == 2 else (found | zero).all()
+    # 0 is a local minimum for more than two factors, where weights of the wrong sign stay.
+    assert found[np.prod(tx.init(start).factors["kernel"], 0) * target > 0].all()
     np.testing.assert_allclose(w["bias"], 1, atol=1e-3)
+
+
+def test_the_squares_of_factors_are_a_power_of_their_product():
+    u, v = np.meshgrid(*[np.geomspace(0.05, 5, 1001)] * 2)
+    for w in (0.01, 0.3, 2.0):
+        smallest = ((u**2 + v**2 + (w / (u * v)) ** 2) / 3).min()
+        assert smallest == pytest.approx(w ** (2 / 3), rel=1e-4)
+
+
+def test_drawn_factors_are_neither_small_nor_large():
+    params = {"kernel": 0.1 * jax.random.normal(jax.random.key(0), (300, 200)), "bias": jnp.ones(1)}
+    deviation = float(jnp.std(params["kernel"]))
+    state = rivals.factorise(optax.sgd(0.0), 0.0, 3, jax.random.key(1)).init(params)
+    sizes = np.abs(state.factors["kernel"])
+    assert sizes.shape == (3, 300, 200)
+    assert sizes.min() >= (deviation / 4) ** (1 / 3) - 1e-6
+    assert sizes.max() <= (2 * deviation) ** (1 / 3) + 1e-6
+    product = np.prod(state.factors["kernel"], 0)
+    assert 0.7 < product.std() / deviation < 1 and abs(product.mean()) < 1e-3
+    np.testing.assert_array_equal(state.factors["bias"], params["bias"])
 
 
 def test_the_published_lasso_is_that_of_the_homotopy():
