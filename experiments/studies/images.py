@@ -15,6 +15,9 @@ first seed. Factorised weights have no decay besides their own.
 
 Settings are chosen on validation data and compared on test data. A seed determines the validation
 rows, the initial weights and the order of batches, so methods are compared seed by seed.
+
+At the end, networks of L0 and of group L0 are trained once more with the chosen settings, and their
+forward passes are timed: dense, by `jaxreg.sparsify`, and cut by `jaxreg.compact`.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from experiments.rivals import factorise, hyperbolic, prune_gradually
 from experiments.selection import best, interpolate, one_standard_error_below, sparsest
 from experiments.settings import Training, at_least, positive, require, shares, strengths
 from experiments.tables import Table
+from experiments.timing import paired
 from experiments.trials import MAIN, RATE, Trials, fit_of
 
 if TYPE_CHECKING:
@@ -136,7 +140,7 @@ class Settings:
     """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow but the next,
     and for products of two factors.
     """
-    deep: tuple[float, ...] = strengths(3e-5, 1e-3, 4)
+    deep: tuple[float, ...] = strengths(1e-5, 5e-4, 4)
     """Values of λ in λΣ|w|^(2/D), for deep weight factorization."""
     elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
     """Values of λ₁ in λ₁Σ|w| + λ₂Σw²."""
@@ -162,10 +166,16 @@ class Settings:
     """
     group_scale: float = 0.1
     """ε of log-sum of the norms of groups."""
+    timed_shares: tuple[float, ...] = (0.02, 0.003)
+    """The forward passes of L0's networks whose targets are the nearest to these are timed, and
+    those of group L0's networks with `unit_shares`.
+    """
+    rounds: int = 200
+    """Number of rounds; each round times every form of a network once, in random order."""
 
     def __post_init__(self) -> None:
         at_least(self, hidden=1, validation_size=1, test_size=1, seeds=2, refit_epochs=1)
-        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0, alpha=0, depth=2)
+        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0, alpha=0, depth=2, rounds=3)
         fewer = f"fewer than the {self.epochs} epochs"
         require(self.refit_epochs < self.epochs, "refit-epochs", fewer, self.refit_epochs)
         positive(
@@ -173,7 +183,7 @@ class Settings:
             *("learning_rates", "scale", "group_scale", "deep"),
             *map(field_of, get_args(Scheduled)),
         )
-        shares(self, "shares", "few_shares", "unit_shares", "rate_shares")
+        shares(self, "shares", "few_shares", "unit_shares", "rate_shares", "timed_shares")
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
         for name in ("decay", "penalties", "repeated", "scheduled", "rivals"):
             values = getattr(self, name)
@@ -237,6 +247,7 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
             l0=(1e-2,),
             epochs=max(2, config.epochs // 10),
             refit_epochs=max(1, config.refit_epochs // 10),
+            rounds=20,
         )
     return config
 
@@ -492,23 +503,37 @@ UNIT_METHODS = (
 """Methods that remove inputs and units."""
 
 
-def train_network(
-    _: jax.Array, run: Run, source: Source, *, method: Method, config: Settings
-) -> dict[str, jax.Array]:
-    """Splits the rows, and trains and evaluates one network.
+class Trained(NamedTuple):
+    """A network after both phases.
 
-    Returns:
-        Metrics, scalars or, for `live`, one value per layer (layers,); NaN if the network diverged.
+    Attributes:
+        params: its parameters.
+        unrefitted: its parameters after the first phase.
+        strength: λ at the end of the first phase.
+        structure: its graph definition.
+        parts: training, validation and test rows.
     """
+
+    params: Any
+    unrefitted: Any
+    strength: ArrayLike
+    structure: Any
+    parts: dict[str, Rows]
+
+
+def network_of(config: Settings, inputs: int, key: jax.Array) -> tuple[Any, Any]:
+    """The graph definition and the initial parameters of a network."""
+    if config.network == "lenet-5":
+        return nnx.split(networks.LeNet5(CLASSES, rngs=nnx.Rngs(key)), nnx.Param)
+    return networks.initial((inputs, *config.hidden, CLASSES), key)
+
+
+def train_both(run: Run, source: Source, method: Method, config: Settings) -> Trained:
+    """Splits the rows, and trains one network in both phases."""
     split_key, model_key, order_key = jax.random.split(jax.random.key(run.seed), 3)
     parts = split_rows(split_key, source, config)
     train = parts["train"]
-    if config.network == "lenet-5":
-        network = networks.LeNet5(CLASSES, rngs=nnx.Rngs(model_key))
-        structure, params = nnx.split(network, nnx.Param)
-    else:
-        widths = (train.inputs.shape[1], *config.hidden, CLASSES)
-        structure, params = networks.initial(widths, model_key)
+    structure, params = network_of(config, train.inputs.shape[1], model_key)
     first_key, second_key = jax.random.split(order_key)
     epochs = config.epochs - config.refit_epochs
     # The schedules of `train_state` begin with the learning rate 1, which each run multiplies.
@@ -533,18 +558,34 @@ def train_network(
         return jaxreg.hold_zeros(decayed, mask=jaxreg.kernels)
 
     refitted = training.train_params(structure, params, refitting, second_key, train, second)
+    strength = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
+    return Trained(refitted, params, strength, structure, parts)
+
+
+def train_network(
+    _: jax.Array, run: Run, source: Source, *, method: Method, config: Settings
+) -> dict[str, jax.Array]:
+    """Trains and evaluates one network.
+
+    Returns:
+        Metrics, scalars or, for `live`, one value per layer (layers,); NaN if the network diverged.
+    """
+    trained = train_both(run, source, method, config)
     metrics = {
-        f"{prefix}{name}_accuracy": training.accuracy(structure, weights, parts[name])
-        for prefix, weights in (("unrefitted_", params), ("", refitted))
+        f"{prefix}{name}_accuracy": training.accuracy(
+            trained.structure, weights, trained.parts[name]
+        )
+        for prefix, weights in (("unrefitted_", trained.unrefitted), ("", trained.params))
         for name in ("validation", "test")
     }
-    kernels = training.kernels_of(refitted)
+    kernels = training.kernels_of(trained.params)
     layers = [str(layer) for layer in range(len(kernels))]
     counts = jaxreg.sparsity(kernels, layers=layers)
-    reached = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
     metrics |= {
-        "train_loss": training.cross_entropy(structure, refitted, train),
-        "reached": jnp.asarray(reached, jnp.float32),
+        "train_loss": training.cross_entropy(
+            trained.structure, trained.params, trained.parts["train"]
+        ),
+        "reached": jnp.asarray(trained.strength, jnp.float32),
         "nonzero": 1 - counts.fraction,
         "kept": counts.connected / counts.size,
         "live": jnp.array([counts.leaves[layer].live_inputs for layer in layers], jnp.float32),
@@ -567,6 +608,12 @@ TEXTS = {
     "train_loss": ("mean cross-entropy of the training rows", "nats"),
     "unrefitted_validation_accuracy": ("accuracy on validation rows, before refitting", "1"),
     "unrefitted_test_accuracy": ("accuracy on test rows, before refitting", "1"),
+    "timed": ("network whose forward pass is timed", "1"),
+    "form": ("how the forward pass is computed", "1"),
+    "batch": ("rows that are classified at a time", "1"),
+    "round": ("number of the round", "1"),
+    "stored": ("kernel weights of the form", "count"),
+    "milliseconds": ("time of a forward pass", "ms"),
 }
 
 
@@ -713,6 +760,89 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
     for method in UNIT_METHODS if config.network == "mlp" else ():
         trainer.train_targets(method, config.unit_shares, config.seeds, (middle,))
     return trainer.table()
+
+
+TIMED = {"images": steered("L0"), "units": steered("group L0", "input")}
+"""The methods whose networks are timed, by the sweep that trains them."""
+FORMS = ("dense", "sparsified", "compacted", "compacted and sparsified")
+"""How the forward pass of a network is computed."""
+BATCHES = (1, 256)
+"""Numbers of rows that are classified at a time."""
+
+
+def measure_speed(config: Settings, session: Session) -> xr.Dataset:
+    """Times the forward passes of some networks of `TIMED`.
+
+    The first seed's networks are trained once more, with the settings of the sweeps before.
+
+    Returns:
+        `stored` weights (timed, form) and `milliseconds` (timed, batch, round, form), NaN for forms
+        that the network does not have; empty if no such network was trained.
+    """
+    source = load_source(config)
+    rows = jnp.asarray(source.rows.inputs[: max(BATCHES)])
+    structure, _ = network_of(config, rows.shape[1], jax.random.key(0))
+    labels, stored, seconds = [], [], []
+    for part, targets in (("images", config.timed_shares), ("units", config.unit_shares)):
+        method = TIMED[part]
+        train = jax.jit(
+            lambda run, source, method=method: train_both(run, source, method, config).params
+        )
+        for run in runs_at(session.results[part], method.name, targets):
+            params = train(run, source)
+            timed = [time_forms(structure, params, rows[:batch], config) for batch in BATCHES]
+            labels.append(f"{method.name}, target {100 * run.share:g} %")
+            stored.append(timed[0][0])
+            seconds.append([passed for _, passed in timed])
+    if not labels:
+        return xr.Dataset()
+    axes = {"timed": labels, "form": list(FORMS), "batch": list(BATCHES)}
+    variables = {
+        "stored": (("timed", "form"), np.array(stored)),
+        "milliseconds": (("timed", "batch", "round", "form"), 1e3 * np.array(seconds)),
+    }
+    device = {"device": jax.devices()[0].device_kind}
+    return training.described(xr.Dataset(variables, axes, device), TEXTS)
+
+
+def runs_at(dataset: xr.Dataset, method: str, targets: Sequence[float]) -> list[Run]:
+    """The first seed's networks of a method whose shares are the nearest to some targets."""
+    if "setting" not in dataset.dims:
+        return []
+    measured = np.isfinite(dataset["kept"].isel(seed=0))
+    chosen = (dataset["method"] == method) & (dataset["role"] == MAIN) & measured
+    rows = dataset.isel(setting=np.flatnonzero(chosen))
+    if not rows.sizes["setting"]:
+        return []
+    places = {int(np.abs(np.log(rows["share"].values / target)).argmin()) for target in targets}
+    names = ("learning_rate", "decay", "share")
+    return [Run(**{name: float(rows[name][at]) for name in names}) for at in sorted(places)]
+
+
+def time_forms(
+    structure: Any, params: Any, x: jax.Array, config: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """The number of weights of each of `FORMS` (forms,), and its seconds in each round (rounds,
+    forms). Only a chain of dense layers is compacted; it is then given the inputs that it uses.
+    """
+
+    def apply(params: Any, x: jax.Array) -> jax.Array:
+        return nnx.merge(structure, params)(x)
+
+    compared = [(params, x)]
+    if config.network == "mlp":
+        small = jaxreg.compact(params, activation=jnp.tanh)
+        compared.append((small.params, x[:, small.inputs]))
+    programs: list[Callable[[], Any]] = []
+    dense = jax.jit(apply)
+    stored, seconds = np.full(len(FORMS), np.nan), np.full((config.rounds, len(FORMS)), np.nan)
+    for weights, inputs in compared:
+        counts = jaxreg.sparsity(weights, jaxreg.kernels)
+        stored[len(programs) : len(programs) + 2] = counts.size, counts.nonzeros
+        fast = jaxreg.sparsify(apply, weights, inputs)
+        programs += [functools.partial(dense, weights, inputs), functools.partial(fast, inputs)]
+    seconds[:, : len(programs)] = paired(programs, config.rounds)
+    return stored, seconds
 
 
 class Point(NamedTuple):
@@ -1013,7 +1143,40 @@ def tabulate(results: Results) -> list[Table | str]:
     headings = ("method", "setting", "kept %", "test %", "before refitting %", "validation %")
     title = f"Every setting, mean ± standard error over {dataset.sizes['seed']} seeds:"
     settings = Table((*headings, "inputs", "units"), every, title)
-    return [tradeoff(dataset, curves), *([published] if usual else []), settings]
+    speed = tabulate_speed(results["speed"])
+    return [tradeoff(dataset, curves), *([published] if usual else []), *speed, settings]
+
+
+def tabulate_speed(dataset: xr.Dataset) -> list[Table]:
+    """How fast sparse and compacted networks are."""
+    rows = []
+    for timed, form in itertools.product(dataset.get("timed", ()), FORMS):
+        own = dataset.sel(timed=timed, form=form)
+        dense = dataset["milliseconds"].sel(timed=timed, form=FORMS[0])
+        if own["milliseconds"].isnull().any():
+            continue
+        cells = [str(timed.values), form, f"{int(own['stored']):,}"]
+        for batch in dataset["batch"]:
+            times = own["milliseconds"].sel(batch=batch)
+            low, median, high = np.quantile(dense.sel(batch=batch) / times, (0.25, 0.5, 0.75))
+            faster = f"{median:.2f} ({low:.2f} to {high:.2f})"
+            cells += [f"{float(times.median()):.3f}", faster]
+        rows.append(cells)
+    if not rows:
+        return []
+    batches = [(f"batch {batch}, ms", "speed-up") for batch in dataset["batch"].values]
+    return [
+        Table(
+            ("network", "form", "weights", *itertools.chain(*batches)),
+            rows,
+            f"Forward passes on {dataset.attrs['device']}: median time, and dense ÷ other time, "
+            "median with quartiles",
+            f"Each of {dataset.sizes['round']} rounds times every form of a network once, in "
+            "random order, and ratios are taken within a round; `jaxreg.sparsify` chooses the form "
+            "of each product, and `jaxreg.compact`'s network is given only the inputs that it "
+            "uses.",
+        )
+    ]
 
 
 def tradeoff(dataset: xr.Dataset, curves: Curves) -> Table | str:
@@ -1266,7 +1429,7 @@ STUDY = Study(
     "files. Shows accuracy against the share of weights kept, from 100 % to 0.3 %, and the "
     "sparsest network within one standard error of AdamW's best.",
     settings=defaults(FASHION, quick=False),
-    sweeps={"images": train_networks, "units": train_units},
+    sweeps={"images": train_networks, "units": train_units, "speed": measure_speed},
     claims=CLAIMS,
     tabulate=tabulate,
     variant=lambda config: "-".join((data_name(config), config.network)).removesuffix("-mlp"),

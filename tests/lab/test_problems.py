@@ -1,6 +1,7 @@
 """What studies compute, on problems with known answers."""
 
 import dataclasses
+import functools
 import gzip
 import importlib.util
 import itertools
@@ -16,12 +17,13 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import lars_path
 
 import jaxreg
-from experiments import datasets, networks, rivals, training
+from experiments import datasets, networks, rivals, timing, training
 from experiments.benchmarks import sparse
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
 from experiments.studies import baselines, language, published, relevance, stability, strength
+from experiments.timing import paired
 
 
 def descend(tx, start, gradient, steps):
@@ -312,6 +314,16 @@ def test_the_break_even_is_the_largest_share_below_which_every_product_is_faster
     ):
         speedup = xr.DataArray(speedups, {"share": shares}, "share")
         assert sparse.break_even(speedup) == expected
+
+
+def test_every_round_times_every_program_once_in_random_order():
+    calls = []
+    programs = [functools.partial(calls.append, number) for number in range(3)]
+    assert paired(programs, 5, seed=1).shape == (5, 3)
+    rounds = np.reshape(calls[timing.WARM_UP * 3 :], (5, 3))
+    np.testing.assert_array_equal(np.sort(rounds), [[0, 1, 2]] * 5)
+    assert len({tuple(order) for order in rounds.tolist()}) > 1
+    assert paired(programs, 5, longest=0).shape == (timing.FEWEST, 3)
 
 
 def test_sparse_products_are_measured_in_every_form():
