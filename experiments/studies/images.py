@@ -166,16 +166,10 @@ class Settings:
     """
     group_scale: float = 0.1
     """ε of log-sum of the norms of groups."""
-    timed_shares: tuple[float, ...] = (0.02, 0.003)
-    """The forward passes of L0's networks whose targets are the nearest to these are timed, and
-    those of group L0's networks with `unit_shares`.
-    """
-    rounds: int = 200
-    """Number of rounds; each round times every form of a network once, in random order."""
 
     def __post_init__(self) -> None:
         at_least(self, hidden=1, validation_size=1, test_size=1, seeds=2, refit_epochs=1)
-        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0, alpha=0, depth=2, rounds=3)
+        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0, alpha=0, depth=2)
         fewer = f"fewer than the {self.epochs} epochs"
         require(self.refit_epochs < self.epochs, "refit-epochs", fewer, self.refit_epochs)
         positive(
@@ -183,7 +177,7 @@ class Settings:
             *("learning_rates", "scale", "group_scale", "deep"),
             *map(field_of, get_args(Scheduled)),
         )
-        shares(self, "shares", "few_shares", "unit_shares", "rate_shares", "timed_shares")
+        shares(self, "shares", "few_shares", "unit_shares", "rate_shares")
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
         for name in ("decay", "penalties", "repeated", "scheduled", "rivals"):
             values = getattr(self, name)
@@ -247,7 +241,6 @@ def defaults(data: str, quick: bool, network: Network = "mlp") -> Settings:
             l0=(1e-2,),
             epochs=max(2, config.epochs // 10),
             refit_epochs=max(1, config.refit_epochs // 10),
-            rounds=20,
         )
     return config
 
@@ -440,7 +433,7 @@ def spred(run: Run, *_: Any) -> optax.GradientTransformation:
 
 def deep(run: Run, _: int, config: Settings) -> optax.GradientTransformation:
     """Adam on products of `depth` factors."""
-    # The key after the three that `train_network` splits from that of the seed.
+    # The next key after the three that `train_both` splits from that of the seed.
     key = jax.random.fold_in(jax.random.key(run.seed), 3)
     return factorise(optax.adam(run.learning_rate), run.strength, config.depth, key)
 
@@ -503,24 +496,6 @@ UNIT_METHODS = (
 """Methods that remove inputs and units."""
 
 
-class Trained(NamedTuple):
-    """A network after both phases.
-
-    Attributes:
-        params: its parameters.
-        unrefitted: its parameters after the first phase.
-        strength: λ at the end of the first phase.
-        structure: its graph definition.
-        parts: training, validation and test rows.
-    """
-
-    params: Any
-    unrefitted: Any
-    strength: ArrayLike
-    structure: Any
-    parts: dict[str, Rows]
-
-
 def network_of(config: Settings, inputs: int, key: jax.Array) -> tuple[Any, Any]:
     """The graph definition and the initial parameters of a network."""
     if config.network == "lenet-5":
@@ -528,8 +503,13 @@ def network_of(config: Settings, inputs: int, key: jax.Array) -> tuple[Any, Any]
     return networks.initial((inputs, *config.hidden, CLASSES), key)
 
 
-def train_both(run: Run, source: Source, method: Method, config: Settings) -> Trained:
-    """Splits the rows, and trains one network in both phases."""
+def train_both(run: Run, source: Source, method: Method, config: Settings) -> tuple[Any, ...]:
+    """Splits the rows, and trains one network in both phases.
+
+    Returns:
+        The parameters after both phases and after the first, λ at the end of the first, the
+        network's graph definition, and training, validation and test rows.
+    """
     split_key, model_key, order_key = jax.random.split(jax.random.key(run.seed), 3)
     parts = split_rows(split_key, source, config)
     train = parts["train"]
@@ -559,7 +539,7 @@ def train_both(run: Run, source: Source, method: Method, config: Settings) -> Tr
 
     refitted = training.train_params(structure, params, refitting, second_key, train, second)
     strength = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
-    return Trained(refitted, params, strength, structure, parts)
+    return refitted, params, strength, structure, parts
 
 
 def train_network(
@@ -570,22 +550,18 @@ def train_network(
     Returns:
         Metrics, scalars or, for `live`, one value per layer (layers,); NaN if the network diverged.
     """
-    trained = train_both(run, source, method, config)
+    refitted, params, reached, structure, parts = train_both(run, source, method, config)
     metrics = {
-        f"{prefix}{name}_accuracy": training.accuracy(
-            trained.structure, weights, trained.parts[name]
-        )
-        for prefix, weights in (("unrefitted_", trained.unrefitted), ("", trained.params))
+        f"{prefix}{name}_accuracy": training.accuracy(structure, weights, parts[name])
+        for prefix, weights in (("unrefitted_", params), ("", refitted))
         for name in ("validation", "test")
     }
-    kernels = training.kernels_of(trained.params)
+    kernels = training.kernels_of(refitted)
     layers = [str(layer) for layer in range(len(kernels))]
     counts = jaxreg.sparsity(kernels, layers=layers)
     metrics |= {
-        "train_loss": training.cross_entropy(
-            trained.structure, trained.params, trained.parts["train"]
-        ),
-        "reached": jnp.asarray(trained.strength, jnp.float32),
+        "train_loss": training.cross_entropy(structure, refitted, parts["train"]),
+        "reached": jnp.asarray(reached, jnp.float32),
         "nonzero": 1 - counts.fraction,
         "kept": counts.connected / counts.size,
         "live": jnp.array([counts.leaves[layer].live_inputs for layer in layers], jnp.float32),
@@ -764,10 +740,14 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
 
 TIMED = {"images": steered("L0"), "units": steered("group L0", "input")}
 """The methods whose networks are timed, by the sweep that trains them."""
+TIMED_SHARES = (0.02, 0.003)
+"""The networks of the first one whose targets are the nearest to these are timed."""
 FORMS = ("dense", "sparsified", "compacted", "compacted and sparsified")
 """How the forward pass of a network is computed."""
 BATCHES = (1, 256)
 """Numbers of rows that are classified at a time."""
+ROUNDS = 200
+"""Number of rounds; each times every form of a network once."""
 
 
 def measure_speed(config: Settings, session: Session) -> xr.Dataset:
@@ -782,15 +762,16 @@ def measure_speed(config: Settings, session: Session) -> xr.Dataset:
     source = load_source(config)
     rows = jnp.asarray(source.rows.inputs[: max(BATCHES)])
     structure, _ = network_of(config, rows.shape[1], jax.random.key(0))
+    chain = config.network == "mlp"
     labels, stored, seconds = [], [], []
-    for part, targets in (("images", config.timed_shares), ("units", config.unit_shares)):
+    for part, targets in (("images", TIMED_SHARES), ("units", config.unit_shares)):
         method = TIMED[part]
         train = jax.jit(
-            lambda run, source, method=method: train_both(run, source, method, config).params
+            lambda run, source, method=method: train_both(run, source, method, config)[0]
         )
         for run in runs_at(session.results[part], method.name, targets):
             params = train(run, source)
-            timed = [time_forms(structure, params, rows[:batch], config) for batch in BATCHES]
+            timed = [time_forms(structure, params, rows[:batch], chain) for batch in BATCHES]
             labels.append(f"{method.name}, target {100 * run.share:g} %")
             stored.append(timed[0][0])
             seconds.append([passed for _, passed in timed])
@@ -820,7 +801,7 @@ def runs_at(dataset: xr.Dataset, method: str, targets: Sequence[float]) -> list[
 
 
 def time_forms(
-    structure: Any, params: Any, x: jax.Array, config: Settings
+    structure: Any, params: Any, x: jax.Array, chain: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """The number of weights of each of `FORMS` (forms,), and its seconds in each round (rounds,
     forms). Only a chain of dense layers is compacted; it is then given the inputs that it uses.
@@ -830,18 +811,18 @@ def time_forms(
         return nnx.merge(structure, params)(x)
 
     compared = [(params, x)]
-    if config.network == "mlp":
+    if chain:
         small = jaxreg.compact(params, activation=jnp.tanh)
         compared.append((small.params, x[:, small.inputs]))
     programs: list[Callable[[], Any]] = []
     dense = jax.jit(apply)
-    stored, seconds = np.full(len(FORMS), np.nan), np.full((config.rounds, len(FORMS)), np.nan)
+    stored, seconds = np.full(len(FORMS), np.nan), np.full((ROUNDS, len(FORMS)), np.nan)
     for weights, inputs in compared:
         counts = jaxreg.sparsity(weights, jaxreg.kernels)
         stored[len(programs) : len(programs) + 2] = counts.size, counts.nonzeros
         fast = jaxreg.sparsify(apply, weights, inputs)
         programs += [functools.partial(dense, weights, inputs), functools.partial(fast, inputs)]
-    seconds[:, : len(programs)] = paired(programs, config.rounds)
+    seconds[:, : len(programs)] = paired(programs, ROUNDS)
     return stored, seconds
 
 

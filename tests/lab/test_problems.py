@@ -23,7 +23,6 @@ from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
 from experiments.studies import baselines, language, published, relevance, stability, strength
-from experiments.timing import paired
 
 
 def descend(tx, start, gradient, steps):
@@ -319,11 +318,11 @@ def test_the_break_even_is_the_largest_share_below_which_every_product_is_faster
 def test_every_round_times_every_program_once_in_random_order():
     calls = []
     programs = [functools.partial(calls.append, number) for number in range(3)]
-    assert paired(programs, 5, seed=1).shape == (5, 3)
+    assert timing.paired(programs, 5, seed=1).shape == (5, 3)
     rounds = np.reshape(calls[timing.WARM_UP * 3 :], (5, 3))
     np.testing.assert_array_equal(np.sort(rounds), [[0, 1, 2]] * 5)
     assert len({tuple(order) for order in rounds.tolist()}) > 1
-    assert paired(programs, 5, longest=0).shape == (timing.FEWEST, 3)
+    assert timing.paired(programs, 5, longest=0).shape == (timing.FEWEST, 3)
 
 
 def test_sparse_products_are_measured_in_every_form():
