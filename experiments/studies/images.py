@@ -613,15 +613,11 @@ class Trainer(Trials):
         The learning rate is chosen with the smallest decay, and other decays are tried at that
         rate.
         """
-        rates, (decay, *others) = self.config.learning_rates, sorted(self.config.decay)
-        if len(rates) == 1 and not others:
-            return Run(rates[0], decay)
-        accuracies = self.train(method, [Run(rate, decay, share=share) for rate in rates], 1, RATE)
-        rate = rates[int(np.argmax(accuracies))]
-        decays = self.train(method, [Run(rate, other, share=share) for other in others], 1, RATE)
-        if others and decays.max() > accuracies.max():
-            decay = others[int(np.argmax(decays))]
-        return Run(rate, decay)
+        decays = sorted(self.config.decay)
+        runs = [Run(rate, decays[0], share=share) for rate in self.config.learning_rates]
+        chosen = self.choose(method, runs)
+        tried = [chosen._replace(decay=decay) for decay in decays]
+        return self.choose(method, tried)._replace(share=1.0)
 
     def choose_rate(self, method: Method, values: Sequence[float]) -> float:
         """Chooses the learning rate of a method without a target, with the first seed.
