@@ -140,7 +140,7 @@ class Settings:
     """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow but the next,
     and for products of two factors.
     """
-    deep: tuple[float, ...] = strengths(1e-5, 5e-4, 4)
+    deep: tuple[float, ...] = strengths(2e-5, 5e-4, 4)
     """Values of λ in λΣ|w|^(2/depth), for deep weight factorization."""
     elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
     """Values of λ₁ in λ₁Σ|w| + λ₂Σw²."""
