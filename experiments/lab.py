@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -85,10 +86,12 @@ class Session(NamedTuple):
     Attributes:
         devices: as for `jaxreg.sweep`.
         folder: where finished chunks are saved, so that an interrupted command can resume.
+        results: the datasets of the study's sweeps before this one.
     """
 
     devices: int | None = None
     folder: Path | None = None
+    results: Results = MappingProxyType({})
 
     def sweep(
         self, fit: Any, runs: Any, data: Any = None, *, part: str = "", chunk: int | None = None
@@ -226,11 +229,12 @@ def run(study: Study, settings: Any, options: Options, command: str) -> None:
     except filelock.Timeout:
         raise BlockingIOError(0, "another command is writing this result", str(place)) from None
     with lock:
-        groups = {}
+        groups: dict[str, xr.Dataset] = {}
         for name, train in study.sweeps.items():
             print(f"{study.name}: {name}", file=sys.stderr)
             try:
-                groups[name] = train(settings, Session(options.devices, work / name))
+                session = Session(options.devices, work / name, groups)
+                groups[name] = train(settings, session)
             except jaxreg.SweepMismatchError as error:
                 raise SettingError(
                     f"{chunks}: expected what an interrupted command with the same code has "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -199,8 +201,8 @@ def hyperbolic(
 
 
 class FactorState(NamedTuple):
-    """State of `factorise`: the factors (u, v) of each kernel, other parameters as they are, and
-    the optimizer's state.
+    """State of `factorise`: the factors of each kernel (a tuple of arrays), other parameters as
+    they are, and the optimizer's state.
     """
 
     factors: Any
@@ -208,36 +210,67 @@ class FactorState(NamedTuple):
 
 
 def factorise(
-    optimizer: optax.GradientTransformation, strength: ArrayLike
+    optimizer: optax.GradientTransformation,
+    strength: ArrayLike,
+    depth: int = 2,
+    key: jax.Array | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """L1 by factorised weights (spred): each kernel is u ⊙ v, and λ/2 Σ (u² + v²) is added to the
-    loss.
+    """Sparsity by factorised weights: each kernel w is a product u₁ ⊙ … ⊙ u_D of arrays of its
+    shape, and λ/D Σ‖u_d‖² is added to the loss.
 
-    For a given product u·v = w, the smallest value of that term is λ|w|, so that the minima are
-    those of L1 with strength λ. Source: Ziyin and Wang, spred: Solving L1 Penalty with SGD (2023).
+    The mean of the u_d² of a weight is at least their geometric mean |w|^(2/D), and equal to it
+    where all |u_d| are equal. So for given products the smallest value of that term is
+    λ Σ|w|^(2/D), and the minima are those of the loss with this penalty: L1 for two factors, a
+    concave one for more. Sources: Ziyin and Wang, spred: Solving L1 Penalty with SGD (2023), for
+    two factors; Kolb, Weber, Bischl and Rügamer, Deep Weight Factorization (2025), for any number.
 
     Args:
         optimizer: of the factors.
         strength: λ.
+        depth: number D of factors.
+        key: None starts with the network's own weights: the first factor carries them, and the
+            others are constant. A key draws all factors as Kolb and others do, because normal ones
+            have too many products near 0 if D > 2: normal with standard deviation σ^(1/D), where σ
+            is that of the layer's weights, and absolute values between ε^(1/D) and (2σ)^(1/D). We
+            set ε = σ/4. Their products replace the weights at the first step, whose gradient is
+            still that of the weights before.
 
     Returns:
         An optax optimizer of the kernels.
     """
 
-    def split_leaf(leaf: jax.Array, factorised: bool) -> Any:
+    def constant(leaf: jax.Array) -> tuple[jax.Array, ...]:
         # Factors of about the same size, but not |u| = |v|, where gradients could not change the
         # sign of a weight.
-        root = jnp.sqrt(jnp.mean(jnp.abs(leaf)))
-        return (leaf / root, jnp.full_like(leaf, root)) if factorised else leaf
+        root = jnp.mean(jnp.abs(leaf)) ** (1 / depth)
+        return leaf / root ** (depth - 1), *[jnp.full_like(leaf, root)] * (depth - 1)
+
+    def drawn(leaf: jax.Array, key: jax.Array) -> tuple[jax.Array, ...]:
+        size_key, sign_key = jax.random.split(key)
+        shape, low, high = (depth, *leaf.shape), 0.25 ** (1 / depth), 2 ** (1 / depth)
+        sizes = jax.random.truncated_normal(size_key, low, high, shape, leaf.dtype)
+        signs = jax.random.rademacher(sign_key, shape, leaf.dtype)
+        return tuple(jnp.std(leaf) ** (1 / depth) * signs * sizes)
 
     def chain_rule(gradient: jax.Array, factorised: bool, factors: Any) -> Any:
         if not factorised:
             return gradient
-        u, v = factors
-        return gradient * v + strength * u, gradient * u + strength * v
+        others = [math.prod(factors[:at] + factors[at + 1 :]) for at in range(depth)]
+        return tuple(
+            gradient * other + 2 / depth * strength * factor
+            for other, factor in zip(others, factors, strict=True)
+        )
 
     def init(params: optax.Params) -> FactorState:
-        factors = jax.tree.map(split_leaf, params, jaxreg.kernels(params))
+        numbers = itertools.count()
+
+        def split(leaf: jax.Array, factorised: bool) -> Any:
+            if not factorised:
+                return leaf
+            at = next(numbers)
+            return constant(leaf) if key is None else drawn(leaf, jax.random.fold_in(key, at))
+
+        factors = jax.tree.map(split, params, jaxreg.kernels(params))
         return FactorState(factors, optimizer.init(factors))
 
     def update(
@@ -248,7 +281,7 @@ def factorise(
         moves, inner = optimizer.update(gradient, state.inner, state.factors)
         factors = optax.apply_updates(state.factors, moves)
         products = jax.tree.map(
-            lambda factorised, pair: pair[0] * pair[1] if factorised else pair, kernels, factors
+            lambda factorised, part: math.prod(part) if factorised else part, kernels, factors
         )
         return jax.tree.map(jnp.subtract, products, params), FactorState(factors, inner)
 

