@@ -84,7 +84,8 @@ def test_training_is_that_of_one_array(name, way, float64):
         jaxreg.kkt_residual(penalty, at, jax.tree.map(jnp.subtract, at, to))
         for penalty, at, to in ((across, found, target), (alone, expected, joined(target)))
     )
-    np.testing.assert_allclose(residual, wanted, rtol=1e-7)
+    # A difference of slopes of about 0.3, which float64 rounds.
+    np.testing.assert_allclose(residual, wanted, rtol=1e-7, atol=1e-14)
 
 
 def test_whole_neurons_are_kept_counted_and_removed():
