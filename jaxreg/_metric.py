@@ -42,7 +42,7 @@ LATE = 3.0
 
 
 def in_metric(
-    penalty: Penalty | Spanning, weight: Any, move: Any, d: Any, max_shrink: float | None
+    penalty: Penalty | Spanning, weight: Any, move: Any, d: Any, max_shrink: Any
 ) -> tuple[Any, Any]:
     """Pools D as the penalty wants it (`Penalty.pool`), raises it to its floor, and scales the move
     −lr·direction to match; where D is larger, the move keeps every bit.
@@ -50,9 +50,6 @@ def in_metric(
     Returns:
         The move, and 1/D.
     """
-
-    def pooled(move: jax.Array, d: jax.Array, wanted: jax.Array) -> jax.Array:
-        return move * (d / jnp.where(wanted == 0, 1, wanted))
 
     def inverted(d: jax.Array, floor: jax.Array) -> jax.Array:
         return fusible(1 / jnp.maximum(d, floor))
@@ -62,7 +59,9 @@ def in_metric(
 
     wanted = penalty.pool(d)
     if wanted is not d:
-        move, d = each(penalty, pooled, move, d, wanted), wanted
+        inverse = each(penalty, lambda wanted: 1 / jnp.where(wanted == 0, 1, wanted), wanted)
+        move = each(penalty, lambda move, d, inverse: move * (d * inverse), move, d, inverse)
+        d = wanted
     if max_shrink is None:
         return move, each(penalty, lambda d: 1 / d, d)
     slope = penalty.slope(weight)

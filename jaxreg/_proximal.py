@@ -172,23 +172,27 @@ def proximal(
         def step(
             now: Penalty | Spanning, towards: Any, weight: Any, d: Any, factor: Any, slope: Any
         ) -> Any:
-            def clipped_d(move: jax.Array, d: Any, factor: Any) -> jax.Array:
+            def divided(move: jax.Array, d: Any, factor: Any) -> jax.Array:
                 # What optax.masked left out of the direction moves by the plain gradient: there
                 # D = 1.
-                d = 1.0 if isinstance(d, optax.MaskedNode) else d
-                return like(d, move) / like(factor, move)
+                d = like(1.0 if isinstance(d, optax.MaskedNode) else d, move)
+                return d if jnp.ndim(factor) == 0 else d / like(factor, move)
 
+            # A factor that all weights share scales the step and the floor, in place of each D.
+            first = factor[0] if isinstance(factor, list) else factor
+            common = first if jnp.ndim(first) == 0 else 1.0
             plain = shared or isinstance(d, optax.MaskedNode)
             move = each(now, lambda towards: -like(rate, wide(towards)) * wide(towards), towards)
-            d = each(now, clipped_d, move, d, factor)
+            d = each(now, divided, move, d, factor)
             if plain and not isinstance(d, list) and d.ndim == 0:
                 inverse = 1 / d
             else:
-                move, inverse = in_metric(now, weight, move, d, None if plain else max_shrink)
+                most = None if plain or max_shrink is None else max_shrink / common
+                move, inverse = in_metric(now, weight, move, d, most)
             if lazy:
                 some = now.pool(each(now, lambda g, move: (g != 0).astype(move.dtype), slope, move))
                 inverse = each(now, lambda i, some: jnp.where(some > 0, i, 0), inverse, some)
-            step_size = each(now, lambda inverse: like(rate, inverse) * inverse, inverse)
+            step_size = each(now, lambda i: like(rate, i) * like(common, i) * i, inverse)
             return prox_update(now, weight, move, step_size)
 
         def follow(towards: jax.Array, *_: Any) -> jax.Array:

@@ -62,19 +62,24 @@ class Spanning:
         return self.penalty.critical_strength(self.seen(gradients))
 
     def prox(self, xs: Parts, step: Any) -> Parts:
-        step = self.span.join(step) if isinstance(step, list) else step
-        return self.changed(xs, lambda seen: self.penalty.prox(seen, step))
+        if not self.of_norms:
+            joined = self.span.join(step) if isinstance(step, list) else step
+            return self.span.split(self.penalty.prox(self.span.join(xs), joined))
+        # Any step makes a group 0 whose squares underflow, and keeps one whose squares overflow, so
+        # that the plain norm will do, which reads the weights once.
+        length = self.plain_norm(xs)
+        length = jnp.maximum(length, jnp.finfo(length.dtype).tiny ** 0.5)
+        return self.scaled(xs, length, self.penalty.prox(length, step))
 
     def subgradient(self, xs: Parts) -> Parts:
-        return self.changed(xs, self.penalty.subgradient)
-
-    def changed(self, xs: Parts, function: Callable[[jax.Array], jax.Array]) -> Parts:
-        """Applies a function that, of a penalty of norms, multiplies each group by a factor."""
-        xs = [wide(x) for x in xs]
         seen = self.seen(xs)
-        if not self.of_norms:
-            return self.span.split(function(seen))
-        return self.each(lambda x, c: jnp.where(c == 0, 0, x * c), xs, change(seen, function(seen)))
+        slopes = self.penalty.subgradient(seen)
+        return self.scaled(xs, seen, slopes) if self.of_norms else self.span.split(slopes)
+
+    def scaled(self, xs: Parts, length: jax.Array, wanted: jax.Array) -> Parts:
+        """Changes the norms of groups from `length` to `wanted`."""
+        factor = change(length, wanted)
+        return self.each(lambda x, c: jnp.where(c == 0, 0, wide(x) * c), xs, factor)
 
     def violation(self, xs: Parts, gradients: Parts) -> jax.Array:
         seen = self.seen(xs)
@@ -87,21 +92,17 @@ class Spanning:
 
     def pool(self, ds: Parts) -> jax.Array | Parts:
         if self.of_norms:
-            return self.root_mean_square(ds)
+            return self.plain_norm(ds) / self.root
         return self.parted(self.penalty.pool(self.span.join(ds)))
 
     def slope(self, xs: Parts) -> jax.Array | Parts:
         if self.of_norms:
-            # As in `Group.slope`, the mean square saves a pass over the weights.
-            return self.penalty.slope(self.root * self.root_mean_square(xs)) / self.root
+            return self.penalty.slope(self.plain_norm(xs)) / self.root
         return self.parted(self.penalty.slope(self.span.join(xs)))
 
-    def root_mean_square(self, xs: Parts) -> jax.Array:
-        """√(mean xᵢ²) over each group."""
-        return (
-            self.span.reduce(lambda x, a: root_mean_square(x, a) * count(x, a) ** 0.5, alike(xs))
-            / self.root
-        )
+    def plain_norm(self, xs: Parts) -> jax.Array:
+        """The norms of groups, whose squares may underflow and overflow."""
+        return self.span.reduce(lambda x, a: root_mean_square(x, a) * count(x, a) ** 0.5, alike(xs))
 
     def parted(self, result: jax.Array) -> jax.Array | Parts:
         """Divides numbers per weight; those per group, and scalars, stay in one array."""
