@@ -56,10 +56,17 @@ def at_least(a: Count, b: Count) -> jax.Array:
     return (a.high > b.high) | ((a.high == b.high) & (a.low >= b.low))
 
 
-def count(marks: jax.Array) -> Count:
-    """Counts the True in an array, whose axes are each shorter than 2²⁴."""
-    fits = math.prod(marks.shape) < 2**32
-    part = jnp.sum(marks, None if fits else -1, dtype=jnp.uint32)
+def count(x: jax.Array) -> Count:
+    """Counts what is True, or not 0, in an array whose axes are each shorter than 2²⁴.
+
+    Floats are counted by their signs, which XLA sums while it reads them; it would write marks to
+    memory first. In a sum with a NaN all of them count.
+    """
+    marks = x if x.dtype == bool else jnp.square(jnp.abs(jnp.sign(x)))
+    axis = None if x.size < 2**24 else -1
+    part = jnp.sum(marks, axis, dtype=jnp.float32)
+    most = x.size if axis is None else x.shape[-1]
+    part = jnp.where(jnp.isnan(part), most, part).astype(jnp.uint32)
     both = Count(part >> 8, part & 255)
     for _ in range(part.ndim):
         both = carried(*(jnp.sum(half, -1, dtype=jnp.uint32) for half in both))

@@ -11,7 +11,6 @@ has kept.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -215,9 +214,8 @@ class Counted(NamedTuple):
 
     @property
     def alive(self) -> jax.Array:
-        """Which weights, or groups, are not 0."""
-        some = functools.partial(jnp.any, keepdims=True)
-        return self.reduced(some, [array != 0 for array in self.arrays])
+        """The weights, or which groups are not 0."""
+        return self.reduced(lambda x, axes: jnp.any(x != 0, axes, keepdims=True), self.arrays)
 
     @property
     def sizes(self) -> jax.Array:
