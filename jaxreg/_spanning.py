@@ -65,8 +65,8 @@ class Spanning:
         if not self.of_norms:
             joined = self.span.join(step) if isinstance(step, list) else step
             return self.span.split(self.penalty.prox(self.span.join(xs), joined))
-        # Any step makes a group 0 whose squares underflow, and keeps one whose squares overflow, so
-        # that the plain norm will do, which reads the weights once.
+        # Unless the threshold is 0, a group whose squares underflow lies far below it, and one whose
+        # squares overflow far above. So the plain norm will do, which reads the weights once.
         length = self.plain_norm(xs)
         length = jnp.maximum(length, jnp.finfo(length.dtype).tiny ** 0.5)
         return self.scaled(xs, length, self.penalty.prox(length, step))
@@ -85,8 +85,8 @@ class Spanning:
         seen = self.seen(xs)
         if not self.of_norms:
             return self.penalty.violation(seen, self.seen(gradients))
-        # Where a group is not 0, its violation is the norm of gradient + subgradient, as which this
-        # gradient of its norm comes out.
+        # The violation of a group that is not 0 is the norm of gradient + subgradient. The penalty
+        # adds its own subgradient to the second argument, so that is subtracted first.
         slopes = self.each(lambda g, s: wide(g) + s, gradients, self.subgradient(xs))
         return self.penalty.violation(seen, self.seen(slopes) - self.penalty.subgradient(seen))
 
