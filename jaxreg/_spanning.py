@@ -65,8 +65,8 @@ class Spanning:
         if not self.of_norms:
             joined = self.span.join(step) if isinstance(step, list) else step
             return self.span.split(self.penalty.prox(self.span.join(xs), joined))
-        # Unless the threshold is 0, a group whose squares underflow lies far below it, and one whose
-        # squares overflow far above. So the plain norm will do, which reads the weights once.
+        # A group whose squares underflow lies far below any threshold but 0, and one whose squares
+        # overflow far above. So the plain norm will do, which reads the weights once.
         length = self.plain_norm(xs)
         length = jnp.maximum(length, jnp.finfo(length.dtype).tiny ** 0.5)
         return self.scaled(xs, length, self.penalty.prox(length, step))
