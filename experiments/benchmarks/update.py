@@ -16,7 +16,7 @@ results, and XLA's experimental multi-output fusion did not avoid this.
 The proximal steps of concave penalties are computed in the third loop too, with two or three more
 divisions and roots per weight. Penalties of groups need sums over groups, which XLA computes from
 arrays in memory: it writes √ν, D and the weights before the prox, and reads them once for D, twice
-for the norm and once for the result.
+for the norm (once for groups across parameters) and once for the result.
 """
 
 from __future__ import annotations
