@@ -221,3 +221,8 @@ def test_rows_are_put_back(data):
     rows = part.rows(x)
     assert rows.shape[0] == size // repeats
     np.testing.assert_array_equal(part.back(rows), x)
+    numbers = jnp.arange(float(len(rows)))[:, None]
+    spread = jnp.broadcast_to(part.back(numbers), shape)
+    np.testing.assert_array_equal(part.rows(spread), jnp.broadcast_to(numbers, rows.shape))
+    sums = part.rows(jnp.sum(x, part.inside, keepdims=True)).sum(1)
+    np.testing.assert_array_equal(sums, rows.sum(1))
