@@ -22,6 +22,7 @@ from jaxreg._arrays import wide
 from jaxreg._masking import Entries, check_arrays, chosen, chosen_leaves, is_hole, match, name_of
 from jaxreg._patterns import Words
 from jaxreg._roles import Across, Leaf, leaf_roles
+from jaxreg._spanning import Spanning
 from jaxreg._spans import Span, find_spans
 from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree
 from jaxreg.penalties import Penalty
@@ -94,12 +95,16 @@ class Assigned:
     tree.
 
     Attributes:
-        penalty: of the parameter, or of the parameters of the span, joined to one array.
-        span: the parameters that the groups run across, one object for all of them; or None.
+        penalty: of the parameter, or of the parameters that the groups run across, one object for
+            all of them.
     """
 
-    penalty: Penalty | None
-    span: Span | None = None
+    penalty: Penalty | Spanning | None
+
+    @property
+    def span(self) -> Span | None:
+        """The parameters that the groups run across."""
+        return self.penalty.span if isinstance(self.penalty, Spanning) else None
 
 
 def assign(
@@ -152,8 +157,9 @@ def assign(
         kept = [keep and own is entry for keep, own in zip(selected, matched, strict=True)]
         whole = with_axes(owner, entry, None)
         for span in find_spans(f"{owner}: {type(entry).__name__}", across, leaves, kept):
+            spanned = Assigned(Spanning(whole, span))
             for part in span.parts:
-                owned[part.place] = Assigned(whole, span)
+                owned[part.place] = spanned
     assigned = jax.tree.unflatten(structure, owned)
     check_penalised(owner, assigned, params)
     return assigned
@@ -201,7 +207,7 @@ def leaf_penalties(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -
         ValueError: also if groups run across several parameters.
     """
 
-    def one(entry: Assigned) -> Penalty | None:
+    def one(entry: Assigned) -> Any:
         if entry.span is not None:
             raise ValueError(
                 f"{owner}: expected groups in one parameter each, got groups across "
@@ -226,15 +232,15 @@ def check_penalised(owner: str, assigned: PyTree, params: PyTree) -> None:
                 raise TypeError(f"{owner}: parameter {name}: {error}") from None
 
 
-def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, jax.Array, Penalty]]:
-    """Yields the name, the array and the penalty of every penalised leaf, and of every span."""
+def penalised_leaves(assigned: PyTree, params: PyTree) -> Iterator[tuple[str, Any, Any]]:
+    """Yields the name, the array and the penalty of every penalised leaf, and the name, the arrays
+    and the penalty of every span.
+    """
     owned, leaves = jax.tree.leaves(assigned), jax.tree_util.tree_leaves_with_path(params)
-    seen: list[Span] = []
-    for (path, leaf), entry in zip(leaves, owned, strict=True):
-        if entry.span is not None and not any(entry.span is span for span in seen):
-            seen.append(entry.span)
+    for place, ((path, leaf), entry) in enumerate(zip(leaves, owned, strict=True)):
+        if entry.span is not None and place == entry.span.parts[0].place:
             arrays = [jnp.asarray(leaves[part.place][1]) for part in entry.span.parts]
-            yield entry.span.name, entry.span.join(arrays), entry.penalty
+            yield entry.span.name, arrays, entry.penalty
         elif entry.penalty is not None and entry.span is None:
             yield name_of(path), jnp.asarray(leaf), entry.penalty
 
@@ -250,37 +256,34 @@ def map_penalised(
     """Maps `penalised` over (penalty, update, param, *rest) of the penalised leaves, `other` over
     the rest without penalty.
 
-    None stays None. The parameters of a span are joined to one array; if the result is no array
-    like that, it stands at the first of them, and None at the others.
+    None stays None. For a span these are lists of arrays; if the result is no list, it stands at
+    the first parameter, and None at the others.
     """
     structure: Any
     moves, structure = jax.tree.flatten(updates, is_leaf=is_hole)
     entries = structure.flatten_up_to(assigned)
     columns = [moves, *(structure.flatten_up_to(tree) for tree in (params, *rest))]
     results = list(moves)
-    spans: dict[int, list[int]] = {}
+    spans: dict[Spanning, list[int]] = {}
     for at, entry in enumerate(entries):
         if is_hole(moves[at]):
             continue
         if entry.span is not None:
-            spans.setdefault(id(entry.span), []).append(at)
+            spans.setdefault(entry.penalty, []).append(at)
             continue
         function = other if entry.penalty is None else functools.partial(penalised, entry.penalty)
         move, param, *more = (column[at] for column in columns)
         results[at] = function(jnp.asarray(move), jnp.asarray(param), *more)
-    for places in spans.values():
-        entry = entries[places[0]]
-        if len(places) < len(entry.span.parts):
+    for spanning, places in spans.items():
+        if len(places) < len(spanning.span.parts):
             raise ValueError(
-                f"expected updates of all parameters of a group, got some of {entry.span.name}; "
+                f"expected updates of all parameters of a group, got some of {spanning.span.name}; "
                 "leave them all out, or none"
             )
-        whole = [entry.span.join([column[at] for at in places]) for column in columns]
-        result = penalised(entry.penalty, *whole)
-        alike = result.shape == whole[0].shape
-        parts = entry.span.split(result) if alike else [result, *[None] * (len(places) - 1)]
+        result = penalised(spanning, *([column[at] for at in places] for column in columns))
+        parts = result if isinstance(result, list) else [result, *[None] * (len(places) - 1)]
         for at, part in zip(places, parts, strict=True):
-            results[at] = part.astype(moves[at].dtype) if alike else part
+            results[at] = part
     return jax.tree.unflatten(structure, results)
 
 
@@ -318,13 +321,15 @@ def check_params(owner: str, penalty: Penalties, params: PyTree, mask: Mask) -> 
     warn_of_ranks(owner, penalised)
 
 
-def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -> None:
+def warn_of_ranks(owner: str, penalised: list[tuple[str, Any, Any]]) -> None:
     """Warns if one penalty of groups along an axis has kernels of several ranks, in which the axis
     means several things.
     """
     for penalty in {id(penalty): penalty for _, _, penalty in penalised}.values():
         kernels = [
-            (name, leaf) for name, leaf, other in penalised if other is penalty and leaf.ndim > 1
+            (name, leaf)
+            for name, leaf, other in penalised
+            if other is penalty and not isinstance(leaf, list) and leaf.ndim > 1
         ]
         by_rank = {leaf.ndim: (name, leaf.shape) for name, leaf in reversed(kernels)}
         if len(by_rank) > 1 and penalty.axes(penalised[0][1]) is not None:
@@ -338,8 +343,8 @@ def warn_of_ranks(owner: str, penalised: list[tuple[str, jax.Array, Penalty]]) -
             )
 
 
-def check_fits(owner: str, name: str, leaf: ArrayLike, penalty: Penalty) -> None:
-    """Checks that this is one penalty on an array of this shape.
+def check_fits(owner: str, name: str, leaf: Any, penalty: Penalty | Spanning) -> None:
+    """Checks that this is one penalty on an array of this shape, or on the arrays of a span.
 
     Raises:
         TypeError: the array is not floating point.

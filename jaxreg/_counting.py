@@ -56,10 +56,19 @@ def at_least(a: Count, b: Count) -> jax.Array:
     return (a.high > b.high) | ((a.high == b.high) & (a.low >= b.low))
 
 
-def count(marks: jax.Array) -> Count:
-    """Counts the True in an array, whose axes are each shorter than 2²⁴."""
-    fits = math.prod(marks.shape) < 2**32
-    part = jnp.sum(marks, None if fits else -1, dtype=jnp.uint32)
+def count(x: jax.Array) -> Count:
+    """Counts what is True, or not 0, in an array whose axes are each shorter than 2³².
+
+    Up to 2²⁴ floats are counted by their signs, which XLA sums while it reads them; it would write
+    marks to memory first. If there is a NaN among them, all of them count.
+    """
+    axis, most = (None, x.size) if x.size < 2**24 else (-1, x.shape[-1])
+    if most < 2**24:
+        marks = x if x.dtype == bool else jnp.square(jnp.abs(jnp.sign(x)))
+        ones = jnp.sum(marks, axis, dtype=jnp.float32)
+        part = jnp.where(jnp.isnan(ones), most, ones).astype(jnp.uint32)
+    else:
+        part = jnp.sum(x != 0, None if x.size < 2**32 else -1, dtype=jnp.uint32)
     both = Count(part >> 8, part & 255)
     for _ in range(part.ndim):
         both = carried(*(jnp.sum(half, -1, dtype=jnp.uint32) for half in both))

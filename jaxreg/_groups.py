@@ -150,6 +150,13 @@ def norm(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squares))) * scale
 
 
+def change(length: jax.Array, changed: jax.Array) -> jax.Array:
+    """Computes the factor from norms of groups to others; 1 where they are equal, so that a group
+    is kept to the bit, and infinities are.
+    """
+    return jnp.where(changed == length, 1, ratio(changed, jnp.where(length == 0, 1, length)))
+
+
 def unit_vectors(x: jax.Array, axis: int | tuple[int, ...]) -> jax.Array:
     """Computes x_g/‖x_g‖ per group, and 0 for a zero group."""
     length = norm(x, axis)

@@ -10,8 +10,8 @@ at or above slope/max_shrink, with `Penalty.slope`, and the direction is scaled 
 
 from __future__ import annotations
 
+import operator
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,9 +21,11 @@ import optax
 import optax.contrib
 
 from jaxreg import preconditioners
-from jaxreg._arrays import fusible, tracing_number
+from jaxreg._arrays import fusible, like, tracing_number
 from jaxreg._masking import is_function
-from jaxreg._typing import ArrayLike, Preconditioner, PyTree
+from jaxreg._spanning import Spanning, each
+from jaxreg._typing import Preconditioner, PyTree
+from jaxreg.penalties import Penalty
 
 PROBES = (1e-6, 1e-2, 1.0, 3e2)
 """Sizes of the constant gradients of a probe: an eps hides D from small ones, and a clip acts on
@@ -39,28 +41,33 @@ LATE = 3.0
 """By how much this may vary with the size of g for averages that start at 0: AdaDelta's by √2."""
 
 
-def pooled(
-    move: jax.Array, d: jax.Array, pool: Callable[[jax.Array], jax.Array]
-) -> tuple[jax.Array, jax.Array]:
-    """Replaces D by the metric that the penalty wants (`Penalty.pool`) and scales the move
-    −lr·direction to match.
-    """
-    wanted = pool(d)
-    if wanted is d:
-        return move, d
-    return move * (d / jnp.where(wanted == 0, 1, wanted)), wanted
-
-
-def floored(move: jax.Array, d: jax.Array, floor: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Raises D to at least `floor` and scales the move −lr·direction to match; where D is larger,
-    both keep every bit.
+def in_metric(
+    penalty: Penalty | Spanning, weight: Any, move: Any, d: Any, max_shrink: Any
+) -> tuple[Any, Any]:
+    """Pools D as the penalty wants it (`Penalty.pool`), raises it to its floor, and scales the move
+    −lr·direction to match; where D is larger, the move keeps every bit.
 
     Returns:
         The move, and 1/D.
     """
-    low = d < floor
-    inverse = fusible(1 / jnp.maximum(d, floor))
-    return jnp.where(low, move * (d * inverse), move), inverse
+
+    def inverted(d: jax.Array, floor: jax.Array) -> jax.Array:
+        return fusible(1 / jnp.maximum(d, floor))
+
+    def lowered(d: jax.Array, floor: jax.Array, inverse: jax.Array) -> jax.Array:
+        return jnp.where(d < floor, d * inverse, 1)
+
+    wanted = penalty.pool(d)
+    if wanted is not d:
+        inverse = each(penalty, lambda wanted: 1 / jnp.where(wanted == 0, 1, wanted), wanted)
+        move = each(penalty, lambda move, d, inverse: move * (d * inverse), move, d, inverse)
+        d = wanted
+    if max_shrink is None:
+        return move, each(penalty, lambda d: 1 / d, d)
+    slope = penalty.slope(weight)
+    floor = each(penalty, lambda slope, d: like(slope, d) / like(max_shrink, d), slope, d)
+    inverse = each(penalty, inverted, d, floor)
+    return each(penalty, operator.mul, move, each(penalty, lowered, d, floor, inverse)), inverse
 
 
 def is_shared(metric: PyTree, params: PyTree) -> bool:

@@ -20,10 +20,10 @@ from jaxreg._metric import (
     check_preconditioner,
     check_scales,
     check_tried,
-    floored,
+    in_metric,
     is_shared,
-    pooled,
 )
+from jaxreg._spanning import Spanning, each
 from jaxreg._states import ProximalState, require_state
 from jaxreg._typing import Clipping, Mask, Penalties, Preconditioner, PyTree, ScalarOrSchedule
 from jaxreg.penalties import Penalty
@@ -170,26 +170,30 @@ def proximal(
         diagonal = jax.tree.map(lambda _: metric, params) if shared else metric
 
         def step(
-            now: Penalty,
-            towards: jax.Array,
-            weight: jax.Array,
-            d: Any,
-            factor: Any,
-            slope: jax.Array,
-        ) -> jax.Array:
-            move = -like(rate, wide(towards)) * wide(towards)
-            # What optax.masked left out of the direction moves by the plain gradient: there D = 1.
+            now: Penalty | Spanning, towards: Any, weight: Any, d: Any, factor: Any, slope: Any
+        ) -> Any:
+            def divided(move: jax.Array, d: Any, factor: Any) -> jax.Array:
+                # What optax.masked left out of the direction moves by the plain gradient: there
+                # D = 1.
+                d = like(1.0 if isinstance(d, optax.MaskedNode) else d, move)
+                return d if jnp.ndim(factor) == 0 else d / like(factor, move)
+
+            # A factor that all weights share scales the step and the floor, in place of each D.
+            first = factor[0] if isinstance(factor, list) else factor
+            common = first if jnp.ndim(first) == 0 else 1.0
             plain = shared or isinstance(d, optax.MaskedNode)
-            d = like(1.0 if isinstance(d, optax.MaskedNode) else d, move) / like(factor, move)
-            if plain and d.ndim == 0:
+            move = each(now, lambda towards: -like(rate, wide(towards)) * wide(towards), towards)
+            d = each(now, divided, move, d, factor)
+            if plain and not isinstance(d, list) and d.ndim == 0:
                 inverse = 1 / d
             else:
-                move, inverse = in_metric(now, weight, move, d, None if plain else max_shrink)
+                most = None if plain or max_shrink is None else max_shrink / common
+                move, inverse = in_metric(now, weight, move, d, most)
             if lazy:
-                inverse = jnp.where(
-                    now.pool(jnp.where(slope == 0, 0, 1).astype(move.dtype)) > 0, inverse, 0
-                )
-            return prox_update(now, weight, move, like(rate, move) * inverse)
+                some = now.pool(each(now, lambda g, move: (g != 0).astype(move.dtype), slope, move))
+                inverse = each(now, lambda i, some: jnp.where(some > 0, i, 0), inverse, some)
+            step_size = each(now, lambda i: like(rate, i) * like(common, i) * i, inverse)
+            return prox_update(now, weight, move, step_size)
 
         def follow(towards: jax.Array, *_: Any) -> jax.Array:
             return -like(rate, towards) * towards
@@ -200,18 +204,3 @@ def proximal(
         return updates, ProximalState(optax.safe_increment(state.count), inner, clip_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def in_metric(
-    penalty: Penalty, weight: jax.Array, move: jax.Array, d: jax.Array, max_shrink: float | None
-) -> tuple[jax.Array, jax.Array]:
-    """Pools D as the penalty wants it, raises it to its floor, and scales the move −lr·direction to
-    match.
-
-    Returns:
-        The move, and 1/D.
-    """
-    move, d = pooled(move, d, penalty.pool)
-    if max_shrink is None:
-        return move, 1 / d
-    return floored(move, d, like(penalty.slope(weight), move) / like(max_shrink, move))

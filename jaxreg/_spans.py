@@ -6,19 +6,20 @@ A `per` of patterns says what tells the groups apart in each of these parameters
     neurons = {"blocks/*/up": "unit", "blocks/*/down/kernel": "input"}
 
 Parameters in which the wildcards stand for the same text belong together, here those of one block.
-For penalties, a span of parameters is one array with a row for each group.
+Norms and other numbers per group are computed in each parameter by itself and then put together, so
+that no weights are moved. Only what looks at single weights joins them to one array, with a row for
+each group.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxreg._arrays import at_least_float32
 from jaxreg._patterns import captured, rank, some, split
@@ -51,21 +52,39 @@ class Part(NamedTuple):
         """The number of groups."""
         return math.prod(self.shape[a] for a in self.axes) // self.repeats
 
+    @property
+    def inside(self) -> tuple[int, ...]:
+        """The axes that lie inside groups as a whole."""
+        return tuple(a for a in range(len(self.shape)) if a not in self.axes)
+
     def rows(self, x: jax.Array) -> jax.Array:
-        """Arranges the parameter as (groups, weights)."""
-        front = jnp.moveaxis(x, self.axes, range(len(self.axes)))
+        """Arranges the parameter as (groups, weights), or what was reduced along `inside` to length
+        1 as (groups, repeats).
+        """
+        front = jnp.moveaxis(replicated(x), self.axes, range(len(self.axes)))
         if self.strided:
             front = front.reshape(self.repeats, self.groups, -1).swapaxes(0, 1)
         return front.reshape(self.groups, -1)
 
     def back(self, rows: jax.Array) -> jax.Array:
-        """Puts (groups, weights) back into the shape of the parameter."""
-        groups, weights = rows.shape
+        """Puts (groups, weights) back into the shape of the parameter, and one number per group, as
+        (groups, 1), into one that broadcasts against it.
+        """
+        rest = [self.shape[a] for a in self.inside]
+        if rows.shape[1] < self.repeats * math.prod(rest):
+            rows, rest = jnp.broadcast_to(rows, (rows.shape[0], self.repeats)), [1] * len(rest)
         if self.strided:
-            rows = rows.reshape(groups, self.repeats, weights // self.repeats).swapaxes(0, 1)
-        rest = tuple(size for a, size in enumerate(self.shape) if a not in self.axes)
-        front = rows.reshape(tuple(self.shape[a] for a in self.axes) + rest)
+            rows = rows.reshape(rows.shape[0], self.repeats, -1).swapaxes(0, 1)
+        front = rows.reshape(*(self.shape[a] for a in self.axes), *rest)
         return jnp.moveaxis(front, range(len(self.axes)), self.axes)
+
+
+def replicated(x: jax.Array) -> jax.Array:
+    """Collects an array that is sharded explicitly, since JAX joins none that lie along different
+    axes of the devices.
+    """
+    sharded = any(place is not None for place in jax.typeof(x).sharding.spec)
+    return jax.sharding.reshard(x, jax.sharding.PartitionSpec()) if sharded else x
 
 
 class Span(NamedTuple):
@@ -83,38 +102,49 @@ class Span(NamedTuple):
         """The names of all parameters."""
         return " + ".join(part.name for part in self.parts)
 
-    def join(self, arrays: Sequence[Any]) -> Any:
-        """Arranges arrays like the parameters as one array (groups, weights) in float32 or wider.
-
-        A scalar that all parameters share stays one, and so does a hole.
+    def join(self, arrays: Sequence[Any]) -> jax.Array:
+        """Arranges arrays like the parameters, or that broadcast to them, as one array (groups,
+        weights) in float32 or wider.
         """
-        first = arrays[0]
-        if all(array is first for array in arrays) and jnp.ndim(first) == 0:
-            return first
         whole = [
-            jnp.broadcast_to(
-                at_least_float32(1.0 if isinstance(array, optax.MaskedNode) else array), part.shape
-            )
-            for array, part in zip(arrays, self.parts, strict=True)
+            jnp.broadcast_to(array, part.shape)
+            for array, part in zip(alike(arrays), self.parts, strict=True)
         ]
-        dtype = max((array.dtype for array in whole), key=lambda dtype: dtype.itemsize)
-        rows = [part.rows(x.astype(dtype)) for part, x in zip(self.parts, whole, strict=True)]
-        return jnp.concatenate(rows, 1)
+        return jnp.concatenate([part.rows(x) for part, x in zip(self.parts, whole, strict=True)], 1)
 
     def split(self, joined: jax.Array) -> list[jax.Array]:
-        """Divides an array (groups, weights), or (groups, 1) for one number per group, into arrays
-        like the parameters.
+        """Divides an array (groups, weights) into arrays like the parameters, or (groups, 1) with
+        one number per group into arrays that broadcast against them.
         """
-        groups = joined.shape[0]
-        widths = [math.prod(part.shape) // max(groups, 1) for part in self.parts]
         if joined.shape[1] == 1:
-            return [
-                part.back(jnp.broadcast_to(joined, (groups, width)))
-                for part, width in zip(self.parts, widths, strict=True)
-            ]
-        ends = list(itertools.accumulate(widths))
-        pieces = jnp.split(joined, ends[:-1], 1)
+            return [part.back(joined) for part in self.parts]
+        widths = [math.prod(part.shape) // max(self.groups, 1) for part in self.parts]
+        pieces = jnp.split(joined, list(itertools.accumulate(widths))[:-1], 1)
         return [part.back(piece) for part, piece in zip(self.parts, pieces, strict=True)]
+
+    def reduce(
+        self, function: Callable[[jax.Array, tuple[int, ...]], jax.Array], arrays: Sequence[Any]
+    ) -> jax.Array:
+        """Reduces arrays like the parameters to one number per group (groups, 1), each where it
+        lies.
+
+        Args:
+            function: reduces an array along some axes and keeps these at length 1; reducing some
+                first and the others later gives the same.
+            arrays: like the parameters, or scalars, of one dtype.
+        """
+        reduced = [
+            part.rows(function(jnp.broadcast_to(array, part.shape), part.inside))
+            for array, part in zip(arrays, self.parts, strict=True)
+        ]
+        return function(jnp.concatenate(reduced, 1), (1,))
+
+
+def alike(arrays: Sequence[Any]) -> list[jax.Array]:
+    """Casts arrays to the widest of their dtypes, float32 or wider."""
+    whole = [at_least_float32(array) for array in arrays]
+    dtype = max((array.dtype for array in whole), key=lambda dtype: dtype.itemsize)
+    return [array.astype(dtype) for array in whole]
 
 
 class Member(NamedTuple):

@@ -12,7 +12,7 @@ has kept.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -160,7 +160,7 @@ def keep_largest(
     leaves, structure = jax.tree.flatten(params)
     parts = divided("keep_largest", params, mask, axis, per, keys)
     for selected, wanted in zip(parts, shares, strict=True):
-        sizes = [magnitudes(counted.array, counted.axis) for counted in selected]
+        sizes = [counted.sizes for counted in selected]
         number = sum(size.size for size in sizes)
         if isinstance(wanted, int | float):
             kept = exactly(max(1, round(wanted * number)))
@@ -183,7 +183,7 @@ def keep_adjacent(
     along = 0 if axis is None and per is None else axis
     for counted in grouped("keep_largest", params, mask, along, per):
         assert isinstance(counted.axis, tuple)
-        size = magnitudes(counted.array, None)
+        size = magnitudes(counted.joined)
         try:
             counted.cut(leaves, largest_of_adjacent(size, counted.axis, n, m))
         except ValueError as error:
@@ -196,21 +196,36 @@ class Counted(NamedTuple):
 
     Attributes:
         places: of the leaves among all leaves.
-        array: the leaf, or the leaves joined.
+        arrays: the leaves.
         axis: the axis along which groups run; None counts single weights.
-        span: how the leaves are joined; None for one leaf.
+        span: how groups run across the leaves; None for one leaf.
     """
 
     places: tuple[int, ...]
-    array: jax.Array
+    arrays: list[jax.Array]
     axis: Axis
     span: Span | None = None
 
+    def reduced(self, function: Callable[..., jax.Array], arrays: list[jax.Array]) -> jax.Array:
+        """Reduces groups along their axis, which stays with length 1; single weights remain."""
+        if self.span is not None:
+            return self.span.reduce(function, arrays)
+        return arrays[0] if self.axis is None else function(arrays[0], self.axis)
+
     @property
     def alive(self) -> jax.Array:
-        """Which weights, or groups, are not 0."""
-        nonzero = self.array != 0
-        return nonzero if self.axis is None else jnp.any(nonzero, self.axis)
+        """The weights, or which groups are not 0."""
+        return self.reduced(lambda x, axes: jnp.any(x != 0, axes, keepdims=True), self.arrays)
+
+    @property
+    def sizes(self) -> jax.Array:
+        """|w| or ‖w_g‖."""
+        return magnitudes(self.reduced(norm, list(map(at_least_float32, self.arrays))))
+
+    @property
+    def joined(self) -> jax.Array:
+        """All weights in one array."""
+        return self.arrays[0] if self.span is None else self.span.join(self.arrays)
 
     def cut(self, leaves: list[Any], keep: jax.Array) -> None:
         """Sets what is not marked to 0, in a list of all leaves."""
@@ -264,7 +279,7 @@ def grouped(
         spans = find_spans(owner, role, named, keep)
         places = [tuple(part.place for part in span.parts) for span in spans]
         return [
-            Counted(at, span.join([jnp.asarray(leaves[place]) for place in at]), (1,), span)
+            Counted(at, [jnp.asarray(leaves[place]) for place in at], (1,), span)
             for at, span in zip(places, spans, strict=True)
         ]
     selected: list[Counted] = []
@@ -272,14 +287,13 @@ def grouped(
         leaf = jnp.asarray(leaves[place])
         along = named[place].along(owner, role) if role is not None else groups
         axes = None if along is None else check_range(leaf, along, owner)
-        selected.append(Counted((place,), leaf, axes))
+        selected.append(Counted((place,), [leaf], axes))
     return selected
 
 
-def magnitudes(x: jax.Array, axis: Axis) -> jax.Array:
-    """Computes |w| or, with the axis kept at length 1, ‖w_g‖; infinite where it is NaN."""
-    x = at_least_float32(x)
-    size = jnp.abs(x) if axis is None else norm(x, axis)
+def magnitudes(x: jax.Array) -> jax.Array:
+    """Computes |x|, infinite where it is NaN."""
+    size = jnp.abs(at_least_float32(x))
     return jnp.where(jnp.isnan(size), jnp.inf, size)
 
 

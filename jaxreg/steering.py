@@ -286,10 +286,12 @@ def steer_strength(
         moves, inner = made(before.strength).update(updates, state.inner, params, **extra_args)
         after = controller.update(before, kept(moved(params, moves)))
         # Without a gradient so far λ stays 0, and starts with the first one.
-        largest = START * typical_size(updates, params, mask)
+        searching = before.count <= begin + searched
+        needed = searching | jnp.any(before.strength == 0)
+        largest = START * typical_size(needed, selected_leaves(updates, params, mask))
         starts = (before.strength == 0) & (before.count >= begin) & (largest > 0)
         # A λ that already removes too much is left to the controller.
-        searches = (after.error > 0) & (before.count <= begin + searched)
+        searches = (after.error > 0) & searching
         grown = jnp.where(searches, jnp.minimum(faster * before.strength, largest), 0)
         strength = jnp.where(starts, LOWEST * largest, jnp.maximum(after.strength, grown))
         warn_if_behind(after.behind, strength, max(int(HOPELESS * steps), 1))
@@ -326,19 +328,28 @@ def kept_shares(
     return shares[0] if keys is None else jnp.stack(shares)
 
 
-def typical_size(gradient: PyTree, params: PyTree, mask: Mask) -> jax.Array:
-    """Computes the root mean square of the gradient of each selected leaf, and the largest of them;
-    0 if not finite.
+def selected_leaves(gradient: PyTree, params: PyTree, mask: Mask) -> list[jax.Array]:
+    """Lists the leaves of the gradient that the mask selects."""
+
+    def select(slope: Any, keep: bool) -> Any:
+        return slope if keep and not is_hole(slope) and jnp.size(slope) else None
+
+    return jax.tree.leaves(jax.tree.map(select, gradient, chosen(mask, params), is_leaf=is_hole))
+
+
+@jax.jit
+def typical_size(needed: jax.Array, gradient: list[jax.Array]) -> jax.Array:
+    """Computes the root mean square of each leaf, and the largest of them; 0 if not finite, or if
+    it is not needed, as then the leaves are not read.
     """
 
-    def size(slope: Any, keep: bool) -> Any:
-        if is_hole(slope) or not keep or not jnp.size(slope):
-            return None
-        return jnp.sqrt(jnp.mean(jnp.square(jnp.abs(at_least_float32(slope))))).astype(jnp.float32)
+    def largest() -> jax.Array:
+        sizes = [jnp.sqrt(jnp.mean(jnp.square(jnp.abs(at_least_float32(x))))) for x in gradient]
+        narrow = (size.astype(jnp.float32) for size in sizes)
+        return functools.reduce(jnp.maximum, narrow, jnp.zeros([], jnp.float32))
 
-    sizes = jax.tree.leaves(jax.tree.map(size, gradient, chosen(mask, params), is_leaf=is_hole))
-    largest = functools.reduce(jnp.maximum, sizes, jnp.zeros([], jnp.float32))
-    return jnp.where(jnp.isfinite(largest), largest, 0)
+    found = jax.lax.cond(needed, largest, lambda: jnp.zeros([], jnp.float32))
+    return jnp.where(jnp.isfinite(found), found, 0)
 
 
 def moved(params: PyTree, updates: PyTree) -> PyTree:

@@ -52,8 +52,9 @@ from jaxreg._arrays import like, wide
 from jaxreg._assigning import assign, check_params, check_penalty, is_scheduled, map_penalised
 from jaxreg._checks import check_number
 from jaxreg._masking import check_shapes
+from jaxreg._spanning import Spanning, each
 from jaxreg._states import PenaltyState, next_state, require_state
-from jaxreg._typing import ArrayLike, Mask, Penalties, PyTree, ScalarOrSchedule
+from jaxreg._typing import Mask, Penalties, PyTree, ScalarOrSchedule
 from jaxreg.penalties import L1, Penalty, SquaredL2
 
 # optax keeps its message for this mistake in a private module; these are the same words.
@@ -129,16 +130,18 @@ def add_penalty(
 
         step = step_size(state.count) if callable(step_size) else step_size
 
-        def add(now: Penalty, update: jax.Array, weight: jax.Array) -> jax.Array:
-            pull = now.subgradient(weight)
+        def add(update: jax.Array, pull: jax.Array) -> jax.Array:
             pull = pull if step is None else -like(step, pull) * pull
             move = update.astype(pull.dtype)
             pull = jnp.where(move * pull < 0, 0, pull) if cautious else pull
             return (move + pull).astype(update.dtype)
 
-        return map_penalised(add, lambda update, _: update, assigned, updates, params), next_state(
-            state
-        )
+        def pulled(now: Penalty | Spanning, update: Any, weight: Any) -> Any:
+            return each(now, add, update, now.subgradient(weight))
+
+        return map_penalised(
+            pulled, lambda update, _: update, assigned, updates, params
+        ), next_state(state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -233,8 +236,8 @@ def proximal_step(
         )
         step = step_size(state.count) if callable(step_size) else step_size
 
-        def to_prox(now: Penalty, update: jax.Array, weight: jax.Array) -> jax.Array:
-            return prox_update(now, weight, wide(update), step)
+        def to_prox(now: Penalty | Spanning, update: Any, weight: Any) -> Any:
+            return prox_update(now, weight, each(now, wide, update), step)
 
         return map_penalised(
             to_prox, lambda update, _: update, assigned, updates, params
@@ -271,11 +274,11 @@ def prox_l1(
     return proximal_step(L1(strength), step_size, mask)
 
 
-def prox_update(penalty: Penalty, weight: jax.Array, move: jax.Array, step: ArrayLike) -> jax.Array:
+def prox_update(penalty: Penalty | Spanning, weight: Any, move: Any, step: Any) -> Any:
     """Computes the update that takes `weight` to prox(weight + move), in the dtype of `weight`."""
-    target = penalty.prox(wide(weight) + like(move, wide(weight)), step)
+    moved = each(penalty, lambda w, move: wide(w) + like(move, wide(w)), weight, move)
     # Both sides in one dtype: only then is w + (0 − w) exactly 0.
-    return target.astype(weight.dtype) - weight
+    return each(penalty, lambda u, w: u.astype(w.dtype) - w, penalty.prox(moved, step), weight)
 
 
 def require_params(params: PyTree) -> None:

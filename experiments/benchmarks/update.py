@@ -16,7 +16,7 @@ results, and XLA's experimental multi-output fusion did not avoid this.
 The proximal steps of concave penalties are computed in the third loop too, with two or three more
 divisions and roots per weight. Penalties of groups need sums over groups, which XLA computes from
 arrays in memory: it writes √ν, D and the weights before the prox, and reads them once for D, twice
-for the norm and once for the result.
+for the norm (once for groups across parameters) and once for the result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -149,46 +149,22 @@ def measure_transformer(config: Settings, _: Session) -> xr.Dataset:
 def measure(
     transformations: Mapping[str, optax.GradientTransformation], params: Any, config: Settings
 ) -> xr.Dataset:
-    """Times every optimizer in turn."""
-    from jax.experimental.compilation_cache import compilation_cache
-
-    names: list[str] = list(transformations)
-    programs: list[Any] = []
-    states: list[Any] = []
+    """Compiles the update of every optimizer, times them, and compares each with AdamW's."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(config.seed + 1), len(leaves))
-    gradient = jax.tree.unflatten(
-        structure,
-        [0.1 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)],
-    )
-    size, compiling = sum(leaf.size for leaf in leaves), np.zeros(len(names))
-    # A program from the cache would take no time to compile.
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
-    for at, tx in enumerate(transformations.values()):
-
-        def update(weights: Any, state: Any, gradient: Any, tx: Any = tx) -> tuple[Any, Any]:
-            updates, state = tx.update(gradient, state, weights)
-            return optax.apply_updates(weights, updates), state
-
-        state = jax.jit(tx.init)(params)
-        began = time.perf_counter()
-        lowered = jax.jit(update, donate_argnums=(0, 1)).lower(params, state, gradient)
-        programs.append(lowered.compile())
-        compiling[at] = time.perf_counter() - began
-        states.append((jax.tree.map(jnp.copy, params), state))
-    order = np.random.default_rng(config.seed)
-    seconds = np.zeros((WARM_UP + config.rounds, len(names)))
-    for passed in seconds:
-        for at in order.permutation(len(names)):
-            began = time.perf_counter()
-            states[at] = jax.block_until_ready(programs[at](*states[at], gradient))
-            passed[at] = time.perf_counter() - began
-    seconds = seconds[WARM_UP:]
+    slopes = [0.1 * jax.random.normal(key, x.shape) for key, x in zip(keys, leaves, strict=True)]
+    gradient = jax.tree.unflatten(structure, slopes)
+    forget_programs()
+    updates = [compile_update(tx, params, gradient) for tx in transformations.values()]
+    seconds = time_in_turn(updates, params, gradient, config)
+    names: list[str] = list(transformations)
     baselines = [names.index(base_of(name, names)) for name in names]
-    ratios = np.quantile(seconds / seconds[:, baselines], QUARTILES, axis=0)
+    size = sum(leaf.size for leaf in leaves)
+    compiling = np.array([update.seconds for update in updates])
+    programs = [update.program for update in updates]
     counted = [program.cost_analysis()["bytes accessed"] / size for program in programs]
     memory = [program.memory_analysis().temp_size_in_bytes / size for program in programs]
+    ratios = np.quantile(seconds / seconds[:, baselines], QUARTILES, axis=0)
     variables = {
         "bytes": ("optimizer", counted),
         "temporary": ("optimizer", memory),
@@ -201,6 +177,56 @@ def measure(
     }  # fmt: skip
     axes = {"optimizer": names, "quartile": list(QUARTILES)}
     return described(xr.Dataset(variables, axes, attributes), TEXTS)
+
+
+def forget_programs() -> None:
+    """Turns JAX's cache off, as a program from it would take no time to compile."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
+
+
+class Update(NamedTuple):
+    """A compiled update: from parameters, state and gradient to new parameters and state.
+
+    Attributes:
+        program: the compiled function.
+        state: the optimizer's first state.
+        seconds: to trace and compile it.
+    """
+
+    program: Any
+    state: Any
+    seconds: float
+
+
+def compile_update(tx: optax.GradientTransformation, params: Any, gradient: Any) -> Update:
+    """Compiles an optimizer's update together with `optax.apply_updates`."""
+
+    def update(weights: Any, state: Any, gradient: Any) -> tuple[Any, Any]:
+        updates, state = tx.update(gradient, state, weights)
+        return optax.apply_updates(weights, updates), state
+
+    state = jax.jit(tx.init)(params)
+    began = time.perf_counter()
+    program = jax.jit(update, donate_argnums=(0, 1)).lower(params, state, gradient).compile()
+    return Update(program, state, time.perf_counter() - began)
+
+
+def time_in_turn(
+    updates: Sequence[Update], params: Any, gradient: Any, config: Settings
+) -> np.ndarray:
+    """Times every update once in each round, in random order; seconds (rounds, optimizers)."""
+    states = [(jax.tree.map(jnp.copy, params), update.state) for update in updates]
+    order = np.random.default_rng(config.seed)
+    seconds = np.zeros((WARM_UP + config.rounds, len(updates)))
+    for passed in seconds:
+        for at in order.permutation(len(updates)):
+            began = time.perf_counter()
+            states[at] = jax.block_until_ready(updates[at].program(*states[at], gradient))
+            passed[at] = time.perf_counter() - began
+    return seconds[WARM_UP:]
 
 
 def base_of(name: str, names: Sequence[str]) -> str:

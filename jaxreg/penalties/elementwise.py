@@ -19,7 +19,18 @@ def soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:
     sparse. The value equals x − clip(x, −t, t), but the derivative of `where` at |x| = t is 1, so
     with t = 0 the function is the identity.
     """
-    return x - jnp.where(jnp.abs(x) < threshold, x, threshold * jnp.sign(x))
+    return x - jnp.where(jnp.abs(x) < threshold, x, with_sign(threshold, x))
+
+
+@jax.custom_jvp
+def with_sign(size: jax.Array, x: jax.Array) -> jax.Array:
+    """Gives a size the sign of x, in less time on a CPU than size · sign(x), whose derivatives it
+    has; it is not 0 at x = 0.
+    """
+    return jnp.where(x < 0, -size, size)
+
+
+with_sign.defjvps(lambda tangent, *rest: tangent * jnp.sign(rest[-1]), None)
 
 
 def distance_to_sign(x: jax.Array, slope: jax.Array, strength: jax.Array) -> jax.Array:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg import _groups, _roles
-from jaxreg._arrays import like, ratio, wide
+from jaxreg._arrays import like, wide
 from jaxreg._checks import check_number
 from jaxreg._roles import Per
 from jaxreg._typing import ArrayLike, ScalarOrSchedule
@@ -201,8 +201,7 @@ class Group(GroupPenalty):
             )
         length = _groups.norm(w, axes)
         shrunk = like(self.penalty.prox(length, step), w)
-        # Equal lengths stand for 1 so that the group is kept to the bit, and infinities are.
-        factor = jnp.where(shrunk == length, 1, ratio(shrunk, jnp.where(length == 0, 1, length)))
+        factor = _groups.change(length, shrunk)
         return jnp.where(shrunk == 0, 0, w * factor).astype(jnp.asarray(x).dtype)
 
     def subgradient(self, x: ArrayLike) -> jax.Array:

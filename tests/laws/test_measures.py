@@ -14,6 +14,7 @@ from problems import diabetes, elastic_net
 from sklearn.datasets import load_digits
 
 import jaxreg
+from jaxreg._counting import count
 
 
 def params():
@@ -259,6 +260,18 @@ def test_more_weights_than_int32_counts():
     jax.eval_shape(lambda scale: tx.init(large(scale)), scale)
     few = jax.eval_shape(lambda scale: jaxreg.keep_largest(large(scale), 1), scale)
     assert few["a"].shape == SHAPE
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1000,), (30, 7, 40), (2**24 + 5,)])
+@pytest.mark.parametrize("dtype", [bool, jnp.float32, jnp.bfloat16])
+def test_counts_of_weights_and_marks(shape, dtype):
+    random = np.random.default_rng(0)
+    x = random.standard_normal(shape, np.float32) * (random.random(shape, np.float32) < 0.6)
+    number = int(np.count_nonzero(x))
+    assert int(jax.jit(count)(jnp.asarray(x).astype(dtype))) == number
+    # Weights that are NaN do not look sparse.
+    if dtype is jnp.float32 and shape == (1000,):
+        assert int(count(jnp.asarray(x).at[3].set(jnp.nan))) >= number
 
 
 def tree(dtype=jnp.float32, seed=0):

@@ -233,6 +233,79 @@ def test_so_does_that_of_every_penalty():
     check_update(jaxreg.prox_adam(1e-2, PENALTIES), AxisType.Explicit, layers)
 
 
+NEURONS = {"up": "unit", "down/kernel": "input"}
+# Kernels cut along the hidden axis, across it, and each along another one.
+LAYOUTS = {
+    "hidden": (P(None, "x"), P("x"), P("x", None)),
+    "across": (P("x", None), P(None), P(None, "x")),
+    "mixed": (P("x", "y"), P("y"), P("x", None)),
+}
+ACROSS = {
+    "GroupL2": lambda: jaxreg.prox_adam(1e-2, jaxreg.GroupL2(1e-2, per=NEURONS)),
+    "Group, clip, lazy": lambda: jaxreg.prox_adam(
+        1e-2,
+        jaxreg.Group(jaxreg.LogSum(1e-2, 1.0), per=NEURONS),
+        clip=optax.clip_by_global_norm(0.1),
+        lazy=True,
+    ),
+    "add_penalty": lambda: optax.chain(
+        jaxreg.add_penalty(jaxreg.GroupL2(1e-2, per=NEURONS)), optax.sgd(1e-2)
+    ),
+    "steer_strength": lambda: jaxreg.steer_strength(
+        lambda s: jaxreg.prox_sgd(1e-2, jaxreg.GroupL2(s, per=NEURONS)), 0.3, 10, per=NEURONS
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_neurons_are_joined_by_numbers_per_neuron(layout, kind):
+    """Devices send norms of neurons to each other, but no weights."""
+    up, bias, down = LAYOUTS[layout]
+    layers = {
+        "up": {"kernel": ((64, 128), up), "bias": ((128,), bias)},
+        "down": {"kernel": ((128, 64), down)},
+    }
+    mesh, params, gradient = make_mesh(kind), tree(0, layers), tree(1, layers)
+
+    def everything(gradient, params):
+        penalty = jaxreg.GroupL2(1e-2, per=NEURONS)
+        moved = {
+            name: tx.update(gradient, tx.init(params), params)[0]
+            for name, tx in ((name, make()) for name, make in ACROSS.items())
+        }
+        few = jaxreg.keep_largest(params, 0.3, per=NEURONS)
+        return moved, few, jaxreg.kkt_residual(penalty, params, gradient)
+
+    expected = jax.jit(everything)(gradient, params)
+    with jax.set_mesh(mesh):
+        params, gradient = sharded(mesh, params, layers), sharded(mesh, gradient, layers)
+        compiled = jax.jit(everything).lower(gradient, params).compile()
+        result = compiled(gradient, params)
+    check_close(result, expected)
+    assert gathered(compiled) <= 3 * 128  # a norm for each part of a neuron
+    for move in result[0].values():
+        for part, weights in zip(jax.tree.leaves(move), jax.tree.leaves(params), strict=True):
+            assert part.ndim == 1 or part.sharding.is_equivalent_to(weights.sharding, part.ndim)
+
+
+def test_single_weights_of_neurons_are_joined_wherever_they_lie():
+    layers = {
+        "up": {"kernel": ((8, 32), P(None, "x"))},
+        "down": {"kernel": ((32, 8), P("y", None))},
+    }
+    mesh, params, gradient = make_mesh(AxisType.Explicit), tree(0, layers), tree(1, layers)
+    tx = jaxreg.prox_adam(1e-2, jaxreg.SparseGroupL2(1e-2, 1e-2, per=NEURONS))
+
+    def update(gradient, params):
+        return tx.update(gradient, tx.init(params), params)[0]
+
+    expected = jax.jit(update)(gradient, params)
+    with jax.set_mesh(mesh):
+        result = jax.jit(update)(sharded(mesh, gradient, layers), sharded(mesh, params, layers))
+    check_close(result, expected)
+
+
 @pytest.mark.parametrize(("name", "kind"), kinds(MEASURES))
 def test_measures_pruning_and_fista(name, kind):
     mesh, measure = make_mesh(kind), jax.jit(MEASURES[name])
