@@ -42,13 +42,20 @@ def quick(tmp_path_factory):
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     options = lab.Options(out=root / "results", devices=2, cache=None, quick=True)
     places: dict[str, Path] = {}
-    with filelock.FileLock(root / "quick.lock"):
-        for study in STUDIES:
-            if study.name == "published" and not datasets.FASHION.is_dir():
-                continue
-            settings = settings_of(study)
-            place = options.folder / f"{study.label(settings)}.nc"
+    for study in by_process(STUDIES):
+        if study.name == "published" and not datasets.FASHION.is_dir():
+            continue
+        settings = settings_of(study)
+        place = options.folder / f"{study.label(settings)}.nc"
+        with filelock.FileLock(root / f"{study.name}.lock"):
             if not place.exists():
                 lab.run(study, settings, options, f"python -m experiments {study.name} --quick")
-            places[study.name] = place
+        places[study.name] = place
     return places
+
+
+def by_process(studies):
+    """The studies in an order in which each test process begins with others."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return sorted(studies, key=lambda study: (studies.index(study) - number) % count)
