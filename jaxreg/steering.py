@@ -30,7 +30,7 @@ import optax
 
 from jaxreg._arrays import at_least_float32
 from jaxreg._checks import check_number
-from jaxreg._counting import count, total
+from jaxreg._counting import count, exactly, largest, total
 from jaxreg._masking import check_arrays, check_shapes, chosen, is_hole
 from jaxreg._roles import Per, check_groups
 from jaxreg._states import ControllerState, SteeredState, require_state
@@ -168,8 +168,13 @@ def steer_strength(
 
     Until `begin`, λ is 0. Then log λ changes at each step by a multiple of log kept − log target,
     where kept is the share of nonzero weights after the step. The target is 1 − (1 − share)(1 − (1
-    − q)³), the schedule of gradual magnitude pruning, where q grows from 0 at `begin` to 1 after
-    the part `reached` of the way to `steps`. From there on it is `share`, also after `steps`.
+    − q)³), rounded to a number of weights (groups): the schedule of gradual magnitude pruning,
+    where q grows from 0 at `begin` to 1 after the part `reached` of the way to `steps`. From there
+    on it is `share`, also after `steps`.
+
+    Groups that lie in several parameters, such as neurons, cannot grow again once they are 0, as
+    they get no gradient. So no step removes more of them than the target says: the largest of them
+    keep their weights in that step.
 
     λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the
     first tenth of the steps λ is searched: it starts very small and is multiplied by 4 in each step
@@ -255,7 +260,14 @@ def steer_strength(
 
     searched = max(SEARCH * (steps - begin), 1)
     faster = max(FASTER, LOWEST ** (-1 / searched))
-    controller = Controller(target, max((steps - begin) / RESPONSES, 1 / FASTEST))
+
+    def controller(size: Any) -> Controller:
+        # With few groups the target is a number that can be reached, as for `keep_largest`.
+        # Otherwise the first group would go as soon as the target is below 1.
+        return Controller(
+            lambda count: jnp.maximum(jnp.round(target(count) * size), 1),
+            max((steps - begin) / RESPONSES, 1 / FASTEST),
+        )
 
     def made(strength: jax.Array) -> optax.GradientTransformationExtraArgs:
         named: Any = strength if keys is None else dict(zip(keys, strength, strict=True))
@@ -263,8 +275,8 @@ def steer_strength(
         check_optimizer("steer_strength: make_optimizer", optimizer)
         return optax.with_extra_args_support(optimizer)
 
-    def kept(params: PyTree) -> jax.Array:
-        return kept_shares(params, mask, axis, per, keys)
+    def kept(params: PyTree) -> tuple[jax.Array, np.ndarray]:
+        return kept_numbers(params, mask, axis, per, keys)
 
     def init(params: PyTree) -> SteeredState:
         check_arrays("steer_strength", params)
@@ -272,7 +284,7 @@ def steer_strength(
         # fit.
         if jax.tree.leaves(params):
             jax.eval_shape(kept, params)
-        state = controller.init(jnp.zeros(jnp.shape(wanted), jnp.float32))
+        state = controller(1.0).init(jnp.zeros(jnp.shape(wanted), jnp.float32))
         return SteeredState(state, made(state.strength).init(params))
 
     def update(
@@ -284,7 +296,11 @@ def steer_strength(
 
         before = state.controller
         moves, inner = made(before.strength).update(updates, state.inner, params, **extra_args)
-        after = controller.update(before, kept(moved(params, moves)))
+        number, size = kept(moved(params, moves))
+        after = controller(size).update(before, number)
+        if isinstance(per, Mapping):
+            few = jnp.maximum(jnp.round(target(before.count + 1) * size), 1)
+            moves = spare(moves, params, jnp.atleast_1d(few), mask, per, keys)
         # Without a gradient so far λ stays 0, and starts with the first one.
         searching = before.count <= begin + searched
         needed = searching | jnp.any(before.strength == 0)
@@ -313,19 +329,38 @@ def warn_if_behind(behind: jax.Array, strength: jax.Array, patience: int) -> Non
         )
 
 
-def kept_shares(
+def kept_numbers(
     params: PyTree, mask: Mask, axis: Axis, per: Per | None, keys: tuple[str, ...] | None
-) -> jax.Array:
-    """Computes the share of selected weights (groups) that are not 0, a float32 scalar, or one for
-    each key (keys,); half a weight where none is left.
+) -> tuple[jax.Array, np.ndarray]:
+    """Counts the selected weights (groups) that are not 0, half a weight where none is left, and
+    all of them: two float32 scalars, or for keys two arrays (keys,).
     """
-    shares = []
+    numbers, sizes = [], []
     for part in divided("steer_strength", params, mask, axis, per, keys):
         alive = [counted.alive for counted in part]
         high, low = total(map(count, alive))
         nonzeros = high.astype(jnp.float32) * 256 + low.astype(jnp.float32)
-        shares.append(jnp.maximum(nonzeros, 0.5) / float(sum(leaf.size for leaf in alive)))
-    return shares[0] if keys is None else jnp.stack(shares)
+        numbers.append(jnp.maximum(nonzeros, 0.5))
+        sizes.append(sum(leaf.size for leaf in alive))
+    size = np.array(sizes, np.float32)
+    return (numbers[0], size[0]) if keys is None else (jnp.stack(numbers), size)
+
+
+def spare(moves: PyTree, params: PyTree, few: jax.Array, mask: Mask, per: Per, keys: Any) -> PyTree:
+    """Leaves the largest groups as they are where a step would remove them although no more than
+    `few`, one number for each key (keys,), are left.
+
+    A single weight grows again when λ falls. A neuron or a head does not: without weights on both
+    sides its gradient is 0, so a λ that is too high for one step would be final.
+    """
+    after = divided("steer_strength", moved(params, moves), mask, None, per, keys)
+    before = divided("steer_strength", params, mask, None, per, keys)
+    leaves, structure = jax.tree.flatten(moves, is_leaf=is_hole)
+    for part, then, number in zip(before, after, few, strict=True):
+        marks = largest([counted.sizes for counted in part], exactly(number))
+        for counted, moved_to, mark in zip(part, then, marks, strict=True):
+            counted.cut(leaves, ~(mark & counted.alive & ~moved_to.alive))
+    return jax.tree.unflatten(structure, leaves)
 
 
 def selected_leaves(gradient: PyTree, params: PyTree, mask: Mask) -> list[jax.Array]:

@@ -133,10 +133,10 @@ class Method(NamedTuple):
 
 
 DENSE = "AdamW"
-LOG_SUM, GROUP_L2 = "group log-sum, steered", "group L2, steered"
+LOG_SUM, GROUP_L2, GROUP_L0 = (f"group {name}, steered" for name in ("log-sum", "L2", "L0"))
 NORMS, METRIC = "gradual pruning by norms", "gradual pruning by norms of |w|√D"
 FEW = "dense, with as many"
-OURS, RIVALS = (LOG_SUM, GROUP_L2), (NORMS, METRIC, FEW)
+OURS, RIVALS = (LOG_SUM, GROUP_L2, GROUP_L0), (NORMS, METRIC, FEW)
 GROUPS: Mapping[Kind, Mapping[str, Any]] = {"neurons": NEURONS, "heads": HEADS}
 
 
@@ -154,6 +154,8 @@ def penalty_of(name: str, strength: Any, per: Any, config: Settings) -> jaxreg.P
     """A penalty of groups."""
     if name == LOG_SUM:
         return jaxreg.Group(jaxreg.LogSum(strength, config.scale), per=per)
+    if name == GROUP_L0:
+        return jaxreg.Group(jaxreg.L0(strength), per=per)
     return jaxreg.GroupL2(strength, per=per)
 
 
@@ -288,7 +290,7 @@ def measure_speed(config: Settings, _: Session) -> xr.Dataset:
     text = transformer.load_text(config)
     rows, vocabulary = transformer.rows_of(text, config), len(text.vocabulary)
     networks: dict[str, tuple[Method, float]] = {
-        f"{100 * share:g} % of the {kind}, compacted": (steered(LOG_SUM, kind), share)
+        f"{100 * share:g} % of the {kind}, compacted": (steered(GROUP_L0, kind), share)
         for kind in GROUPS
         for share in shares_of(kind, config)[-2:]
     }
@@ -494,7 +496,7 @@ def kept_shares(points: Mapping[tuple[str, str, float], Point], kind: str) -> li
 
 
 def against_rivals(results: Results) -> list[Finding]:
-    """The better penalty of groups against each rival, at each share."""
+    """The best penalty of groups against each rival, at each share."""
     points, findings = points_of(results), []
     for kind in GROUPS:
         for share in kept_shares(points, kind):
@@ -650,6 +652,7 @@ def tabulate(results: Results) -> list[Table | str]:
 STYLES = {
     LOG_SUM: (COLOURS["log-sum"], "s", "-"),
     GROUP_L2: (COLOURS["L1"], "o", "-"),
+    GROUP_L0: (COLOURS["L0"], "^", "-"),
     NORMS: ("#888888", "v", "--"),
     METRIC: ("#444444", "D", "--"),
     FEW: (COLOURS["elastic net"], "*", "-."),
@@ -659,7 +662,7 @@ STYLES = {
 def draw_groups(results: Results) -> Figure:
     """Bits per byte against the neurons and heads that are kept."""
     points = points_of(results)
-    figure = new_figure(9.6, 4.4)
+    figure = new_figure(9.6, 4.8)
     panels = figure.subplots(1, len(GROUPS), sharey=True)
     for axes, kind in zip(panels, GROUPS, strict=True):
         targets = kept_shares(points, kind)
@@ -683,7 +686,10 @@ def draw_groups(results: Results) -> Figure:
         axes.minorticks_off()
         axes.grid(alpha=0.25)
         axes.set_ylabel("bits per byte of test text")
-        axes.legend(frameon=False, fontsize=8)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=3,
+        loc="outside lower center",
+    )  # fmt: skip
     return figure
 
 
@@ -706,7 +712,7 @@ def draw_speed(results: Results) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("time of the dense network ÷ time of the smaller one")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -729,6 +735,9 @@ def draw_features(results: Results) -> Figure:
             axes.plot(steps, mean, color=colours[at % len(colours)], label=label, lw=1.3)
     left.axhline(dataset.attrs["wanted"], color=COLOURS["none"], ls=":", lw=1)
     left.set(yscale="log", ylabel="active features")
+    left.minorticks_off()
+    ticks = [dataset.attrs["wanted"] * 2**power for power in range(5)]
+    left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     right.set(yscale="log", ylabel="λ")
     for axes in (left, right):
         axes.set_xlabel("step")

@@ -147,6 +147,43 @@ def test_whole_neurons_are_kept_counted_and_removed():
     assert sum(int(jnp.any(x != 0, 1).sum()) for x in joined(params)["rows"].values()) == 3
 
 
+@pytest.mark.parametrize("kind", [jaxreg.L0, lambda s: jaxreg.LogSum(s, 0.1)])
+def test_steering_never_removes_more_neurons_than_its_target(kind):
+    def loss(params, rows):
+        """A network learns another one, so that a neuron without weights has no gradient."""
+        outputs = [
+            jnp.tanh(rows @ p["up"]["kernel"] + p["up"]["bias"]) @ p["down"]["kernel"]
+            for p in (params, teacher)
+        ]
+        return jnp.mean(jnp.square(outputs[0] - outputs[1]))
+
+    teacher = blocks(jax.random.key(0))["block_0"]
+    # All neurons have about the same norm, so any λ that removes one removes nearly all.
+    start = jax.tree.map(
+        lambda w: 0.5 + 0.001 * jax.random.normal(jax.random.key(1), w.shape), teacher
+    )
+    start["down"]["kernel"] = start["down"]["kernel"].at[::2].multiply(-1)
+    rows = jax.random.normal(jax.random.key(2), (64, start["up"]["kernel"].shape[0]))
+    neurons = {"up": "unit", "down/kernel": "input"}
+    tx = jaxreg.steer_strength(
+        lambda s: jaxreg.prox_adam(0.02, jaxreg.Group(kind(s), per=neurons), max_shrink=None),
+        0.25, 200, begin=20, per=neurons,
+    )  # fmt: skip
+
+    def step(carry, number):
+        params, state = carry
+        updates, state = tx.update(jax.grad(loss)(params, rows), state, params)
+        params = optax.apply_updates(params, updates)
+        alive = jnp.sum(jnp.any(params["down"]["kernel"] != 0, 1))
+        return (params, state), alive
+
+    _, alive = jax.lax.scan(step, (start, tx.init(start)), jnp.arange(240))
+    size = start["down"]["kernel"].shape[0]
+    done = np.clip((1 + np.arange(240) - 20) / (0.75 * 180), 0, 1)
+    target = np.maximum(np.round((0.25 + 0.75 * (1 - done) ** 3) * size), 1)
+    assert (np.asarray(alive) >= target).all() and alive[-1] == round(0.25 * size)
+
+
 HEADS = {"**/query": "head", "**/key": "head", "**/value": "head", "**/out/kernel": "head"}
 
 
