@@ -121,27 +121,39 @@ def sentence_of(attributes: Mapping[str, Any]) -> str:
 
 
 class Rows(NamedTuple):
-    """What a network is trained and evaluated on, all uint8.
+    """What a network starts from, and what it is trained and evaluated on; text is uint8.
 
     Attributes:
         train: the training text (bytes,).
         validation: rows of validation text (rows, context + 1).
         test: rows of test text (rows, context + 1).
+        start: the initial parameters for each seed (seeds, …). Drawing them here, once, saves a
+            third of the time to compile the training.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    start: Any
 
 
 def rows_of(text: datasets.Text, config: Settings) -> Rows:
-    """The training text, and evenly spaced rows of the others."""
+    """The training text, evenly spaced rows of the others, and initial parameters."""
 
     def spaced(part: np.ndarray) -> np.ndarray:
         starts = np.linspace(0, part.size - config.context - 1, config.evaluated).astype(int)
         return part[starts[:, None] + np.arange(config.context + 1)]
 
-    return Rows(text.train, spaced(text.validation), spaced(text.test))
+    def drawn(seed: jax.Array) -> Any:
+        return initial(config, len(text.vocabulary), sizes_of(config), keys_of(seed)[0])[1]
+
+    start = jax.jit(jax.vmap(drawn))(jnp.arange(config.seeds, dtype=jnp.uint32))
+    return Rows(text.train, spaced(text.validation), spaced(text.test), start)
+
+
+def keys_of(seed: ArrayLike) -> jax.Array:
+    """The keys of the initial weights and of the batches."""
+    return jax.random.split(jax.random.key(seed))
 
 
 def blocks(params: Any) -> Any:
@@ -265,6 +277,14 @@ def initial(config: Settings, vocabulary: int, sizes: Sizes, key: jax.Array) -> 
     return nnx.split(model, nnx.Param)
 
 
+def structure_of(config: Settings, vocabulary: int, sizes: Sizes) -> Any:
+    """The graph definition of a network."""
+    model = nnx.eval_shape(
+        lambda: networks.GPT(vocabulary, config.context, *sizes, rngs=nnx.Rngs(0))
+    )
+    return nnx.split(model, nnx.Param)[0]
+
+
 def bits(structure: Any, params: Any, tokens: jax.Array) -> jax.Array:
     """Mean bits per byte of rows (rows, positions + 1)."""
     logits = nnx.merge(structure, params)(tokens[:, :-1]).astype(jnp.float32)
@@ -286,8 +306,12 @@ def train(
     Returns:
         The graph definition, the parameters and the optimizer's state.
     """
-    model_key, order_key = jax.random.split(jax.random.key(seed))
-    structure, params = initial(config, vocabulary, sizes or sizes_of(config), model_key)
+    model_key, order_key = keys_of(seed)
+    if sizes is None:
+        structure = structure_of(config, vocabulary, sizes_of(config))
+        params = jax.tree.map(lambda start: jnp.asarray(start)[seed], rows.start)
+    else:
+        structure, params = initial(config, vocabulary, sizes, model_key)
     if half:
         params = jax.tree.map(lambda w: w.astype(jnp.bfloat16), params)
         tx = jaxreg.master_weights(tx)
@@ -310,18 +334,14 @@ def train(
 
 def evaluate(structure: Any, params: Any, rows: Rows, config: Settings) -> dict[str, jax.Array]:
     """Bits per byte of validation and of test text, and the number of parameters that are not 0."""
-    evaluated = {
-        f"{name}_bits": jnp.mean(
-            jax.lax.map(
-                lambda row: bits(structure, params, row[None].astype(int)),
-                part,
-                batch_size=config.batch_size,
-            )
-        )
-        for name, part in (("validation", rows.validation), ("test", rows.test))
-    }
-    nonzeros = [jnp.sum(leaf != 0) for leaf in jax.tree.leaves(params)]
-    return evaluated | {"nonzeros": jnp.sum(jnp.array(nonzeros))}
+    each = jax.lax.map(
+        lambda row: bits(structure, params, row[None].astype(int)),
+        jnp.concatenate([rows.validation, rows.test]),
+        batch_size=config.batch_size,
+    )
+    validation, test = jnp.mean(each.reshape(2, -1), 1)
+    nonzeros = jnp.sum(jnp.array([jnp.sum(leaf != 0) for leaf in jax.tree.leaves(params)]))
+    return {"validation_bits": validation, "test_bits": test, "nonzeros": nonzeros}
 
 
 def finite(metrics: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -20,7 +20,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from experiments.figures import COLOURS, new_figure
 from experiments.lab import Claim, Results, Session, Study
 from experiments.lazy import Figure, jax, jaxreg, jnp, nnx, optax, xr
 from experiments.rivals import prune_gradually
-from experiments.settings import at_least, positive, shares
+from experiments.settings import at_least, positive, require, shares
 from experiments.tables import Table
 from experiments.timing import paired
 from experiments.training import described
@@ -52,6 +52,8 @@ class Settings(transformer.Settings):
 
     decay: float = 0.3
     """optax's weight_decay of the kernels, for every method."""
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    """What is removed."""
     neurons: tuple[float, ...] = (0.5, 0.25, 0.1, 0.05)
     """Shares of each block's neurons to keep."""
     kept_heads: tuple[float, ...] = (0.75, 0.5, 0.25)
@@ -82,10 +84,13 @@ class Settings(transformer.Settings):
         at_least(self, decay=0, batches=1, rounds=3, features=2, fitting=10, examples=1)
         positive(self, "scale", "active", "rates", "response")
         shares(self, "neurons", "kept_heads", "weights")
+        once = 0 < len(self.kinds) == len(set(self.kinds))
+        require(once, "kinds", "one or several", self.kinds)
 
 
 QUICK = Settings(
     **transformer.QUICK,
+    kinds=("neurons",),
     neurons=(0.25,),
     kept_heads=(0.5,),
     batches=(1, 2),
@@ -221,6 +226,7 @@ def train_network(
 
 
 TEXTS = transformer.TEXTS | {
+    "decay": ("optax's weight_decay of the kernels", "1"),
     "share": ("share of each block's neurons or heads that are kept", "1"),
     "network": ("what was made sparse, and how", "1"),
     "form": ("what is timed", "1"),
@@ -256,7 +262,7 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
         trials.train(method, [best._replace(share=share) for share in targets], config.seeds)
 
     train(Method(DENSE, transformer.adamw), (1.0,))
-    for kind in GROUPS:
+    for kind in config.kinds:
         targets = shares_of(kind, config)
         for name in OURS:
             train(steered(name, kind), targets)
@@ -291,7 +297,7 @@ def measure_speed(config: Settings, _: Session) -> xr.Dataset:
     rows, vocabulary = transformer.rows_of(text, config), len(text.vocabulary)
     networks: dict[str, tuple[Method, float]] = {
         f"{100 * share:g} % of the {kind}, compacted": (steered(GROUP_L0, kind), share)
-        for kind in GROUPS
+        for kind in config.kinds
         for share in shares_of(kind, config)[-2:]
     }
     label = f"{100 * config.weights:g} % of the weights, sparse products"
@@ -335,7 +341,7 @@ def measure_speed(config: Settings, _: Session) -> xr.Dataset:
 def forward(config: Settings, vocabulary: int, **sizes: tuple[int, ...]) -> Any:
     """The forward pass of a network, of the sizes of the settings except these."""
     sized = transformer.sizes_of(config)._replace(**sizes)  # type: ignore[arg-type]
-    structure, _ = transformer.initial(config, vocabulary, sized, jax.random.key(0))
+    structure = transformer.structure_of(config, vocabulary, sized)
     return lambda params, tokens: nnx.merge(structure, params)(tokens)
 
 
@@ -445,14 +451,14 @@ def train_autoencoders(config: Settings, session: Session) -> xr.Dataset:
     tokens = rows.train[starts[:, None] + np.arange(config.context)]
 
     @jax.jit
-    def hidden_units() -> jax.Array:
+    def hidden_units(rows: transformer.Rows) -> jax.Array:
         tx = transformer.adamw(Run(config.learning_rates[-1], config.decay), config)
         structure, params, _ = transformer.train(tx, 0, rows, config, vocabulary)
         model = nnx.merge(structure, params)
         units = jax.lax.map(lambda row: model.units(row[None].astype(int))[0], tokens)
         return units.reshape(-1, units.shape[-1])
 
-    units, found = hidden_units(), []
+    units, found = hidden_units(rows), []
     grid = jaxreg.grid(rate=list(config.rates), seed=range(config.seeds))
     for features in config.features:
         fit = functools.partial(fit_autoencoder, features=features, config=config)
@@ -495,10 +501,15 @@ def kept_shares(points: Mapping[tuple[str, str, float], Point], kind: str) -> li
     return sorted({share for group, _, share in points if group == kind}, reverse=True)
 
 
+def kinds_of(points: Mapping[tuple[str, str, float], Point]) -> list[str]:
+    """The kinds of groups that were removed."""
+    return [kind for kind in GROUPS if kept_shares(points, kind)]
+
+
 def against_rivals(results: Results) -> list[Finding]:
     """The best penalty of groups against each rival, at each share."""
     points, findings = points_of(results), []
-    for kind in GROUPS:
+    for kind in kinds_of(points):
         for share in kept_shares(points, kind):
             means = [points[kind, name, share].validation.mean() for name in OURS]
             ours = OURS[int(np.argmin(np.nan_to_num(means, nan=np.inf)))]
@@ -589,7 +600,7 @@ def tabulate(results: Results) -> list[Table | str]:
         transformer.sentence_of(results["units"].attrs),
         f"The dense network needs {text_of(dense.test)} bits per byte.",
     ]
-    for kind in GROUPS:
+    for kind in kinds_of(points):
         targets = kept_shares(points, kind)
         tables.append(
             Table(
@@ -663,8 +674,8 @@ def draw_groups(results: Results) -> Figure:
     """Bits per byte against the neurons and heads that are kept."""
     points = points_of(results)
     figure = new_figure(9.6, 4.8)
-    panels = figure.subplots(1, len(GROUPS), sharey=True)
-    for axes, kind in zip(panels, GROUPS, strict=True):
+    panels = figure.subplots(1, len(kinds_of(points)), sharey=True, squeeze=False)[0]
+    for axes, kind in zip(panels, kinds_of(points), strict=True):
         targets = kept_shares(points, kind)
         for name, (colour, marker, line) in STYLES.items():
             shown = [s for s in targets if np.isfinite(points[kind, name, s].test).all()]
