@@ -44,6 +44,8 @@ from experiments.trials import MAIN, Trials, fit_of
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
 
+Baseline = Literal["adamw", "coupled", "independent", "cautious", "hyperbolic", "muon"]
+"""Names of the dense optimizers."""
 Penalty = Literal["L1", "log-sum", "L0"]
 """Names of the penalties."""
 Rival = Literal["magnitude", "metric", "top", "hyperbolic"]
@@ -64,6 +66,11 @@ class Settings(transformer.Settings):
     """Whether weights are bfloat16, with float32 copies in the optimizer."""
     muon_rates: tuple[float, ...] = (1.6e-2, 3.2e-2)
     """Learning rates to choose from, for Muon, whose updates have Adam's size."""
+    baselines: tuple[Baseline, ...] = get_args(Baseline)
+    """Dense optimizers, adamw among them: AdamW; Adam with coupled L2, with decay that is
+    independent of the learning rate, and with cautious decay; AdamW with hyperbolic steps; and
+    Muon. Penalties and pruning follow adamw, hyperbolic and muon.
+    """
     decay: tuple[float, ...] = (0.1, 0.0, 0.3)
     """Values of optax's weight_decay to choose from, for AdamW, cautious decay and Muon; the first
     is used where a learning rate is chosen.
@@ -99,9 +106,10 @@ class Settings(transformer.Settings):
         super().__post_init__()
         at_least(self, decay=0, coupled=0, alpha=0)
         positive(self, "muon_rates", "scale", "l1", "log_sum", "l0", "independent")
-        for name in ("penalties", "rivals"):
+        for name in ("baselines", "penalties", "rivals"):
             values = getattr(self, name)
             require(0 < len(values) == len(set(values)), name, "one or several", values)
+        require("adamw" in self.baselines, "baselines", "adamw among them", self.baselines)
         shares(self, "shares", "rate_share")
 
 
@@ -133,6 +141,7 @@ def defaults(typed: Settings, quick: bool) -> Settings:
         config = dataclasses.replace(
             config,
             **transformer.QUICK,
+            baselines=("adamw", "muon"),
             muon_rates=(1.6e-2,),
             decay=(0.1,),
             coupled=(1e-5,),
@@ -372,7 +381,6 @@ OPTIMIZERS: Mapping[str, Callable[[Run, Settings], optax.GradientTransformation]
     HYPERBOLIC: with_hyperbolic_steps,
     MUON: muon,
 }
-DENSE = tuple(Method(name, optimizer) for name, optimizer in OPTIMIZERS.items())
 RIVAL_METHODS: Mapping[Rival, tuple[Method, ...]] = {
     "magnitude": (pruned(MAGNITUDE), pruned(MAGNITUDE, MUON)),
     "metric": (pruned(METRIC, in_metric=True), pruned(METRIC, MUON, True)),
@@ -381,13 +389,20 @@ RIVAL_METHODS: Mapping[Rival, tuple[Method, ...]] = {
 }
 
 
-def sparse_methods(config: Settings) -> list[Method]:
+def dense_methods(config: Settings) -> list[Method]:
+    """The dense baselines."""
+    names = dict(zip(get_args(Baseline), OPTIMIZERS, strict=True))
+    return [Method(names[name], OPTIMIZERS[names[name]]) for name in config.baselines]
+
+
+def sparse_methods(config: Settings, bases: Sequence[str]) -> list[Method]:
     """The methods with a target, in the order of their dense baselines."""
-    methods = [steered(name, base) for base in AFTER for name in config.penalties]
+    methods = [steered(name, base) for base in bases for name in config.penalties]
     if "log-sum" in config.penalties:
         methods.append(steered("log-sum", MUON, plain=True))
     methods += itertools.chain.from_iterable(RIVAL_METHODS[name] for name in config.rivals)
-    return sorted(methods, key=lambda method: list(AFTER).index(method.base))
+    kept = [method for method in methods if method.base in bases]
+    return sorted(kept, key=lambda method: bases.index(method.base))
 
 
 def heads_of(width: int, config: Settings) -> int:
@@ -468,14 +483,15 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     trials = Trials(session, fit_of(fit, config), rows, "validation_bits", largest=False)
     values = {COUPLED: config.coupled, INDEPENDENT: config.independent}
     chosen: dict[str, Run] = {}
-    for method in DENSE:
+    for method in dense_methods(config):
         rates = config.muon_rates if method.name == MUON else config.learning_rates
         first, *others = values.get(method.name, config.decay)
         best = trials.choose(method, [Run(rate, first) for rate in rates])
         tried = [best, *(best._replace(decay=other) for other in others)]
         chosen[method.name] = trials.choose(method, tried)
         trials.train(method, [chosen[method.name]], config.seeds)
-    for method in sparse_methods(config):
+    bases = [base for base in AFTER if base in chosen]
+    for method in sparse_methods(config, bases):
         rates = config.muon_rates if method.base == MUON else config.learning_rates
         decay = chosen[method.base].decay
         runs = [Run(rate, decay, share=config.rate_share) for rate in rates]
@@ -488,6 +504,8 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
             fixed = [best._replace(share=1.0, strength=value) for value in grid]
             trials.train(constant(name), fixed, config.seeds)
     for share, (base, label) in itertools.product(config.shares, SMALL.items()):
+        if base not in bases:
+            continue
         sizes = as_many(config, vocabulary, share)
         small = Method(f"{label} at {100 * share:g} %", OPTIMIZERS[base], sizes=sizes)
         rates = config.muon_rates if base == MUON else config.learning_rates
@@ -583,6 +601,8 @@ def as_good(results: Results) -> list[Finding]:
     share, findings = shares_of(points)[0], []
     compared = ((ADAMW, OURS), (ADAMW, OURS_HAM), (HYPERBOLIC, OURS_HAM), (MUON, OURS_MUON))
     for base, methods in compared:
+        if not points.keys() & set(methods):
+            continue
         name, point = best_of(points, methods, share)
         dense = points[base][0]
         after = next(after for after in reversed(AFTER.values()) if after in name)
@@ -615,6 +635,7 @@ def sparse_against_small(results: Results) -> list[Finding]:
         )
         for share in shares_of(points)
         for base, methods in zip(AFTER, (OURS, OURS_HAM, OURS_MUON), strict=True)
+        if base in points
     ]
 
 
@@ -625,6 +646,8 @@ def against_pruning(results: Results) -> list[Finding]:
     for share, (methods, rivals) in itertools.product(
         shares_of(points), ((OURS, RIVALS), (OURS_HAM, RIVALS), (OURS_MUON, RIVALS_MUON))
     ):
+        if not points.keys() & set(methods):
+            continue
         ours = best_of(points, methods, share)
         findings += [
             difference(
@@ -653,7 +676,11 @@ def tabulate(results: Results) -> list[Table | str]:
     """
     points = points_of(results)
     targets = shares_of(points)
-    dense = [(m.name, points[m.name][0].label, text_of(points[m.name][0].test)) for m in DENSE]
+    dense = [
+        (name, points[name][0].label, text_of(points[name][0].test))
+        for name in OPTIMIZERS
+        if name in points
+    ]
     sparse = [
         (name, *(text_of(at(points, name, share).test) for share in targets))
         for name, (point, *_) in points.items()
@@ -719,7 +746,9 @@ def draw_curves(results: Results, shown: Sequence[str]) -> Figure:
     """
     points = points_of(results)
     figure = new_figure(13.5, 6.6)
-    for axes, base in zip(figure.subplots(1, len(STYLES), sharey=True), STYLES, strict=True):
+    bases = [base for base in STYLES if base in points]
+    panels = figure.subplots(1, len(bases), sharey=True, squeeze=False)[0]
+    for axes, base in zip(panels, bases, strict=True):
         for method, (colour, marker, line) in STYLES[base].items():
             measured = points.get(method, ()) if method in shown else ()
             drawn = [p for p in measured if np.isfinite(p.test).all()]
