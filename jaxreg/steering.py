@@ -215,8 +215,8 @@ def steer_strength(
             as a field of a sweep. With a dict from names or patterns (see `jaxreg.matching`) to
             shares, the leaves of each key are counted by themselves and have a λ of their own, and
             `make_optimizer` gets a dict from these keys to their λ, of which
-            `jax.tree.map(jaxreg.L1, strengths)` makes a tree of penalties. Then no layer loses all
-            of its weights to another.
+            `jax.tree.map(jaxreg.L1, strengths)` makes a tree of penalties; add `"*": None` if the
+            keys leave parameters out. Then no layer loses all of its weights to another.
         steps: number of steps after which the share is reached.
         begin: number of steps without a penalty before λ starts.
         reached: the part of the steps from `begin` to `steps` after which the target is the share,
