@@ -105,6 +105,8 @@ def main(words: list[str]) -> None:
     elif isinstance(parsed, Publish):
         for place in results_in(parsed.out):
             target = parsed.docs / place.stem
+            if not place.with_suffix("").is_dir():  # the result alone was copied or downloaded
+                draw(study_of(place), place)
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(place.with_suffix(""), target, ignore=shutil.ignore_patterns("*.svg"))
             print(target)
