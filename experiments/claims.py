@@ -64,6 +64,14 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     return float(np.mean(values)), float(error)
 
 
+def mean_text(values: np.ndarray, digits: int = 3) -> str:
+    """Mean ± standard error over the seeds as text; "not measured" if a run diverged."""
+    if not np.isfinite(values).all():
+        return NOT_MEASURED
+    mean, error = mean_and_error(values)
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """The outcome of one test of a claim.

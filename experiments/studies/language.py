@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from experiments import transformer
-from experiments.claims import NOT_MEASURED, Finding, above, below, mean_and_error
+from experiments.claims import Finding, above, below, mean_and_error, mean_text
 from experiments.figures import COLOURS, new_figure
 from experiments.lab import Claim, Results, Session, Study
 from experiments.lazy import Figure, jax, jaxreg, jnp, optax, xr
@@ -60,7 +60,7 @@ class Settings(transformer.Settings):
 
     preset: Literal["cpu", "gpu"] = "cpu"
     """cpu is a network of 0.1 million weights; gpu one of 29 million in bfloat16 with float32
-    master weights, fewer settings and one seed.
+    master weights, fewer settings and two seeds.
     """
     half: bool = False
     """Whether weights are bfloat16, with float32 copies in the optimizer."""
@@ -662,14 +662,6 @@ def against_pruning(results: Results) -> list[Finding]:
     return findings
 
 
-def text_of(values: np.ndarray) -> str:
-    """Mean ± standard error."""
-    if not np.isfinite(values).all():
-        return NOT_MEASURED
-    mean, error = mean_and_error(values)
-    return f"{mean:.3f} ± {error:.3f}"
-
-
 def tabulate(results: Results) -> list[Table | str]:
     """Bits per byte of the dense networks, of every method at every share, and of constant
     strengths.
@@ -677,17 +669,17 @@ def tabulate(results: Results) -> list[Table | str]:
     points = points_of(results)
     targets = shares_of(points)
     dense = [
-        (name, points[name][0].label, text_of(points[name][0].test))
+        (name, points[name][0].label, mean_text(points[name][0].test))
         for name in OPTIMIZERS
         if name in points
     ]
     sparse = [
-        (name, *(text_of(at(points, name, share).test) for share in targets))
+        (name, *(mean_text(at(points, name, share).test) for share in targets))
         for name, (point, *_) in points.items()
         if point.share < 1
     ]
     fixed = [
-        (name, point.label, f"{100 * abs(point.kept.mean()):.1f}", text_of(point.test))
+        (name, point.label, f"{100 * abs(point.kept.mean()):.1f}", mean_text(point.test))
         for name in (f"{penalty}{CONSTANT}" for penalty in PENALTIES)
         for point in points.get(name, ())
     ]

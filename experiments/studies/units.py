@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from experiments import transformer
-from experiments.claims import NOT_MEASURED, Finding, above, between, mean_and_error, within
+from experiments.claims import Finding, above, between, mean_and_error, mean_text, within
 from experiments.figures import COLOURS, new_figure
 from experiments.lab import Claim, Results, Session, Study
 from experiments.lazy import Figure, jax, jaxreg, jnp, nnx, optax, xr
@@ -584,21 +584,13 @@ def reached_features(results: Results) -> list[Finding]:
     ]
 
 
-def text_of(values: np.ndarray, digits: int = 3) -> str:
-    """Mean ± standard error."""
-    if not np.isfinite(values).all():
-        return NOT_MEASURED
-    mean, error = mean_and_error(values)
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
-
-
 def tabulate(results: Results) -> list[Table | str]:
     """Bits per byte by method and share, times, and active features."""
     points, speed, features = points_of(results), results["speed"], results["features"]
     dense = points["", DENSE, 1.0]
     tables: list[Table | str] = [
         transformer.sentence_of(results["units"].attrs),
-        f"The dense network needs {text_of(dense.test)} bits per byte.",
+        f"The dense network needs {mean_text(dense.test)} bits per byte.",
     ]
     for kind in kinds_of(points):
         targets = kept_shares(points, kind)
@@ -606,7 +598,7 @@ def tabulate(results: Results) -> list[Table | str]:
             Table(
                 (f"{kind} kept", *(f"{100 * share:g} %" for share in targets)),
                 [
-                    (name, *(text_of(points[kind, name, share].test) for share in targets))
+                    (name, *(mean_text(points[kind, name, share].test) for share in targets))
                     for name in (*OURS, *RIVALS)
                 ],
                 f"Bits per byte of test text with few {kind}, mean ± standard error.",
@@ -627,7 +619,7 @@ def tabulate(results: Results) -> list[Table | str]:
                     f"{row['parameters'].sel(form='smaller').mean().item():,.0f} of "
                     f"{row['parameters'].sel(form='dense').mean().item():,.0f}",
                     *(f"{1e6 * row['seconds'].sel(batch=b).mean().item():,.0f}" for b in batches),
-                    *(text_of(row["speedup"].sel(batch=b).values, 2) for b in batches),
+                    *(mean_text(row["speedup"].sel(batch=b).values, 2) for b in batches),
                 )
                 for name in speed["network"].values
                 for row in [speed.sel(network=name)]
@@ -645,9 +637,9 @@ def tabulate(results: Results) -> list[Table | str]:
                 (
                     f"{width}",
                     f"{rate:g}",
-                    text_of(row["active"].isel(part=slice(-last, None)).mean("part").values, 2),
+                    mean_text(row["active"].isel(part=slice(-last, None)).mean("part").values, 2),
                     f"{row['strength'].isel(part=-1).mean().item():.3g}",
-                    text_of(row["explained"].values),
+                    mean_text(row["explained"].values),
                 )
                 for width in features["features"].values
                 for rate in features["rate"].values
