@@ -261,13 +261,14 @@ def steer_strength(
     searched = max(SEARCH * (steps - begin), 1)
     faster = max(FASTER, LOWEST ** (-1 / searched))
 
-    def controller(size: Any) -> Controller:
+    def rounded(count: ArrayLike, size: Any) -> jax.Array:
         # With few groups the target is a number that can be reached, as for `keep_largest`.
         # Otherwise the first group would go as soon as the target is below 1.
-        return Controller(
-            lambda count: jnp.maximum(jnp.round(target(count) * size), 1),
-            max((steps - begin) / RESPONSES, 1 / FASTEST),
-        )
+        return jnp.maximum(jnp.round(target(count) * size), 1)
+
+    def controller(size: Any) -> Controller:
+        response = max((steps - begin) / RESPONSES, 1 / FASTEST)
+        return Controller(lambda count: rounded(count, size), response)
 
     def made(strength: jax.Array) -> optax.GradientTransformationExtraArgs:
         named: Any = strength if keys is None else dict(zip(keys, strength, strict=True))
@@ -299,8 +300,8 @@ def steer_strength(
         number, size = kept(moved(params, moves))
         after = controller(size).update(before, number)
         if isinstance(per, Mapping):
-            few = jnp.maximum(jnp.round(target(before.count + 1) * size), 1)
-            moves = spare(moves, params, jnp.atleast_1d(few), mask, per, keys)
+            few = jnp.atleast_1d(rounded(after.count, size))
+            moves = spare(moves, params, few, mask, per, keys)
         # Without a gradient so far λ stays 0, and starts with the first one.
         searching = before.count <= begin + searched
         needed = searching | jnp.any(before.strength == 0)
@@ -347,8 +348,8 @@ def kept_numbers(
 
 
 def spare(moves: PyTree, params: PyTree, few: jax.Array, mask: Mask, per: Per, keys: Any) -> PyTree:
-    """Leaves the largest groups as they are where a step would remove them although no more than
-    `few`, one number for each key (keys,), are left.
+    """Leaves groups as they are where a step would remove them although they are among the `few`
+    largest, one number for each key (keys,).
 
     A single weight grows again when λ falls. A neuron or a head does not: without weights on both
     sides its gradient is 0, so a λ that is too high for one step would be final.

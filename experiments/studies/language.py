@@ -503,11 +503,9 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
             grid = getattr(config, name.lower().replace("-", "_"))
             fixed = [best._replace(share=1.0, strength=value) for value in grid]
             trials.train(constant(name), fixed, config.seeds)
-    for share, (base, label) in itertools.product(config.shares, SMALL.items()):
-        if base not in bases:
-            continue
+    for share, base in itertools.product(config.shares, bases):
         sizes = as_many(config, vocabulary, share)
-        small = Method(f"{label} at {100 * share:g} %", OPTIMIZERS[base], sizes=sizes)
+        small = Method(f"{SMALL[base]} at {100 * share:g} %", OPTIMIZERS[base], sizes=sizes)
         rates = config.muon_rates if base == MUON else config.learning_rates
         runs = [Run(rate, chosen[base].decay, share=share) for rate in rates]
         trials.train(small, [trials.choose(small, runs)], config.seeds)

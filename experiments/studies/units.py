@@ -302,6 +302,7 @@ def measure_speed(config: Settings, _: Session) -> xr.Dataset:
     }
     label = f"{100 * config.weights:g} % of the weights, sparse products"
     networks[label] = (steered_weights(config.weights), config.weights)
+    plain = jax.jit(forward(config, vocabulary))
     found: list[list[list[float]]] = []
     parameters: list[tuple[int, int]] = []
     for method, share in networks.values():
@@ -316,7 +317,6 @@ def measure_speed(config: Settings, _: Session) -> xr.Dataset:
         for seed in range(config.seeds):
             params, smaller, left = shrink(trained(seed, rows), method, share, config, vocabulary)
             parameters.append((jaxreg.sparsity(params).size, left))
-            plain = jax.jit(forward(config, vocabulary))
             raced = []
             for batch in config.batches:
                 tokens = jnp.asarray(rows.test[np.arange(batch) % len(rows.test), :-1], int)
