@@ -174,7 +174,7 @@ def steer_strength(
 
     Groups that lie in several parameters, such as neurons, cannot grow again once they are 0, as
     they get no gradient. So no step removes more of them than the target says: the largest of them
-    keep their weights in that step.
+    move without the penalty in that step.
 
     λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the
     first tenth of the steps λ is searched: it starts very small and is multiplied by 4 in each step
@@ -301,7 +301,8 @@ def steer_strength(
         after = controller(size).update(before, number)
         if isinstance(per, Mapping):
             few = jnp.atleast_1d(rounded(after.count, size))
-            moves = spare(moves, params, few, mask, per, keys)
+            free, _ = made(0 * before.strength).update(updates, state.inner, params, **extra_args)
+            moves = spare(moves, free, params, few, mask, per, keys)
         # Without a gradient so far λ stays 0, and starts with the first one.
         searching = before.count <= begin + searched
         needed = searching | jnp.any(before.strength == 0)
@@ -347,9 +348,11 @@ def kept_numbers(
     return (numbers[0], size[0]) if keys is None else (jnp.stack(numbers), size)
 
 
-def spare(moves: PyTree, params: PyTree, few: jax.Array, mask: Mask, per: Per, keys: Any) -> PyTree:
-    """Leaves groups as they are where a step would remove them although they are among the `few`
-    largest, one number for each key (keys,).
+def spare(
+    moves: PyTree, free: PyTree, params: PyTree, few: jax.Array, mask: Mask, per: Per, keys: Any
+) -> PyTree:
+    """Where a step would leave fewer groups than `few`, one number for each key (keys,), the
+    largest of those that it removes move as if there were no penalty.
 
     A single weight grows again when λ falls. A neuron or a head does not: without weights on both
     sides its gradient is 0, so a λ that is too high for one step would be final.
@@ -357,10 +360,15 @@ def spare(moves: PyTree, params: PyTree, few: jax.Array, mask: Mask, per: Per, k
     after = divided("steer_strength", moved(params, moves), mask, None, per, keys)
     before = divided("steer_strength", params, mask, None, per, keys)
     leaves, structure = jax.tree.flatten(moves, is_leaf=is_hole)
+    others = jax.tree.leaves(free, is_leaf=is_hole)
     for part, then, number in zip(before, after, few, strict=True):
-        marks = largest([counted.sizes for counted in part], exactly(number))
-        for counted, moved_to, mark in zip(part, then, marks, strict=True):
-            counted.cut(leaves, ~(mark & counted.alive & ~moved_to.alive))
+        # Groups that the step leaves come first, since it may rank groups by more than their norms.
+        sizes = [
+            jnp.where(moved_to.alive, jnp.inf, counted.sizes)
+            for counted, moved_to in zip(part, then, strict=True)
+        ]
+        for counted, moved_to, mark in zip(part, then, largest(sizes, exactly(number)), strict=True):
+            counted.cut(leaves, ~(mark & counted.alive & ~moved_to.alive), others)
     return jax.tree.unflatten(structure, leaves)
 
 

@@ -184,6 +184,34 @@ def test_steering_never_removes_more_neurons_than_its_target(kind):
     assert (np.asarray(alive) >= target).all() and alive[-1] == round(0.25 * size)
 
 
+def test_neurons_are_spared_only_where_too_few_are_left():
+    """L0 removes neurons whose norm in D is small, here the last two first. Those that are spared
+    have the largest norms, here the last two, and move without the penalty.
+    """
+
+    def made(strength):
+        penalty = jaxreg.Group(jaxreg.L0(strength), per=neurons)
+        return jaxreg.prox_adam(0.01, penalty, max_shrink=None)
+
+    def alone(strength):
+        updates, _ = made(strength).update(gradient, made(strength).init(params), params)
+        return optax.apply_updates(params, updates)["up"][0]
+
+    def steered(strength):
+        state = tx.init(params)
+        now = state.controller._replace(strength=jnp.float32(strength))
+        updates, _ = tx.update(gradient, state._replace(controller=now), params)
+        return optax.apply_updates(params, updates)["up"][0]
+
+    neurons = {"up": "unit", "down": "input"}
+    params = {"up": jnp.array([[1.0, 2, 3, 4]]), "down": jnp.ones((4, 1))}
+    gradient = {"up": jnp.array([[0.5, 0.5, 1e-4, 1e-4]]), "down": jnp.zeros((4, 1))}
+    tx = jaxreg.steer_strength(made, 0.5, 10, reached=0.1, per=neurons)
+    assert np.flatnonzero(alone(1.0)).tolist() == [0, 1] and not alone(1e3).any()
+    np.testing.assert_array_equal(steered(1.0), alone(1.0))
+    np.testing.assert_array_equal(steered(1e3), jnp.where(jnp.arange(4) > 1, alone(0.0), 0))
+
+
 HEADS = {"**/query": "head", "**/key": "head", "**/value": "head", "**/out/kernel": "head"}
 
 
