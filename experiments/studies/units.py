@@ -586,70 +586,75 @@ def reached_features(results: Results) -> list[Finding]:
 
 def tabulate(results: Results) -> list[Table | str]:
     """Bits per byte by method and share, times, and active features."""
-    points, speed, features = points_of(results), results["speed"], results["features"]
-    dense = points["", DENSE, 1.0]
-    tables: list[Table | str] = [
+    points = points_of(results)
+    dense = mean_text(points["", DENSE, 1.0].test)
+    return [
         transformer.sentence_of(results["units"].attrs),
-        f"The dense network needs {mean_text(dense.test)} bits per byte.",
+        f"The dense network needs {dense} bits per byte.",
+        *(bits_of(points, kind) for kind in kinds_of(points)),
+        times_of(results["speed"]),
+        activity_of(results["features"]),
     ]
-    for kind in kinds_of(points):
-        targets = kept_shares(points, kind)
-        tables.append(
-            Table(
-                (f"{kind} kept", *(f"{100 * share:g} %" for share in targets)),
-                [
-                    (name, *(mean_text(points[kind, name, share].test) for share in targets))
-                    for name in (*OURS, *RIVALS)
-                ],
-                f"Bits per byte of test text with few {kind}, mean ± standard error.",
-            )
-        )
-    batches = speed["batch"].values
-    tables.append(
-        Table(
-            (
-                "network",
-                "parameters",
-                *(f"µs, batch {batch}" for batch in batches),
-                *(f"times faster, batch {batch}" for batch in batches),
-            ),
-            [
-                (
-                    str(name),
-                    f"{row['parameters'].sel(form='smaller').mean().item():,.0f} of "
-                    f"{row['parameters'].sel(form='dense').mean().item():,.0f}",
-                    *(f"{1e6 * row['seconds'].sel(batch=b).mean().item():,.0f}" for b in batches),
-                    *(mean_text(row["speedup"].sel(batch=b).values, 2) for b in batches),
-                )
-                for name in speed["network"].values
-                for row in [speed.sel(network=name)]
-            ],
-            f"Forward passes on {speed.attrs['device']}: the smaller network beside the dense one "
-            "that it was made of, in the same rounds; mean ± standard error over the seeds. Sparse "
-            "products count parameters that are not 0.",
-        )
+
+
+def bits_of(points: Mapping[tuple[str, str, float], Point], kind: str) -> Table:
+    """Bits per byte of every method at every share of a kind of group."""
+    targets = kept_shares(points, kind)
+    rows = [
+        (name, *(mean_text(points[kind, name, share].test) for share in targets))
+        for name in (*OURS, *RIVALS)
+    ]
+    return Table(
+        (f"{kind} kept", *(f"{100 * share:g} %" for share in targets)),
+        rows,
+        f"Bits per byte of test text with few {kind}, mean ± standard error.",
     )
-    last = max(1, features.sizes["part"] // 10)
-    tables.append(
-        Table(
-            ("features", "learning rate", "active", "λ", "variance explained"),
-            [
-                (
-                    f"{width}",
-                    f"{rate:g}",
-                    mean_text(row["active"].isel(part=slice(-last, None)).mean("part").values, 2),
-                    f"{row['strength'].isel(part=-1).mean().item():.3g}",
-                    mean_text(row["explained"].values),
-                )
-                for width in features["features"].values
-                for rate in features["rate"].values
-                for row in [features.sel(features=width, rate=rate)]
-            ],
-            f"Sparse autoencoders of which {features.attrs['wanted']:g} features are to be active, "
-            "in the last tenth of the steps; mean ± standard error over the seeds.",
+
+
+def times_of(speed: xr.Dataset) -> Table:
+    """Parameters and times of the smaller networks."""
+    batches, rows = speed["batch"].values, []
+    for name in speed["network"].values:
+        network = speed.sel(network=name)
+        left, of = (
+            network["parameters"].sel(form=form).mean().item() for form in ("smaller", "dense")
         )
+        times = [1e6 * network["seconds"].sel(batch=batch).mean().item() for batch in batches]
+        faster = [mean_text(network["speedup"].sel(batch=batch).values, 2) for batch in batches]
+        rows.append(
+            (str(name), f"{left:,.0f} of {of:,.0f}", *map("{:,.0f}".format, times), *faster)
+        )
+    return Table(
+        (
+            "network",
+            "parameters",
+            *(f"µs, batch {batch}" for batch in batches),
+            *(f"times faster, batch {batch}" for batch in batches),
+        ),
+        rows,
+        f"Forward passes on {speed.attrs['device']}: the smaller network beside the dense one that "
+        "it was made of, in the same rounds; mean ± standard error over the seeds. Sparse products "
+        "count parameters that are not 0.",
     )
-    return tables
+
+
+def activity_of(features: xr.Dataset) -> Table:
+    """Active features of each sparse autoencoder."""
+    last, rows = max(1, features.sizes["part"] // 10), []
+    for width in features["features"].values:
+        for rate in features["rate"].values:
+            row = features.sel(features=width, rate=rate)
+            active = row["active"].isel(part=slice(-last, None)).mean("part").values
+            strength = row["strength"].isel(part=-1).mean().item()
+            explained = mean_text(row["explained"].values)
+            texts = (f"{width}", f"{rate:g}", mean_text(active, 2), f"{strength:.3g}", explained)
+            rows.append(texts)
+    return Table(
+        ("features", "learning rate", "active", "λ", "variance explained"),
+        rows,
+        f"Sparse autoencoders of which {features.attrs['wanted']:g} features are to be active, in "
+        "the last tenth of the steps; mean ± standard error over the seeds.",
+    )
 
 
 STYLES = {
