@@ -769,8 +769,8 @@ def draw_curves(results: Results, shown: Sequence[str]) -> Figure:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.25)
-        axes.set_ylabel("bits per byte of test text")
         axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    panels[0].set_ylabel("bits per byte of test text")
     return figure
 
 

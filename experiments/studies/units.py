@@ -693,7 +693,7 @@ def draw_groups(results: Results) -> Figure:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.25)
-        axes.set_ylabel("bits per byte of test text")
+    panels[0].set_ylabel("bits per byte of test text")
     figure.legend(
         *panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=3,
         loc="outside lower center",
