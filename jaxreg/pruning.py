@@ -12,7 +12,7 @@ has kept.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -227,12 +227,11 @@ class Counted(NamedTuple):
         """All weights in one array."""
         return self.arrays[0] if self.span is None else self.span.join(self.arrays)
 
-    def cut(self, leaves: list[Any], keep: jax.Array, others: Sequence[Any] | None = None) -> None:
-        """Sets what is not marked to 0, or to what `others` has there, in a list of all leaves."""
+    def cut(self, leaves: list[Any], keep: jax.Array) -> None:
+        """Sets what is not marked to 0, in a list of all leaves."""
         marks = [keep] if self.span is None else self.span.split(keep)
         for place, mark in zip(self.places, marks, strict=True):
-            other = 0 if others is None else others[place]
-            leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), other)
+            leaves[place] = jnp.where(mark, jnp.asarray(leaves[place]), 0)
 
 
 def divided(

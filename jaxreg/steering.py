@@ -367,8 +367,13 @@ def spare(
             jnp.where(moved_to.alive, jnp.inf, counted.sizes)
             for counted, moved_to in zip(part, then, strict=True)
         ]
-        for counted, moved_to, mark in zip(part, then, largest(sizes, exactly(number)), strict=True):
-            counted.cut(leaves, ~(mark & counted.alive & ~moved_to.alive), others)
+        marks = largest(sizes, exactly(number))
+        for counted, moved_to, mark in zip(part, then, marks, strict=True):
+            spared = mark & counted.alive & ~moved_to.alive
+            counted.cut(leaves, ~spared)
+            counted.cut(others, spared)
+            for place in counted.places:
+                leaves[place] += others[place]
     return jax.tree.unflatten(structure, leaves)
 
 
