@@ -344,6 +344,55 @@ def evaluate(structure: Any, params: Any, rows: Rows, config: Settings) -> dict[
     return {"validation_bits": validation, "test_bits": test, "nonzeros": nonzeros}
 
 
+def largest_blocks(params: Any, share: ArrayLike, _: Any) -> Any:
+    """Keeps exactly a share of the block weights."""
+    return jaxreg.keep_largest(params, share, mask=blocks)
+
+
+class Method(NamedTuple):
+    """What trains a network.
+
+    Attributes:
+        name: name of the method.
+        optimizer: from the hyperparameters and the settings to the optimizer.
+        base: the dense baseline that it belongs to, if any.
+        cut: from trained parameters, a share and the settings to parameters of which exactly that
+            share is kept; None if the share is no input of the method.
+        per: the groups that are kept or cut as a whole, if any.
+        sizes: of the network, if it is smaller than that of the settings.
+    """
+
+    name: str
+    optimizer: Callable[[Any, Any], optax.GradientTransformation]
+    base: str = ""
+    cut: Callable[[Any, ArrayLike, Any], Any] | None = None
+    per: Mapping[str, Any] | None = None
+    sizes: Sizes | None = None
+
+
+def train_network(
+    _: jax.Array,
+    run: Any,
+    rows: Rows,
+    *,
+    method: Method,
+    config: Any,
+    vocabulary: int,
+    half: bool = False,
+) -> dict[str, jax.Array]:
+    """Trains and evaluates one network; `run` has a share, a seed and what the optimizer needs.
+
+    Returns:
+        Scalars; NaN if the network diverged.
+    """
+    tx = method.optimizer(run, config)
+    structure, params, _ = train(tx, run.seed, rows, config, vocabulary, method.sizes, half)
+    if method.cut is not None:
+        params = method.cut(params, run.share, config)
+    kept = 1 - jaxreg.sparsity(params, blocks).fraction
+    return finite({**evaluate(structure, params, rows, config), "kept": kept})
+
+
 def finite(metrics: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """The metrics; NaN if the network diverged."""
     good = jnp.isfinite(metrics["validation_bits"])
@@ -354,6 +403,7 @@ TEXTS = {
     "validation_bits": ("bits per byte of validation text", "bit"),
     "test_bits": ("bits per byte of test text", "bit"),
     "nonzeros": ("number of parameters that are not 0, all counted", "count"),
+    "kept": ("share of the block weights that are not 0", "1"),
     "learning_rate": ("learning rate at the peak of the schedule", "1"),
     "role": ("what the setting is for", "1"),
     "repeats": ("number of seeds with which the setting was trained", "count"),

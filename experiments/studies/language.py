@@ -38,7 +38,18 @@ from experiments.lazy import Figure, jax, jaxreg, jnp, optax, xr
 from experiments.rivals import hyperbolic, keep_largest_always, prune_gradually
 from experiments.settings import at_least, positive, require, shares, strengths
 from experiments.tables import Table
-from experiments.transformer import B2, BIBLE, Sizes, adamw, blocks, clipping, count_weights, scaled
+from experiments.transformer import (
+    B2,
+    BIBLE,
+    Method,
+    Sizes,
+    adamw,
+    blocks,
+    clipping,
+    count_weights,
+    largest_blocks,
+    scaled,
+)
 from experiments.trials import MAIN, Trials, fit_of
 
 if TYPE_CHECKING:
@@ -173,24 +184,6 @@ class Run(NamedTuple):
     strength: ArrayLike = 0.0
     share: ArrayLike = 1.0
     seed: ArrayLike = 0
-
-
-class Method(NamedTuple):
-    """What trains a network.
-
-    Attributes:
-        name: name of the method.
-        optimizer: from the hyperparameters and the settings to the optimizer.
-        base: the dense baseline that it belongs to, whose decay it uses.
-        target: whether the share of weights to keep is an input of the method.
-        sizes: of the network, if it is smaller than that of the settings.
-    """
-
-    name: str
-    optimizer: Callable[[Run, Settings], optax.GradientTransformation]
-    base: str = ""
-    target: bool = False
-    sizes: Sizes | None = None
 
 
 ADAMW, HYPERBOLIC, MUON = "AdamW", "AdamW with hyperbolic steps", "Muon"
@@ -338,7 +331,7 @@ def steered(name: str, base: str = ADAMW, plain: bool = False) -> Method:
 
         return transformer.steered(with_strength, run.share, config, mask=blocks)
 
-    return Method(f"{name}{AFTER[base]}{PLAIN * plain}{STEERED}", optimizer, base, True)
+    return Method(f"{name}{AFTER[base]}{PLAIN * plain}{STEERED}", optimizer, base, largest_blocks)
 
 
 def constant(name: str) -> Method:
@@ -359,7 +352,7 @@ def pruned(name: str, base: str = ADAMW, in_metric: bool = False) -> Method:
         tx = with_squares(OPTIMIZERS[base](run, config))
         return prune_gradually(tx, run.share, reached, metric, begin=begin, mask=blocks)
 
-    return Method(f"{name}{AFTER[base]}", optimizer, base, True)
+    return Method(f"{name}{AFTER[base]}", optimizer, base, largest_blocks)
 
 
 def top(run: Run, config: Settings) -> optax.GradientTransformation:
@@ -384,7 +377,7 @@ OPTIMIZERS: Mapping[str, Callable[[Run, Settings], optax.GradientTransformation]
 RIVAL_METHODS: Mapping[Rival, tuple[Method, ...]] = {
     "magnitude": (pruned(MAGNITUDE), pruned(MAGNITUDE, MUON)),
     "metric": (pruned(METRIC, in_metric=True), pruned(METRIC, MUON, True)),
-    "top": (Method(TOP, top, ADAMW, True),),
+    "top": (Method(TOP, top, ADAMW, largest_blocks),),
     "hyperbolic": (pruned(MAGNITUDE, HYPERBOLIC),),
 }
 
@@ -435,33 +428,7 @@ def as_many(config: Settings, vocabulary: int, share: float) -> Sizes:
     return sizes(width, max(1, math.ceil(left / unit)))
 
 
-def train_network(
-    _: jax.Array,
-    run: Run,
-    rows: transformer.Rows,
-    *,
-    method: Method,
-    config: Settings,
-    vocabulary: int,
-) -> dict[str, jax.Array]:
-    """Trains and evaluates one network.
-
-    Returns:
-        Scalars; NaN if the network diverged.
-    """
-    tx = method.optimizer(run, config)
-    structure, params, _ = transformer.train(
-        tx, run.seed, rows, config, vocabulary, method.sizes, config.half
-    )
-    if method.target:
-        params = jaxreg.keep_largest(params, run.share, mask=blocks)
-    kept = 1 - jaxreg.sparsity(params, blocks).fraction
-    metrics = transformer.evaluate(structure, params, rows, config)
-    return transformer.finite({**metrics, "kept": kept})
-
-
 TEXTS = transformer.TEXTS | {
-    "kept": ("share of the block weights that are not 0", "1"),
     "decay": ("strength of the decay, in the unit of the method", "1"),
     "strength": ("constant λ; 0 where there is none", "nats per unit of the penalty"),
     "share": ("share of the block weights that the method had to keep", "1"),
@@ -478,7 +445,7 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
     """
     text = transformer.load_text(config)
     vocabulary = len(text.vocabulary)
-    fit = functools.partial(train_network, vocabulary=vocabulary)
+    fit = functools.partial(transformer.train_network, vocabulary=vocabulary, half=config.half)
     rows = transformer.rows_of(text, config)
     trials = Trials(session, fit_of(fit, config), rows, "validation_bits", largest=False)
     values = {COUPLED: config.coupled, INDEPENDENT: config.independent}

@@ -34,7 +34,7 @@ from experiments.settings import at_least, positive, require, shares
 from experiments.tables import Table
 from experiments.timing import paired
 from experiments.training import described
-from experiments.transformer import HEADS, NEURONS, Sizes
+from experiments.transformer import HEADS, NEURONS, Method, largest_blocks
 from experiments.trials import MAIN, Trials, fit_of
 
 if TYPE_CHECKING:
@@ -121,22 +121,6 @@ class Run(NamedTuple):
     seed: ArrayLike = 0
 
 
-class Method(NamedTuple):
-    """What trains a network.
-
-    Attributes:
-        name: name of the method.
-        optimizer: from the hyperparameters and the settings to the optimizer.
-        per: the groups that have to be kept; None for a dense network.
-        sizes: of the network, if it is smaller than that of the settings.
-    """
-
-    name: str
-    optimizer: Callable[[Run, Settings], optax.GradientTransformation]
-    per: Mapping[str, Any] | None = None
-    sizes: Sizes | None = None
-
-
 DENSE = "AdamW"
 LOG_SUM, GROUP_L2, GROUP_L0 = (f"group {name}, steered" for name in ("log-sum", "L2", "L0"))
 NORMS, METRIC = "gradual pruning by norms", "gradual pruning by norms of |w|√D"
@@ -153,6 +137,15 @@ def shares_of(kind: str, config: Settings) -> tuple[float, ...]:
 def in_each_block(share: ArrayLike, config: Settings) -> dict[str, ArrayLike]:
     """The same share for every block, which has a strength of its own."""
     return {f"blocks/{number}": share for number in range(config.layers)}
+
+
+def removing(name: str, optimizer: Callable[[Any, Any], Any], kind: Kind) -> Method:
+    """A method that keeps the same share of the groups of every block."""
+
+    def cut(params: Any, share: ArrayLike, config: Settings) -> Any:
+        return jaxreg.keep_largest(params, in_each_block(share, config), per=GROUPS[kind])
+
+    return Method(f"{kind}: {name}", optimizer, cut=cut, per=GROUPS[kind])
 
 
 def penalty_of(name: str, strength: Any, per: Any, config: Settings) -> jaxreg.Penalty:
@@ -178,7 +171,7 @@ def steered(name: str, kind: Kind) -> Method:
         share = in_each_block(run.share, config)
         return transformer.steered(with_strengths, share, config, per=per)
 
-    return Method(f"{kind}: {name}", optimizer, per)
+    return removing(name, optimizer, kind)
 
 
 def pruned(name: str, kind: Kind) -> Method:
@@ -191,7 +184,7 @@ def pruned(name: str, kind: Kind) -> Method:
         adamw, share = transformer.adamw(run, config), in_each_block(run.share, config)
         return prune_gradually(adamw, share, reached, metric, per, begin)
 
-    return Method(f"{kind}: {name}", optimizer, per)
+    return removing(name, optimizer, kind)
 
 
 def few(kind: Kind, share: float, config: Settings) -> Method:
@@ -201,28 +194,6 @@ def few(kind: Kind, share: float, config: Settings) -> Method:
     few = tuple(max(1, round(share * count)) for count in getattr(sizes, field))
     sizes = sizes._replace(**{field: few})  # type: ignore[arg-type]
     return Method(f"{kind}: {FEW} {100 * share:g} %", transformer.adamw, sizes=sizes)
-
-
-def train_network(
-    _: jax.Array,
-    run: Run,
-    rows: transformer.Rows,
-    *,
-    method: Method,
-    config: Settings,
-    vocabulary: int,
-) -> dict[str, jax.Array]:
-    """Trains and evaluates one network.
-
-    Returns:
-        Scalars; NaN if the network diverged.
-    """
-    tx = method.optimizer(run, config)
-    structure, params, _ = transformer.train(tx, run.seed, rows, config, vocabulary, method.sizes)
-    if method.per is not None:
-        share = in_each_block(run.share, config)
-        params = jaxreg.keep_largest(params, share, per=method.per)
-    return transformer.finite(transformer.evaluate(structure, params, rows, config))
 
 
 TEXTS = transformer.TEXTS | {
@@ -252,7 +223,7 @@ def train_networks(config: Settings, session: Session) -> xr.Dataset:
         networks that diverged.
     """
     text = transformer.load_text(config)
-    fit = functools.partial(train_network, vocabulary=len(text.vocabulary))
+    fit = functools.partial(transformer.train_network, vocabulary=len(text.vocabulary))
     rows = transformer.rows_of(text, config)
     trials = Trials(session, fit_of(fit, config), rows, "validation_bits", largest=False)
 
@@ -284,7 +255,7 @@ def steered_weights(share: float) -> Method:
 
         return transformer.steered(with_strength, run.share, config, mask=transformer.blocks)
 
-    return Method(f"{100 * share:g} % of the weights", optimizer)
+    return Method(f"{100 * share:g} % of the weights", optimizer, cut=largest_blocks)
 
 
 def measure_speed(config: Settings, _: Session) -> xr.Dataset:
@@ -354,15 +325,15 @@ def shrink(
         The dense network with exactly this share, a function from tokens to the smaller one's
         forward pass for them, and the number of its parameters.
     """
+    assert method.cut is not None
+    params = method.cut(params, share, config)
     if method.per is None:
-        params = jaxreg.keep_largest(params, share, mask=transformer.blocks)
         apply = forward(config, vocabulary)
 
         def sparse(tokens: jax.Array) -> Callable[[], jax.Array]:
             return functools.partial(jaxreg.sparsify(apply, params, tokens), tokens)
 
         return params, sparse, int(jaxreg.sparsity(params).nonzeros)
-    params = jaxreg.keep_largest(params, in_each_block(share, config), per=method.per)
     small = jaxreg.compact(params, jax.nn.gelu, per=method.per)
     widths = {"hidden" if method.per is NEURONS else "heads": small.widths}
     program = jax.jit(forward(config, vocabulary, **widths))
