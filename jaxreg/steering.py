@@ -173,8 +173,8 @@ def steer_strength(
     on it is `share`, also after `steps`.
 
     Groups that lie in several parameters, such as neurons, cannot grow again once they are 0, as
-    they get no gradient. So no step removes more of them than the target says: the largest of them
-    move without the penalty in that step.
+    they get no gradient. So no step removes more of them than the target says: where one would, the
+    largest of those that it would remove move without the penalty.
 
     λ has a unit of its own under each penalty: the loss for `L0`, its slope for `L1`. So in the
     first tenth of the steps λ is searched: it starts very small and is multiplied by 4 in each step

@@ -13,7 +13,7 @@ import jax
 import pytest
 
 # Compiling is most of the tests' time. Whoever sets XLA_FLAGS, even to nothing, gets the programs
-# that users have: .ci/run does so for penalties and optimizers.
+# that users have: .ci/run does so for penalties, optimizers and transformations.
 QUICK = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):  # later versions do not know this flag, and stop at it
     QUICK += " --xla_cpu_use_fusion_emitters=false"

@@ -152,7 +152,10 @@ def test_both_forms_are_timed_and_the_faster_one_is_chosen():
     kernel = jnp.zeros((512, 512)).at[0, 0].set(1)
     fast = jaxreg.sparsify(lambda w, x: x @ w, kernel, jnp.ones((512, 512)))
     (use,) = fast.products
-    assert min(use.times) > 0 and use.form in ("sparse", "dense: slower", "dense: slower together")
+    # A product that is faster alone may still be slower in the whole program.
+    faster = use.times.ratio <= 1
+    forms = ("sparse", "dense: slower together") if faster else ("dense: slower",)
+    assert min(use.times) > 0 and use.form in forms
     slope = jax.grad(lambda x: fast(x).sum())(jnp.ones((512, 512)))
     np.testing.assert_array_equal(slope, np.eye(1, 512)[0] * np.ones((512, 1)))
 
