@@ -26,7 +26,7 @@
 
 from importlib import metadata as _metadata
 
-from jaxreg import plotting, preconditioners
+from jaxreg import losses, plotting, preconditioners
 from jaxreg._masking import kernels, matching
 from jaxreg._proximal import proximal
 from jaxreg._states import (
@@ -80,6 +80,7 @@ from jaxreg.penalties import (
     ElasticNet,
     Group,
     GroupL2,
+    Limited,
     LogSum,
     NOfM,
     Penalty,
@@ -114,6 +115,7 @@ __all__ = (  # noqa: RUF022
     "Bridge",
     "L0",
     "Weighted",
+    "Limited",
     "Penalty",
     "prox_adam",
     "prox_sgd",
@@ -174,6 +176,7 @@ __all__ = (  # noqa: RUF022
     "fit_linear_path",
     "cross_validate_linear_path",
     "LinearModel",
+    "losses",
     "plotting",
     "__version__",
 )

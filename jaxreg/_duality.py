@@ -12,9 +12,10 @@ import numpy as np
 
 from jaxreg._arrays import full_precision, wide
 from jaxreg._assigning import assign, check_fits, penalised_leaves
-from jaxreg._losses import Loss, even, loss_named, orthonormal
+from jaxreg._basis import even, orthonormal
 from jaxreg._masking import check_arrays, name_of
 from jaxreg._typing import ArrayLike, Penalties, PyTree
+from jaxreg.losses import Cox, Loss, Multinomial, loss_named
 from jaxreg.penalties import Penalty, Weighted
 
 
@@ -24,7 +25,7 @@ def duality_gap(
     params: PyTree,
     predict: Callable[[PyTree], jax.Array],
     targets: ArrayLike,
-    loss: str = "squares",
+    loss: str | Loss = "squares",
     intercept: ArrayLike | None = None,
 ) -> jax.Array:
     """Computes an upper bound on how far the objective of a linear model is above its minimum.
@@ -78,15 +79,16 @@ def duality_gap(
         raise ValueError(
             f"duality_gap: predictions have shape {predictions.shape}, but targets {y.shape}"
         )
-    if (
-        loss == "logistic"
-        and not isinstance(y, jax.core.Tracer)
-        and not np.isin(np.asarray(y), (0, 1)).all()
-    ):
+    if function.name in (Cox.name, Multinomial.name):
         raise ValueError(
-            "duality_gap: logistic loss needs targets 0 and 1; pass (targets + 1) / 2 if they are "
-            "−1 and 1"
+            f"duality_gap: {function.name} loss is for jaxreg.fit_linear_path, whose record has "
+            "the gap"
         )
+    if not isinstance(y, jax.core.Tracer):
+        try:
+            function.encode(np.asarray(y).ravel())
+        except ValueError as error:
+            raise ValueError(f"duality_gap: {error}") from None
     if intercept is not None:
         if predictions.ndim != 1 or jnp.shape(intercept) != ():
             raise ValueError(
@@ -111,15 +113,15 @@ def duality_gap(
     basis, _ = orthonormal(
         columns_of(predict, params, free, predictions), share, intercept is not None
     )
-    slope = function.slope(function.balance(basis, predictions, y, share), y, share)
-    (along,) = transposed(slope.reshape(shape))
-    objective = function.value(predictions, y, share)
+    balanced = function.balance(basis, predictions, y, share)
+    (along,) = transposed(function.gradient(balanced, y, share).reshape(shape))
+    objective = function.total(predictions, y, share)
     duals = []
     for (_, leaf, part), slopes, mask in zip(charged, jax.tree.leaves(along), free, strict=True):
         objective += part.value(leaf)
         # There the gradient is 0 up to rounding.
         duals.append((part, -jnp.where(mask, 0, slopes) if mask.any() else -slopes))
-    return gap_below(objective, function, slope, y, share, duals)
+    return gap_below(objective, function, balanced, None, y, share, duals)
 
 
 def unpenalised(penalty: Penalty, leaf: jax.Array) -> np.ndarray:
@@ -181,8 +183,9 @@ def linear(
 def gap_below(
     objective: jax.Array,
     loss: Loss,
-    slope: jax.Array,
-    y: jax.Array,
+    z: jax.Array,
+    offset: jax.Array | None,
+    y: PyTree,
     share: jax.Array,
     duals: Sequence[tuple[Penalty, jax.Array]],
 ) -> jax.Array:
@@ -192,9 +195,10 @@ def gap_below(
     Args:
         objective: loss + penalty.
         loss: the loss.
-        slope: its gradient with respect to the predictions, which sums to 0 if the model has an
-            intercept.
-        y: targets.
+        z: predictions at whose gradient of the loss the dual point is, which is 0 along what has no
+            penalty.
+        offset: the part of the predictions that is no product with weights; None for none.
+        y: targets, as the loss arranges them.
         share: of the rows.
         duals: each penalty with minus the gradient with respect to its weights.
 
@@ -203,10 +207,12 @@ def gap_below(
     """
     scale = functools.reduce(
         jnp.minimum,
-        [penalty.dual_scale(v).astype(slope.dtype) for penalty, v in duals],
-        jnp.ones([], slope.dtype),
+        [penalty.dual_scale(v).astype(z.dtype) for penalty, v in duals],
+        jnp.ones([], z.dtype),
     )
-    dual = -loss.conjugate(scale * slope, y, share)
+    dual = -loss.dual(z, scale, y, share)
+    if offset is not None:
+        dual += scale * jnp.sum(offset * loss.gradient(z, y, share))
     for penalty, v in duals:
         dual -= jnp.sum(penalty.conjugate(scale * v))
     return jnp.maximum(objective - dual, 0)

@@ -1,21 +1,25 @@
-"""Linear models: `fit_linear_path` solves lasso, elastic net, sparse logistic regression and group
-lasso for a grid of λ.
+"""Linear models: `fit_linear_path` solves lasso, elastic net, sparse generalized linear models, Cox
+models and group lasso for a grid of λ.
 
     path = jaxreg.fit_linear_path(x, y, jaxreg.L1, validation=(x_held_out, y_held_out))
     print(path)  # objective, duality gap, nonzeros, … at each λ
     model = path.at(path.select())
     model.weights, model.intercept, model.predict(x_new)
 
-    scores = jaxreg.cross_validate_linear_path(x, y, jaxreg.L1, folds=10)
-    model = jaxreg.fit_linear_path(x, y, jaxreg.L1, scores.strengths).at(scores.select())
+    scores = jaxreg.cross_validate_linear_path(x, counts, jaxreg.L1, loss="poisson", folds=10)
+    model = jaxreg.fit_linear_path(
+        x, counts, jaxreg.L1, scores.strengths, loss="poisson"
+    ).at(scores.select())
 
-A duality gap in the record certifies each solution. For other losses see `jaxreg.fista`, for
+A duality gap in the record certifies each solution; under a concave penalty the KKT residual
+certifies a stationary point. The losses are in `jaxreg.losses`. For others see `jaxreg.fista`, for
 networks `jaxreg.fit_path`.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,19 +28,21 @@ import numpy as np
 from jaxreg._arrays import full_precision
 from jaxreg._checks import check_number
 from jaxreg._linear.inputs import (
+    Charges,
     Data,
     as_numbers,
     check_data,
     check_penalty,
     choose_strengths,
+    outputs_of,
     stack_penalties,
 )
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Measured, prepare, solve_all
-from jaxreg._losses import loss_named
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
 from jaxreg._paths.rows import split_rows
 from jaxreg._typing import ArrayLike
+from jaxreg.losses import LOSSES, Loss, Squares, loss_named
 from jaxreg.penalties import Penalty
 
 __all__ = ("LinearModel", "cross_validate_linear_path", "fit_linear_path")
@@ -53,39 +59,62 @@ ROUNDING = 16
 """
 
 
-class LinearModel(NamedTuple):
-    """The solution at one λ.
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("weights", "intercept"),
+    meta_fields=("loss", "outputs"),
+)
+@dataclasses.dataclass(frozen=True)
+class LinearModel:
+    """The solution at one λ, or with the strengths along the first axis those of a path. It unpacks
+    into weights and intercept.
 
     Attributes:
-        weights: w (features,), or (groups, size).
-        intercept: a scalar; 0 for a model without one.
+        weights: w (features,), (groups, size), or (features, outputs) for a loss with several
+            outputs, in the units of the data.
+        intercept: a scalar, or (outputs,); 0 for a model without one.
+        loss: the loss.
+        outputs: how many there are; 0 for predictions (rows,).
     """
 
     weights: Any
     intercept: Any
+    loss: Loss = LOSSES["squares"]
+    outputs: int = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.weights, self.intercept))
 
     @full_precision()
-    def predict(self, x: ArrayLike) -> jax.Array:
-        """Computes x·w + intercept (rows,), which are log-odds under logistic loss.
+    def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> jax.Array:
+        """Computes x·w + intercept (rows,) or (rows, outputs): log-odds under logistic loss, the
+        logarithm of the rate under Poisson's.
 
         Args:
             x: (rows, features), or (rows, groups, size) as it was fitted.
+            offset: what to add, in the shape of the result.
 
         Raises:
             ValueError: x has another shape, or these are the models of a whole path.
         """
         x, shape = jnp.asarray(as_numbers("LinearModel", "x", x)), jnp.shape(self.weights)
-        if jnp.ndim(self.intercept):
+        if jnp.ndim(self.intercept) != (self.outputs > 0):
             raise ValueError(
                 f"LinearModel: expected one model, got {shape[0]} of a path; take one with "
                 "path.at(i)"
             )
-        if x.shape[1:] != shape:
+        row = shape[:1] if self.outputs else shape
+        if x.shape[1:] != row:
             raise ValueError(
-                f"LinearModel: expected x of shape (rows, {', '.join(map(str, shape))}), got "
+                f"LinearModel: expected x of shape (rows, {', '.join(map(str, row))}), got "
                 f"{x.shape}"
             )
-        return jnp.tensordot(x, self.weights, len(shape)) + self.intercept
+        z = jnp.tensordot(x, self.weights, len(row)) + self.intercept
+        return z if offset is None else z + jnp.asarray(offset, z.dtype)
+
+    def mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> jax.Array:
+        """Computes the expected targets, such as probabilities or rates, from `predict`."""
+        return self.loss.mean(self.predict(x, offset))
 
 
 def fit_linear_path(
@@ -94,10 +123,12 @@ def fit_linear_path(
     penalty: Callable[[Any], Penalty],
     strengths: Any = None,
     *,
-    loss: str = "squares",
+    loss: str | Loss = "squares",
     intercept: bool = True,
+    standardize: bool = False,
     sample_weight: ArrayLike | None = None,
-    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    offset: ArrayLike | None = None,
+    validation: Sequence[ArrayLike] | None = None,
     tolerance: float | None = None,
     count: int = 100,
     ratio: float = 1e-3,
@@ -124,22 +155,33 @@ def fit_linear_path(
         x: (rows, features), or (rows, groups, size) for a penalty on groups. For groups of
             different sizes fill up with columns of zeros, whose weights are 0. float64, which
             integers become too, needs `jax.config.update("jax_enable_x64", True)`.
-        y: targets (rows,); 0 or 1 under logistic loss.
+        y: targets (rows,), or what the loss takes: see `jaxreg.losses`.
         penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`,
-            or `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size).
-            For strengths of their own `lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)`: a factor
-            f for each feature or group, which has the strength f·λ there. Those with a factor of 0
-            have no penalty, as the intercept. Other penalties must be convex, differentiable
-            wherever a feature (or the norm of a group) is not 0, and define `value`, `prox`,
-            `conjugate` and `dual_scale` (see `Penalty`).
+            or `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size)
+            or (features, outputs). For strengths of their own `lambda s:
+            jaxreg.Weighted(jaxreg.L1(s), factors)`: a factor f for each feature or group, which has
+            the strength f·λ there; for several outputs of shape (features, 1). Those with a factor
+            of 0 have no penalty, as the intercept. `lambda s: jaxreg.Limited(jaxreg.L1(s), low=0)`
+            keeps weights at or above 0. Under a concave penalty, such as `jaxreg.MCP`, each
+            solution is the stationary point that is found from the one at the next larger λ; it
+            need not be the minimum. Other penalties must be differentiable wherever a feature (or
+            the norm of a group) is not 0. With `conjugate` and `dual_scale` (see `Penalty`) there
+            is a gap.
         strengths: λ (strengths,), positive and strictly ascending. None takes `count` of them,
             evenly spaced on a logarithmic scale up to the smallest λ at which w is 0.
-        loss: "squares" for (1/2n) Σ (prediction − y)² with n rows, or "logistic" for the mean over
-            rows of log(1 + exp(prediction)) − y·prediction.
-        intercept: whether there is one. It is not penalised.
+        loss: the name of one in `jaxreg.losses`, "squares", "logistic", "poisson", "huber",
+            "multinomial" or "cox", or an object of one of its classes. The loss is a mean over
+            rows: (1/2n) Σ (prediction − y)² for squares of n rows.
+        intercept: whether there is one. It is not penalised. A Cox model has none.
+        standardize: whether the penalty sees the weights of columns divided by their standard
+            deviations, with divisor n, as in glmnet. The weights that are returned, and limits, are
+            in the units of the data.
         sample_weight: how much each row counts, at least 0 (rows,): the loss is the weighted mean,
             and a row with the weight 0 is left out. None counts all alike.
-        validation: x and y of rows that are not fitted, for `validation_loss`.
+        offset: what is added to the predictions (rows,), or (rows, outputs): for counts per
+            exposure, the logarithm of the exposure.
+        validation: x, y and, with an offset, the offset of rows that are not fitted, for
+            `validation_loss`.
         tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root
             of the dtype's precision ε, or 16 ε times the largest derivative at w = 0 where that is
             more, as rounding may reach it.
@@ -148,15 +190,15 @@ def fit_linear_path(
 
     Returns:
         The path: `params` a `LinearModel` with the strengths along the first axis, and a `record`
-        of `objective`, `loss`, `gap` (see `jaxreg.duality_gap`), `residual` (of the KKT conditions,
-        those of a feature divided by its factor), `converged`, `nonzeros`, `steps` and, with
-        validation rows, `validation_loss`.
+        of `objective`, `loss`, `gap` (see `jaxreg.duality_gap`; not for concave penalties and for
+        losses without a conjugate), `residual` (of the KKT conditions, those of a feature divided
+        by its factor), `converged`, `nonzeros`, `steps` and, with validation rows,
+        `validation_loss`.
 
     Raises:
-        NotImplementedError: the penalty does not define `conjugate` and `dual_scale`.
         TypeError: `penalty` is no function to a penalty, or the data are not real numbers.
         ValueError: shapes do not fit, numbers are NaN, infinite or out of range, a penalty has a
-            negative strength, or logistic targets are not 0 and 1.
+            negative strength, or targets are none of the loss.
 
     Warns:
         UserWarning: at some λ the tolerance was not met.
@@ -168,34 +210,32 @@ def fit_linear_path(
         on manifolds identified by proximal gradient methods (2023).
     """
     owner = "fit_linear_path"
-    loss_named(owner, loss)
-    shape = np.shape(x)[1:]
-    groups, factors = check_penalty(owner, penalty, shape)
-    data = check_data(owner, x, y, sample_weight, loss, intercept, groups).split(factors)
+    task = Task.of(owner, x, y, penalty, loss, intercept, standardize, sample_weight, offset)
     tested = None
     if validation is not None:
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
+        parts = list(validation) if isinstance(validation, tuple | list) else []
+        if len(parts) != 2 + (offset is not None):
+            wanted = "a pair (x, y)" if offset is None else "three arrays (x, y, offset)"
             raise TypeError(
-                f"{owner}: validation must be a pair (x, y), got {type(validation).__name__}"
+                f"{owner}: validation must be {wanted}, got {len(parts)} of them"
+                if parts
+                else f"{owner}: validation must be {wanted}, got {type(validation).__name__}"
             )
-        if np.shape(validation[0])[1:] != shape:
+        if np.shape(parts[0])[1:] != np.shape(x)[1:]:
             raise ValueError(
-                f"{owner}: expected validation rows of shape {shape}, got "
-                f"{np.shape(validation[0])[1:]}"
+                f"{owner}: expected validation rows of shape {np.shape(x)[1:]}, got "
+                f"{np.shape(parts[0])[1:]}"
             )
-        tested = check_data(owner, *validation, None, loss, False, groups)
-        tested = jax.tree.map(lambda leaf: leaf.astype(data.x.dtype), tested).split(factors)
-    grid, (solution,) = solve(
-        owner, data, [(data, tested)], penalty, strengths, loss, intercept, tolerance, count, ratio
+        held = check_data(
+            owner, parts[0], parts[1], task.loss, offset=dict(enumerate(parts)).get(2),
+            outputs=task.outputs or None,
+        )  # fmt: skip
+        tested = jax.tree.map(lambda leaf: leaf.astype(task.data.x.dtype), held)
+        tested = tested.charged(task.charges)
+    grid, (solution,) = task.solve([(task.data, tested)], strengths, tolerance, count, ratio)
+    return RegularizationPath(
+        grid, task.model(solution), None, solution.record, np.arange(len(grid)), None
     )
-    size = data.x.shape[2]
-    weights = np.zeros((len(grid), shape[0], size), data.x.dtype)
-    weights[:, factors > 0] = solution.w
-    weights[:, factors == 0] = solution.free.reshape(len(grid), -1, size)
-    model = LinearModel(
-        jnp.asarray(weights).reshape(len(grid), *shape), jnp.asarray(solution.intercepts)
-    )
-    return RegularizationPath(grid, model, None, solution.record, np.arange(len(grid)), None)
 
 
 def cross_validate_linear_path(
@@ -206,9 +246,11 @@ def cross_validate_linear_path(
     *,
     folds: int | Iterable[Any] = 10,
     split_seed: int = 0,
-    loss: str = "squares",
+    loss: str | Loss = "squares",
     intercept: bool = True,
+    standardize: bool = False,
     sample_weight: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
     tolerance: float | None = None,
     count: int = 100,
     ratio: float = 1e-3,
@@ -233,9 +275,12 @@ def cross_validate_linear_path(
             out one after another; or pairs of indices of the rows to fit and of those to hold out,
             such as scikit-learn's splitters yield. The mean over folds counts all folds alike.
         split_seed: of the random division.
-        loss: as for `fit_linear_path`.
+        loss: as for `fit_linear_path`. The loss of held-out rows of a Cox model has their own risk
+            sets.
         intercept: as for `fit_linear_path`.
+        standardize: as for `fit_linear_path`, by the rows that are fitted.
         sample_weight: as for `fit_linear_path`; the losses of held-out rows are weighted too.
+        offset: as for `fit_linear_path`.
         tolerance: as for `fit_linear_path`.
         count: as for `fit_linear_path`.
         ratio: as for `fit_linear_path`.
@@ -246,93 +291,174 @@ def cross_validate_linear_path(
     Raises:
         TypeError: as for `fit_linear_path`.
         ValueError: as for `fit_linear_path`; or there are fewer than 2 folds, or more than rows, or
-            with an intercept one class alone is left without a fold; or folds or weights do not fit
-            the rows.
+            without a fold the targets lack something that the loss needs, such as a class; or folds
+            or weights do not fit the rows.
 
     Warns:
         UserWarning: as for `fit_linear_path`.
     """
     owner = "cross_validate_linear_path"
-    loss_named(owner, loss)
-    shape = np.shape(x)[1:]
-    groups, factors = check_penalty(owner, penalty, shape)
-    data = check_data(owner, x, y, sample_weight, loss, intercept, groups).split(factors)
+    task = Task.of(owner, x, y, penalty, loss, intercept, standardize, sample_weight, offset)
+    data = task.data
     parts = split_rows(owner, len(data.y), folds, split_seed)
     jobs: list[tuple[Data, Data | None]] = []
     lengths = [{len(rows) for rows in side} for side in zip(*parts, strict=True)]
     alike = all(len(side) == 1 for side in lengths)
     weights = np.ones(len(data.y)) if data.weights is None else np.asarray(data.weights)
-    for pair in parts:
+    targets = np.asarray(data.y)
+    for number, pair in enumerate(parts):
         trained, held_out = (
             data.part(rows, None if alike else max(side))
             for rows, side in zip(pair, lengths, strict=True)
         )
         if not all(weights[rows].any() for rows in pair):
             raise ValueError(
-                f"{owner}: expected rows with a weight above 0 on both sides of fold {len(jobs)}, "
+                f"{owner}: expected rows with a weight above 0 on both sides of fold {number}, "
                 "got none"
             )
-        if (
-            loss == "logistic"
-            and intercept
-            and np.ptp(np.asarray(data.y)[pair[0]][weights[pair[0]] > 0]) == 0
-        ):
+        lacking = task.lacking(targets[pair[0]][weights[pair[0]] > 0])
+        if lacking:
             raise ValueError(
-                f"{owner}: without fold {len(jobs)} all targets are the same; pass fewer folds, "
-                "another split_seed or folds in which both classes are divided alike"
+                f"{owner}: without fold {number}, {lacking}; pass fewer folds, another split_seed "
+                "or folds in which all classes are divided alike"
             )
         jobs.append((trained, held_out))
-    grid, solutions = solve(
-        owner, data, jobs, penalty, strengths, loss, intercept, tolerance, count, ratio
-    )
+    grid, solutions = task.solve(jobs, strengths, tolerance, count, ratio)
     records = [solution.record for solution in solutions]
     stacked = {name: np.stack([record[name] for record in records]) for name in records[0]}
     return CrossValidation(grid, {name: numbers[:, None] for name, numbers in stacked.items()})
 
 
-def solve(
-    owner: str, data: Data, jobs: list[tuple[Data, Data | None]], penalty: Callable[[Any],
-    Penalty], strengths: Any,
-    loss: str, intercept: bool, tolerance: float | None, count: int, ratio: float,
-) -> tuple[np.ndarray, list[Measured]]:  # fmt: skip
-    """Solves a path for each job, with the grid of all data.
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A model that is to be fitted.
 
-    Returns:
-        The strengths, ascending, and for each job the solutions in this order, as NumPy arrays.
+    Attributes:
+        owner: the function that the user called.
+        data: all rows.
+        penalty: from λ to a penalty.
+        charges: what it asks of the programs.
+        loss: the loss.
+        intercept: whether there is one.
+        standardize: whether columns are divided by their standard deviations.
+        outputs: how many there are; 0 for predictions (rows,).
     """
-    if not isinstance(intercept, bool | np.bool_):
-        raise TypeError(f"{owner}: intercept must be True or False, got {intercept!r}")
-    blocks, size = data.x.shape[1:]
-    rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
-    whole = blocks * size <= (max(WHOLE, rows) if loss == "squares" else FIRST)
-    settings = Settings(loss, bool(intercept), blocks if whole else max(FIRST // size, 1))
-    prepared = functools.cache(lambda: prepare(settings, data))
-    grid = choose_strengths(
-        owner, data, lambda: prepared().gradient, penalty, strengths, count, ratio
-    )
-    dtype, rounding = data.x.dtype, 0.0
-    if tolerance is None:
-        eps = float(jnp.finfo(dtype).eps)
-        tolerance = eps**0.5
-        rounding = ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient)))
-    check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
-    tols = np.maximum(tolerance * grid, rounding)
-    penalties = stack_penalties(owner, penalty, grid[::-1].copy(), dtype)
-    begun = prepared() if jobs[0][0] is data else None
-    solutions = [
-        jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution)
-        for solution in solve_all(
-            settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun
+
+    owner: str
+    data: Data
+    penalty: Callable[[Any], Penalty]
+    charges: Charges
+    loss: Loss
+    intercept: bool
+    standardize: bool
+    outputs: int
+
+    @classmethod
+    def of(
+        cls, owner: str, x: Any, y: Any, penalty: Callable[[Any], Penalty], loss: str | Loss,
+        intercept: bool, standardize: bool, weights: Any, offset: Any,
+    ) -> "Task":  # fmt: skip
+        """Checks the arguments."""
+        known = loss_named(owner, loss)
+        for name, flag in (("intercept", intercept), ("standardize", standardize)):
+            if not isinstance(flag, bool | np.bool_):
+                raise TypeError(f"{owner}: {name} must be True or False, got {flag!r}")
+        data = check_data(owner, x, y, known, weights=weights, offset=offset)
+        outputs = outputs_of(known, data.y)
+        charges = check_penalty(owner, penalty, np.shape(x)[1:], outputs)
+        intercept = bool(intercept) and known.shifted
+        task = cls(
+            owner, data.charged(charges), penalty, charges, known, intercept, bool(standardize),
+            outputs,
+        )  # fmt: skip
+        counted = (
+            np.asarray(data.y) if data.weights is None else data.y[np.asarray(data.weights) > 0]
         )
-    ]
-    for solution in solutions:
-        record = solution.record
-        record["converged"] = (record["residual"] <= tols) & np.isfinite(record["objective"])
-        record["fitted"] = np.ones_like(record["converged"])
-    report = warn_at(owner, grid)
-    lost = np.array([~np.isfinite(solution.record["objective"]) for solution in solutions])
-    report(lost, "the loss is not finite")
-    missed = np.array([~solution.record["converged"] for solution in solutions]) & ~lost
-    hint = " if the gap is small enough," if dtype == jnp.float64 else ", or use float64,"
-    report(missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance{hint}")
-    return grid, solutions
+        lacking = task.lacking(np.asarray(counted))
+        if lacking:
+            raise ValueError(f"{owner}: {lacking}")
+        return task
+
+    def lacking(self, targets: np.ndarray) -> str | None:
+        """What targets lack for a minimum to exist; None if nothing."""
+        needed = self.intercept or not self.loss.shifted
+        return self.loss.lacking(targets) if needed else None
+
+    def solve(
+        self, jobs: list[tuple[Data, Data | None]], strengths: Any, tolerance: float | None,
+        count: int, ratio: float,
+    ) -> tuple[np.ndarray, list[Measured]]:  # fmt: skip
+        """Solves a path for each job, with the grid of all data.
+
+        Returns:
+            The strengths, ascending, and for each job the solutions in this order, as NumPy arrays.
+        """
+        owner, data, size = self.owner, self.data, self.charges.size
+        blocks = data.x.shape[1] * max(self.outputs, 1) // size
+        rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
+        whole = blocks * size <= (max(WHOLE, rows) if isinstance(self.loss, Squares) else FIRST)
+        settings = Settings(
+            self.loss, self.intercept, self.standardize, size, self.outputs, self.charges.jagged,
+            self.charges.certified and has_conjugate(self.loss, data.y.shape[1:]),
+            blocks if whole else max(FIRST // size, 1),
+        )  # fmt: skip
+        prepared = functools.cache(lambda: prepare(settings, data))
+        grid = choose_strengths(
+            owner, data, lambda: prepared().gradient, self.penalty, strengths, count, ratio
+        )
+        dtype, rounding = data.x.dtype, 0.0
+        if tolerance is None:
+            eps = float(jnp.finfo(dtype).eps)
+            tolerance = eps**0.5
+            rounding = ROUNDING * eps * float(jnp.max(jnp.abs(prepared().gradient)))
+        check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
+        tols = np.maximum(tolerance * grid, rounding)
+        penalties = stack_penalties(owner, self.penalty, grid[::-1].copy(), dtype)
+        begun = prepared() if jobs[0][0] is data else None
+        solutions = [
+            jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution)
+            for solution in solve_all(
+                settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun
+            )
+        ]
+        for solution in solutions:
+            record = solution.record
+            record["converged"] = (record["residual"] <= tols) & np.isfinite(record["objective"])
+            record["fitted"] = np.ones_like(record["converged"])
+        report = warn_at(owner, grid)
+        lost = np.array([~np.isfinite(solution.record["objective"]) for solution in solutions])
+        report(lost, "the loss is not finite")
+        missed = np.array([~solution.record["converged"] for solution in solutions]) & ~lost
+        hint = " if the gap is small enough," if dtype == jnp.float64 else ", or use float64,"
+        report(
+            missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance{hint}"
+        )
+        return grid, solutions
+
+    def model(self, solution: Measured) -> LinearModel:
+        """The solutions with the weights of all features, in the shape of the penalty."""
+        shape, count = self.charges.shape, len(solution.w)
+        each = (self.outputs,) if self.outputs else ()
+        kept = np.repeat(self.charges.kept, 1 if each or len(shape) == 1 else shape[1])
+        weights = np.zeros((count, len(kept), *each), solution.w.dtype)
+        weights[:, kept] = solution.w.reshape(count, -1, *each)
+        weights[:, ~kept] = solution.free
+        return LinearModel(
+            jnp.asarray(weights).reshape(count, *shape), jnp.asarray(solution.intercepts),
+            self.loss, self.outputs,
+        )  # fmt: skip
+
+
+@functools.lru_cache(64)
+def has_conjugate(loss: Loss, targets: tuple[int, ...]) -> bool:
+    """Whether a loss has one, for encoded targets (rows, …) of this shape behind the rows."""
+    z = jnp.zeros((2, *targets) if loss.shifted else 2)
+    share = jnp.full(2, 0.5)
+    try:
+        jax.eval_shape(
+            lambda z, y: loss.dual(z, jnp.ones([]), loss.arrange(y, share), share), z,
+            jnp.ones((2, *targets)),
+        )  # fmt: skip
+    except NotImplementedError:
+        return False
+    return True

@@ -68,6 +68,7 @@ penalties: list[jaxreg.Penalty] = [
     jaxreg.Bridge(1e-3, power=2 / 3),
     jaxreg.L0(1e-3),
     jaxreg.Weighted(jaxreg.L1(1e-3), factors=jnp.ones((2, 1))),
+    jaxreg.Limited(jaxreg.L1(1e-3), low=0.0, high=np.ones((2, 1))),
     Huber(1e-3),
     Huber(strength=1e-3, axis=1).at(0),
 ]
@@ -218,9 +219,9 @@ exact: jaxreg.RegularizationPath = jaxreg.fit_linear_path(
 )
 model: jaxreg.LinearModel = exact.at(0)
 held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(
-    columns, jnp.arange(4.0), jaxreg.L1, folds=[0, 0, 1, 1], count=3
+    columns, jnp.arange(4.0), jaxreg.L1, folds=[0, 0, 1, 1], count=3, loss=jaxreg.losses.Huber(1.0)
 )
-print(model.predict(columns).shape, held.select("best"))
+print(model.predict(columns).shape, model.mean(columns), held.select("best"))
 print(
     gap,
     reached.residual,

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxreg._losses import even
-from jaxreg._typing import ArrayLike
+from jaxreg._basis import even
+from jaxreg.losses import Loss
 from jaxreg.paths import check_grid, check_strengths
-from jaxreg.penalties import Penalty, Weighted
+from jaxreg.penalties import Limited, Penalty, Weighted
 
 DOUBLINGS = 60
 """How often λ is doubled, or halved, to find the largest λ of a grid."""
@@ -23,35 +23,39 @@ class Data(NamedTuple):
     """Rows of a data set.
 
     Attributes:
-        x: (all rows, blocks, size).
-        y: targets (all rows,).
+        x: (all rows, features).
+        y: targets, as the loss encodes them (all rows, …).
         weights: how much each row counts (all rows,); None counts all alike.
+        offset: what is added to the predictions (all rows, …); None for nothing.
         rows: the indices of those that are meant; None means all.
         counted: 1 for each of `rows` and 0 for those that fill up the array; None counts all.
         free: columns without a penalty (all rows, columns); None for none.
         factors: of the penalty of each block (blocks, 1); None for 1.
+        limits: of the weight of each block (blocks, 1), in the units of the data; None for none.
     """
 
     x: jax.Array
     y: jax.Array
     weights: jax.Array | None = None
+    offset: jax.Array | None = None
     rows: jax.Array | None = None
     counted: jax.Array | None = None
     free: jax.Array | None = None
     factors: jax.Array | None = None
+    limits: tuple[jax.Array, jax.Array] | None = None
 
-    def taken(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        """The x, y and columns without a penalty of the rows that are meant, and their shares:
-        1/rows, or (rows,).
+    def taken(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]:
+        """The x, y, columns without a penalty and offset of the rows that are meant, and their
+        shares: 1/rows, or (rows,).
         """
-        free = jnp.zeros((len(self.y), 0), self.y.dtype) if self.free is None else self.free
-        x, y, weights = self.x, self.y, self.weights
+        free = jnp.zeros((len(self.y), 0), self.x.dtype) if self.free is None else self.free
+        every = (self.x, self.y, free, self.offset, self.weights)
         if self.rows is not None:
-            x, y, free = x[self.rows], y[self.rows], free[self.rows]
-            weights = None if weights is None else weights[self.rows]
+            every = jax.tree.map(lambda leaf: leaf[self.rows], every)
+        x, y, free, offset, weights = every
         if self.counted is not None:
             weights = self.counted if weights is None else self.counted * weights
-        return x, y, free, even(y) if weights is None else weights / jnp.sum(weights)
+        return x, y, free, offset, even(y) if weights is None else weights / jnp.sum(weights)
 
     def part(self, rows: np.ndarray, length: int | None) -> Data:
         """Takes some rows and, for a length, fills their array up with rows that do not count."""
@@ -60,37 +64,64 @@ class Data(NamedTuple):
         counted = jnp.asarray(np.arange(length) < len(rows), self.x.dtype)
         return self._replace(rows=jnp.asarray(np.resize(rows, length)), counted=counted)
 
-    def split(self, factors: np.ndarray) -> Data:
-        """Takes features or groups with a factor of 0 out of x."""
-        if (factors == 1).all():
-            return self
-        charged, x = factors > 0, self.x
-        return self._replace(
-            x=x[:, charged],
-            free=x[:, ~charged].reshape(len(x), -1),
-            factors=jnp.asarray(factors[charged, None], x.dtype),
-        )
+    def charged(self, charges: Charges) -> Data:
+        """With the factors and limits of a penalty, and without features whose factor is 0 in x."""
+        kept, x, dtype = charges.kept, self.x, self.x.dtype
+        factors, limits = charges.factors, charges.limits
+        data = self
+        if not kept.all():
+            free = np.repeat(~kept, x.shape[1] // len(kept))
+            data = data._replace(x=x[:, ~free], free=x[:, free])
+        if factors is not None and (factors != 1).any():
+            data = data._replace(factors=jnp.asarray(factors[factors > 0][:, None], dtype))
+        if limits is not None:
+            low, high = (jnp.asarray(limit[:, None], dtype) for limit in limits)
+            data = data._replace(limits=(low, high))
+        return data
+
+
+class Charges(NamedTuple):
+    """What a penalty asks of the programs.
+
+    Attributes:
+        shape: of the weights as the penalty sees them: (features,), (groups, size), or with outputs
+            (features, outputs).
+        size: weights in a block.
+        jagged: whether there is a kink wherever a single weight of a block is 0.
+        certified: whether there is a conjugate, for a duality gap.
+        factors: of each block (blocks,); None without `Weighted`.
+        limits: of each block (blocks,); None without `Limited`.
+        kept: which features, or groups of x, have a penalty.
+    """
+
+    shape: tuple[int, ...]
+    size: int
+    jagged: bool
+    certified: bool
+    factors: np.ndarray | None
+    limits: tuple[np.ndarray, np.ndarray] | None
+    kept: np.ndarray
 
 
 def check_penalty(
-    owner: str, penalty: Callable[[Any], Penalty], shape: tuple[int, ...]
-) -> tuple[bool, np.ndarray]:
+    owner: str, penalty: Callable[[Any], Penalty], shape: tuple[int, ...], outputs: int
+) -> Charges:
     """Checks that linear paths can take a penalty.
 
     Args:
         owner: the function that the user called.
         penalty: from λ to a penalty.
-        shape: of w, (features,) or (groups, size).
+        shape: of a row of x, (features,) or (groups, size).
+        outputs: of the loss; 0 for predictions (rows,).
 
     Returns:
-        Whether it is a penalty of groups, the rows of w, and the factors of features or groups
-        (blocks,), which are 1 without `Weighted`.
+        What it asks of the programs.
 
     Raises:
-        NotImplementedError: it does not define `conjugate` and `dual_scale`.
         TypeError: it is no function from a strength to a penalty, or is traced.
         ValueError: features have strengths of their own without `Weighted`, groups are not the rows
-            of w, or factors have another shape, depend on λ, or are all 0.
+            of w, factors or limits have another shape, depend on λ, or are all 0, a feature has
+            limits without a penalty, or the penalty is infinitely steep at 0.
     """
     made = penalty(1.0) if callable(penalty) else None
     if not isinstance(made, Penalty) or made.scheduled:
@@ -104,21 +135,75 @@ def check_penalty(
             f"{owner}: λ and factors must be numbers, as it is a compiled program itself; for a "
             "gradient see jaxreg.fista"
         )
-    if any(np.shape(leaf) != () for leaf in jax.tree.leaves(base_of(made))):
+    base = base_of(made)
+    if any(np.shape(leaf) != () for leaf in jax.tree.leaves(base)):
         raise ValueError(
             f"{owner}: expected one strength for all features, got {made!r} at λ = 1; for "
             "strengths of their own pass lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)"
         )
-    axes = axes_of(jax.tree.structure(base_of(made)))
-    if axes not in (None, (1,)):
+    abilities = abilities_of(jax.tree.structure(base))
+    if abilities.axes not in (None, (1,)):
         raise ValueError(
             f"{owner}: expected a penalty of features or of groups along axis 1, got {made!r}; "
             "pass lambda s: jaxreg.GroupL2(s, axis=1), say"
         )
-    if not isinstance(made, Weighted):
-        return axes is not None, np.ones(shape[0])
-    factors = np.asarray(made.spread(jnp.zeros(shape))).reshape(shape[0])
+    if abilities.steep:
+        raise ValueError(
+            f"{owner}: under {type(base).__name__} w = 0 is stationary at every λ, and a path "
+            "would never leave it; pass jaxreg.LogSum, jaxreg.MCP or jaxreg.SCAD"
+        )
+    grouped = abilities.axes is not None
+    if len(shape) == 2 and outputs:
+        raise ValueError(
+            f"{owner}: with several outputs expected x (rows, features), got groups of features; "
+            "under jaxreg.GroupL2(s, axis=1) a group is a feature's weights for all outputs"
+        )
+    if len(shape) != (2 if grouped and not outputs else 1):
+        axes = "(rows, groups, size)" if grouped else "(rows, features)"
+        raise ValueError(f"{owner}: expected x {axes} for this penalty, got rows of shape {shape}")
+    whole = (*shape, outputs) if outputs else shape
+    size = whole[1] if grouped else 1
+    factors = factors_of(owner, penalty, made, whole)
+    limits = None
+    if isinstance(made, Limited):
+        low, high = (np.broadcast_to(np.asarray(at), whole).ravel() for at in (made.low, made.high))
+        limits = (low, high)
+    kept: np.ndarray = np.ones(shape[0], bool)
+    if factors is not None:
+        apart = (factors > 0).reshape(shape[0], -1)
+        kept = np.asarray(apart.any(1))
+        if (kept[:, None] != apart).any():
+            raise ValueError(
+                f"{owner}: expected a factor of 0 for all outputs of a feature or for none"
+            )
+        if limits is not None and not kept.all():
+            raise ValueError(
+                f"{owner}: a feature with a factor of 0 cannot have limits; give it a small factor"
+            )
+    return Charges(whole, size, abilities.jagged, abilities.certified, factors, limits, kept)
+
+
+def factors_of(
+    owner: str, penalty: Callable[[Any], Penalty], made: Penalty, shape: tuple[int, ...]
+) -> np.ndarray | None:
+    """The factors of blocks (blocks,), which are the same at every λ; None without `Weighted`."""
+    if not isinstance(made, Limited | Weighted):
+        return None
     other = penalty(2.0)
+    if isinstance(made, Limited):
+        if not (
+            isinstance(other, Limited)
+            and np.array_equal(made.low, other.low)
+            and np.array_equal(made.high, other.high)
+        ):
+            raise ValueError(
+                f"{owner}: expected limits that are the same at every λ, got {made!r} at λ = 1 and "
+                f"{other!r} at 2"
+            )
+        made, other = made.penalty, other.penalty
+    if not isinstance(made, Weighted):
+        return None
+    factors = np.asarray(made.spread(jnp.zeros(shape))).ravel()
     if not isinstance(other, Weighted) or np.any(
         np.asarray(other.factors) != np.asarray(made.factors)
     ):
@@ -131,39 +216,64 @@ def check_penalty(
             f"{owner}: expected a factor above 0, got {made!r}; without a penalty all λ have one "
             "solution"
         )
-    return axes is not None, factors
+    return factors
+
+
+class Abilities(NamedTuple):
+    """What a kind of penalty can do.
+
+    Attributes:
+        axes: that groups run along; None for single weights.
+        jagged: whether there is a kink wherever a single weight of a group is 0.
+        certified: whether there is a conjugate.
+        steep: whether 0 is stationary, whatever the gradient.
+    """
+
+    axes: tuple[int, ...] | None
+    jagged: bool
+    certified: bool
+    steep: bool
 
 
 @functools.lru_cache(64)
-def axes_of(structure: Any) -> tuple[int, ...] | None:
-    """The axes that groups run along in a penalty of this structure, which must define what a
-    duality gap needs.
-    """
-    penalty = jax.tree.unflatten(structure, [1.0] * structure.num_leaves)
+def abilities_of(structure: Any) -> Abilities:
+    """Finds out what penalties of a structure can do."""
+    leaves = [1.0] * structure.num_leaves
+    penalty = jax.tree.unflatten(structure, leaves)
     square = jnp.zeros((2, 2))
-    for method in (penalty.conjugate, penalty.dual_scale):
-        jax.eval_shape(method, square)
-    return penalty.axes(square)
+    axes = penalty.axes(square)
+    try:
+        for method in (penalty.conjugate, penalty.dual_scale):
+            jax.eval_shape(method, square)
+        certified = True
+    except NotImplementedError:
+        certified = False
+    # A small push at a zero beside a nonzero: does it matter?
+    x, push = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 0.1]])
+    still = jnp.max(penalty.violation(x, push - penalty.subgradient(x)))
+    steep = jnp.max(penalty.violation(square, jnp.array([[1e6, -1e6]] * 2))) == 0
+    return Abilities(axes, axes is not None and float(still) < 0.01, certified, bool(steep))
 
 
 def check_data(
-    owner: str, x: Any, y: Any, weights: ArrayLike | None, loss: str, varied: bool, groups: bool
-) -> Data:
-    """Converts the data to arrays, with x (rows, blocks, size).
+    owner: str, x: Any, y: Any, loss: Loss, *, weights: Any = None, offset: Any = None,
+    outputs: int | None = None,
+) -> Data:  # fmt: skip
+    """Converts the data to arrays, with x (rows, features).
 
     Args:
         owner: the function that the user called.
-        x: (rows, features), or (rows, groups, size) with `groups`.
-        y: (rows,).
+        x: (rows, features) or (rows, groups, size).
+        y: (rows, …).
+        loss: the loss.
         weights: how much each row counts (rows,), or None.
-        loss: "squares" or "logistic".
-        varied: whether logistic targets must be of both classes.
-        groups: whether the penalty is one on groups.
+        offset: what is added to the predictions, in their shape, or None.
+        outputs: how many the loss must have, or None.
 
     Raises:
         TypeError: the data are not real numbers, or are traced.
-        ValueError: shapes do not fit, numbers are NaN, infinite or masked, or logistic targets are
-            not 0 and 1.
+        ValueError: shapes do not fit, numbers are NaN, infinite or masked, or targets are none of
+            the loss.
     """
     if any(hasattr(array, "todense") for array in (x, y)):
         raise TypeError(
@@ -180,14 +290,16 @@ def check_data(
             f"{owner}: x and y must be arrays, as it is a compiled program itself; call it "
             "outside of jit and vmap"
         )
-    axes = "(rows, groups, size)" if groups else "(rows, features)"
-    if x.ndim != 2 + groups or y.ndim != 1 or len(x) != len(y) or not x.size:
+    if y.dtype.names and len(y.dtype.names) == 2:  # an event and a time, in either order
+        fields = sorted((y[name] for name in y.dtype.names), key=lambda field: field.dtype == bool)
+        y = np.stack([field.astype(float) for field in fields], -1)
+    if x.ndim not in (2, 3) or y.ndim not in (1, 2) or len(x) != len(y) or not x.size:
         raise ValueError(
-            f"{owner}: expected x {axes} and y (rows,) for this penalty, got shapes {x.shape} and "
-            f"{y.shape}"
+            f"{owner}: expected x (rows, features), or (rows, groups, size) for a penalty of "
+            f"groups, and y (rows,), got shapes {x.shape} and {y.shape}"
         )
     if any(
-        jnp.issubdtype(array.dtype, np.complexfloating) or array.dtype.kind in "OSU"
+        jnp.issubdtype(array.dtype, np.complexfloating) or array.dtype.kind in "OSUV"
         for array in (x, y)
     ):
         raise TypeError(f"{owner}: x and y must be real numbers, got {x.dtype} and {y.dtype}")
@@ -200,25 +312,43 @@ def check_data(
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.promote_types(jnp.result_type(*floats), jnp.float32)
     columns, targets = (array.astype(dtype) for array in floats)
-    if not bool(jnp.isfinite(columns).all() & jnp.isfinite(targets).all()):
-        raise ValueError(
-            f"{owner}: x and y must be finite, got NaN or infinity; drop or impute these rows"
-        )
-    if loss == "logistic":
-        values = np.unique(np.asarray(targets))
-        if not np.isin(values, (0, 1)).all() or (varied and len(values) < 2):
+    for name, array in (("x", columns), ("y", targets)):
+        finite = jnp.isfinite(array)
+        if not bool(finite.all()):
+            place = np.argwhere(~np.asarray(finite))[0]
+            where = f"row {place[0]}" + "".join(f", column {at}" for at in place[1:])
             raise ValueError(
-                f"{owner}: logistic loss needs targets 0 and 1, both of them, got {values[:5]}"
+                f"{owner}: x and y must be finite, got NaN or infinity in {name} at {where}; drop "
+                "or impute these rows"
             )
-    blocks = columns.reshape(len(columns), columns.shape[1], -1)
+    try:
+        encoded = loss.encode(np.asarray(targets), outputs)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {error}") from None
+    columns = columns.reshape(len(columns), -1)
+    data = Data(columns, jnp.asarray(encoded, dtype))
+    if offset is not None:
+        count = outputs_of(loss, encoded)
+        shape = (len(columns), *((count,) if count else ()))
+        offset = np.asarray(as_numbers(owner, "offset", offset))
+        if (
+            offset.shape != shape
+            or offset.dtype.kind not in "biuf"
+            or not np.isfinite(offset).all()
+        ):
+            raise ValueError(
+                f"{owner}: expected an offset of finite numbers of shape {shape}, got "
+                f"{offset.dtype} of shape {offset.shape}"
+            )
+        data = data._replace(offset=jnp.asarray(offset, dtype))
     if weights is None:
-        return Data(blocks, targets)
+        return data
     weights = np.asarray(as_numbers(owner, "sample_weight", weights))
     if weights.dtype.kind not in "biuf":
         raise TypeError(f"{owner}: sample_weight must be real numbers, got {weights.dtype}")
-    if weights.shape != targets.shape:
+    if weights.shape != (len(columns),):
         raise ValueError(
-            f"{owner}: expected sample_weight of shape {targets.shape}, one for each row, got "
+            f"{owner}: expected sample_weight of shape {(len(columns),)}, one for each row, got "
             f"{weights.shape}"
         )
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
@@ -226,7 +356,12 @@ def check_data(
             f"{owner}: expected a sample_weight of finite numbers of at least 0 that are not all "
             f"0, got {weights}"
         )
-    return Data(blocks, targets, jnp.asarray(weights / weights.max(), dtype))
+    return data._replace(weights=jnp.asarray(weights / weights.max(), dtype))
+
+
+def outputs_of(loss: Loss, encoded: Any) -> int:
+    """How many outputs a model has; 0 for predictions (rows,)."""
+    return encoded.shape[1] if encoded.ndim == 2 and loss.shifted else 0
 
 
 def as_numbers(owner: str, name: str, given: Any) -> Any:
@@ -305,18 +440,20 @@ def choose_strengths(
         return passed
     check_grid(owner, count, ratio)
     if jnp.any(gradient() != 0):
-        largest = largest_strength(owner, penalty, gradient())
+        largest = largest_strength(owner, penalty, data.limits, gradient())
     else:
         # Targets that do not vary: w is 0 at every λ, and so in the unit of products of x and y.
         largest = float(jnp.max(jnp.abs(data.x)) * jnp.max(jnp.abs(data.y))) or 1.0
     return np.geomspace(largest * ratio, largest, int(count))
 
 
-def largest_strength(owner: str, penalty: Callable[[Any], Penalty], gradient: jax.Array) -> float:
+def largest_strength(
+    owner: str, penalty: Callable[[Any], Penalty], limits: Any, gradient: jax.Array
+) -> float:
     """The smallest λ at which w = 0 is optimal; raises a ValueError if there is none."""
 
     def violation(strength: float) -> float:
-        return float(largest_violation(base_of(penalty(strength)), gradient))
+        return float(largest_violation(base_of(penalty(strength)), limits, gradient))
 
     high = float(jnp.max(jnp.abs(gradient)))
     for _ in range(DOUBLINGS):
@@ -346,15 +483,16 @@ def largest_strength(owner: str, penalty: Callable[[Any], Penalty], gradient: ja
 
 
 @jax.jit
-def largest_violation(penalty: Penalty, gradient: jax.Array) -> jax.Array:
+def largest_violation(penalty: Penalty, limits: Any, gradient: jax.Array) -> jax.Array:
     """How far w = 0 is from optimal."""
-    return jnp.max(penalty.violation(jnp.zeros_like(gradient), gradient))
+    limited = penalty if limits is None else Limited(penalty, *limits)
+    return jnp.max(limited.violation(jnp.zeros_like(gradient), gradient))
 
 
 def stack_penalties(
     owner: str, penalty: Callable[[Any], Penalty], strengths: np.ndarray, dtype: Any
 ) -> Penalty:
-    """The penalties at all λ without their factors, as one with arrays (strengths,)."""
+    """The penalties at all λ without limits and factors, as one with arrays (strengths,)."""
     for strength in strengths[[0, -1]]:
         penalty(float(strength))  # which checks numbers; under vmap they are traced
     stacked = jax.vmap(lambda strength: base_of(penalty(strength)))(jnp.asarray(strengths, dtype))
@@ -368,5 +506,5 @@ def stack_penalties(
 
 
 def base_of(penalty: Penalty) -> Penalty:
-    """The penalty without its factors."""
-    return penalty.penalty if isinstance(penalty, Weighted) else penalty
+    """The penalty without its limits and factors."""
+    return base_of(penalty.penalty) if isinstance(penalty, Limited | Weighted) else penalty

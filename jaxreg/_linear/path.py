@@ -2,6 +2,7 @@
 other violates.
 
 The weights are blocks (blocks, size): single weights of size 1, or the groups of a group lasso.
+With several outputs, a block is a weight of a feature for one output, or those for all of them.
 What has no penalty, an intercept and features with a factor of 0, is not among them: it is a basis
 (rows, directions) with coefficients.
 """
@@ -16,9 +17,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxreg._basis import Directions, profile
 from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise
-from jaxreg._losses import ARMIJO, LOSSES, Loss, profile
 from jaxreg._typing import PyTree
+from jaxreg.losses import ARMIJO, Loss, Squares
 from jaxreg.penalties import Penalty
 
 PATIENCE = 5
@@ -36,24 +38,29 @@ class Settings:
     """What a program is compiled for, beside its shapes.
 
     Attributes:
-        loss: a name in `LOSSES`.
+        loss: the loss.
         intercept: whether there is one.
+        standardize: whether columns are divided by their standard deviations.
+        size: weights in a block.
+        outputs: how many there are; 0 for predictions (rows,).
+        jagged: whether the penalty has a kink wherever a single weight of a block is 0.
+        certified: whether loss and penalty have conjugates, for a duality gap.
         capacity: how many blocks a working set has; all of them make the program simpler.
     """
 
-    loss: str
+    loss: Loss
     intercept: bool
+    standardize: bool
+    size: int
+    outputs: int
+    jagged: bool
+    certified: bool
     capacity: int
-
-    @property
-    def functions(self) -> Loss:
-        """The loss."""
-        return LOSSES[self.loss]
 
     @property
     def quadratic(self) -> bool:
         """Whether the loss has the same Hessian everywhere."""
-        return self.loss == "squares"
+        return isinstance(self.loss, Squares)
 
 
 class Now(NamedTuple):
@@ -61,8 +68,8 @@ class Now(NamedTuple):
 
     Attributes:
         w: weights (blocks, size).
-        free: coefficients of the basis (directions,).
-        z: predictions (rows,).
+        free: coefficients of the basis (directions,) or (directions, outputs).
+        z: predictions (rows,) or (rows, outputs).
         gradient: of the loss with respect to w.
         stall: the largest violations of the optimality conditions at this λ, after each step.
         working: the working set.
@@ -83,14 +90,14 @@ class Working(NamedTuple):
 
     Attributes:
         places: their indices (capacity,).
-        columns: their columns of the data (capacity·size, rows).
+        along: what their weights add to the predictions (capacity·size, rows).
         hessian: of a quadratic loss with respect to them; empty for other losses, whose Hessian
             changes.
         linear: minus the gradient of a quadratic loss at w = 0 (capacity, size); empty for others.
     """
 
     places: jax.Array
-    columns: jax.Array
+    along: Directions
     hessian: jax.Array
     linear: jax.Array
 
@@ -101,7 +108,7 @@ class Progress(NamedTuple):
     Attributes:
         done: how many λ are solved, from the largest.
         w: weights (strengths, blocks, size) so far, in the order of solving.
-        free: coefficients of the basis (strengths, directions).
+        free: coefficients of the basis (strengths, directions, …).
         steps: steps at each λ.
         start: weights and coefficients where the next λ begins.
     """
@@ -115,7 +122,7 @@ class Progress(NamedTuple):
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("columns", "y", "share", "basis", "unit", "factors"),
+    data_fields=("columns", "y", "offset", "share", "basis", "unit", "factors", "limits"),
     meta_fields=("settings",),
 )
 @dataclasses.dataclass(frozen=True)
@@ -124,50 +131,87 @@ class Solver:
 
     Attributes:
         settings: what the program is compiled for.
-        columns: the data (blocks, size, rows), orthogonal to the basis.
-        y: targets (rows,).
+        columns: the data (features, rows), orthogonal to the basis.
+        y: targets, as the loss arranges them.
+        offset: what is added to all predictions, in their shape; None for nothing.
         share: of the rows in the loss: 1/rows, or (rows,).
         basis: of what has no penalty (rows, directions), orthonormal under the shares.
         unit: what the conditions along the basis, in units of y, are multiplied by to compare them
             with those of the weights: the largest root mean square of a column, divided by its
             factor.
         factors: of the penalty of each block (blocks, 1); None for 1.
+        limits: of the weights (blocks, 1); None for none.
     """
 
     settings: Settings
     columns: jax.Array
-    y: jax.Array
+    y: PyTree
+    offset: jax.Array | None
     share: jax.Array
     basis: jax.Array
     unit: jax.Array
     factors: jax.Array | None
+    limits: tuple[jax.Array, jax.Array] | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the weights (blocks, size)."""
+        size = self.settings.size
+        return len(self.columns) * max(self.settings.outputs, 1) // size, size
 
     @property
     def whole(self) -> bool:
         """Whether a working set has all blocks."""
-        return self.settings.capacity >= len(self.columns)
+        return self.settings.capacity >= self.shape[0]
+
+    def charge(self, penalty: Penalty) -> Charge:
+        """The penalty of all blocks."""
+        return Charge(penalty, self.factors, self.limits, self.settings.jagged)
+
+    def by_feature(self, numbers: jax.Array) -> jax.Array:
+        """Weights (blocks, size) as (features,) or (features, outputs)."""
+        outputs = self.settings.outputs
+        return numbers.reshape(-1, outputs) if outputs else numbers.ravel()
+
+    def predict(self, w: jax.Array, free: jax.Array) -> jax.Array:
+        """The predictions."""
+        return self.shifted(self.columns.T @ self.by_feature(w), free)
+
+    def shifted(self, z: jax.Array, free: jax.Array) -> jax.Array:
+        """Adds what has no penalty to predictions."""
+        z += self.basis @ free
+        return z if self.offset is None else z + self.offset
+
+    def along(self, places: jax.Array) -> Directions:
+        """What the weights of some blocks add to the predictions."""
+        size, outputs = self.settings.size, self.settings.outputs
+        flat = (places[:, None] * size + jnp.arange(size)).ravel()
+        if not outputs:
+            return Directions(self.columns[flat], None)
+        return Directions(self.columns[flat // outputs], flat % outputs)
 
     def choose(self, w: jax.Array, gradient: jax.Array) -> Working:
         """The support, and those of the other blocks that have the largest gradient."""
-        blocks, _, rows = self.columns.shape
+        blocks, capacity = self.shape[0], self.settings.capacity
         if self.whole:
-            places, columns = jnp.arange(blocks), self.columns
+            places = jnp.arange(blocks)
         else:
             size = gradient if self.factors is None else gradient / self.factors
             priority = jnp.where(jnp.any(w != 0, 1), jnp.inf, jnp.sum(jnp.square(size), 1))
-            places = jax.lax.top_k(priority, self.settings.capacity)[1]
-            columns = self.columns[places]
-        shape, columns = columns.shape[:2], columns.reshape(-1, rows)
+            places = jax.lax.top_k(priority, capacity)[1]
+        alone = self.whole and not self.settings.outputs
+        along = Directions(self.columns, None) if alone else self.along(places)
         if not self.settings.quadratic:
-            empty = jnp.zeros((0, 0), columns.dtype)
-            return Working(places, columns, empty, empty)
-        shared = columns * self.share
-        return Working(places, columns, columns @ shared.T, (shared @ self.y).reshape(shape))
+            empty = jnp.zeros((0, 0), self.columns.dtype)
+            return Working(places, along, empty, empty)
+        hessian = self.settings.loss.form(self.y, self.y, self.share)(along, along)
+        slope = self.settings.loss.gradient(jnp.zeros_like(self.y), self.y, self.share)
+        return Working(places, along, hessian, -along.along(slope).reshape(-1, w.shape[1]))
 
     def slopes(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The gradient with respect to the weights, and to the coefficients of the basis."""
-        slope = self.settings.functions.slope(z, self.y, self.share)
-        return self.columns @ slope, slope @ self.basis
+        slope = self.settings.loss.gradient(z, self.y, self.share)
+        return (self.columns @ slope).reshape(self.shape), self.basis.T @ slope
 
     def residual(self, violations: jax.Array, unbalanced: jax.Array) -> jax.Array:
         """The largest violation of all conditions, in the unit of λ."""
@@ -178,51 +222,53 @@ class Solver:
         penalty at its minimum.
 
         Returns:
-            The model, and a function from a change of the predictions to the change of the
-            coefficients of the basis.
+            The model, and a function from a change of the weights (capacity, size) to the change of
+            the coefficients of the basis.
         """
         working, settings = now.working, self.settings
         if settings.quadratic:
             # Columns are orthogonal to the basis, so its coefficients do not change.
             return Quadratic(working.hessian, working.linear), lambda _: jnp.zeros_like(now.free)
-        curvature = settings.functions.curvature(now.z, self.y, self.share)
-        curved = working.columns * curvature
-        gradient, hessian = now.gradient[working.places], curved @ working.columns.T
-        slope = settings.functions.slope(now.z, self.y, self.share) @ self.basis
+        form = settings.loss.form(now.z, self.y, self.share)
+        gradient, hessian = now.gradient[working.places], form(working.along, working.along)
         w = now.w[working.places]
-        if not slope.size:
+        if not now.free.size:
             linear = (hessian @ w.ravel()).reshape(w.shape) - gradient
             return Quadratic(hessian, linear), lambda _: jnp.zeros_like(now.free)
-        mixed, solve = curved @ self.basis, profile(self.basis, curvature)
+        basis = Directions.of(self.basis, settings.outputs)
+        slope = basis.along(settings.loss.gradient(now.z, self.y, self.share))
+        mixed = form(working.along, basis)
+        invariant = settings.outputs if settings.loss.invariant else 0
+        solve = profile(form(basis, basis), invariant)
         hessian -= mixed @ solve(mixed.T)
         gradient -= (mixed @ solve(slope)).reshape(gradient.shape)
         return Quadratic(
             hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient
-        ), lambda along: -solve(slope + (along * curvature) @ self.basis)
+        ), lambda change: -solve(slope + change.ravel() @ mixed).reshape(now.free.shape)
 
     def step(self, penalty: Penalty, tol: jax.Array, now: Now) -> Now:
         """Solves the model on the working set, and goes there as far as the objective falls."""
         settings, working = self.settings, now.working
-        charge = Charge(penalty, self.factors)
+        charge = self.charge(penalty)
         inside = charge.at(working.places)
         model, shift = self.model(now)
         before = now.w[working.places]
         # With fewer rows than weights the Hessian is singular, and coordinate descent alone leads
         # far away from the solution at the last λ. Otherwise it finds most of the way to the next
         # one, at less than a Newton step's cost.
-        singular = len(self.y) < self.columns[..., 0].size
+        singular = self.columns.shape[1] < len(self.columns)
         after = minimise(model, inside, before, tol / 2, MAX_STEPS, singular)
         rounding, free = model.rounding(inside, after), now.free
         if settings.quadratic:
             # With all blocks the gradient does not need the predictions.
-            z = now.z if self.whole else after.ravel() @ working.columns
+            z = now.z if self.whole else self.shifted(self.combine(working, after), free)
         else:
-            along = (after - before).ravel() @ working.columns
-            moved = shift(along)
-            part = self.longest(inside, now, before, after, along + self.basis @ moved)
+            moved = shift(after - before)
+            along = self.combine(working, after - before) + self.basis @ moved
+            part = self.longest(inside, now, before, after, along)
             after = jnp.where(part == 1, after, before + part * (after - before))
             free = free + part * moved
-            z = after.ravel() @ working.columns + self.basis @ free
+            z = self.shifted(self.combine(working, after), free)
         w = now.w.at[working.places].set(after)
         if self.whole and settings.quadratic:
             gradient, unbalanced = model.gradient(after), jnp.zeros_like(free)
@@ -240,21 +286,25 @@ class Solver:
         working = jax.lax.cond(jnp.any(outside), self.choose, lambda *_: working, w, gradient)
         return now._replace(working=working, full=(needed > settings.capacity) & (residual > tol))
 
+    def combine(self, working: Working, w: jax.Array) -> jax.Array:
+        """The predictions of weights of a working set."""
+        return working.along.combine(w.ravel(), self.settings.outputs)
+
     def longest(
         self, charge: Charge, now: Now, before: jax.Array, after: jax.Array, along: jax.Array
     ) -> jax.Array:
         """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none
         does.
         """
-        loss = self.settings.functions
+        loss, y, share = self.settings.loss, self.y, self.share
         charged = charge.values(before)
 
         def objective(part: jax.Array) -> jax.Array:
             extra = charge.values(before + part * (after - before)) - charged
-            return loss.value(now.z + part * along, self.y, self.share) + jnp.sum(extra)
+            return loss.total(now.z + part * along, y, share) + jnp.sum(extra)
 
-        value = loss.value(now.z, self.y, self.share)
-        expected = jnp.sum(loss.slope(now.z, self.y, self.share) * along) + jnp.sum(
+        value = loss.total(now.z, y, share)
+        expected = jnp.sum(loss.gradient(now.z, y, share) * along) + jnp.sum(
             charge.values(after) - charged
         )
         shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
@@ -289,7 +339,7 @@ class Solver:
             return Progress(at + jnp.where(now.full, 0, 1), w, free, steps, (now.w, now.free)), now
 
         w, free = progress.start
-        z = jnp.einsum("bs,bsn->n", w, self.columns) + self.basis @ free
+        z = self.predict(w, free)
         gradient = self.slopes(z)[0]
         stall = Stall.begin(jnp.asarray(jnp.inf, z.dtype))
         first = Now(w, free, z, gradient, stall, self.choose(w, gradient), jnp.asarray(False))

@@ -16,13 +16,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg._arrays import full_precision
+from jaxreg._basis import orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import Progress, Settings, Solver
-from jaxreg._linear.quadratic import Charge
-from jaxreg._losses import orthonormal, projected
 from jaxreg._typing import PyTree
-from jaxreg.penalties import Penalty, Weighted
+from jaxreg.penalties import Penalty
 
 LAPACK = "scipy.linalg.cython_lapack"
 """The module from which JAX takes LAPACK."""
@@ -34,9 +33,9 @@ class Measured(NamedTuple):
     """Solutions along a path, from the largest λ.
 
     Attributes:
-        w: weights (strengths, blocks, size).
-        free: coefficients of the columns without a penalty (strengths, columns).
-        intercepts: (strengths,), for columns that are not centred.
+        w: weights (strengths, blocks, size), in the units of the data.
+        free: coefficients of the columns without a penalty (strengths, columns, …).
+        intercepts: (strengths, …), for columns that are not centred.
         record: numbers by name, each (strengths,).
     """
 
@@ -48,18 +47,20 @@ class Measured(NamedTuple):
 
 class Subtracted(NamedTuple):
     """What was subtracted so that columns and, under squares, targets are orthogonal to what has no
-    penalty.
+    penalty, and what columns were divided by.
 
     Attributes:
-        columns: coefficients of the basis (blocks, size, directions).
-        y: coefficients of the basis (directions,).
+        columns: coefficients of the basis (features, directions), of columns in their own units.
+        y: coefficients of the basis (directions, …).
         back: from coefficients of the basis to the intercept and those of the columns (1 + columns,
             directions).
+        scale: of the columns (features,); None for 1.
     """
 
     columns: jax.Array
     y: jax.Array
     back: jax.Array
+    scale: jax.Array | None
 
 
 class Prepared(NamedTuple):
@@ -68,7 +69,7 @@ class Prepared(NamedTuple):
     Attributes:
         solver: the solver for some rows.
         subtracted: what was subtracted from them.
-        start: weights (blocks, size) and coefficients of the basis (directions,) where the path
+        start: weights (blocks, size) and coefficients of the basis (directions, …) where the path
             begins.
         gradient: there, divided by the factors (blocks, size). It is 0 where it is rounding alone:
             for targets that do not vary, and for columns that do not.
@@ -91,28 +92,53 @@ def prepare(settings: Settings, data: Data) -> Prepared:
     """Subtracts what has no penalty from the rows that are meant, and finds where their path
     begins.
     """
-    x, y, free, share = data.taken()
+    loss, outputs, size = settings.loss, settings.outputs, settings.size
+    x, y, free, offset, share = data.taken()
     basis, back = orthonormal(free, share, settings.intercept)
-    columns, along = projected(jnp.moveaxis(x, 0, -1), basis, share)
-    y, mean = (
-        projected(y, basis, share)
-        if settings.quadratic
-        else (y, jnp.zeros(basis.shape[1:], y.dtype))
+    ones = jnp.ones((len(x), 1), x.dtype)
+    columns, along = projected(x.T, basis, share)
+    if not loss.shifted:
+        # A constant changes nothing but rounding.
+        columns = projected(columns, ones, share)[0]
+    varied = spread(columns, share) > 2 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(data.x), 0)
+    scale, limits = None, data.limits
+    if settings.standardize:
+        # Around the mean, whether there is an intercept or not.
+        deviation = spread(projected(columns, ones, share)[0], share)
+        scale = jnp.where(varied & (deviation > 0), deviation, 1)
+        columns /= scale[:, None]
+        each = jnp.repeat(scale, max(outputs, 1)).reshape(-1, size)
+        limits = jax.tree.map(lambda limit: limit * each, limits)
+    each_output = (outputs,) if outputs else ()
+    shift = jnp.zeros((*basis.shape[1:], *each_output), x.dtype)
+    if settings.quadratic:
+        left = y if offset is None else y - offset
+        y, shift = (part.T for part in projected(left.T, basis, share))
+        offset = None
+    y = loss.arrange(y, share)
+    lengths = jnp.repeat(spread(columns, share), max(outputs, 1)).reshape(-1, size)
+    unit = jnp.max(lengths if data.factors is None else lengths / data.factors)
+    solver = Solver(settings, columns, y, offset, share, basis, unit, data.factors, limits)
+
+    blank = jnp.zeros((len(x), *each_output), x.dtype)
+    z = loss.balance(basis, blank if offset is None else blank + offset, y, share)
+    without = z if offset is None else z - offset
+    start = jnp.zeros(solver.shape, x.dtype), projected(without.T, basis, share)[1].T
+    slope = loss.gradient(z, y, share)
+    largest = jnp.max(jnp.abs(data.y)) if loss.shifted else 1
+    varied &= jnp.sum(jnp.abs(slope)) > 2 * jnp.finfo(x.dtype).eps * largest
+    gradient = solver.slopes(z)[0] if data.factors is None else solver.slopes(z)[0] / data.factors
+    known = jnp.repeat(varied, max(outputs, 1)).reshape(solver.shape)
+    return Prepared(
+        solver, Subtracted(along, shift, back, scale), start, jnp.where(known, gradient, 0)
     )
+
+
+def spread(columns: jax.Array, share: jax.Array) -> jax.Array:
+    """The root mean square of each column (features, rows), without overflow."""
     largest = jnp.max(jnp.abs(columns), initial=0)
     scaled = columns / jnp.where(largest > 0, largest, 1)
-    lengths = largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
-    unit = jnp.max(lengths if data.factors is None else lengths / data.factors)
-    solver = Solver(settings, columns, y, share, basis, unit, data.factors)
-
-    z = settings.functions.balance(basis, jnp.zeros_like(y), y, share)
-    start = jnp.zeros_like(lengths), projected(z, basis, share)[1]
-    eps = jnp.finfo(z.dtype).eps
-    varied = lengths > 2 * eps * jnp.max(jnp.abs(data.x), 0)
-    slope = settings.functions.slope(z, y, share)
-    varied &= jnp.sum(jnp.abs(slope)) > 2 * eps * jnp.max(jnp.abs(data.y))
-    gradient = solver.slopes(z)[0] if data.factors is None else solver.slopes(z)[0] / data.factors
-    return Prepared(solver, Subtracted(along, mean, back), start, jnp.where(varied, gradient, 0))
+    return largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
 
 
 @functools.partial(jax.jit, donate_argnums=3)
@@ -132,39 +158,54 @@ def measure(
     tested: Data | None,
 ) -> Measured:
     """Measures the solutions on all rows and features, whatever the working sets were."""
-    loss, y, share = solver.settings.functions, solver.y, solver.share
+    settings, y, share = solver.settings, solver.y, solver.share
+    loss = settings.loss
 
     def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
-        charge = Charge(penalty, solver.factors)
-        value, charged = loss.value(z, y, share), jnp.sum(charge.values(w))
+        charge = solver.charge(penalty)
+        value, charged = loss.total(z, y, share), jnp.sum(charge.values(w))
         gradient, unbalanced = solver.slopes(z)
-        residual = solver.residual(charge.violations(w, gradient), unbalanced)
-        slope = loss.slope(loss.balance(solver.basis, z, y, share), y, share)
-        whole = penalty if solver.factors is None else Weighted(penalty, solver.factors)
-        return {
+        record = {
             "objective": value + charged,
             "loss": value,
-            "gap": gap_below(
-                value + charged, loss, slope, y, share, [(whole, -solver.columns @ slope)]
-            ),
-            "residual": residual,
+            "residual": solver.residual(charge.violations(w, gradient), unbalanced),
             "nonzeros": jnp.sum(w != 0),
         }
+        if settings.certified:
+            balanced = loss.balance(solver.basis, z, y, share)
+            slope = (solver.columns @ loss.gradient(balanced, y, share)).reshape(w.shape)
+            record["gap"] = gap_below(
+                value + charged, loss, balanced, solver.offset, y, share, [(charge.whole(), -slope)]
+            )
+        return record
 
-    z = jnp.einsum("lbs,bsn->ln", progress.w, solver.columns) + progress.free @ solver.basis.T
+    z = jax.vmap(solver.predict)(progress.w, progress.free)
     record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
+    w = jax.vmap(solver.by_feature)(progress.w)
+    if subtracted.scale is not None:
+        w = (w.swapaxes(0, 1) / by_axes(subtracted.scale, w.ndim)).swapaxes(0, 1)
     coefficients = (
-        progress.free + subtracted.y - jnp.einsum("lbs,bsk->lk", progress.w, subtracted.columns)
+        progress.free + subtracted.y - jnp.einsum("lf...,fk->lk...", w, subtracted.columns)
     )
-    intercepts, free = jnp.split(coefficients @ subtracted.back.T, [1], 1)
-    record["nonzeros"] += jnp.sum(free != 0, 1)
+    intercepts, free = jnp.split(
+        jnp.einsum("lk...,ck->lc...", coefficients, subtracted.back), [1], 1
+    )
+    record["nonzeros"] += jnp.sum(free != 0, range(1, free.ndim))
     if tested is not None:
-        x, targets, columns, parts = tested.taken()
-        predictions = jnp.einsum("lbs,nbs->ln", progress.w, x) + free @ columns.T + intercepts
-        record["validation_loss"] = jax.vmap(loss.value, (0, None, None))(
-            predictions, targets, parts
+        x, targets, columns, offset, parts = tested.taken()
+        predictions = jnp.einsum("nf,lf...->ln...", x, w) + intercepts
+        predictions += jnp.einsum("nc,lc...->ln...", columns, free)
+        if offset is not None:
+            predictions += offset
+        record["validation_loss"] = jax.vmap(loss.total, (0, None, None))(
+            predictions, loss.arrange(targets, parts), parts
         )
-    return Measured(progress.w, free, intercepts[:, 0], record)
+    return Measured(w.reshape(progress.w.shape), free, intercepts[:, 0], record)
+
+
+def by_axes(numbers: jax.Array, ndim: int) -> jax.Array:
+    """Numbers (features,) with axes of length 1 behind, up to `ndim`."""
+    return numbers.reshape(-1, *(1,) * (ndim - 1))
 
 
 def call(program: Any, *arguments: Any) -> Any:
@@ -182,7 +223,7 @@ def solve(prepared: Prepared, tested: Data | None, penalties: PyTree, tols: jax.
             return jax.block_until_ready(
                 call(measure, solver, prepared.subtracted, penalties, progress, tested)
             )
-        capacity = min(2 * solver.settings.capacity, len(solver.columns))
+        capacity = min(2 * solver.settings.capacity, solver.shape[0])
         solver = dataclasses.replace(
             solver, settings=dataclasses.replace(solver.settings, capacity=capacity)
         )

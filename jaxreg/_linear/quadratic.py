@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
-from jaxreg.penalties import Penalty
+from jaxreg.penalties import Limited, Penalty, Weighted
 
 CROSSINGS = 6
 """How many of the points where blocks change their sign are tried in a line search."""
@@ -47,10 +47,15 @@ class Charge(NamedTuple):
     Attributes:
         penalty: φ, which charges blocks (blocks, size) all alike.
         factors: f (blocks, 1); None for 1.
+        limits: the least and the largest value of each weight (blocks, 1), for blocks of one
+            weight; None for none.
+        jagged: whether φ has a kink wherever one weight of a block is 0, not only where all are.
     """
 
     penalty: Penalty
     factors: jax.Array | None
+    limits: tuple[jax.Array, jax.Array] | None
+    jagged: bool
 
     def times(self, numbers: jax.Array) -> jax.Array:
         """Multiplies numbers (blocks, …) by the factors."""
@@ -78,11 +83,29 @@ class Charge(NamedTuple):
 
     def violations(self, w: jax.Array, gradient: jax.Array) -> jax.Array:
         """How far each block is from optimal (blocks,), in the unit of λ."""
-        return jnp.max(self.penalty.violation(w, self.divided(gradient)).reshape(len(w), -1), 1)
+        penalty = self._replace(factors=None).whole()
+        return jnp.max(penalty.violation(w, self.divided(gradient)).reshape(len(w), -1), 1)
 
     def at(self, places: jax.Array) -> Charge:
         """That of some blocks."""
-        return self if self.factors is None else self._replace(factors=self.factors[places])
+        factors, limits = jax.tree.map(lambda leaf: leaf[places], (self.factors, self.limits))
+        return self._replace(factors=factors, limits=limits)
+
+    def within(self, w: jax.Array) -> jax.Array:
+        """The nearest weights between the limits."""
+        return w if self.limits is None else jnp.clip(w, *self.limits)
+
+    def active(self, w: jax.Array) -> jax.Array:
+        """The weights (blocks, size) near which φ is smooth, so that they have Newton steps."""
+        active = w != 0 if self.jagged else jnp.broadcast_to(jnp.any(w != 0, 1)[:, None], w.shape)
+        if self.limits is None:
+            return active
+        return active & (w > self.limits[0]) & (w < self.limits[1])
+
+    def whole(self) -> Penalty:
+        """The penalty with its factors and limits, as one."""
+        penalty = self.penalty if self.limits is None else Limited(self.penalty, *self.limits)
+        return penalty if self.factors is None else Weighted(penalty, self.factors)
 
 
 class Quadratic(NamedTuple):
@@ -223,6 +246,8 @@ def descend(
         before, step = at.w[block], steps[block]
         moving = (before - step * now.gradient[block])[None]
         after = charge.penalty.prox(moving, thresholds[block])[0]
+        if charge.limits is not None:
+            after = jnp.clip(after, *(limit[block] for limit in charge.limits))
         rows = jax.lax.dynamic_slice_in_dim(model.hessian, block * size, size)
         moved = after - before
         change = moved @ rows if size > UNROLLED else sum(map(jnp.multiply, moved, rows))
@@ -237,22 +262,22 @@ def descend(
 def newton_step(model: Quadratic, charge: Charge, at: Point) -> jax.Array:
     """The weights after a Newton step on the support, as far as it lowers the objective.
 
-    Blocks that point away from themselves after the step become 0. Of the step and the first points
-    on the way to it where a block does so, the one with the lowest objective is taken.
+    Blocks that point away from themselves after the step become 0, and so do single weights that
+    change their sign under a penalty with a kink there. Of the step and the first points on the way
+    to it where this happens, the one with the lowest objective is taken.
     """
     w, gradient = at
-    active = jnp.any(w != 0, 1)
+    active = charge.active(w)
     step = support_step(model.hessian, charge, at, active)
     # A block w + t·step is orthogonal to w at t = −‖w‖²/⟨w, step⟩, which for a single weight is
     # where its sign changes.
-    along = jnp.sum(step * w, 1)
-    crossings = jnp.where(
-        active & (along < 0), -jnp.sum(w * w, 1) / jnp.where(along < 0, along, 1), jnp.inf
-    )
-    first = -jax.lax.top_k(-crossings, min(CROSSINGS, len(w)))[0]
-    fractions = jnp.minimum(jnp.concatenate([jnp.ones(1, w.dtype), first]), 1)
-    away = crossings <= fractions[:, None]
-    tried = jnp.where(away[..., None], 0, w + fractions[:, None, None] * step)
+    along, lengths = step * w, w * w
+    if not charge.jagged:
+        along, lengths = (jnp.sum(each, 1, keepdims=True) for each in (along, lengths))
+    crossings = jnp.where(along < 0, -lengths / jnp.where(along < 0, along, 1), jnp.inf)
+    first = -jax.lax.top_k(-crossings.ravel(), min(CROSSINGS, crossings.size))[0]
+    fractions = jnp.minimum(jnp.concatenate([jnp.ones(1, w.dtype), first]), 1)[:, None, None]
+    tried = charge.within(jnp.where(crossings <= fractions, 0, w + fractions * step))
     moved = tried - w
     changes = (moved.reshape(len(tried), -1) @ model.hessian).reshape(moved.shape)
     # Differences block by block keep their digits where the objective itself no longer changes.
@@ -263,23 +288,24 @@ def newton_step(model: Quadratic, charge: Charge, at: Point) -> jax.Array:
 
 
 def support_step(hessian: jax.Array, charge: Charge, at: Point, active: jax.Array) -> jax.Array:
-    """The Newton step (blocks, size) of active blocks; 0 for the others."""
+    """The Newton step (blocks, size) of active weights; 0 for the others."""
     w, gradient = at
     blocks, size = w.shape
     slope = gradient + charge.subgradient(w)
-    inside = jnp.where(active[:, None], w, 1)
-    curvature = charge.curvature(inside)
+    curvature = charge.curvature(jnp.where(jnp.any(active, 1, keepdims=True), w, 1))
     # Of its own for every column, as their units may differ by orders of magnitude.
     ridge = RIDGE * jnp.finfo(w.dtype).eps * jnp.diag(hessian).reshape(w.shape)
     # What can be is computed outside of the branches, which are compiled one by one.
-    places = jnp.nonzero(active, size=blocks, fill_value=blocks)[0]
-    real = places < blocks
-    used = jnp.repeat(real, size)
+    places = jnp.nonzero(jnp.any(active, 1), size=blocks, fill_value=blocks)[0]
+    inside = jnp.where((places < blocks)[:, None], active.at[places].get(mode="clip"), False)
+    used = inside.ravel()
     flat = jnp.minimum((places[:, None] * size + jnp.arange(size)).ravel(), blocks * size - 1)
     right = jnp.where(used, slope.ravel()[flat], 0)
     eye = jnp.eye(size, dtype=w.dtype)
     added = jnp.where(
-        real[:, None, None], (curvature + ridge[..., None] * eye).at[places].get(mode="clip"), eye
+        inside[:, :, None] & inside[:, None],
+        (curvature + ridge[..., None] * eye).at[places].get(mode="clip"),
+        eye,
     )
 
     def solve_for(count: int) -> jax.Array:
@@ -297,6 +323,6 @@ def support_step(hessian: jax.Array, charge: Charge, at: Point, active: jax.Arra
 
     sizes = min(SIZES, -(-blocks * size // SMALL))
     counts = sorted({-(-blocks * part // sizes) for part in range(1, sizes + 1)})
-    rung = jnp.searchsorted(jnp.asarray(counts), jnp.sum(active))
+    rung = jnp.searchsorted(jnp.asarray(counts), jnp.sum(jnp.any(active, 1)))
     steps = jax.lax.switch(rung, [lambda count=count: solve_for(count) for count in counts])
     return jnp.zeros_like(w).at[places].set(steps.reshape(w.shape), mode="drop")

@@ -27,6 +27,7 @@ from jaxreg.penalties.bridge import L0, Bridge
 from jaxreg.penalties.concave import MCP, SCAD, LogSum
 from jaxreg.penalties.elementwise import L1, ElasticNet, SquaredL2
 from jaxreg.penalties.group import Group, GroupL2, SparseGroupL2
+from jaxreg.penalties.limited import Limited
 from jaxreg.penalties.trimmed import NOfM
 from jaxreg.penalties.weighted import Weighted
 
@@ -39,6 +40,7 @@ __all__ = (
     "ElasticNet",
     "Group",
     "GroupL2",
+    "Limited",
     "LogSum",
     "NOfM",
     "Penalty",

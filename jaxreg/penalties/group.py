@@ -15,6 +15,7 @@ optimizers scale the direction to match.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -304,6 +305,24 @@ class SparseGroupL2(GroupPenalty):
         at_zero = jnp.maximum(_groups.norm(left, axes) - like(self.group_strength, x), 0)
         return jnp.squeeze(jnp.where(_groups.norm(x, axes) == 0, at_zero, elsewhere), axes)
 
+    def conjugate(self, v: ArrayLike) -> jax.Array:
+        """0 where ‖soft(v_g, λ₁)‖ ≤ λ₂."""
+        return self.parts[1].conjugate(v)
+
+    def dual_scale(self, v: ArrayLike) -> jax.Array:
+        size = jnp.abs(wide(v))
+        axes, l1 = self.axes(size), like(self.l1_strength, size)
+        group = like(self.group_strength, size)
+        largest = jnp.max(size, axes, keepdims=True, initial=0)
+
+        def enough(scale: jax.Array) -> jax.Array:
+            return _groups.norm(jnp.maximum(scale * size - l1, 0), axes) <= group
+
+        # Below the lower bound all weights are within λ₁, above the upper one the largest alone is
+        # too large.
+        low, high = scale_within(l1, largest), scale_within(l1 + group, largest)
+        return jnp.min(bisect(enough, low, high)[0], initial=jnp.inf)
+
     def slope(self, x: ArrayLike) -> jax.Array:
         """λ₁ + λ₂/√n for groups of n weights, the sum of the slopes of its parts."""
         l1, group = self.parts
@@ -318,13 +337,24 @@ class SparseGroupL2(GroupPenalty):
         strength = like(self.group_strength, slope)
         largest = jnp.max(slope, axes, keepdims=True, initial=0)
 
-        def halve(
-            bounds: tuple[jax.Array, jax.Array], _: None
-        ) -> tuple[tuple[jax.Array, jax.Array], None]:
-            low, high = bounds
-            middle = (low + high) / 2
-            enough = _groups.norm(jnp.maximum(slope - middle, 0), axes) <= strength
-            return (jnp.where(enough, low, middle), jnp.where(enough, middle, high)), None
+        def short(l1: jax.Array) -> jax.Array:
+            return _groups.norm(jnp.maximum(slope - l1, 0), axes) > strength
 
-        (_, high), _ = jax.lax.scan(halve, (jnp.zeros_like(largest), largest), length=HALVINGS)
+        _, high = bisect(short, jnp.zeros_like(largest), largest)
         return jnp.max(jnp.where(_groups.norm(slope, axes) <= strength, 0, high), initial=0)
+
+
+def bisect(
+    below: Callable[[jax.Array], jax.Array], low: jax.Array, high: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Halves intervals until rounding: `below` holds up to a point in them, and not beyond."""
+
+    def halve(
+        bounds: tuple[jax.Array, jax.Array], _: None
+    ) -> tuple[tuple[jax.Array, jax.Array], None]:
+        low, high = bounds
+        middle = (low + high) / 2
+        holds = below(middle)
+        return (jnp.where(holds, middle, low), jnp.where(holds, high, middle)), None
+
+    return jax.lax.scan(halve, (low, high), length=HALVINGS)[0]

@@ -54,6 +54,12 @@ class Weighted(Penalty):
             raise TypeError(
                 f"Weighted: expected a penalty such as jaxreg.L1(1e-4), got {self.penalty!r}"
             )
+        from jaxreg.penalties.limited import Limited  # which knows this class
+
+        if isinstance(self.penalty, Limited):
+            raise TypeError(
+                "Weighted: limits come last, jaxreg.Limited(jaxreg.Weighted(penalty, factors), low)"
+            )
         check_number("Weighted", "factors", self.factors)
 
     def value(self, x: ArrayLike) -> jax.Array:

@@ -358,6 +358,48 @@ def test_a_factor_of_zero_frees_a_weight_or_a_group():
     assert groups.critical_strength(gradient) == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, np.inf), (-0.3, np.inf), (-0.2, 0.4), (-np.inf, 0)])
+@pytest.mark.parametrize(
+    "base",
+    [
+        jaxreg.L1(0.5),
+        jaxreg.ElasticNet(0.5, 0.3),
+        jaxreg.Weighted(jaxreg.ElasticNet(0.5, 0.3), np.linspace(0.5, 2, 40)),
+        jaxreg.MCP(0.5, 3.0),
+    ],
+    ids=["L1", "ElasticNet", "Weighted", "MCP"],
+)
+def test_limits_against_every_point_of_a_grid(base, low, high):
+    if isinstance(base, jaxreg.MCP) and {low, high} & {-0.3, -0.2, 0.4}:
+        with pytest.raises(ValueError, match="limits of 0 or infinity for a concave penalty"):
+            jaxreg.Limited(base, low, high)
+        return
+    random = np.random.default_rng(0)
+    penalty = jaxreg.Limited(base, low, high)
+    grid = np.clip(np.linspace(-9, 9, 180_001), low, high)
+    kind = base.penalty if isinstance(base, jaxreg.Weighted) else base
+    factors = base.factors if isinstance(base, jaxreg.Weighted) else np.ones(40)
+    charges = charge(kind, np.abs(grid))
+    x, step = random.normal(size=40), 0.7
+    found = penalty.prox(x, step)
+    best = [
+        grid[np.argmin((grid - at) ** 2 / (2 * step) + factor * charges)]
+        for at, factor in zip(x, factors, strict=True)
+    ]
+    np.testing.assert_allclose(found, best, atol=2e-4)
+    # A point is stationary where the prox of a step along the gradient returns it.
+    np.testing.assert_allclose(penalty.violation(found, (found - x) / step), 0, atol=1e-12)
+    outside = np.where(np.isfinite(high), high, 0) + 1.0
+    if np.isfinite(high):
+        assert penalty.value(np.full(40, outside)) == np.inf
+    assert penalty.value(found) == pytest.approx(float(base.value(found)))
+    if isinstance(base, jaxreg.MCP):
+        return
+    v = 2 * x * min(float(penalty.dual_scale(2 * x)), 1.0)
+    expected = [np.max(at * grid - factor * charges) for at, factor in zip(v, factors, strict=True)]
+    np.testing.assert_allclose(penalty.conjugate(v), expected, atol=1e-3)
+
+
 def test_slopes_of_bounded_penalties_fall_as_the_chord_from_zero():
     x = np.array([0.1, -2.0, 50.0])
     for penalty, slope in (

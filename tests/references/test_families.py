@@ -1,0 +1,345 @@
+"""Losses and penalties of linear paths against other packages, and against a general solver."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from lifelines import CoxPHFitter
+from pandas import DataFrame
+from scipy.optimize import minimize
+from skglm import GeneralizedLinearEstimator
+from skglm.datafits import Huber, Poisson
+from skglm.penalties import L1
+from skglm.solvers import AndersonCD, ProxNewton
+from sklearn.linear_model import LogisticRegression, MultiTaskElasticNet
+
+import jaxreg
+
+pytestmark = pytest.mark.usefixtures("float64")
+RANDOM = np.random.default_rng(0)
+ROWS, FEATURES = 90, 6
+X = RANDOM.normal(size=(ROWS, FEATURES)) @ (np.eye(FEATURES) + 0.3) + 0.5
+TRUE = np.array([0.5, -0.4, 0.3, 0, 0, 0])
+OFFSET = RANDOM.normal(size=ROWS) / 4
+WEIGHTS = RANDOM.integers(0, 3, ROWS).astype(float)
+COUNTS = RANDOM.poisson(np.exp(X @ TRUE + OFFSET)).astype(float)
+NOISY = X @ TRUE + RANDOM.standard_t(2, ROWS)
+CLASSES = RANDOM.integers(0, 3, ROWS) + (X[:, 0] > 1)
+OUTPUTS = X @ RANDOM.normal(size=(FEATURES, 3)) * [1, 0.1, 3] + RANDOM.normal(size=(ROWS, 3))
+# Whole numbers of months, so that there are ties.
+TIMES = np.ceil(10 * RANDOM.exponential(np.exp(-X @ TRUE)))
+EVENTS = (RANDOM.random(ROWS) < 0.7).astype(float)
+SURVIVAL = np.stack([TIMES, EVENTS], 1)
+BY_ROWS = {"poisson": COUNTS, "huber": NOISY, "multinomial": CLASSES, "cox": SURVIVAL}
+
+
+def rows(strength):
+    return jaxreg.GroupL2(strength, axis=1)
+
+
+def fit(y, make=jaxreg.L1, loss="squares", x=X, **options):
+    options = {"count": 4, "ratio": 0.05, "tolerance": 1e-9, **options}
+    path = jaxreg.fit_linear_path(x, y, make, loss=loss, **options)
+    assert path.record["converged"].all()
+    if "gap" in path.record:
+        assert path.record["gap"].max() < 1e-8 * path.record["objective"].max()
+    return path
+
+
+def partial_likelihood(z, weights):
+    """The negative logarithm of the Cox model's, as its textbook formula."""
+    total = 0.0
+    for at in np.flatnonzero(EVENTS):
+        risk = TIMES[at] <= TIMES
+        total += weights[at] * (np.log(np.sum(weights[risk] * np.exp(z[risk]))) - z[at])
+    # The factor of all weights in the logarithms.
+    return total / weights.sum() + np.log(np.mean(weights[weights > 0])) * (
+        -(weights * EVENTS).sum() / weights.sum()
+    )
+
+
+def value(loss, z, weights):
+    """The mean loss in NumPy."""
+    if loss == "cox":
+        return partial_likelihood(z, weights)
+    if loss == "poisson":
+        each = np.exp(z) - COUNTS * z
+    elif loss == "huber":
+        far = np.abs(z - NOISY)
+        each = np.where(far <= 1.35, far**2 / 2, 1.35 * far - 1.35**2 / 2)
+    else:
+        each = np.log(np.exp(z).sum(1)) - z[np.arange(ROWS), CLASSES]
+    return np.average(each, weights=weights)
+
+
+@pytest.mark.parametrize("loss", BY_ROWS)
+def test_a_general_solver_finds_no_smaller_objective(loss):
+    """Signed weights become two that are positive, so that a quasi-Newton method with bounds solves
+    the problem.
+    """
+    outputs = 4 if loss == "multinomial" else 0
+    offset = np.stack([OFFSET, 0 * OFFSET, -OFFSET, OFFSET], 1) if outputs else OFFSET
+    path = fit(BY_ROWS[loss], loss=loss, offset=offset, sample_weight=WEIGHTS, standardize=True)
+    scale = np.sqrt(np.average((X - np.average(X, 0, WEIGHTS)) ** 2, 0, WEIGHTS))
+    size, constants = FEATURES * max(outputs, 1), 0 if loss == "cox" else max(outputs, 1)
+    shape = (FEATURES, outputs) if outputs else (FEATURES,)
+    scales = scale[:, None] if outputs else scale
+
+    def objective(both, strength):
+        w = (both[:size] - both[size : 2 * size]).reshape(shape)
+        constant = both[2 * size :] if outputs else both[2 * size :].sum()
+        z = X @ (w / scales) + constant + offset
+        return value(loss, z, WEIGHTS) + strength * both[: 2 * size].sum()
+
+    bounds = [(0, None)] * (2 * size) + [(None, None)] * constants
+    for at in (0, 2):
+        strength, model = path.strengths[at], path.at(at)
+        w = np.asarray(model.weights) * scales
+        start = [np.maximum(w, 0).ravel(), np.maximum(-w, 0).ravel(), np.ravel(model.intercept)]
+        begun = np.concatenate(start)[: 2 * size + constants]
+        ours = objective(begun, strength)
+        assert ours == pytest.approx(path.record["objective"][at], rel=1e-9)
+        cold = minimize(
+            objective, np.zeros_like(begun), (strength,), "L-BFGS-B", bounds=bounds,
+            options={"maxfun": 10**6, "maxiter": 10**4, "ftol": 1e-15, "gtol": 1e-9},
+        )  # fmt: skip
+        assert ours <= cold.fun + 1e-10
+        assert cold.fun == pytest.approx(ours, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "huber"])
+def test_skglm(loss):
+    # Its solver for counts has no intercept that it fits to this accuracy.
+    counts = loss == "poisson"
+    path = fit(BY_ROWS[loss], loss=loss, intercept=False)
+    for strength, weights in zip(path.strengths, path.params.weights, strict=True):
+        datafit = Poisson() if counts else Huber(1.35)
+        options = {"fit_intercept": False, "tol": 1e-11, "max_iter": 1000}
+        solver = ProxNewton(**options) if counts else AndersonCD(**options, max_epochs=10**5)
+        model = GeneralizedLinearEstimator(datafit, L1(strength), solver)
+        np.testing.assert_allclose(weights, model.fit(X, BY_ROWS[loss]).coef_, atol=1e-7)
+
+
+def test_statsmodels_with_an_exposure():
+    """Without a penalty to speak of, and with one on the squares."""
+    exposure = np.exp(OFFSET)
+    reference = sm.GLM(
+        COUNTS, sm.add_constant(X), sm.families.Poisson(), exposure=exposure, freq_weights=WEIGHTS
+    )
+    expected = reference.fit(tol=1e-12).params
+    path = fit(
+        COUNTS,
+        loss="poisson",
+        offset=np.log(exposure),
+        sample_weight=WEIGHTS,
+        strengths=[1e-9],
+        tolerance=0.01,
+    )
+    np.testing.assert_allclose(path.at(0).weights, expected[1:], atol=1e-6)
+    np.testing.assert_allclose(path.at(0).intercept, expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.1])
+def test_multinomial_models_of_scikit_learn(alpha):
+    path = fit(CLASSES, loss="multinomial", strengths=[alpha], intercept=True)
+    model = LogisticRegression(
+        C=1 / (ROWS * alpha), l1_ratio=1, solver="saga", tol=1e-10, max_iter=10**5
+    )
+    model.fit(X, CLASSES)
+    ours, theirs = path.at(0), model.intercept_ - model.intercept_.mean()
+    np.testing.assert_allclose(ours.weights, model.coef_.T, atol=1e-6)
+    np.testing.assert_allclose(ours.intercept - ours.intercept.mean(), theirs, atol=1e-6)
+    np.testing.assert_allclose(ours.mean(X), model.predict_proba(X), atol=1e-6)
+
+
+def test_several_outputs_of_scikit_learn():
+    path = fit(OUTPUTS, lambda s: jaxreg.Group(jaxreg.ElasticNet(0.7 * s, 0.15 * s), axis=1))
+    for at, strength in enumerate(path.strengths):
+        model = MultiTaskElasticNet(alpha=strength, l1_ratio=0.7, tol=1e-13, max_iter=10**5)
+        model.fit(X, OUTPUTS)
+        np.testing.assert_allclose(path.at(at).weights, model.coef_.T, atol=1e-7)
+        np.testing.assert_allclose(path.at(at).intercept, model.intercept_, atol=1e-7)
+        np.testing.assert_allclose(path.at(at).predict(X), model.predict(X), atol=1e-6)
+
+
+def test_outputs_apart_are_models_apart():
+    factors = np.array([[1.0], [2], [0], [1], [1], [0.5]])
+    path = fit(OUTPUTS, lambda s: jaxreg.Weighted(jaxreg.L1(s), factors), sample_weight=WEIGHTS)
+    for at in range(3):
+        alone = fit(
+            OUTPUTS[:, at], lambda s: jaxreg.Weighted(jaxreg.L1(s), factors[:, 0]),
+            strengths=path.strengths, sample_weight=WEIGHTS,
+        )  # fmt: skip
+        np.testing.assert_allclose(path.params.weights[..., at], alone.params.weights, atol=1e-8)
+        np.testing.assert_allclose(
+            path.params.intercept[..., at], alone.params.intercept, atol=1e-8
+        )
+
+
+def test_groups_of_classes_meet_their_optimality_conditions():
+    path = fit(CLASSES, rows, "multinomial", standardize=True)
+    scale, labels = X.std(0), CLASSES[:, None] == np.arange(4)
+    for at, strength in enumerate(path.strengths):
+        model = path.at(at)
+        gradient = X.T @ (np.asarray(model.mean(X)) - labels) / ROWS / scale[:, None]
+        w = np.asarray(model.weights) * scale[:, None]
+        length = np.linalg.norm(w, axis=1, keepdims=True)
+        inside = (length > 0)[:, 0]
+        pull = -strength * (w / np.where(length > 0, length, 1))
+        np.testing.assert_allclose(gradient[inside], pull[inside], atol=1e-8)
+        assert (np.linalg.norm(gradient, axis=1) <= strength * (1 + 1e-8)).all()
+
+
+@pytest.mark.parametrize("strength", [0.02, 0.2])
+def test_ridge_cox_models_of_lifelines(strength):
+    """It has standardised columns, a smooth L1, and ties as Efron has them: so squares alone, and
+    times that differ.
+    """
+    times = TIMES + RANDOM.random(ROWS)
+    x = X / X.std(0, ddof=1)
+    frame = DataFrame(x).assign(time=times, event=EVENTS)
+    model = CoxPHFitter(penalizer=strength, l1_ratio=0.0)
+    model.fit(frame, "time", "event", fit_options={"precision": 1e-12})
+    y = np.stack([times, EVENTS], 1)
+    path = fit(y, lambda s: jaxreg.SquaredL2(s / 2), "cox", x, strengths=[strength])
+    np.testing.assert_allclose(path.at(0).weights, model.params_, atol=1e-6)
+
+
+def test_times_and_events_as_scikit_survival_writes_them():
+    pairs = np.array(list(zip(EVENTS > 0, TIMES, strict=True)), [("died", "?"), ("months", "<f8")])
+    plain, path = fit(SURVIVAL, loss="cox"), fit(pairs, loss="cox")
+    np.testing.assert_array_equal(path.params.weights, plain.params.weights)
+    assert not plain.params.intercept.any()
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.3, 0.9])
+def test_sparse_groups_meet_their_optimality_conditions(l1):
+    """Those of Simon, Friedman, Hastie and Tibshirani (2013), section 3."""
+    x, y = X.reshape(ROWS, 2, 3), X @ np.array([1, 0.3, 0, 0.5, -0.1, 0]) + OFFSET
+    path = fit(y, lambda s: jaxreg.SparseGroupL2(l1 * s, (1 - l1) * s, axis=1), x=x, ratio=0.02)
+    for at, strength in enumerate(path.strengths):
+        model = path.at(at)
+        slope = x.reshape(ROWS, -1).T @ np.asarray(model.predict(x) - y) / ROWS
+        for w, gradient in zip(np.asarray(model.weights), slope.reshape(2, 3), strict=True):
+            single, group = l1 * strength, (1 - l1) * strength
+            left = np.sign(gradient) * np.maximum(np.abs(gradient) - single, 0)
+            if not w.any():
+                assert np.linalg.norm(left) <= group + 1e-8
+                continue
+            pull = gradient + group * w / np.linalg.norm(w)
+            np.testing.assert_allclose(pull[w != 0], -single * np.sign(w[w != 0]), atol=1e-8)
+            assert (np.abs(pull[w == 0]) <= single + 1e-8).all()
+
+
+CONCAVE = {
+    "mcp": (lambda s: jaxreg.MCP(s, 3.0), lambda u, s: np.maximum(s - u / 3, 0)),
+    "scad": (
+        lambda s: jaxreg.SCAD(s, 3.7),
+        lambda u, s: np.where(u <= s, s, np.maximum(3.7 * s - u, 0) / 2.7),
+    ),
+    "log-sum": (lambda s: jaxreg.LogSum(s, 0.1), lambda u, s: s / (1 + u / 0.1)),
+}
+
+
+@pytest.mark.parametrize("loss", ["squares", "poisson", "cox"])
+@pytest.mark.parametrize("name", CONCAVE)
+def test_concave_penalties_end_at_stationary_points(loss, name):
+    make, steepness = CONCAVE[name]
+    y = NOISY if loss == "squares" else BY_ROWS[loss]
+    path = fit(y, make, loss, intercept=False)
+    assert "gap" not in path.record
+    for strength, w in zip(path.strengths, np.asarray(path.params.weights), strict=True):
+        z, step = X @ w, 1e-6
+        if loss == "cox":
+            unit = np.ones(ROWS)
+            gradient = [
+                partial_likelihood(z + step * column, unit)
+                - partial_likelihood(z - step * column, unit)
+                for column in X.T
+            ]
+            gradient = np.array(gradient) / (2 * step)
+        else:
+            gradient = X.T @ ((z if loss == "squares" else np.exp(z)) - y) / ROWS
+        alive = w != 0
+        pull = steepness(np.abs(w), strength) * np.sign(w)
+        np.testing.assert_allclose(gradient[alive], -pull[alive], atol=1e-7)
+        assert (np.abs(gradient[~alive]) <= strength + 1e-7).all()
+
+
+@pytest.mark.parametrize("loss", ["squares", "poisson", "multinomial"])
+def test_limits(loss):
+    """In the units of the data, whatever the columns are divided by; one of them excludes a
+    feature.
+    """
+    y = NOISY if loss == "squares" else BY_ROWS[loss]
+    low = np.array([0.0, -0.1, 0, 0, -np.inf, 0])
+    high = np.array([0.2, np.inf, 0, np.inf, np.inf, 0.01])
+    if loss == "multinomial":
+        low, high = low[:, None], high[:, None]
+    make = lambda s: jaxreg.Limited(jaxreg.ElasticNet(s, s / 5), low, high)  # noqa: E731
+    path = fit(y, make, loss, standardize=True, ratio=1e-3)
+    weights = np.asarray(path.params.weights)
+    assert (weights >= low - 1e-12).all() and (weights <= high + 1e-12).all()
+    assert np.isclose(weights[0], high).any() and np.isclose(weights[0], low).any()
+
+
+def test_nonnegative_least_squares():
+    from scipy.optimize import nnls
+
+    path = fit(
+        NOISY,
+        lambda s: jaxreg.Limited(jaxreg.L1(s), low=0),
+        intercept=False,
+        ratio=1e-9,
+        tolerance=0.01,
+    )
+    np.testing.assert_allclose(path.at(0).weights, nnls(X, NOISY)[0], atol=1e-6)
+
+
+def test_standardised_columns_are_divided_columns():
+    scale = X.std(0)
+    inside, outside = fit(NOISY, standardize=True), fit(NOISY, x=X / scale)
+    np.testing.assert_allclose(inside.strengths, outside.strengths, rtol=1e-10)
+    np.testing.assert_allclose(inside.params.weights, outside.params.weights / scale, atol=1e-9)
+    np.testing.assert_allclose(inside.record["gap"], outside.record["gap"], atol=1e-12)
+    np.testing.assert_allclose(inside.at(1).predict(X), outside.at(1).predict(X / scale), atol=1e-8)
+
+
+def test_folds_with_an_offset_and_standardised_columns():
+    labels = np.arange(ROWS) % 3
+    options = {"offset": OFFSET, "standardize": True}
+    scores = jaxreg.cross_validate_linear_path(
+        X, COUNTS, jaxreg.L1, loss="poisson", folds=labels, count=4, tolerance=1e-9, **options
+    )
+    for fold in range(3):
+        train, test = labels != fold, labels == fold
+        part = {**options, "offset": OFFSET[train]}
+        path = fit(COUNTS[train], loss="poisson", x=X[train], strengths=scores.strengths, **part)
+        z = np.array([path.at(at).predict(X[test], OFFSET[test]) for at in range(4)])
+        expected = np.mean(np.exp(z) - COUNTS[test] * z, axis=1)
+        np.testing.assert_allclose(scores.scores()[fold], expected, rtol=1e-8)
+
+
+def test_a_loss_of_ones_own():
+    """Gamma with a logarithmic link; statsmodels has it too."""
+
+    class Gamma(jaxreg.losses.Loss):
+        def value(self, z, y):
+            return z + y * jnp.exp(-z)
+
+    y = RANDOM.gamma(2.0, np.exp(X @ TRUE) / 2)
+    path = fit(y, loss=Gamma(), strengths=[1e-9, 0.1], tolerance=0.01)
+    reference = sm.GLM(y, sm.add_constant(X), sm.families.Gamma(sm.families.links.Log()))
+    expected = reference.fit(tol=1e-12).params
+    np.testing.assert_allclose(path.at(0).weights, expected[1:], atol=1e-6)
+    assert "gap" not in path.record
+
+    class Softmax(jaxreg.losses.Multinomial):
+        """Without its formulas."""
+
+        slope, form = jaxreg.losses.Loss.slope, jaxreg.losses.Loss.form
+
+    ours, theirs = fit(CLASSES, loss=Softmax()), fit(CLASSES, loss="multinomial")
+    # Of four classes, the weights of a feature may be shifted by what lies between their medians.
+    np.testing.assert_allclose(ours.record["objective"], theirs.record["objective"], rtol=1e-12)
+    np.testing.assert_allclose(ours.at(0).mean(X), theirs.at(0).mean(X), atol=1e-8)
