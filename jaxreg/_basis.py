@@ -121,7 +121,9 @@ def profile(matrix: jax.Array, invariant: int) -> Callable[[jax.Array], jax.Arra
     if len(matrix) == 1:
         return lambda right: right / matrix[0, 0]
     diagonal = jnp.diag(matrix)
-    matrix += jnp.diag(jnp.where(diagonal == 0, 1, 0).astype(matrix.dtype))
+    # Along a direction that separates classes nothing is left but rounding.
+    ridge = 8 * jnp.finfo(matrix.dtype).eps * jnp.max(diagonal)
+    matrix += jnp.diag(jnp.where(diagonal == 0, 1, ridge))
     if invariant:
         # Right-hand sides are orthogonal to such shifts, so the solution is that without them.
         directions = jnp.eye(len(matrix) // invariant, dtype=matrix.dtype)

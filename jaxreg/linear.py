@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 
 from jaxreg._arrays import full_precision
 from jaxreg._checks import check_number
@@ -34,11 +35,13 @@ from jaxreg._linear.inputs import (
     check_data,
     check_penalty,
     choose_strengths,
+    csc_of,
     outputs_of,
     stack_penalties,
 )
 from jaxreg._linear.path import Settings
 from jaxreg._linear.programs import Measured, prepare, solve_all
+from jaxreg._linear.sparse import Host
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
 from jaxreg._paths.rows import split_rows
 from jaxreg._typing import ArrayLike
@@ -97,7 +100,9 @@ class LinearModel:
         Raises:
             ValueError: x has another shape, or these are the models of a whole path.
         """
-        x, shape = jnp.asarray(as_numbers("LinearModel", "x", x)), jnp.shape(self.weights)
+        sparse = hasattr(x, "todense")
+        x = csc_of(x) if sparse else jnp.asarray(as_numbers("LinearModel", "x", x))
+        shape = jnp.shape(self.weights)
         if jnp.ndim(self.intercept) != (self.outputs > 0):
             raise ValueError(
                 f"LinearModel: expected one model, got {shape[0]} of a path; take one with "
@@ -109,7 +114,8 @@ class LinearModel:
                 f"LinearModel: expected x of shape (rows, {', '.join(map(str, row))}), got "
                 f"{x.shape}"
             )
-        z = jnp.tensordot(x, self.weights, len(row)) + self.intercept
+        along = x @ np.asarray(self.weights) if sparse else jnp.tensordot(x, self.weights, len(row))
+        z = along + self.intercept
         return z if offset is None else z + jnp.asarray(offset, z.dtype)
 
     def mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> jax.Array:
@@ -226,8 +232,9 @@ def fit_linear_path(
                 f"{owner}: expected validation rows of shape {np.shape(x)[1:]}, got "
                 f"{np.shape(parts[0])[1:]}"
             )
+        rows = scipy.sparse.csc_array(parts[0]) if task.data.sparse else parts[0]
         held = check_data(
-            owner, parts[0], parts[1], task.loss, offset=dict(enumerate(parts)).get(2),
+            owner, rows, parts[1], task.loss, offset=dict(enumerate(parts)).get(2),
             outputs=task.outputs or None,
         )  # fmt: skip
         tested = jax.tree.map(lambda leaf: leaf.astype(task.data.x.dtype), held)
@@ -402,7 +409,8 @@ class Task:
             self.charges.certified and has_conjugate(self.loss, data.y.shape[1:]),
             blocks if whole else max(FIRST // size, 1),
         )  # fmt: skip
-        prepared = functools.cache(lambda: prepare(settings, data))
+        begin: Any = Host if data.sparse else prepare
+        prepared = functools.cache(lambda: begin(settings, data))
         grid = choose_strengths(
             owner, data, lambda: prepared().gradient, self.penalty, strengths, count, ratio
         )
@@ -415,11 +423,18 @@ class Task:
         tols = np.maximum(tolerance * grid, rounding)
         penalties = stack_penalties(owner, self.penalty, grid[::-1].copy(), dtype)
         begun = prepared() if jobs[0][0] is data else None
-        solutions = [
-            jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution)
-            for solution in solve_all(
+        solved: Iterable[Measured]
+        if data.sparse:
+            solved = (
+                (begun or Host(settings, rows)).path(penalties, tols[::-1], tested)
+                for rows, tested in jobs
+            )
+        else:
+            solved = solve_all(
                 settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun
             )
+        solutions = [
+            jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution) for solution in solved
         ]
         for solution in solutions:
             record = solution.record

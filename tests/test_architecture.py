@@ -16,7 +16,7 @@ LAYERS = (
     {"optimizers", "sweeps", "solvers"},
     {"paths", "linear", "compaction", "sparsification"},
 )
-NEEDED = {"jax", "optax", "numpy", *sys.stdlib_module_names}
+NEEDED = {"jax", "optax", "numpy", "scipy", *sys.stdlib_module_names}
 # What serves one feature is imported where it is called.
 EXTRAS = {
     "cloudpickle",

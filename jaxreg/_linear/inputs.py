@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.experimental.sparse
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 
 from jaxreg._basis import even
 from jaxreg.losses import Loss
@@ -44,6 +46,15 @@ class Data(NamedTuple):
     factors: jax.Array | None = None
     limits: tuple[jax.Array, jax.Array] | None = None
 
+    @property
+    def sparse(self) -> bool:
+        """Whether x is a sparse matrix of SciPy."""
+        return hasattr(self.x, "tocsc")
+
+    def largest(self) -> float:
+        """The largest |x|."""
+        return float(abs(self.x).max())
+
     def taken(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array | None, jax.Array]:
         """The x, y, columns without a penalty and offset of the rows that are meant, and their
         shares: 1/rows, or (rows,).
@@ -51,7 +62,8 @@ class Data(NamedTuple):
         free = jnp.zeros((len(self.y), 0), self.x.dtype) if self.free is None else self.free
         every = (self.x, self.y, free, self.offset, self.weights)
         if self.rows is not None:
-            every = jax.tree.map(lambda leaf: leaf[self.rows], every)
+            rows = np.asarray(self.rows) if self.sparse else self.rows
+            every = jax.tree.map(lambda leaf: leaf[rows], every)
         x, y, free, offset, weights = every
         if self.counted is not None:
             weights = self.counted if weights is None else self.counted * weights
@@ -59,7 +71,7 @@ class Data(NamedTuple):
 
     def part(self, rows: np.ndarray, length: int | None) -> Data:
         """Takes some rows and, for a length, fills their array up with rows that do not count."""
-        if length is None:
+        if length is None or self.sparse:
             return self._replace(rows=jnp.asarray(rows))
         counted = jnp.asarray(np.arange(length) < len(rows), self.x.dtype)
         return self._replace(rows=jnp.asarray(np.resize(rows, length)), counted=counted)
@@ -71,7 +83,9 @@ class Data(NamedTuple):
         data = self
         if not kept.all():
             free = np.repeat(~kept, x.shape[1] // len(kept))
-            data = data._replace(x=x[:, ~free], free=x[:, free])
+            columns: Any = x[:, free]
+            columns = jnp.asarray(columns.toarray()) if self.sparse else columns
+            data = data._replace(x=x[:, ~free], free=columns)
         if factors is not None and (factors != 1).any():
             data = data._replace(factors=jnp.asarray(factors[factors > 0][:, None], dtype))
         if limits is not None:
@@ -275,16 +289,15 @@ def check_data(
         ValueError: shapes do not fit, numbers are NaN, infinite or masked, or targets are none of
             the loss.
     """
-    if any(hasattr(array, "todense") for array in (x, y)):
-        raise TypeError(
-            f"{owner}: x and y must be dense arrays, got {type(x).__name__} and "
-            f"{type(y).__name__}; x.toarray()"
-        )
+    if hasattr(y, "todense"):
+        raise TypeError(f"{owner}: y must be a dense array, got {type(y).__name__}; y.toarray()")
+    sparse = hasattr(x, "todense")
+    x = csc_of(x) if sparse else x
     if any(np.ma.is_masked(array) for array in (x, y)):
         raise ValueError(
             f"{owner}: x and y must be complete, got masked numbers; drop or impute these rows"
         )
-    x, y = as_numbers(owner, "x", x), as_numbers(owner, "y", y)
+    x, y = x if sparse else as_numbers(owner, "x", x), as_numbers(owner, "y", y)
     if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):
         raise TypeError(
             f"{owner}: x and y must be arrays, as it is a compiled program itself; call it "
@@ -293,7 +306,7 @@ def check_data(
     if y.dtype.names and len(y.dtype.names) == 2:  # an event and a time, in either order
         fields = sorted((y[name] for name in y.dtype.names), key=lambda field: field.dtype == bool)
         y = np.stack([field.astype(float) for field in fields], -1)
-    if x.ndim not in (2, 3) or y.ndim not in (1, 2) or len(x) != len(y) or not x.size:
+    if x.ndim not in (2, 3) or y.ndim not in (1, 2) or x.shape[0] != len(y) or 0 in x.shape:
         raise ValueError(
             f"{owner}: expected x (rows, features), or (rows, groups, size) for a penalty of "
             f"groups, and y (rows,), got shapes {x.shape} and {y.shape}"
@@ -307,7 +320,7 @@ def check_data(
     # other.
     floats = [
         jnp.asarray(array if jnp.issubdtype(array.dtype, np.floating) else array.astype(float))
-        for array in (x, y)
+        for array in (x.data if sparse else x, y)
     ]
     with jax.numpy_dtype_promotion("standard"):
         dtype = jnp.promote_types(jnp.result_type(*floats), jnp.float32)
@@ -315,7 +328,8 @@ def check_data(
     for name, array in (("x", columns), ("y", targets)):
         finite = jnp.isfinite(array)
         if not bool(finite.all()):
-            place = np.argwhere(~np.asarray(finite))[0]
+            at = np.argwhere(~np.asarray(finite))[0]
+            place = [int(part[at[0]]) for part in x.nonzero()] if sparse and name == "x" else at
             where = f"row {place[0]}" + "".join(f", column {at}" for at in place[1:])
             raise ValueError(
                 f"{owner}: x and y must be finite, got NaN or infinity in {name} at {where}; drop "
@@ -325,11 +339,15 @@ def check_data(
         encoded = loss.encode(np.asarray(targets), outputs)
     except ValueError as error:
         raise ValueError(f"{owner}: {error}") from None
-    columns = columns.reshape(len(columns), -1)
-    data = Data(columns, jnp.asarray(encoded, dtype))
+    rows = len(targets)
+    if sparse:
+        design: Any = x.astype(np.dtype(dtype))
+    else:
+        design = columns.reshape(rows, -1)
+    data = Data(design, jnp.asarray(encoded, dtype))
     if offset is not None:
         count = outputs_of(loss, encoded)
-        shape = (len(columns), *((count,) if count else ()))
+        shape = (rows, *((count,) if count else ()))
         offset = np.asarray(as_numbers(owner, "offset", offset))
         if (
             offset.shape != shape
@@ -346,9 +364,9 @@ def check_data(
     weights = np.asarray(as_numbers(owner, "sample_weight", weights))
     if weights.dtype.kind not in "biuf":
         raise TypeError(f"{owner}: sample_weight must be real numbers, got {weights.dtype}")
-    if weights.shape != (len(columns),):
+    if weights.shape != (rows,):
         raise ValueError(
-            f"{owner}: expected sample_weight of shape {(len(columns),)}, one for each row, got "
+            f"{owner}: expected sample_weight of shape {(rows,)}, one for each row, got "
             f"{weights.shape}"
         )
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
@@ -357,6 +375,19 @@ def check_data(
             f"0, got {weights}"
         )
     return data._replace(weights=jnp.asarray(weights / weights.max(), dtype))
+
+
+def csc_of(x: Any) -> Any:
+    """A sparse matrix of SciPy's or JAX's, by columns and without explicit zeros."""
+    if isinstance(x, jax.experimental.sparse.BCOO):
+        if x.n_batch or x.n_dense or x.ndim != 2:
+            raise TypeError(f"expected a sparse matrix (rows, features), got {x}")
+        rows, columns = np.asarray(x.indices).T
+        x = scipy.sparse.coo_array((np.asarray(x.data), (rows, columns)), x.shape)
+    x = scipy.sparse.csc_array(x)
+    x.sum_duplicates()
+    x.eliminate_zeros()
+    return x
 
 
 def outputs_of(loss: Loss, encoded: Any) -> int:
@@ -443,7 +474,7 @@ def choose_strengths(
         largest = largest_strength(owner, penalty, data.limits, gradient())
     else:
         # Targets that do not vary: w is 0 at every λ, and so in the unit of products of x and y.
-        largest = float(jnp.max(jnp.abs(data.x)) * jnp.max(jnp.abs(data.y))) or 1.0
+        largest = data.largest() * float(jnp.max(jnp.abs(data.y))) or 1.0
     return np.geomspace(largest * ratio, largest, int(count))
 
 

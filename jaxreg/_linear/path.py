@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxreg._basis import Directions, profile
-from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise
+from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise, pull
 from jaxreg._typing import PyTree
 from jaxreg.losses import ARMIJO, Loss, Squares
 from jaxreg.penalties import Penalty
@@ -29,6 +29,8 @@ rounding.
 """
 MAX_STEPS = 100
 """The most steps at one λ."""
+STEPS = 12
+"""How many step sizes a proximal gradient step tries, each a fourth of the one before."""
 HALVINGS = 12
 """How many step sizes a line search tries, each half of the one before."""
 
@@ -196,8 +198,9 @@ class Solver:
         if self.whole:
             places = jnp.arange(blocks)
         else:
-            size = gradient if self.factors is None else gradient / self.factors
-            priority = jnp.where(jnp.any(w != 0, 1), jnp.inf, jnp.sum(jnp.square(size), 1))
+            priority = jnp.where(
+                jnp.any(w != 0, 1), jnp.inf, pull(w, gradient, self.factors, self.limits)
+            )
             places = jax.lax.top_k(priority, capacity)[1]
         alone = self.whole and not self.settings.outputs
         along = Directions(self.columns, None) if alone else self.along(places)
@@ -265,9 +268,11 @@ class Solver:
         else:
             moved = shift(after - before)
             along = self.combine(working, after - before) + self.basis @ moved
-            part = self.longest(inside, now, before, after, along)
+            part = self.longest(inside, now.z, before, after, along)
             after = jnp.where(part == 1, after, before + part * (after - before))
             free = free + part * moved
+            if not settings.certified:
+                after = jnp.where(part == 0, self.forward(inside, now, before), after)
             z = self.shifted(self.combine(working, after), free)
         w = now.w.at[working.places].set(after)
         if self.whole and settings.quadratic:
@@ -291,7 +296,7 @@ class Solver:
         return working.along.combine(w.ravel(), self.settings.outputs)
 
     def longest(
-        self, charge: Charge, now: Now, before: jax.Array, after: jax.Array, along: jax.Array
+        self, charge: Charge, z: jax.Array, before: jax.Array, after: jax.Array, along: jax.Array
     ) -> jax.Array:
         """The largest of the shares 1, ½, … of a step that lowers the objective enough; 0 if none
         does.
@@ -301,16 +306,43 @@ class Solver:
 
         def objective(part: jax.Array) -> jax.Array:
             extra = charge.values(before + part * (after - before)) - charged
-            return loss.total(now.z + part * along, y, share) + jnp.sum(extra)
+            return loss.total(z + part * along, y, share) + jnp.sum(extra)
 
-        value = loss.total(now.z, y, share)
-        expected = jnp.sum(loss.gradient(now.z, y, share) * along) + jnp.sum(
+        value = loss.total(z, y, share)
+        expected = jnp.sum(loss.gradient(z, y, share) * along) + jnp.sum(
             charge.values(after) - charged
         )
         shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
         rounding = 8 * jnp.finfo(along.dtype).eps * jnp.abs(value)
         enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
         return jnp.where(jnp.any(enough), shares[jnp.argmax(enough)], 0)
+
+    def forward(self, charge: Charge, now: Now, before: jax.Array) -> jax.Array:
+        """A proximal gradient step, with the largest of some step sizes that lowers the objective.
+
+        Under a concave penalty, a share of a Newton step need not lower it; this does.
+        """
+        gradient = now.gradient[now.working.places]
+        sizes = jnp.sum(jnp.square(now.working.along.rows), 1) * jnp.max(self.share)
+        steps = 4.0 ** jnp.arange(4, -STEPS, -1, dtype=before.dtype) / jnp.max(sizes)
+
+        def tried(step: jax.Array) -> tuple[jax.Array, jax.Array]:
+            after = charge.prox(before - step * gradient, step)
+            along = self.combine(now.working, after - before)
+            return after, along
+
+        after, along = jax.vmap(tried)(steps)
+        return after[self.lowest(charge, now.z, before, after, along)]
+
+    def lowest(
+        self, charge: Charge, z: jax.Array, before: jax.Array, after: jax.Array, along: jax.Array
+    ) -> jax.Array:
+        """The index of the weights (tried, blocks, size) with the lowest objective."""
+        values = jax.vmap(lambda each: self.settings.loss.total(z + each, self.y, self.share))(
+            along
+        )
+        changes = jnp.sum(jax.vmap(charge.values)(after) - charge.values(before), 1)
+        return jnp.nanargmin(values + changes)
 
     def run(self, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
         """Solves λ after λ, until all are solved or a working set is full."""

@@ -104,7 +104,7 @@ def prepare(settings: Settings, data: Data) -> Prepared:
     scale, limits = None, data.limits
     if settings.standardize:
         # Around the mean, whether there is an intercept or not.
-        deviation = spread(projected(columns, ones, share)[0], share)
+        deviation = spread(projected(x.T, ones, share)[0], share)
         scale = jnp.where(varied & (deviation > 0), deviation, 1)
         columns /= scale[:, None]
         each = jnp.repeat(scale, max(outputs, 1)).reshape(-1, size)

@@ -7,7 +7,7 @@ the objective.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -95,6 +95,10 @@ class Charge(NamedTuple):
         """The nearest weights between the limits."""
         return w if self.limits is None else jnp.clip(w, *self.limits)
 
+    def prox(self, w: jax.Array, step: jax.Array) -> jax.Array:
+        """The prox of all blocks with one step."""
+        return self.within(self.penalty.prox(w, self.times(jnp.full((len(w), 1), step))))
+
     def active(self, w: jax.Array) -> jax.Array:
         """The weights (blocks, size) near which φ is smooth, so that they have Newton steps."""
         active = w != 0 if self.jagged else jnp.broadcast_to(jnp.any(w != 0, 1)[:, None], w.shape)
@@ -106,6 +110,18 @@ class Charge(NamedTuple):
         """The penalty with its factors and limits, as one."""
         penalty = self.penalty if self.limits is None else Limited(self.penalty, *self.limits)
         return penalty if self.factors is None else Weighted(penalty, self.factors)
+
+
+def pull(w: jax.Array, gradient: jax.Array, factors: jax.Array | None, limits: Any) -> jax.Array:
+    """The squared length of the gradient of each block (blocks,), in the unit of λ, where what
+    pushes weights across a limit does not count.
+    """
+    if factors is not None:
+        gradient = gradient / factors
+    if limits is not None:
+        low, high = limits
+        gradient *= ~(((w == low) & (gradient > 0)) | ((w == high) & (gradient < 0)))
+    return (gradient * gradient).sum(1)
 
 
 class Quadratic(NamedTuple):

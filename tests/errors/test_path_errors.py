@@ -137,7 +137,12 @@ SENTENCES = {
         (lambda: linear(X * np.nan), "x and y must be finite"),
         (lambda: linear(X + 1j), "real numbers, got complex128 and float64"),
         (lambda: linear(X.astype(str)), "real numbers, got <U32 and float64"),
-        (lambda: linear(csr_array(X)), r"must be dense arrays, got csr_array .*x.toarray\(\)"),
+        (lambda: linear(y=csr_array(X)), "y must be a dense array, got csr_array; y.toar"),
+        (lambda: linear(csr_array(np.where(X == 1, np.inf, 0))), "infinity in x at row 0, column 0"),
+        (
+            lambda: linear(csr_array(X), penalty=lambda s: jaxreg.GroupL2(s, axis=1)),
+            r"expected x \(rows, groups, size\) for this penalty",
+        ),
         (lambda: linear(np.ma.masked_less(X, 1)), "must be complete, got masked numbers"),
         (lambda: linear(pandas.DataFrame({"a": ["b"] * 6})), "column 'a' of x must hold numbers"),
         (lambda: linear(pandas.DataFrame({"a": [None, *Y[1:]]})), "'a' of x has 1 missing"),

@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 import statsmodels.api as sm
+from jax.experimental.sparse import BCOO
 from lifelines import CoxPHFitter
 from pandas import DataFrame
 from scipy.optimize import minimize
@@ -11,7 +13,7 @@ from skglm import GeneralizedLinearEstimator
 from skglm.datafits import Huber, Poisson
 from skglm.penalties import L1
 from skglm.solvers import AndersonCD, ProxNewton
-from sklearn.linear_model import LogisticRegression, MultiTaskElasticNet
+from sklearn.linear_model import Lasso, LogisticRegression, MultiTaskElasticNet
 
 import jaxreg
 
@@ -31,6 +33,9 @@ TIMES = np.ceil(10 * RANDOM.exponential(np.exp(-X @ TRUE)))
 EVENTS = (RANDOM.random(ROWS) < 0.7).astype(float)
 SURVIVAL = np.stack([TIMES, EVENTS], 1)
 BY_ROWS = {"poisson": COUNTS, "huber": NOISY, "multinomial": CLASSES, "cox": SURVIVAL}
+
+THIN = np.where(RANDOM.random((ROWS, 30)) < 0.2, RANDOM.normal(size=(ROWS, 30)) + 1, 0)
+NOT_ALL = np.where(np.arange(30) % 7, 1 + np.arange(30) % 3, 0.0)
 
 
 def rows(strength):
@@ -266,6 +271,14 @@ def test_concave_penalties_end_at_stationary_points(loss, name):
         assert (np.abs(gradient[~alive]) <= strength + 1e-7).all()
 
 
+@pytest.mark.parametrize("x", [THIN, scipy.sparse.csr_array(THIN)], ids=["dense", "sparse"])
+def test_flat_losses_under_concave_penalties(x):
+    """Far from all targets Huber's loss has no curvature, so that Newton steps lead far away."""
+    make = lambda s: jaxreg.Weighted(jaxreg.SCAD(s), NOT_ALL)  # noqa: E731
+    path = fit(NOISY, make, "huber", x, offset=OFFSET, sample_weight=WEIGHTS, standardize=True)
+    assert path.record["residual"].max() < 1e-9
+
+
 @pytest.mark.parametrize("loss", ["squares", "poisson", "multinomial"])
 def test_limits(loss):
     """In the units of the data, whatever the columns are divided by; one of them excludes a
@@ -302,6 +315,11 @@ def test_standardised_columns_are_divided_columns():
     np.testing.assert_allclose(inside.strengths, outside.strengths, rtol=1e-10)
     np.testing.assert_allclose(inside.params.weights, outside.params.weights / scale, atol=1e-9)
     np.testing.assert_allclose(inside.record["gap"], outside.record["gap"], atol=1e-12)
+    # What is free of a penalty does not change the standard deviations.
+    factors = np.array([1.0, 0, 1, 2, 0, 1])
+    make = lambda s: jaxreg.Weighted(jaxreg.ElasticNet(s, s), factors)  # noqa: E731
+    apart, beside = fit(NOISY, make, standardize=True), fit(NOISY, make, x=X / scale)
+    np.testing.assert_allclose(apart.params.weights, beside.params.weights / scale, atol=1e-9)
     np.testing.assert_allclose(inside.at(1).predict(X), outside.at(1).predict(X / scale), atol=1e-8)
 
 
@@ -318,6 +336,60 @@ def test_folds_with_an_offset_and_standardised_columns():
         z = np.array([path.at(at).predict(X[test], OFFSET[test]) for at in range(4)])
         expected = np.mean(np.exp(z) - COUNTS[test] * z, axis=1)
         np.testing.assert_allclose(scores.scores()[fold], expected, rtol=1e-8)
+
+
+SPARSE = {
+    "squares": (NOISY, jaxreg.L1),
+    "squares of outputs": (OUTPUTS, rows),
+    "logistic": (np.sign(NOISY) / 2 + 0.5, lambda s: jaxreg.Weighted(jaxreg.L1(s), NOT_ALL)),
+    "poisson": (COUNTS, lambda s: jaxreg.Limited(jaxreg.ElasticNet(s, s), low=0)),
+    "huber": (NOISY, lambda s: jaxreg.Weighted(jaxreg.L1(s), NOT_ALL)),
+    "multinomial": (CLASSES, lambda s: jaxreg.Weighted(rows(s), NOT_ALL + 1)),
+    "cox": (SURVIVAL, lambda s: jaxreg.Weighted(jaxreg.L1(s), NOT_ALL)),
+}
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_sparse_design_has_the_solutions_of_a_dense_one(name):
+    y, make = SPARSE[name]
+    loss = name.split()[0]
+    x = scipy.sparse.csr_array(THIN)
+    x = {"squares": BCOO.from_scipy_sparse(x), "logistic": x.tocsc()}.get(name, x)
+    single = loss not in ("multinomial", "squares") or name == "squares"
+    options = {"offset": OFFSET} if single else {"intercept": loss != "squares"}
+    options |= {"sample_weight": WEIGHTS, "standardize": loss != "poisson", "ratio": 0.1}
+    held = (y[:40], OFFSET[:40]) if single else (y[:40],)
+    if loss == "multinomial":
+        held = (y[:40],)
+    dense = fit(y, make, loss, THIN, validation=(THIN[:40], *held), **options)
+    path = fit(y, make, loss, x, validation=(scipy.sparse.csr_array(THIN[:40]), *held), **options)
+    np.testing.assert_allclose(path.strengths, dense.strengths, rtol=1e-9)
+    np.testing.assert_allclose(path.params.weights, dense.params.weights, atol=1e-6)
+    np.testing.assert_allclose(path.params.intercept, dense.params.intercept, atol=1e-6)
+    for number in set(path.record) - {"steps", "residual"}:
+        np.testing.assert_allclose(path.record[number], dense.record[number], atol=1e-7)
+    np.testing.assert_allclose(path.at(0).predict(x), dense.at(0).predict(THIN), atol=1e-5)
+
+
+def test_folds_of_a_sparse_design():
+    labels = np.arange(ROWS) % 3
+    options = {"loss": "poisson", "folds": labels, "count": 4, "tolerance": 1e-9}
+    dense = jaxreg.cross_validate_linear_path(THIN, COUNTS, jaxreg.L1, **options)
+    scores = jaxreg.cross_validate_linear_path(
+        scipy.sparse.csr_array(THIN), COUNTS, jaxreg.L1, **options
+    )
+    np.testing.assert_allclose(scores.scores(), dense.scores(), rtol=1e-7)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 0.003])
+def test_a_sparse_design_with_more_features_than_a_working_set_has(ratio):
+    random = np.random.default_rng(0)
+    x = scipy.sparse.random_array((200, 1000), density=0.02, rng=random, format="csc")
+    y = x[:, :50] @ random.normal(size=50) + 0.05 * random.normal(size=200)
+    path = fit(y, x=x, ratio=ratio)
+    for strength, weights in zip(path.strengths, path.params.weights, strict=True):
+        model = Lasso(alpha=strength, tol=1e-13, max_iter=10**6).fit(x, y)
+        np.testing.assert_allclose(weights, model.coef_, atol=1e-6)
 
 
 def test_a_loss_of_ones_own():
