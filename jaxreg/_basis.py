@@ -110,24 +110,16 @@ def projected(
     return numbers - second @ basis.T, first + second
 
 
-def profile(matrix: jax.Array, invariant: int) -> Callable[[jax.Array], jax.Array]:
-    """Makes a function that solves linear systems with the second derivative of a loss along a
-    basis (directions, directions), where superfluous directions are rows of zeros.
+def profile(matrix: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """Makes a function that solves linear systems with the second derivative of a loss along some
+    directions.
 
-    Args:
-        matrix: the second derivative.
-        invariant: of how many outputs together a shift changes nothing; 0 for none.
+    Superfluous directions are rows of zeros. Others, such as the same shift of all classes, change
+    nothing but rounding, so a little is added to the diagonal.
     """
     if len(matrix) == 1:
         return lambda right: right / matrix[0, 0]
     diagonal = jnp.diag(matrix)
-    # Along a direction that separates classes nothing is left but rounding.
-    ridge = 8 * jnp.finfo(matrix.dtype).eps * jnp.max(diagonal)
-    matrix += jnp.diag(jnp.where(diagonal == 0, 1, ridge))
-    if invariant:
-        # Right-hand sides are orthogonal to such shifts, so the solution is that without them.
-        directions = jnp.eye(len(matrix) // invariant, dtype=matrix.dtype)
-        shifts = jnp.kron(directions, jnp.ones((invariant, invariant), matrix.dtype))
-        matrix += jnp.max(diagonal) * shifts
-    factor = jax.scipy.linalg.cho_factor(matrix)
+    ridge = jnp.finfo(matrix.dtype).eps ** 0.75 * jnp.where(diagonal > 0, diagonal, 1)
+    factor = jax.scipy.linalg.cho_factor(matrix + jnp.diag(jnp.where(diagonal == 0, 1, ridge)))
     return lambda right: jax.scipy.linalg.cho_solve(factor, right)

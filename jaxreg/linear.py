@@ -40,7 +40,7 @@ from jaxreg._linear.inputs import (
     stack_penalties,
 )
 from jaxreg._linear.path import Settings
-from jaxreg._linear.programs import Measured, prepare, solve_all
+from jaxreg._linear.programs import Measured, Solved, prepare, solve_all
 from jaxreg._linear.sparse import Host
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
 from jaxreg._paths.rows import split_rows
@@ -134,6 +134,7 @@ def fit_linear_path(
     standardize: bool = False,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
+    refit: bool = False,
     validation: Sequence[ArrayLike] | None = None,
     tolerance: float | None = None,
     count: int = 100,
@@ -186,6 +187,8 @@ def fit_linear_path(
             and a row with the weight 0 is left out. None counts all alike.
         offset: what is added to the predictions (rows,), or (rows, outputs): for counts per
             exposure, the logarithm of the exposure.
+        refit: whether to fit each support once more without a penalty, by Newton's method, which
+            undoes the shrinkage: the relaxed lasso. The limits of `Limited` do not hold then.
         validation: x, y and, with an offset, the offset of rows that are not fitted, for
             `validation_loss`.
         tolerance: a λ ends once its KKT residual is at most tolerance·λ; None takes the square root
@@ -199,7 +202,8 @@ def fit_linear_path(
         of `objective`, `loss`, `gap` (see `jaxreg.duality_gap`; not for concave penalties and for
         losses without a conjugate), `residual` (of the KKT conditions, those of a feature divided
         by its factor), `converged`, `nonzeros`, `steps` and, with validation rows,
-        `validation_loss`.
+        `validation_loss`. With `refit`, `path.refitted` and `path.at(i, refitted=True)` have the
+        refitted models, and the record `refitted_loss` and `refitted_validation_loss`.
 
     Raises:
         TypeError: `penalty` is no function to a penalty, or the data are not real numbers.
@@ -216,7 +220,7 @@ def fit_linear_path(
         on manifolds identified by proximal gradient methods (2023).
     """
     owner = "fit_linear_path"
-    task = Task.of(owner, x, y, penalty, loss, intercept, standardize, sample_weight, offset)
+    task = Task.of(owner, x, y, penalty, loss, intercept, standardize, sample_weight, offset, refit)
     tested = None
     if validation is not None:
         parts = list(validation) if isinstance(validation, tuple | list) else []
@@ -239,9 +243,10 @@ def fit_linear_path(
         )  # fmt: skip
         tested = jax.tree.map(lambda leaf: leaf.astype(task.data.x.dtype), held)
         tested = tested.charged(task.charges)
-    grid, (solution,) = task.solve([(task.data, tested)], strengths, tolerance, count, ratio)
+    grid, (solved,) = task.solve([(task.data, tested)], strengths, tolerance, count, ratio, refit)
+    refitted = None if solved.refitted is None else task.model(solved.refitted)
     return RegularizationPath(
-        grid, task.model(solution), None, solution.record, np.arange(len(grid)), None
+        grid, task.model(solved.found), refitted, solved.found.record, np.arange(len(grid)), None
     )
 
 
@@ -258,6 +263,7 @@ def cross_validate_linear_path(
     standardize: bool = False,
     sample_weight: ArrayLike | None = None,
     offset: ArrayLike | None = None,
+    refit: bool = False,
     tolerance: float | None = None,
     count: int = 100,
     ratio: float = 1e-3,
@@ -288,6 +294,8 @@ def cross_validate_linear_path(
         standardize: as for `fit_linear_path`, by the rows that are fitted.
         sample_weight: as for `fit_linear_path`; the losses of held-out rows are weighted too.
         offset: as for `fit_linear_path`.
+        refit: as for `fit_linear_path`; `scores.select(by="refitted_validation_loss")` then picks
+            the λ of a relaxed path.
         tolerance: as for `fit_linear_path`.
         count: as for `fit_linear_path`.
         ratio: as for `fit_linear_path`.
@@ -305,7 +313,7 @@ def cross_validate_linear_path(
         UserWarning: as for `fit_linear_path`.
     """
     owner = "cross_validate_linear_path"
-    task = Task.of(owner, x, y, penalty, loss, intercept, standardize, sample_weight, offset)
+    task = Task.of(owner, x, y, penalty, loss, intercept, standardize, sample_weight, offset, refit)
     data = task.data
     parts = split_rows(owner, len(data.y), folds, split_seed)
     jobs: list[tuple[Data, Data | None]] = []
@@ -330,8 +338,8 @@ def cross_validate_linear_path(
                 "or folds in which all classes are divided alike"
             )
         jobs.append((trained, held_out))
-    grid, solutions = task.solve(jobs, strengths, tolerance, count, ratio)
-    records = [solution.record for solution in solutions]
+    grid, solutions = task.solve(jobs, strengths, tolerance, count, ratio, refit)
+    records = [solution.found.record for solution in solutions]
     stacked = {name: np.stack([record[name] for record in records]) for name in records[0]}
     return CrossValidation(grid, {name: numbers[:, None] for name, numbers in stacked.items()})
 
@@ -363,11 +371,15 @@ class Task:
     @classmethod
     def of(
         cls, owner: str, x: Any, y: Any, penalty: Callable[[Any], Penalty], loss: str | Loss,
-        intercept: bool, standardize: bool, weights: Any, offset: Any,
+        intercept: bool, standardize: bool, weights: Any, offset: Any, refit: bool,
     ) -> "Task":  # fmt: skip
         """Checks the arguments."""
         known = loss_named(owner, loss)
-        for name, flag in (("intercept", intercept), ("standardize", standardize)):
+        for name, flag in (
+            ("intercept", intercept),
+            ("standardize", standardize),
+            ("refit", refit),
+        ):
             if not isinstance(flag, bool | np.bool_):
                 raise TypeError(f"{owner}: {name} must be True or False, got {flag!r}")
         data = check_data(owner, x, y, known, weights=weights, offset=offset)
@@ -393,8 +405,8 @@ class Task:
 
     def solve(
         self, jobs: list[tuple[Data, Data | None]], strengths: Any, tolerance: float | None,
-        count: int, ratio: float,
-    ) -> tuple[np.ndarray, list[Measured]]:  # fmt: skip
+        count: int, ratio: float, refit: bool,
+    ) -> tuple[np.ndarray, list[Solved]]:  # fmt: skip
         """Solves a path for each job, with the grid of all data.
 
         Returns:
@@ -423,30 +435,42 @@ class Task:
         tols = np.maximum(tolerance * grid, rounding)
         penalties = stack_penalties(owner, self.penalty, grid[::-1].copy(), dtype)
         begun = prepared() if jobs[0][0] is data else None
-        solved: Iterable[Measured]
+        solved: Iterable[Solved]
         if data.sparse:
             solved = (
-                (begun or Host(settings, rows)).path(penalties, tols[::-1], tested)
+                (begun or Host(settings, rows)).path(penalties, tols[::-1], tested, refit)
                 for rows, tested in jobs
             )
         else:
             solved = solve_all(
-                settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun
+                settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun, refit
             )
         solutions = [
             jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution) for solution in solved
         ]
         for solution in solutions:
-            record = solution.record
+            record = solution.found.record
+            if solution.refitted is not None:
+                names = ("loss", "validation_loss") if "validation_loss" in record else ("loss",)
+                record |= {f"refitted_{name}": solution.refitted.record[name] for name in names}
             record["converged"] = (record["residual"] <= tols) & np.isfinite(record["objective"])
             record["fitted"] = np.ones_like(record["converged"])
         report = warn_at(owner, grid)
-        lost = np.array([~np.isfinite(solution.record["objective"]) for solution in solutions])
+        lost = np.array(
+            [~np.isfinite(solution.found.record["objective"]) for solution in solutions]
+        )
         report(lost, "the loss is not finite")
-        missed = np.array([~solution.record["converged"] for solution in solutions]) & ~lost
+        missed = np.array([~solution.found.record["converged"] for solution in solutions]) & ~lost
         hint = " if the gap is small enough," if dtype == jnp.float64 else ", or use float64,"
         report(
             missed, f"the KKT residual is above {tolerance:.2g}·λ; pass a larger tolerance{hint}"
+        )
+        unsettled = [
+            solution.left > tolerance for solution in solutions if solution.left is not None
+        ]
+        report(
+            np.array(unsettled).reshape(-1, len(grid)),
+            "the refit did not come to a minimum, as there may be none; look at smaller supports",
         )
         return grid, solutions
 
@@ -467,13 +491,12 @@ class Task:
 @functools.lru_cache(64)
 def has_conjugate(loss: Loss, targets: tuple[int, ...]) -> bool:
     """Whether a loss has one, for encoded targets (rows, …) of this shape behind the rows."""
-    z = jnp.zeros((2, *targets) if loss.shifted else 2)
-    share = jnp.full(2, 0.5)
+    z = np.zeros((2, *targets) if loss.shifted else 2, np.float32)
+    share, y = np.full(2, 0.5, np.float32), np.ones((2, *targets), np.float32)
     try:
         jax.eval_shape(
-            lambda z, y: loss.dual(z, jnp.ones([]), loss.arrange(y, share), share), z,
-            jnp.ones((2, *targets)),
-        )  # fmt: skip
+            lambda z, y, share: loss.dual(z, share[0], loss.arrange(y, share), share), z, y, share
+        )
     except NotImplementedError:
         return False
     return True

@@ -53,8 +53,11 @@ class Loss(abc.ABC):
     """Whether a constant that is added to all predictions changes the loss; without, there is no
     intercept.
     """
+
     invariant: ClassVar[bool] = False
-    """Whether the same number added to all outputs of a row changes nothing."""
+    """Whether the same number added to all outputs of a row changes nothing; what has no penalty
+    sums to 0 over the outputs then.
+    """
 
     @abc.abstractmethod
     def value(self, z: jax.Array, y: Any) -> jax.Array:
@@ -163,36 +166,50 @@ class Loss(abc.ABC):
         return jnp.sum(share * self.conjugate(scale * self.slope(z, y), y))
 
     def balance(self, basis: jax.Array, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
-        """Computes z + basis·c for the c that minimises F(z + basis·c).
+        """Computes z + basis·c for the c that minimises F(z + basis·c)."""
+        outputs = z.shape[1] if z.ndim > 1 else 0
+        return self.settle(Directions.of(basis, outputs), z, y, share)[0]
+
+    def settle(
+        self, along: Directions, z: jax.Array, y: Any, share: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Moves predictions along some directions to the minimum of F.
 
         By Newton's method, with steps that are halved until the loss falls. Where there is no
         minimum, as along a direction that separates classes, the steps end after `BALANCING`.
+
+        Returns:
+            The predictions, the coefficients (directions,) that were added, and the derivative by
+            them that is left, as a share of what its terms sum to without their signs.
         """
         limits, outputs = jnp.finfo(z.dtype), z.shape[1] if z.ndim > 1 else 0
-        if not basis.shape[1]:
-            return z
-        along = Directions.of(basis, outputs)
+        if not len(along.rows):
+            return z, jnp.zeros(0, z.dtype), jnp.zeros([], z.dtype)
 
         def improve(now: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-            z, part, _, count = now
+            z, added, part, left, count = now
             slope, value = self.gradient(z, y, share), self.total(z, y, share)
             unbalanced = along.along(slope)
-            matrix = self.form(z, y, share)(along, along)
-            step = profile(matrix, outputs if self.invariant else 0)(unbalanced)
+            step = profile(self.form(z, y, share)(along, along))(unbalanced)
             tried = z - part * along.combine(step, outputs)
             enough = self.total(tried, y, share) <= value + 8 * limits.eps * jnp.abs(
                 value
             ) - ARMIJO * part * (unbalanced @ step)
             sizes = along._replace(rows=jnp.abs(along.rows)).along(jnp.abs(slope))
             left = jnp.max(jnp.abs(unbalanced) / (sizes + limits.tiny))
-            return jnp.where(enough, tried, z), jnp.where(enough, 1, part / 2), left, count + 1
+            return (
+                jnp.where(enough, tried, z), jnp.where(enough, added - part * step, added),
+                jnp.where(enough, 1, part / 2), left, count + 1,
+            )  # fmt: skip
 
         def unfinished(now: tuple[jax.Array, ...]) -> jax.Array:
-            return (now[2] > 4 * limits.eps) & (now[1] > limits.eps) & (now[3] < BALANCING)
+            return (now[3] > 4 * limits.eps) & (now[2] > limits.eps) & (now[4] < BALANCING)
 
         whole = jnp.ones([], z.dtype)
-        start: tuple[jax.Array, ...] = (z, whole, whole, jnp.zeros([], jnp.int32))
-        return jax.lax.while_loop(unfinished, improve, start)[0]
+        added = jnp.zeros(len(along.rows), z.dtype)
+        start: tuple[jax.Array, ...] = (z, added, whole, whole, jnp.zeros([], jnp.int32))
+        z, added, _, left, _ = jax.lax.while_loop(unfinished, improve, start)
+        return z, added, left
 
 
 def within_outputs(curvature: jax.Array, a: Directions, b: Directions) -> jax.Array:

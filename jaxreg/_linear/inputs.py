@@ -254,7 +254,7 @@ def abilities_of(structure: Any) -> Abilities:
     """Finds out what penalties of a structure can do."""
     leaves = [1.0] * structure.num_leaves
     penalty = jax.tree.unflatten(structure, leaves)
-    square = jnp.zeros((2, 2))
+    square = np.zeros((2, 2), np.float32)
     axes = penalty.axes(square)
     try:
         for method in (penalty.conjugate, penalty.dual_scale):
@@ -262,11 +262,21 @@ def abilities_of(structure: Any) -> Abilities:
         certified = True
     except NotImplementedError:
         certified = False
-    # A small push at a zero beside a nonzero: does it matter?
+    if axes is None and certified:
+        return Abilities(None, False, True, False)
+    still, pushed = kinks_of(penalty)
+    return Abilities(axes, axes is not None and float(still) < 0.01, certified, float(pushed) == 0)
+
+
+@jax.jit
+def kinks_of(penalty: Penalty) -> tuple[jax.Array, jax.Array]:
+    """How far a penalty of strength 1 is from stationary after a small push at a zero beside a
+    nonzero weight, and after a large one where all are 0.
+    """
     x, push = jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 0.1]])
-    still = jnp.max(penalty.violation(x, push - penalty.subgradient(x)))
-    steep = jnp.max(penalty.violation(square, jnp.array([[1e6, -1e6]] * 2))) == 0
-    return Abilities(axes, axes is not None and float(still) < 0.01, certified, bool(steep))
+    beside = penalty.violation(x, push - penalty.subgradient(x))
+    alone = penalty.violation(jnp.zeros((2, 2)), jnp.array([[1e6, -1e6]] * 2))
+    return jnp.max(beside), jnp.max(alone)
 
 
 def check_data(
@@ -317,18 +327,17 @@ def check_data(
     ):
         raise TypeError(f"{owner}: x and y must be real numbers, got {x.dtype} and {y.dtype}")
     # Integers become the widest floats that there are, and neither x nor y loses digits to the
-    # other.
-    floats = [
-        jnp.asarray(array if jnp.issubdtype(array.dtype, np.floating) else array.astype(float))
-        for array in (x.data if sparse else x, y)
-    ]
+    # other. In NumPy, as JAX would compile each of these operations.
     with jax.numpy_dtype_promotion("standard"):
-        dtype = jnp.promote_types(jnp.result_type(*floats), jnp.float32)
-    columns, targets = (array.astype(dtype) for array in floats)
-    for name, array in (("x", columns), ("y", targets)):
-        finite = jnp.isfinite(array)
-        if not bool(finite.all()):
-            at = np.argwhere(~np.asarray(finite))[0]
+        kinds = [a.dtype if jnp.issubdtype(a.dtype, np.floating) else float for a in (x, y)]
+        widest = jax.dtypes.canonicalize_dtype(jnp.promote_types(*kinds))
+        dtype = np.dtype(jnp.promote_types(widest, jnp.float32))
+    targets = np.asarray(y).astype(dtype)
+    values = x.data if sparse else np.asarray(x).astype(dtype, copy=False)
+    for name, array in (("x", values), ("y", targets)):
+        finite = np.isfinite(array)
+        if not finite.all():
+            at = np.argwhere(~finite)[0]
             place = [int(part[at[0]]) for part in x.nonzero()] if sparse and name == "x" else at
             where = f"row {place[0]}" + "".join(f", column {at}" for at in place[1:])
             raise ValueError(
@@ -336,14 +345,11 @@ def check_data(
                 "or impute these rows"
             )
     try:
-        encoded = loss.encode(np.asarray(targets), outputs)
+        encoded = loss.encode(targets, outputs)
     except ValueError as error:
         raise ValueError(f"{owner}: {error}") from None
     rows = len(targets)
-    if sparse:
-        design: Any = x.astype(np.dtype(dtype))
-    else:
-        design = columns.reshape(rows, -1)
+    design: Any = x.astype(dtype) if sparse else jnp.asarray(values.reshape(rows, -1))
     data = Data(design, jnp.asarray(encoded, dtype))
     if offset is not None:
         count = outputs_of(loss, encoded)

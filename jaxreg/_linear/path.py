@@ -186,11 +186,15 @@ class Solver:
 
     def along(self, places: jax.Array) -> Directions:
         """What the weights of some blocks add to the predictions."""
-        size, outputs = self.settings.size, self.settings.outputs
-        flat = (places[:, None] * size + jnp.arange(size)).ravel()
+        size = self.settings.size
+        return self.single((places[:, None] * size + jnp.arange(size)).ravel())
+
+    def single(self, places: jax.Array) -> Directions:
+        """What single weights add to the predictions, by their places among all."""
+        outputs = self.settings.outputs
         if not outputs:
-            return Directions(self.columns[flat], None)
-        return Directions(self.columns[flat // outputs], flat % outputs)
+            return Directions(self.columns[places], None)
+        return Directions(self.columns[places // outputs], places % outputs)
 
     def choose(self, w: jax.Array, gradient: jax.Array) -> Working:
         """The support, and those of the other blocks that have the largest gradient."""
@@ -241,8 +245,7 @@ class Solver:
         basis = Directions.of(self.basis, settings.outputs)
         slope = basis.along(settings.loss.gradient(now.z, self.y, self.share))
         mixed = form(working.along, basis)
-        invariant = settings.outputs if settings.loss.invariant else 0
-        solve = profile(form(basis, basis), invariant)
+        solve = profile(form(basis, basis))
         hessian -= mixed @ solve(mixed.T)
         gradient -= (mixed @ solve(slope)).reshape(gradient.shape)
         return Quadratic(

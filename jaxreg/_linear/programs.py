@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._arrays import full_precision
-from jaxreg._basis import orthonormal, projected
+from jaxreg._basis import Directions, orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import Progress, Settings, Solver
@@ -25,6 +26,12 @@ from jaxreg.penalties import Penalty
 
 LAPACK = "scipy.linalg.cython_lapack"
 """The module from which JAX takes LAPACK."""
+FEWEST = 16
+"""Weights of the smallest set that is compiled for; others have 2, 4, … times as many."""
+QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else None
+"""XLA's older code generator for CPUs compiles these programs in two thirds of the time, and they
+run no slower; later versions of JAX do not have it.
+"""
 compiling = threading.Lock()
 """Held while a program is called, which compiles it once; it runs after the call."""
 
@@ -43,6 +50,20 @@ class Measured(NamedTuple):
     free: jax.Array
     intercepts: jax.Array
     record: dict[str, jax.Array]
+
+
+class Solved(NamedTuple):
+    """A path.
+
+    Attributes:
+        found: the solutions.
+        refitted: those without a penalty on the same support; None without refitting.
+        left: the derivative of the loss that is left there (strengths,), see `Loss.settle`.
+    """
+
+    found: Measured
+    refitted: Measured | None
+    left: np.ndarray | None
 
 
 class Subtracted(NamedTuple):
@@ -82,11 +103,13 @@ class Prepared(NamedTuple):
 
     def progress(self, count: int) -> Progress:
         """The beginning of a path of `count` strengths."""
-        w, free = (jnp.zeros((count, *leaf.shape), leaf.dtype) for leaf in self.start)
-        return Progress(jnp.zeros([], jnp.int32), w, free, jnp.zeros(count, jnp.int32), self.start)
+        w, free = (np.zeros((count, *leaf.shape), leaf.dtype) for leaf in self.start)
+        blank = (np.zeros([], np.int32), w, free, np.zeros(count, np.int32))
+        done, w, free, steps = map(jnp.asarray, blank)
+        return Progress(done, w, free, steps, self.start)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
 @full_precision()
 def prepare(settings: Settings, data: Data) -> Prepared:
     """Subtracts what has no penalty from the rows that are meant, and finds where their path
@@ -141,14 +164,14 @@ def spread(columns: jax.Array, share: jax.Array) -> jax.Array:
     return largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
 
 
-@functools.partial(jax.jit, donate_argnums=3)
+@functools.partial(jax.jit, donate_argnums=3, compiler_options=QUICKLY)
 @full_precision()
 def advance(solver: Solver, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
     """Solves as many λ as the capacity of the working sets allows."""
     return solver.run(penalties, tols, progress)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICKLY)
 @full_precision()
 def measure(
     solver: Solver,
@@ -190,6 +213,8 @@ def measure(
     intercepts, free = jnp.split(
         jnp.einsum("lk...,ck->lc...", coefficients, subtracted.back), [1], 1
     )
+    if loss.invariant:
+        intercepts, free = (a - jnp.mean(a, -1, keepdims=True) for a in (intercepts, free))
     record["nonzeros"] += jnp.sum(free != 0, range(1, free.ndim))
     if tested is not None:
         x, targets, columns, offset, parts = tested.taken()
@@ -208,25 +233,81 @@ def by_axes(numbers: jax.Array, ndim: int) -> jax.Array:
     return numbers.reshape(-1, *(1,) * (ndim - 1))
 
 
+@functools.partial(jax.jit, compiler_options=QUICKLY)
+@full_precision()
+def settle(
+    solver: Solver, along: Directions, z: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Moves weights and the coefficients of the basis to the minimum of the loss.
+
+    Args:
+        solver: the solver.
+        along: of the weights that may move.
+        z: predictions to begin with.
+
+    Returns:
+        What is added to the weights and to the coefficients, and `Loss.settle`'s derivative.
+    """
+    outputs, many = solver.settings.outputs, len(along.rows)
+    basis = Directions.of(solver.basis, outputs)
+    both = jax.tree.map(lambda *parts: jnp.concatenate(parts), along, basis)
+    _, added, left = solver.settings.loss.settle(both, z, solver.y, solver.share)
+    return added[:many], added[many:], left
+
+
+def refit(solver: Solver, progress: Progress) -> tuple[Progress, np.ndarray]:
+    """The solutions without a penalty on the support of each; and the derivatives left."""
+    every, left = [], []
+    for w, free in zip(np.asarray(progress.w), np.asarray(progress.free), strict=True):
+        places = np.flatnonzero(w)
+        filled = np.resize(places, rounded_up(len(places))) if len(places) else places
+        along = solver.single(jnp.asarray(filled))
+        alive = np.arange(len(filled)) < len(places)
+        along = along._replace(rows=along.rows * alive[:, None])
+        moved, shift, rest = call(settle, solver, along, solver.predict(w, free))
+        w = w.copy()
+        w.ravel()[places] += np.asarray(moved)[: len(places)]
+        every.append((w, free + np.asarray(shift).reshape(free.shape)))
+        left.append(rest)
+    weights, free = (jnp.stack(part) for part in zip(*every, strict=True))
+    return progress._replace(w=weights, free=free), np.asarray(left)
+
+
+def rounded_up(count: int) -> int:
+    """A number of weights, rounded up to one of few, as a program is compiled for each."""
+    return FEWEST * 2 ** max(0, (count - 1) // FEWEST).bit_length()
+
+
 def call(program: Any, *arguments: Any) -> Any:
     """Calls a compiled program, whichever thread compiles it."""
     with compiling:
         return program(*arguments)
 
 
-def solve(prepared: Prepared, tested: Data | None, penalties: PyTree, tols: jax.Array) -> Measured:
-    """Solves one path, with working sets that grow when they are full."""
+def solve(
+    prepared: Prepared, tested: Data | None, penalties: PyTree, tols: jax.Array, again: bool
+) -> Solved:
+    """Solves one path, with working sets that grow when they are full, and refits it."""
     solver, progress = prepared.solver, prepared.progress(len(tols))
     while True:
         progress = call(advance, solver, penalties, tols, progress)
         if int(progress.done) == len(tols):
-            return jax.block_until_ready(
-                call(measure, solver, prepared.subtracted, penalties, progress, tested)
-            )
+            break
         capacity = min(2 * solver.settings.capacity, solver.shape[0])
         solver = dataclasses.replace(
             solver, settings=dataclasses.replace(solver.settings, capacity=capacity)
         )
+
+    def measured(progress: Progress) -> Measured:
+        return jax.block_until_ready(
+            call(measure, solver, prepared.subtracted, penalties, progress, tested)
+        )
+
+    found = measured(progress)
+    if not again:
+        return Solved(found, None, None)
+    refitted, left = refit(solver, progress)
+    return Solved(found, measured(refitted), left)
 
 
 def solve_all(
@@ -235,7 +316,8 @@ def solve_all(
     penalties: PyTree,
     tols: jax.Array,
     whole: Prepared | None,
-) -> list[Measured]:
+    again: bool,
+) -> list[Solved]:
     """Solves the paths of all folds, in threads, as a program runs mostly on one core.
 
     Args:
@@ -244,11 +326,12 @@ def solve_all(
         penalties: at every λ, from the largest.
         tols: of the residual at every λ.
         whole: the only job, if it has been prepared.
+        again: whether to refit.
     """
     with blas.held():
         if len(jobs) == 1:
             return [
-                solve(whole or call(prepare, settings, data), tested, penalties, tols)
+                solve(whole or call(prepare, settings, data), tested, penalties, tols, again)
                 for data, tested in jobs
             ]
         # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
@@ -256,13 +339,13 @@ def solve_all(
         double, device = x.dtype == jnp.float64, next(iter(x.devices()))
         precision = config.jax_default_matmul_precision
 
-        def solve_job(job: tuple[Data, Data | None]) -> Measured:
+        def solve_job(job: tuple[Data, Data | None]) -> Solved:
             with (
                 jax.enable_x64(double),
                 jax.default_device(device),
                 jax.default_matmul_precision(precision),
             ):
-                return solve(call(prepare, settings, job[0]), job[1], penalties, tols)
+                return solve(call(prepare, settings, job[0]), job[1], penalties, tols, again)
 
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
             return list(pool.map(solve_job, jobs))

@@ -19,15 +19,11 @@ from jaxreg._basis import Directions, orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import MAX_STEPS, PATIENCE, STEPS, Settings, Solver
-from jaxreg._linear.programs import Measured
+from jaxreg._linear.programs import FEWEST, Measured, Solved, rounded_up, settle
 from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise, pull
 from jaxreg._typing import PyTree
 from jaxreg.losses import Cox
 from jaxreg.penalties import Penalty
-
-FEWEST = 16
-"""Blocks of the smallest working set; others have 2, 4, … times as many, as each size is compiled.
-"""
 
 
 class Host:
@@ -111,15 +107,21 @@ class Host:
         z = z + self.basis @ free
         return z if self.solver.offset is None else z + np.asarray(self.solver.offset)
 
+    def single(self, places: np.ndarray) -> Directions:
+        """What single weights add to the predictions, by their places among all; dense."""
+        outputs = self.settings.outputs
+        features = places // max(outputs, 1)
+        rows = self.design[:, features].toarray().T - self.means[features] @ self.centre.T
+        each = jnp.asarray(places % outputs) if outputs else None
+        return Directions(jnp.asarray(rows / self.scale[features, None]), each)
+
     def choose(self, w: np.ndarray, gradient: np.ndarray, needed: np.ndarray) -> Chosen:
         """The support, what violates the optimality conditions, and those of the other blocks that
         have the largest gradient, for larger λ than one; about twice as many as the support.
         """
         support = w.any(1)
-        capacity = FEWEST
-        wanted = max(support.sum() + min((needed & ~support).sum(), support.sum() + FEWEST), 1)
-        while capacity < wanted:
-            capacity *= 2
+        alive = int(support.sum())
+        capacity = rounded_up(alive + min(int((needed & ~support).sum()), alive + FEWEST))
         limits = jax.tree.map(np.asarray, self.solver.limits)
         size = np.asarray(pull(w, gradient, self.factors, limits))  # type: ignore[arg-type]
         # Of those that violate them, first those with the largest gradient too.
@@ -127,13 +129,13 @@ class Host:
         capacity = min(capacity, len(order))
         return Chosen(self, np.sort(np.argpartition(-order, capacity - 1)[:capacity]))
 
-    def path(self, penalties: PyTree, tols: np.ndarray, tested: Data | None) -> Measured:
-        """Solves and measures λ after λ."""
+    def path(self, penalties: PyTree, tols: np.ndarray, tested: Data | None, again: bool) -> Solved:
+        """Solves, measures and refits λ after λ."""
         blocks, size = self.gradient.shape
         w, free, z = np.zeros((blocks, size), self.z.dtype), self.start, self.z
         gradient = self.slopes(np.asarray(gradients(self.solver, z)))
         working = self.choose(w, gradient, np.zeros(blocks, bool))
-        found = []
+        found, refitted, left = [], [], []
         held = None if tested is None else Tested(tested, self.settings)
         for at, tol in enumerate(tols):
             penalty = jax.tree.map(lambda leaf, at=at: leaf[at], penalties)
@@ -151,8 +153,24 @@ class Host:
                 unbalanced = np.abs(self.basis.T @ slope).max(initial=0) * float(self.solver.unit)
                 stall = jax.tree.map(float, stall.after(max(tried.max(), unbalanced), rounding))
             found.append(self.measured(penalty, w, free, z, stall, held))
-        every: Measured = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
-        return every
+            if again:
+                places = np.flatnonzero(w)
+                moved, shift, rest = settle(self.solver, self.single(places), z)
+                other = w.copy()
+                other.ravel()[places] += np.asarray(moved)
+                both = free + np.asarray(shift).reshape(free.shape)
+                each = self.unscaled(other)
+                centred = self.design @ each - self.centre @ (self.means.T @ each)
+                at_once = self.shifted(centred, both)
+                refitted.append(self.measured(penalty, other, both, at_once, stall, held))
+                left.append(float(rest))
+
+        def stacked(measured: list[Measured]) -> Any:
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *measured)
+
+        if not again:
+            return Solved(stacked(found), None, None)
+        return Solved(stacked(found), stacked(refitted), np.array(left))
 
     def measured(
         self, penalty: Penalty, w: np.ndarray, free: np.ndarray, z: np.ndarray, stall: Stall,
@@ -166,6 +184,8 @@ class Host:
         used = np.flatnonzero(raw.reshape(len(raw), -1).any(1))
         means = self.means[used, : self.basis.shape[1]]
         coefficients = self.back @ (free + self.shift - means.T @ raw[used])
+        if self.settings.loss.invariant:
+            coefficients = coefficients - coefficients.mean(-1, keepdims=True)
         record |= {"residual": stall.last, "steps": int(stall.taken)}
         record["nonzeros"] = np.count_nonzero(w) + np.count_nonzero(coefficients[1:])
         if held is not None:
@@ -196,9 +216,7 @@ class Chosen:
     def __init__(self, host: Host, places: np.ndarray) -> None:
         settings = host.settings
         self.host, self.places = host, places
-        self.capacity = FEWEST
-        while self.capacity < len(places):
-            self.capacity *= 2
+        self.capacity = rounded_up(len(places))
         size, outputs = settings.size, settings.outputs
         flat = (places[:, None] * size + np.arange(size)).ravel()
         self.features = flat // max(outputs, 1)
@@ -211,9 +229,7 @@ class Chosen:
         )
         self.dense = None
         if outputs or isinstance(settings.loss, Cox):
-            rows = self.columns.toarray().T - host.means[self.features] @ host.centre.T
-            each = None if self.outputs is None else jnp.asarray(self.outputs)
-            self.dense = Directions(jnp.asarray(rows / host.scale[self.features, None]), each)
+            self.dense = host.single(flat)
         # Of squares it is the same everywhere.
         self.hessian = self.forms(host.z)[0] if settings.quadratic else None
 

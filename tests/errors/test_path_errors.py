@@ -138,7 +138,7 @@ SENTENCES = {
         (lambda: linear(X + 1j), "real numbers, got complex128 and float64"),
         (lambda: linear(X.astype(str)), "real numbers, got <U32 and float64"),
         (lambda: linear(y=csr_array(X)), "y must be a dense array, got csr_array; y.toar"),
-        (lambda: linear(csr_array(np.where(X == 1, np.inf, 0))), "infinity in x at row 0, column 0"),
+        (lambda: linear(csr_array(np.where(X == 1, np.inf, 0))), "in x at row 0, column 0"),
         (
             lambda: linear(csr_array(X), penalty=lambda s: jaxreg.GroupL2(s, axis=1)),
             r"expected x \(rows, groups, size\) for this penalty",
