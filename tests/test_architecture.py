@@ -14,7 +14,7 @@ LAYERS = (
     {"penalties", "_masking"},
     {"transforms", "preconditioners", "measures"},
     {"optimizers", "sweeps", "solvers"},
-    {"paths", "linear", "compaction", "sparsification"},
+    {"paths", "linear", "compaction", "sparsification", "nemos", "optimistix"},
 )
 NEEDED = {"jax", "optax", "numpy", "scipy", *sys.stdlib_module_names}
 # What serves one feature is imported where it is called.
@@ -26,7 +26,10 @@ EXTRAS = {
     "threadpoolctl",
     "typing_extensions",
     "dask",
+    "nemos",
 }
+# What derives from another package's classes imports it at its top.
+ADAPTERS = {"optimistix": {"optimistix", "lineax"}}
 
 
 def imports(path, *, within=True):
@@ -83,10 +86,15 @@ def test_diagnostics_know_neither_transforms_nor_optimizers():
 def test_jaxreg_needs_jax_numpy_and_optax_alone():
     for path in files("jaxreg"):
         everywhere = {name.split(".")[0] for name in imports(path)} - {"jaxreg"}
-        assert everywhere <= NEEDED | EXTRAS, path
+        needed = NEEDED | ADAPTERS.get(path.stem, set())
+        assert everywhere <= needed | EXTRAS, path
         assert {name.split(".")[0] for name in imports(path, within=False)} - {
             "jaxreg"
-        } <= NEEDED, path
+        } <= needed, path
+    for path in (ROOT / "jaxreg").rglob("*.py"):
+        assert not {f"jaxreg.{name}" for name in ADAPTERS} & {
+            ".".join(name.split(".")[:2]) for name in imports(path)
+        }, path
 
 
 def test_experiments_use_jaxreg_as_a_user_does_and_no_study_imports_another():

@@ -103,9 +103,9 @@ class Prepared(NamedTuple):
 
     def progress(self, count: int) -> Progress:
         """The beginning of a path of `count` strengths."""
-        w, free = (np.zeros((count, *leaf.shape), leaf.dtype) for leaf in self.start)
-        blank = (np.zeros([], np.int32), w, free, np.zeros(count, np.int32))
-        done, w, free, steps = map(jnp.asarray, blank)
+        # By NumPy, as JAX would compile each of these.
+        w, free = (jnp.asarray(np.zeros((count, *a.shape), a.dtype)) for a in self.start)
+        done, steps = jnp.asarray(np.zeros([], np.int32)), jnp.asarray(np.zeros(count, np.int32))
         return Progress(done, w, free, steps, self.start)
 
 
