@@ -15,6 +15,7 @@ LAYERS = (
     {"transforms", "preconditioners", "measures"},
     {"optimizers", "sweeps", "solvers"},
     {"paths", "linear", "compaction", "sparsification", "nemos", "optimistix"},
+    {"estimators"},
 )
 NEEDED = {"jax", "optax", "numpy", "scipy", *sys.stdlib_module_names}
 # What serves one feature is imported where it is called.
@@ -28,8 +29,8 @@ EXTRAS = {
     "dask",
     "nemos",
 }
-# What derives from another package's classes imports it at its top.
-ADAPTERS = {"optimistix": {"optimistix", "lineax"}}
+# What derives from another package's classes imports it at its top, and no other module imports it.
+ADAPTERS = {"optimistix": {"optimistix", "lineax"}, "estimators": {"sklearn"}}
 
 
 def imports(path, *, within=True):

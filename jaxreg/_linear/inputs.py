@@ -377,8 +377,8 @@ def check_data(
         )
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise ValueError(
-            f"{owner}: expected a sample_weight of finite numbers of at least 0 that are not all "
-            f"0, got {weights}"
+            f"{owner}: expected a sample_weight of finite numbers of at least 0, not all zero, got "
+            f"{weights}"
         )
     return data._replace(weights=jnp.asarray(weights / weights.max(), dtype))
 

@@ -187,7 +187,7 @@ SENTENCES = {
         (lambda: linear(y=Y % 2 * 2, loss="multinomial"), "every class, got none of class 1"),
         (lambda: linear(y=np.stack([Y, Y], 1), loss="huber"), r"needs targets \(rows,\), got"),
         (lambda: linear(np.where(X == 1, np.nan, X)), "infinity in x at row 0, column 0; drop"),
-        (lambda: linear(sample_weight=np.zeros(6)), "that are not all 0"),
+        (lambda: linear(sample_weight=np.zeros(6)), "not all zero"),
         (lambda: linear(offset=np.ones(5)), r"an offset of finite numbers of shape \(6,\), got"),
         (lambda: linear(standardize="yes"), "standardize must be True or False"),
         (lambda: linear(offset=Y, validation=(X, Y)), r"must be three arrays \(x, y, offset\)"),
