@@ -91,6 +91,7 @@ from jaxreg.penalties import (
 from jaxreg.pruning import hold_zeros, keep_largest
 from jaxreg.solvers import Fista, FistaState, Solution, fista
 from jaxreg.sparsification import Sparsified, sparsify
+from jaxreg.stability import StabilitySelection, stability_selection
 from jaxreg.steering import Controller, steer_strength
 from jaxreg.sweeps import Runs, sweep
 from jaxreg.transforms import add_l1, add_l2, add_penalty, prox_l1, proximal_step
@@ -176,6 +177,8 @@ __all__ = (  # noqa: RUF022
     "fit_linear_path",
     "cross_validate_linear_path",
     "LinearModel",
+    "stability_selection",
+    "StabilitySelection",
     "losses",
     "plotting",
     "__version__",

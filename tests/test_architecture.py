@@ -15,7 +15,7 @@ LAYERS = (
     {"transforms", "preconditioners", "measures"},
     {"optimizers", "sweeps", "solvers"},
     {"paths", "linear", "compaction", "sparsification", "nemos", "optimistix"},
-    {"estimators"},
+    {"estimators", "stability"},
 )
 NEEDED = {"jax", "optax", "numpy", "scipy", *sys.stdlib_module_names}
 # What serves one feature is imported where it is called.

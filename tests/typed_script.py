@@ -221,7 +221,12 @@ model: jaxreg.LinearModel = exact.at(0)
 held: jaxreg.CrossValidation = jaxreg.cross_validate_linear_path(
     columns, jnp.arange(4.0), jaxreg.L1, folds=[0, 0, 1, 1], count=3, loss=jaxreg.losses.Huber(1.0)
 )
-print(model.predict(columns).shape, model.mean(columns), held.select("best"))
+stable: jaxreg.StabilitySelection = jaxreg.stability_selection(
+    columns, jnp.arange(4.0), jaxreg.L1, pairs=2, count=2
+)
+print(
+    stable.bound(0.6).shape, model.predict(columns).shape, model.mean(columns), held.select("best")
+)
 print(
     gap,
     reached.residual,
