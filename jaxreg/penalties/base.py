@@ -40,7 +40,8 @@ class Penalty(abc.ABC):
 
     `subgradient`, `violation` and `slope` have defaults made from these two; override them where a
     formula is known. `jaxreg.critical_strength` needs the method of its name. `jaxreg.duality_gap`
-    and `jaxreg.fit_linear_path` accept a convex penalty that defines `conjugate` and `dual_scale`.
+    needs `conjugate` and `dual_scale` of a convex penalty, as do the gaps of
+    `jaxreg.fit_linear_path`.
 
     For a convex R (`L1`, `SquaredL2`, `ElasticNet`, `GroupL2`, `SparseGroupL2`) the prox is firmly
     nonexpansive, and a stationary point of a convex loss + R is its minimum. For a concave penalty
