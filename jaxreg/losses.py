@@ -137,6 +137,10 @@ class Loss(abc.ABC):
         """Computes F(z), the sum of the rows' losses times their shares: 1/rows, or (rows,)."""
         return jnp.sum(share * self.value(z, y))
 
+    def rounding(self, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
+        """Estimates the rounding of F(z), whose rows may cancel."""
+        return 8 * jnp.finfo(z.dtype).eps * jnp.sum(jnp.abs(share * self.value(z, y)))
+
     def gradient(self, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
         """Computes the gradient of F."""
         return by_rows(share, self.slope(z, y))
@@ -192,8 +196,8 @@ class Loss(abc.ABC):
             unbalanced = along.along(slope)
             step = profile(self.form(z, y, share)(along, along))(unbalanced)
             tried = z - part * along.combine(step, outputs)
-            enough = self.total(tried, y, share) <= value + 8 * limits.eps * jnp.abs(
-                value
+            enough = self.total(tried, y, share) <= value + self.rounding(
+                z, y, share
             ) - ARMIJO * part * (unbalanced @ step)
             sizes = along._replace(rows=jnp.abs(along.rows)).along(jnp.abs(slope))
             left = jnp.max(jnp.abs(unbalanced) / (sizes + limits.tiny))

@@ -316,7 +316,7 @@ class Solver:
             charge.values(after) - charged
         )
         shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
-        rounding = 8 * jnp.finfo(along.dtype).eps * jnp.abs(value)
+        rounding = loss.rounding(z, y, share)
         enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
         return jnp.where(jnp.any(enough), shares[jnp.argmax(enough)], 0)
 

@@ -27,7 +27,7 @@ from jaxreg.penalties import Penalty
 LAPACK = "scipy.linalg.cython_lapack"
 """The module from which JAX takes LAPACK."""
 FEWEST = 16
-"""Weights of the smallest set that is compiled for; others have 2, 4, … times as many."""
+"""Weights of the smallest set that is compiled for; others have 1.5, 2, 3, 4, … times as many."""
 QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else None
 """XLA's older code generator for CPUs compiles these programs in two thirds of the time, and they
 run no slower; later versions of JAX do not have it.
@@ -275,7 +275,8 @@ def refit(solver: Solver, progress: Progress) -> tuple[Progress, np.ndarray]:
 
 def rounded_up(count: int) -> int:
     """A number of weights, rounded up to one of few, as a program is compiled for each."""
-    return FEWEST * 2 ** max(0, (count - 1) // FEWEST).bit_length()
+    double = FEWEST * 2 ** max(0, (count - 1) // FEWEST).bit_length()
+    return double * 3 // 4 if count <= double * 3 // 4 and double > FEWEST else double
 
 
 def call(program: Any, *arguments: Any) -> Any:

@@ -31,8 +31,6 @@ UNROLLED = 16
 """Up to this many weights in a block, sums over them are written out."""
 PASSES = 3
 """Passes of coordinate descent before a Newton step, which costs as much as several of them."""
-NEWTON_COST = 100
-"""A Newton step costs as much as one round of passes for every so many weights in the support."""
 CAREFUL = 20
 """Rounds after which coordinate descent visits one block at a time, and only once the support is
 solved for.
@@ -225,12 +223,10 @@ def minimise(
         at = jax.lax.fori_loop(
             0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), at
         )
-        at, violations = measured(at.w)
-        # How many more rounds of passes alone would do, if all were as good as this one.
+        violations = charge.violations(*at)
+        # A Newton step costs as much as one more round of passes, which may be enough.
         left = jnp.max(violations)
-        needed = jnp.log(left / tol) / jnp.maximum(jnp.log(stall.last / left), 0)
-        cheap = jnp.sum(jnp.any(at.w != 0, 1)) * at.w.shape[1] / NEWTON_COST
-        enough = (left <= tol) | ((needed <= cheap) & (stall.taken < CAREFUL))
+        enough = (left <= tol) | ((left * left <= tol * stall.last) & (stall.taken < CAREFUL))
         at, violations = jax.lax.cond(
             enough,
             lambda at: (at, violations),

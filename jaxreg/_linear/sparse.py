@@ -121,7 +121,8 @@ class Host:
         """
         support = w.any(1)
         alive = int(support.sum())
-        capacity = rounded_up(alive + min(int((needed & ~support).sum()), alive + FEWEST))
+        more = max(alive // 4, FEWEST)
+        capacity = rounded_up(alive + min(int((needed & ~support).sum()), more))
         limits = jax.tree.map(np.asarray, self.solver.limits)
         size = np.asarray(pull(w, gradient, self.factors, limits))  # type: ignore[arg-type]
         # Of those that violate them, first those with the largest gradient too.
