@@ -10,9 +10,11 @@ the median over all rounds.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,3 +53,37 @@ def paired(
             passed[at] = time.perf_counter() - began
         measured.append(passed)
     return np.array(measured)
+
+
+class Measured(NamedTuple):
+    """What one call returned and needed.
+
+    Attributes:
+        result: what it returned.
+        seconds: how long it took.
+        memory: bytes by which the resident memory of the process rose at its peak; NaN where the
+            system is not Linux.
+    """
+
+    result: Any
+    seconds: float
+    memory: float
+
+
+def measured(call: Callable[[], Any]) -> Measured:
+    """Calls once, and measures time and peak memory."""
+    peak = Path("/proc/self/clear_refs")
+    linux = os.access(peak, os.W_OK)
+    if linux:
+        peak.write_text("5")  # the peak is what there is now
+    before = resident("VmRSS") if linux else np.nan
+    began = time.perf_counter()
+    result = call()
+    passed = time.perf_counter() - began
+    return Measured(result, passed, resident("VmHWM") - before if linux else np.nan)
+
+
+def resident(name: str) -> float:
+    """Bytes of this process's memory, by the name in Linux's table."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * float(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -18,7 +18,7 @@ from sklearn.linear_model import lars_path
 
 import jaxreg
 from experiments import datasets, networks, rivals, timing, training, transformer
-from experiments.benchmarks import sparse
+from experiments.benchmarks import linear, sparse
 from experiments.lab import Session
 from experiments.selection import best_level
 from experiments.settings import SettingError
@@ -435,3 +435,41 @@ def test_hyperbolic_steps_and_the_largest_of_each_matrix():
         updates, state = tx.update(gradient, state, params)
         kept = optax.apply_updates(params, updates)["a"]
         assert int(jnp.sum(kept != 0)) == left and float(kept[1, 1]) == -4
+
+
+CASES = [
+    ("lasso", 40, 60, 0.5, 1.0),
+    ("lasso", 60, 100, 0.0, 0.1),
+    ("elastic net", 60, 20, 0.5, 1.0),
+    ("sparse logistic", 60, 20, 0.0, 1.0),
+    ("group lasso", 60, 20, 0.0, 1.0),
+    ("poisson", 60, 20, 0.0, 1.0),
+    ("mcp", 100, 20, 0.0, 1.0),
+]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[4]:g}")
+def test_linear_solvers_agree_at_the_certified_accuracy(case):
+    config = linear.Settings(strengths=5, ratio=0.03, sparse_ratio=0.03)
+    problem = linear.make_problem(config, case)
+    reference = linear.reference_of(problem)
+    allowed = config.distance if problem.convex else config.residual
+    assert reference.distance(problem, reference.objectives, reference.gaps) < 1e-3 * allowed
+    assert not reference.weights[0].any() and reference.weights[1].any()
+    wrong = linear.judge(problem, 0.9 * reference.weights)
+    assert reference.distance(problem, *wrong) > 100 * allowed
+    for name in {"jaxreg", *linear.installed(config)} & {"jaxreg", "skein-glm"}:
+        weights, seconds, memory = linear.timed_solve(name, problem, 1e-10)
+        found = linear.judge(problem, weights)
+        assert reference.distance(problem, *found) <= allowed
+        np.testing.assert_allclose(found[0], reference.objectives, rtol=1e-7)
+        assert seconds > 0 and (memory >= 0 or np.isnan(memory))
+
+
+@pytest.mark.parametrize(
+    "case", [("lasso", 9, 20, 0.0, 1.0), ("lasso", 20, 21, 0.0, 1.0), ("mcp", 20, 20, 0.0, 0.5)]
+)
+def test_linear_problems_that_cannot_be_made_are_refused(case):
+    with pytest.raises(SettingError, match="more"):
+        linear.Settings(more=(case,))
