@@ -755,7 +755,8 @@ def tabulate(results: Results) -> list[Table]:
     """Times of whole paths, how far the solvers agree, and times of cross-validation."""
     paths, validation = results["paths"], results["validation"]
     known, solvers = paths.attrs, [str(name) for name in paths["solver"].values]
-    times, memory, agreements, faster, slower = [], [], [], [], [(1.0, "")]
+    times, memory, agreements, faster, late = [], [], [], [], []
+    slower = [(1.0, "")]
     for at in range(paths.sizes["problem"]):
         problem = paths.isel(problem=at)
         named = [str(problem["model"].item()), str(problem["design"].item())]
@@ -768,13 +769,18 @@ def tabulate(results: Results) -> list[Table]:
         first = solvers[seconds.argmin()] if np.isfinite(seconds).any() else "no package in time"
         if first != OURS:
             faster.append(f"{' '.join(named)} ({first})")
-            slower.append((own / seconds.min(), " ".join(named)))
+            if np.isfinite(own):
+                slower.append((own / seconds.min(), " ".join(named)))
+            else:
+                late.append(" ".join(named))
     count = paths.sizes["problem"]
     ahead = f"After a first call jaxreg is the fastest on {count - len(faster)} of {count} problems"
     ahead += f"; another is on {'; '.join(faster)}." if faster else "."
     ratio, worst = max(slower)
     if worst:
         ahead += f" jaxreg takes at most {ratio:.1f} times as long as the fastest: {worst}."
+    if late:
+        ahead += f" jaxreg does not reach the accuracy in time on {'; '.join(late)}."
     missing = known["missing"] and (
         f" Not installed: {known['missing']}; the extra `peers` has all but adelie, for which "
         "there is `--adelie-python`."
@@ -843,7 +849,8 @@ def time_cell(solver: xr.Dataset, own: float) -> str:
     """A solver's seconds, or how far it came."""
     seconds, cold, distance = (float(solver[name]) for name in ("seconds", "cold", "distance"))
     if np.isfinite(seconds):
-        ratio = "" if solver["solver"] == OURS else f" ({seconds / own:.1f} ×)"
+        alone = solver["solver"] == OURS or not np.isfinite(own)
+        ratio = "" if alone else f" ({seconds / own:.2g} ×)"
         return f"{seconds:.2f}{ratio} · {cold:.1f}"
     error = str(solver["error"].item())
     if error and not error.startswith(STOPPED):
