@@ -43,6 +43,7 @@ PENALTIES = {
     "L0": jaxreg.L0(1e-4),
     "NOfM": jaxreg.NOfM(1e-2, per="unit"),
     "Weighted": jaxreg.Weighted(PENALTY, FACTORS),
+    "Limited": jaxreg.Limited(PENALTY, low=-0.1, high=0.1),
 }
 make_adam = functools.partial(jaxreg.prox_adam, 1e-2, PENALTY, mask=MASK)
 OPTIMIZERS = {
@@ -147,6 +148,9 @@ OUTSIDE_JIT = {
     "cross_validate_linear_path": lambda params, rows: jaxreg.cross_validate_linear_path(
         rows, rows[:, 0], jaxreg.L1, [0.1, 0.5], folds=4
     ).record["loss"],
+    "stability_selection": lambda params, rows: (
+        jaxreg.stability_selection(rows, rows[:, 0], jaxreg.L1, [0.1, 0.5], pairs=1).frequencies
+    ),
     "predict": lambda params, rows: jaxreg.LinearModel(ROWS[0], np.float32(1)).predict(rows),
     "compact": lambda params, rows: (
         jaxreg.compact(
@@ -161,6 +165,7 @@ ELSEWHERE = {
     "sweeps and paths": ("sweep", "grid", "fit_path", "cross_validate_path", "strength_grid"),
     "no arrays of weights": (
         *("select_strength", "plotting", "kernels", "matching", "preconditioners", "__version__"),
+        *("losses", "StabilitySelection"),
     ),
     "traces a forward pass of the user": ("sparsify",),
     "a result or a state": {name for name in jaxreg.__all__ if name[0].isupper()} - set(PENALTIES),

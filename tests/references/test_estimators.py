@@ -33,10 +33,10 @@ FLOWERS, SPECIES = load_iris(return_X_y=True)
 FOLDS = KFold(4, shuffle=True, random_state=1)
 
 
-# Compiling for each shape takes most of the time, so that the classifier checks folds below.
+# Compiling for each shape takes most of the time, so folds are checked below.
 @parametrize_with_checks(
     [
-        LinearPathRegressor(count=20),
+        LinearPathRegressor(strengths=0.02),
         LinearPathClassifier(strengths=0.02),
         SparseMLPRegressor(20, **SMALL),
         SparseMLPClassifier(20, **SMALL),
@@ -46,10 +46,9 @@ def test_scikit_learn(estimator, check):
     check(estimator)
 
 
-def test_weights_of_rows_in_folds_of_classes():
-    check_sample_weight_equivalence_on_dense_data(
-        "LinearPathClassifier", LinearPathClassifier(count=20)
-    )
+@pytest.mark.parametrize("kind", [LinearPathRegressor, LinearPathClassifier])
+def test_weights_of_rows_in_folds(kind):
+    check_sample_weight_equivalence_on_dense_data(kind.__name__, kind(count=20))
 
 
 def test_lasso_of_scikit_learn():
