@@ -24,7 +24,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
 
 from jaxreg._arrays import full_precision
 from jaxreg._checks import check_number
@@ -101,7 +100,7 @@ class LinearModel:
             ValueError: x has another shape, or these are the models of a whole path.
         """
         sparse = hasattr(x, "todense")
-        x = csc_of(x) if sparse else jnp.asarray(as_numbers("LinearModel", "x", x))
+        x = csc_of("LinearModel", x) if sparse else jnp.asarray(as_numbers("LinearModel", "x", x))
         shape = jnp.shape(self.weights)
         if jnp.ndim(self.intercept) != (self.outputs > 0):
             raise ValueError(
@@ -236,7 +235,12 @@ def fit_linear_path(
                 f"{owner}: expected validation rows of shape {np.shape(x)[1:]}, got "
                 f"{np.shape(parts[0])[1:]}"
             )
-        rows = scipy.sparse.csc_array(parts[0]) if task.data.sparse else parts[0]
+        rows = parts[0]
+        if hasattr(rows, "todense") and not task.data.sparse:
+            rows = csc_of(owner, rows).toarray()
+        elif task.data.sparse:
+            sparse = hasattr(rows, "todense")
+            rows = csc_of(owner, rows if sparse else as_numbers(owner, "x", rows))
         held = check_data(
             owner, rows, parts[1], task.loss, offset=dict(enumerate(parts)).get(2),
             outputs=task.outputs or None,

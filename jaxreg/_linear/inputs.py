@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.experimental.sparse
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
@@ -167,14 +166,7 @@ def check_penalty(
             "would never leave it; pass jaxreg.LogSum, jaxreg.MCP or jaxreg.SCAD"
         )
     grouped = abilities.axes is not None
-    if len(shape) == 2 and outputs:
-        raise ValueError(
-            f"{owner}: with several outputs expected x (rows, features), got groups of features; "
-            "under jaxreg.GroupL2(s, axis=1) a group is a feature's weights for all outputs"
-        )
-    if len(shape) != (2 if grouped and not outputs else 1):
-        axes = "(rows, groups, size)" if grouped else "(rows, features)"
-        raise ValueError(f"{owner}: expected x {axes} for this penalty, got rows of shape {shape}")
+    check_groups(owner, grouped, shape, outputs)
     whole = (*shape, outputs) if outputs else shape
     size = whole[1] if grouped else 1
     factors = factors_of(owner, penalty, made, whole)
@@ -195,6 +187,18 @@ def check_penalty(
                 f"{owner}: a feature with a factor of 0 cannot have limits; give it a small factor"
             )
     return Charges(whole, size, abilities.jagged, abilities.certified, factors, limits, kept)
+
+
+def check_groups(owner: str, grouped: bool, shape: tuple[int, ...], outputs: int) -> None:
+    """Raises a ValueError unless a row of x has the shape that the penalty and the loss ask for."""
+    if len(shape) == 2 and outputs:
+        raise ValueError(
+            f"{owner}: with several outputs expected x (rows, features), got groups of features; "
+            "under jaxreg.GroupL2(s, axis=1) a group is a feature's weights for all outputs"
+        )
+    if len(shape) != (2 if grouped and not outputs else 1):
+        axes = "(rows, groups, size)" if grouped else "(rows, features)"
+        raise ValueError(f"{owner}: expected x {axes} for this penalty, got rows of shape {shape}")
 
 
 def factors_of(
@@ -302,7 +306,7 @@ def check_data(
     if hasattr(y, "todense"):
         raise TypeError(f"{owner}: y must be a dense array, got {type(y).__name__}; y.toarray()")
     sparse = hasattr(x, "todense")
-    x = csc_of(x) if sparse else x
+    x = csc_of(owner, x) if sparse else x
     if any(np.ma.is_masked(array) for array in (x, y)):
         raise ValueError(
             f"{owner}: x and y must be complete, got masked numbers; drop or impute these rows"
@@ -383,13 +387,23 @@ def check_data(
     return data._replace(weights=jnp.asarray(weights / weights.max(), dtype))
 
 
-def csc_of(x: Any) -> Any:
-    """A sparse matrix of SciPy's or JAX's, by columns and without explicit zeros."""
-    if isinstance(x, jax.experimental.sparse.BCOO):
-        if x.n_batch or x.n_dense or x.ndim != 2:
-            raise TypeError(f"expected a sparse matrix (rows, features), got {x}")
-        rows, columns = np.asarray(x.indices).T
-        x = scipy.sparse.coo_array((np.asarray(x.data), (rows, columns)), x.shape)
+def csc_of(owner: str, x: Any) -> Any:
+    """A sparse matrix of SciPy's or JAX's, by columns and without explicit zeros.
+
+    Raises:
+        TypeError: it is one of JAX's in another form than BCOO (rows, features).
+    """
+    if isinstance(getattr(x, "data", None), jax.Array):
+        if getattr(x, "n_batch", 1) or x.n_dense or x.ndim != 2 or hasattr(x, "indptr"):
+            raise TypeError(
+                f"{owner}: expected a BCOO of shape (rows, features) without batch and dense axes, "
+                f"got {x!r}"
+            )
+        indices = np.asarray(x.indices)
+        # JAX fills arrays up with entries outside of the shape, as in slices.
+        inside = (indices < np.asarray(x.shape)).all(1)
+        numbers = np.asarray(x.data)[inside], tuple(indices[inside].T)
+        x = scipy.sparse.coo_array(numbers, x.shape)
     x = scipy.sparse.csc_array(x)
     x.sum_duplicates()
     x.eliminate_zeros()

@@ -275,7 +275,9 @@ class Solver:
             after = jnp.where(part == 1, after, before + part * (after - before))
             free = free + part * moved
             if not settings.certified:
-                after = jnp.where(part == 0, self.forward(inside, now, before), after)
+                after = jax.lax.cond(
+                    part == 0, lambda: self.forward(inside, now, before), lambda: after
+                )
             z = self.shifted(self.combine(working, after), free)
         w = now.w.at[working.places].set(after)
         if self.whole and settings.quadratic:

@@ -8,7 +8,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, cast
 
@@ -255,22 +255,38 @@ def settle(
     return added[:many], added[many:], left
 
 
+def relaxed(
+    solver: Solver, single: Callable[[Any], Directions], w: np.ndarray, free: np.ndarray, z: Any
+) -> tuple[np.ndarray, np.ndarray, jax.Array]:
+    """One solution without a penalty on its support.
+
+    Args:
+        solver: the solver.
+        single: from places of single weights to what these add to the predictions.
+        w: weights (blocks, size).
+        free: coefficients of the basis.
+        z: their predictions.
+
+    Returns:
+        Weights, coefficients, and the derivative that is left, see `Loss.settle`.
+    """
+    places = np.flatnonzero(w)
+    filled = np.resize(places, rounded_up(len(places))) if len(places) else places
+    along = single(filled)
+    alive = np.arange(len(filled)) < len(places)
+    along = along._replace(rows=along.rows * alive[:, None])
+    moved, shift, left = call(settle, solver, along, z)
+    w = w.copy()
+    w.ravel()[places] += np.asarray(moved)[: len(places)]
+    return w, free + np.asarray(shift).reshape(free.shape), left
+
+
 def refit(solver: Solver, progress: Progress) -> tuple[Progress, np.ndarray]:
     """The solutions without a penalty on the support of each; and the derivatives left."""
-    every, left = [], []
-    for w, free in zip(np.asarray(progress.w), np.asarray(progress.free), strict=True):
-        places = np.flatnonzero(w)
-        filled = np.resize(places, rounded_up(len(places))) if len(places) else places
-        along = solver.single(jnp.asarray(filled))
-        alive = np.arange(len(filled)) < len(places)
-        along = along._replace(rows=along.rows * alive[:, None])
-        moved, shift, rest = call(settle, solver, along, solver.predict(w, free))
-        w = w.copy()
-        w.ravel()[places] += np.asarray(moved)[: len(places)]
-        every.append((w, free + np.asarray(shift).reshape(free.shape)))
-        left.append(rest)
-    weights, free = (jnp.stack(part) for part in zip(*every, strict=True))
-    return progress._replace(w=weights, free=free), np.asarray(left)
+    pairs = zip(np.asarray(progress.w), np.asarray(progress.free), strict=True)
+    every = [relaxed(solver, solver.single, *pair, solver.predict(*pair)) for pair in pairs]
+    w, free, left = (np.stack(part) for part in zip(*every, strict=True))
+    return progress._replace(w=jnp.asarray(w), free=jnp.asarray(free)), left
 
 
 def rounded_up(count: int) -> int:

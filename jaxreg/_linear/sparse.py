@@ -19,7 +19,7 @@ from jaxreg._basis import Directions, orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import MAX_STEPS, PATIENCE, STEPS, Settings, Solver
-from jaxreg._linear.programs import FEWEST, Measured, Solved, rounded_up, settle
+from jaxreg._linear.programs import FEWEST, Measured, Solved, relaxed, rounded_up
 from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise, pull
 from jaxreg._typing import PyTree
 from jaxreg.losses import Cox
@@ -117,7 +117,7 @@ class Host:
 
     def choose(self, w: np.ndarray, gradient: np.ndarray, needed: np.ndarray) -> Chosen:
         """The support, what violates the optimality conditions, and those of the other blocks that
-        have the largest gradient, for larger λ than one; about twice as many as the support.
+        have the largest gradient; at most about a quarter more than the support.
         """
         support = w.any(1)
         alive = int(support.sum())
@@ -134,7 +134,9 @@ class Host:
         """Solves, measures and refits λ after λ."""
         blocks, size = self.gradient.shape
         w, free, z = np.zeros((blocks, size), self.z.dtype), self.start, self.z
-        gradient = self.slopes(np.asarray(gradients(self.solver, z)))
+        slope = np.asarray(gradients(self.solver, z))
+        gradient = self.slopes(slope)
+        penalties = jax.tree.map(np.asarray, penalties)
         working = self.choose(w, gradient, np.zeros(blocks, bool))
         found, refitted, left = [], [], []
         held = None if tested is None else Tested(tested, self.settings)
@@ -147,7 +149,7 @@ class Host:
                     outside[working.places] = False
                     if outside.any():
                         working = self.choose(w, gradient, outside)
-                w, free, z, rounding = working.step(penalty, tol, w, free, z, gradient)
+                w, free, z, rounding = working.step(penalty, tol, w, free, z, slope, gradient)
                 slope = np.asarray(gradients(self.solver, z))
                 gradient = self.slopes(slope)
                 tried = np.array(violations_of(self.solver, penalty, w, gradient))
@@ -155,11 +157,7 @@ class Host:
                 stall = jax.tree.map(float, stall.after(max(tried.max(), unbalanced), rounding))
             found.append(self.measured(penalty, w, free, z, stall, held))
             if again:
-                places = np.flatnonzero(w)
-                moved, shift, rest = settle(self.solver, self.single(places), z)
-                other = w.copy()
-                other.ravel()[places] += np.asarray(moved)
-                both = free + np.asarray(shift).reshape(free.shape)
+                other, both, rest = relaxed(self.solver, self.single, w, free, z)
                 each = self.unscaled(other)
                 centred = self.design @ each - self.centre @ (self.means.T @ each)
                 at_once = self.shifted(centred, both)
@@ -267,10 +265,19 @@ class Chosen:
 
     def step(
         self, penalty: Penalty, tol: float, w: np.ndarray, free: np.ndarray, z: np.ndarray,
-        gradient: np.ndarray,
+        slopes: np.ndarray, gradient: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, jax.Array]:  # fmt: skip
         """Solves the second-order model of the loss on the working set, with what has no penalty at
         its minimum, and goes there as far as the objective falls.
+
+        Args:
+            penalty: at this λ.
+            tol: of violations.
+            w: weights.
+            free: coefficients of the basis.
+            z: predictions.
+            slopes: the gradient of the loss with respect to these.
+            gradient: and with respect to the weights.
 
         Returns:
             Weights, coefficients of the basis, predictions, and the rounding of violations.
@@ -282,7 +289,7 @@ class Chosen:
         else:
             hessian, mixed, square = self.forms(z)
             if free.size:
-                unbalanced = (host.basis.T @ np.asarray(gradients(host.solver, z))).ravel()
+                unbalanced = (host.basis.T @ slopes).ravel()
                 solve = np.linalg.pinv(square, hermitian=True)
                 hessian = hessian - mixed @ solve @ mixed.T
                 slope = slope - (mixed @ (solve @ unbalanced)).reshape(slope.shape)

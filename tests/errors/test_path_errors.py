@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pandas
 import pytest
+from jax.experimental.sparse import BCSR
 from scipy.sparse import csr_array
 
 import jaxreg
@@ -139,6 +140,7 @@ SENTENCES = {
         (lambda: linear(X.astype(str)), "real numbers, got <U32 and float64"),
         (lambda: linear(y=csr_array(X)), "y must be a dense array, got csr_array; y.toar"),
         (lambda: linear(csr_array(np.where(X == 1, np.inf, 0))), "in x at row 0, column 0"),
+        (lambda: linear(BCSR.fromdense(X)), "expected a BCOO of shape .rows, features."),
         (
             lambda: linear(csr_array(X), penalty=lambda s: jaxreg.GroupL2(s, axis=1)),
             r"expected x \(rows, groups, size\) for this penalty",

@@ -296,6 +296,29 @@ def test_limits(loss):
     weights = np.asarray(path.params.weights)
     assert (weights >= low - 1e-12).all() and (weights <= high + 1e-12).all()
     assert np.isclose(weights[0], high).any() and np.isclose(weights[0], low).any()
+    if loss != "squares":
+        return
+    # Weights are a positive part less a negative one, each within bounds.
+    scale, x, y = X.std(0), X - X.mean(0), NOISY - NOISY.mean()
+    bounds = [*((0, at) for at in high), *((0, -at) for at in low)]
+    for strength, found in zip(path.strengths, weights, strict=True):
+
+        def objective(parts, strength=strength):
+            w = parts[:FEATURES] - parts[FEATURES:]
+            left, scaled = x @ w - y, scale * w
+            slope = x.T @ left / ROWS + 0.4 * strength * scale * scaled
+            value = left @ left / ROWS / 2 + strength * (
+                scale @ (parts[:FEATURES] + parts[FEATURES:])
+            )
+            both = np.concatenate([slope, -slope]) + strength * np.tile(scale, 2)
+            return value + strength / 5 * scaled @ scaled, both
+
+        options = {"maxiter": 10**4, "ftol": 1e-16, "gtol": 1e-12}
+        best = minimize(
+            objective, np.zeros(2 * FEATURES), jac=True, method="L-BFGS-B", bounds=bounds,
+            options=options,
+        )  # fmt: skip
+        np.testing.assert_allclose(found, best.x[:FEATURES] - best.x[FEATURES:], atol=1e-5)
 
 
 def test_nonnegative_least_squares():
@@ -363,7 +386,14 @@ def test_a_sparse_design_has_the_solutions_of_a_dense_one(name):
     if loss == "multinomial":
         held = (y[:40],)
     dense = fit(y, make, loss, THIN, validation=(THIN[:40], *held), **options)
-    path = fit(y, make, loss, x, validation=(scipy.sparse.csr_array(THIN[:40]), *held), **options)
+    path = fit(y, make, loss, x, validation=(x[:40], *held), **options)
+    # Rows to score on may come in the other form.
+    other = {**options, "count": 2}
+    for design, rows in ((x, THIN[:40]), (THIN, x[:40])):
+        scored = fit(y, make, loss, design, validation=(rows, *held), **other)
+        np.testing.assert_allclose(
+            scored.record["validation_loss"][-1], dense.record["validation_loss"][-1], atol=1e-7
+        )
     np.testing.assert_allclose(path.strengths, dense.strengths, rtol=1e-9)
     np.testing.assert_allclose(path.params.weights, dense.params.weights, atol=1e-6)
     np.testing.assert_allclose(path.params.intercept, dense.params.intercept, atol=1e-6)

@@ -27,6 +27,10 @@ def half(strength):
     return jaxreg.ElasticNet(0.5 * strength, 0.25 * strength)
 
 
+def positive(**options):
+    return Lasso(positive=True, **options)
+
+
 def rows(strength):
     return jaxreg.GroupL2(strength, axis=1)
 
@@ -67,9 +71,10 @@ class NonNegativeL1(jaxreg.Penalty):
         (jaxreg.L1, Lasso, True, None),
         (jaxreg.L1, Lasso, False, WEIGHTS),
         (half, ElasticNet, True, WEIGHTS),
-        (NonNegativeL1, lambda **options: Lasso(positive=True, **options), True, None),
+        (NonNegativeL1, positive, True, None),
+        (lambda s: jaxreg.Limited(jaxreg.L1(s), low=0), positive, True, WEIGHTS),
     ],
-    ids=["lasso", "lasso of weighted rows", "elastic net", "nonnegative"],
+    ids=["lasso", "lasso of weighted rows", "elastic net", "nonnegative", "limited"],
 )
 def test_squares(make, model, intercept, sample_weight):
     path = fit(make, intercept=intercept, sample_weight=sample_weight)
