@@ -38,7 +38,7 @@ from jaxreg._linear.inputs import (
     outputs_of,
     stack_penalties,
 )
-from jaxreg._linear.path import Settings
+from jaxreg._linear.path import Grid, Settings
 from jaxreg._linear.programs import Measured, Solved, prepare, solve_all
 from jaxreg._linear.sparse import Host
 from jaxreg._paths.results import CrossValidation, RegularizationPath, warn_at
@@ -438,17 +438,16 @@ class Task:
         check_number(owner, "tolerance", tolerance, positive=True, scalar=True)
         tols = np.maximum(tolerance * grid, rounding)
         penalties = stack_penalties(owner, self.penalty, grid[::-1].copy(), dtype)
+        course = Grid.of(penalties, tols[::-1].astype(dtype), grid[::-1])
         begun = prepared() if jobs[0][0] is data else None
         solved: Iterable[Solved]
         if data.sparse:
             solved = (
-                (begun or Host(settings, rows)).path(penalties, tols[::-1], tested, refit)
+                (begun or Host(settings, rows)).path(course, tested, refit)
                 for rows, tested in jobs
             )
         else:
-            solved = solve_all(
-                settings, jobs, penalties, jnp.asarray(tols[::-1].copy(), dtype), begun, refit
-            )
+            solved = solve_all(settings, jobs, course, begun, refit)
         solutions = [
             jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], solution) for solution in solved
         ]

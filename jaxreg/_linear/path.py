@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxreg._basis import Directions, profile
 from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise, pull
@@ -63,6 +64,28 @@ class Settings:
     def quadratic(self) -> bool:
         """Whether the loss has the same Hessian everywhere."""
         return isinstance(self.loss, Squares)
+
+
+class Grid(NamedTuple):
+    """The λ of a path, from the largest.
+
+    Attributes:
+        penalties: with leaves (strengths,).
+        tols: of the residual (strengths,).
+        ahead: the step to the next λ as a share of the one before (strengths,), at most 1; 0 for
+            the first and the last λ.
+    """
+
+    penalties: PyTree
+    tols: jax.Array
+    ahead: jax.Array
+
+    @classmethod
+    def of(cls, penalties: PyTree, tols: np.ndarray, strengths: np.ndarray) -> Grid:
+        """That of some strengths, descending."""
+        steps, ahead = -np.diff(strengths), np.zeros(len(strengths))
+        ahead[1:-1] = np.minimum(steps[1:] / steps[:-1], 1)
+        return cls(penalties, *(jnp.asarray(each, tols.dtype) for each in (tols, ahead)))
 
 
 class Now(NamedTuple):
@@ -349,13 +372,26 @@ class Solver:
         changes = jnp.sum(jax.vmap(charge.values)(after) - charge.values(before), 1)
         return jnp.nanargmin(values + changes)
 
-    def run(self, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
+    def begun(self, before: tuple[jax.Array, jax.Array], now: Now, ahead: jax.Array) -> Now:
+        """Where the next λ begins: weights and coefficients move on as they did from those at the
+        λ before, in proportion to the step in λ.
+        """
+        working = now.working
+        w, free = (new + ahead * (new - old) for old, new in zip(before, (now.w, now.free), strict=True))
+        w = jnp.where(jnp.sign(w) == jnp.sign(now.w), w, 0)
+        if self.settings.quadratic:
+            # These are all that the next step takes.
+            return now._replace(w=w, free=free)
+        z = self.shifted(self.combine(working, w[working.places]), free)
+        return now._replace(w=w, free=free, z=z, gradient=self.slopes(z)[0])
+
+    def run(self, grid: Grid, progress: Progress) -> Progress:
         """Solves λ after λ, until all are solved or a working set is full."""
-        count = len(tols)
+        count = len(grid.tols)
 
         def solve_next(carry: tuple[Progress, Now]) -> tuple[Progress, Now]:
             progress, now = carry
-            penalty, tol = jax.tree.map(lambda leaf: leaf[progress.done], (penalties, tols))
+            penalty, tol, ahead = jax.tree.map(lambda leaf: leaf[progress.done], grid)
             now = now._replace(stall=Stall.begin(jnp.full_like(tol, jnp.inf)))
 
             def unfinished(now: Now) -> jax.Array:
@@ -373,6 +409,14 @@ class Solver:
             at = progress.done
             w, free = progress.w.at[at].set(now.w), progress.free.at[at].set(now.free)
             steps = progress.steps.at[at].add(now.stall.taken)
+            if self.settings.certified:
+                before = progress.w[at - 1], progress.free[at - 1]
+                now = jax.lax.cond(
+                    (ahead > 0) & ~now.full,
+                    lambda now: self.begun(before, now, ahead),
+                    lambda now: now,
+                    now,
+                )
             return Progress(at + jnp.where(now.full, 0, 1), w, free, steps, (now.w, now.free)), now
 
         w, free = progress.start

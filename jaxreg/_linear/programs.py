@@ -20,7 +20,7 @@ from jaxreg._arrays import full_precision
 from jaxreg._basis import Directions, orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
-from jaxreg._linear.path import Progress, Settings, Solver
+from jaxreg._linear.path import Grid, Progress, Settings, Solver
 from jaxreg._typing import PyTree
 from jaxreg.penalties import Penalty
 
@@ -164,11 +164,11 @@ def spread(columns: jax.Array, share: jax.Array) -> jax.Array:
     return largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
 
 
-@functools.partial(jax.jit, donate_argnums=3, compiler_options=QUICKLY)
+@functools.partial(jax.jit, donate_argnums=2, compiler_options=QUICKLY)
 @full_precision()
-def advance(solver: Solver, penalties: PyTree, tols: jax.Array, progress: Progress) -> Progress:
+def advance(solver: Solver, grid: Grid, progress: Progress) -> Progress:
     """Solves as many λ as the capacity of the working sets allows."""
-    return solver.run(penalties, tols, progress)
+    return solver.run(grid, progress)
 
 
 @functools.partial(jax.jit, compiler_options=QUICKLY)
@@ -302,13 +302,13 @@ def call(program: Any, *arguments: Any) -> Any:
 
 
 def solve(
-    prepared: Prepared, tested: Data | None, penalties: PyTree, tols: jax.Array, again: bool
+    prepared: Prepared, tested: Data | None, grid: Grid, again: bool
 ) -> Solved:
     """Solves one path, with working sets that grow when they are full, and refits it."""
-    solver, progress = prepared.solver, prepared.progress(len(tols))
+    solver, progress = prepared.solver, prepared.progress(len(grid.tols))
     while True:
-        progress = call(advance, solver, penalties, tols, progress)
-        if int(progress.done) == len(tols):
+        progress = call(advance, solver, grid, progress)
+        if int(progress.done) == len(grid.tols):
             break
         capacity = min(2 * solver.settings.capacity, solver.shape[0])
         solver = dataclasses.replace(
@@ -317,7 +317,7 @@ def solve(
 
     def measured(progress: Progress) -> Measured:
         return jax.block_until_ready(
-            call(measure, solver, prepared.subtracted, penalties, progress, tested)
+            call(measure, solver, prepared.subtracted, grid.penalties, progress, tested)
         )
 
     found = measured(progress)
@@ -330,8 +330,7 @@ def solve(
 def solve_all(
     settings: Settings,
     jobs: Sequence[tuple[Data, Data | None]],
-    penalties: PyTree,
-    tols: jax.Array,
+    grid: Grid,
     whole: Prepared | None,
     again: bool,
 ) -> list[Solved]:
@@ -340,15 +339,14 @@ def solve_all(
     Args:
         settings: what the programs are compiled for.
         jobs: the rows to fit and those to test on.
-        penalties: at every λ, from the largest.
-        tols: of the residual at every λ.
+        grid: of λ.
         whole: the only job, if it has been prepared.
         again: whether to refit.
     """
     with blas.held():
         if len(jobs) == 1:
             return [
-                solve(whole or call(prepare, settings, data), tested, penalties, tols, again)
+                solve(whole or call(prepare, settings, data), tested, grid, again)
                 for data, tested in jobs
             ]
         # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
@@ -362,7 +360,7 @@ def solve_all(
                 jax.default_device(device),
                 jax.default_matmul_precision(precision),
             ):
-                return solve(call(prepare, settings, job[0]), job[1], penalties, tols, again)
+                return solve(call(prepare, settings, job[0]), job[1], grid, again)
 
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
             return list(pool.map(solve_job, jobs))

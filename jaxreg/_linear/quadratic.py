@@ -31,6 +31,9 @@ UNROLLED = 16
 """Up to this many weights in a block, sums over them are written out."""
 PASSES = 3
 """Passes of coordinate descent before a Newton step, which costs as much as several of them."""
+WORTH = 200
+"""Half as many weights as a Newton step on so many of them, out of as many, costs rounds of passes.
+"""
 CAREFUL = 20
 """Rounds after which coordinate descent visits one block at a time, and only once the support is
 solved for.
@@ -224,9 +227,12 @@ def minimise(
             0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), at
         )
         violations = charge.violations(*at)
-        # A Newton step costs as much as one more round of passes, which may be enough.
+        # A Newton step costs as much as some more rounds of passes, which may be enough.
         left = jnp.max(violations)
-        enough = (left <= tol) | ((left * left <= tol * stall.last) & (stall.taken < CAREFUL))
+        rounds = 1 + jnp.sum(at.w != 0) ** 2 / (WORTH * at.w.size)
+        enough = (left <= tol) | (
+            (left * (left / stall.last) ** rounds <= tol) & (stall.taken < CAREFUL)
+        )
         at, violations = jax.lax.cond(
             enough,
             lambda at: (at, violations),

@@ -1,29 +1,43 @@
 """Linear paths of sparse designs, which stay sparse: columns are centred and divided implicitly.
 
-Products with the design are SciPy's, on the host; a working set is solved by the compiled programs
-that dense designs use. Its columns become dense only for losses whose second derivative is not
-diagonal.
+Products with the design are SciPy's, on the host, and so is all that follows them; penalties and
+losses are compiled. A working set is solved without its Hessian, which would not be sparse: by
+proximal gradient steps, and Newton steps on the support by conjugate gradients.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxreg._arrays import full_precision
-from jaxreg._basis import Directions, orthonormal, projected
+from jaxreg._basis import Directions, by_rows, orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
-from jaxreg._linear.path import MAX_STEPS, PATIENCE, STEPS, Settings, Solver
-from jaxreg._linear.programs import FEWEST, Measured, Solved, relaxed, rounded_up
-from jaxreg._linear.quadratic import Charge, Quadratic, Stall, minimise, pull
+from jaxreg._linear.path import MAX_STEPS, PATIENCE, STEPS, Grid, Settings, Solver
+from jaxreg._linear.programs import Measured, Solved, relaxed
+from jaxreg._linear.quadratic import CROSSINGS, PASSES, RIDGE, Charge, pull
 from jaxreg._typing import PyTree
 from jaxreg.losses import Cox
 from jaxreg.penalties import Penalty
+
+FEWEST, TIMES = 1024, 8
+"""For how many blocks the programs of the smallest working sets are compiled, and for how many times
+as many the next ones.
+"""
+SMALLEST = 256
+"""Blocks of the smallest working set."""
+FORCING = 0.1
+"""The residual of conjugate gradients, as a share of the largest violation before them."""
+PRODUCTS = 500
+"""The most products with the Hessian in one Newton step."""
+GROWTH = 1.1
+"""How much above what was seen a bound on curvature is set."""
 
 
 class Host:
@@ -38,6 +52,9 @@ class Host:
         scale: what columns are divided by (features,).
         shift: coefficients of the basis that are subtracted from y.
         back: as in `Subtracted`.
+        lengths: root mean squares of the centred columns (features,), before they are divided.
+        bound: on the curvature of the loss along changes of weights, in units of the squares of
+            these lengths, as far as it has been seen.
         start: coefficients of the basis where the path begins.
         z: predictions there.
         gradient: there, divided by the factors (blocks, size), and 0 where it is rounding alone.
@@ -60,7 +77,8 @@ class Host:
         average = self.design.T @ shares
         eps = np.finfo(self.design.dtype).eps
         deviation = np.sqrt(np.maximum(squares - average**2, 0))
-        lengths = np.sqrt(np.maximum(squares - np.square(self.means).sum(1), 0))
+        self.lengths = lengths = np.sqrt(np.maximum(squares - np.square(self.means).sum(1), 0))
+        self.bound = 1.0
         varied = lengths > 8 * eps**0.5 * np.sqrt(squares)
         self.scale = np.where(varied & settings.standardize, deviation, 1).astype(x.dtype)
         each = np.repeat(self.scale, max(outputs, 1)).reshape(-1, settings.size)
@@ -107,6 +125,11 @@ class Host:
         z = z + self.basis @ free
         return z if self.solver.offset is None else z + np.asarray(self.solver.offset)
 
+    def predict(self, w: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """The predictions of weights (blocks, size)."""
+        each = self.unscaled(w)
+        return self.shifted(self.design @ each - self.centre @ (self.means.T @ each), free)
+
     def single(self, places: np.ndarray) -> Directions:
         """What single weights add to the predictions, by their places among all; dense."""
         outputs = self.settings.outputs
@@ -117,32 +140,38 @@ class Host:
 
     def choose(self, w: np.ndarray, gradient: np.ndarray, needed: np.ndarray) -> Chosen:
         """The support, what violates the optimality conditions, and those of the other blocks that
-        have the largest gradient; at most about a quarter more than the support.
+        have the largest gradient; at most twice as many as the support.
         """
         support = w.any(1)
-        alive = int(support.sum())
-        more = max(alive // 4, FEWEST)
-        capacity = rounded_up(alive + min(int((needed & ~support).sum()), more))
         limits = jax.tree.map(np.asarray, self.solver.limits)
         size = np.asarray(pull(w, gradient, self.factors, limits))  # type: ignore[arg-type]
         # Of those that violate them, first those with the largest gradient too.
         order = np.where(support, np.inf, np.where(needed, size + size.max(), size))
-        capacity = min(capacity, len(order))
+        capacity = min(max(2 * int(support.sum()), SMALLEST), len(order))
         return Chosen(self, np.sort(np.argpartition(-order, capacity - 1)[:capacity]))
 
-    def path(self, penalties: PyTree, tols: np.ndarray, tested: Data | None, again: bool) -> Solved:
+    def curved(self, z: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """The products of changes of predictions with the loss's second derivative at z."""
+        if isinstance(self.settings.loss, Cox):
+            return lambda along: np.asarray(turned(self.solver, z, along))
+        curvature = np.asarray(curvatures(self.solver, z))
+        if curvature.ndim == 3:
+            return lambda along: np.einsum("nij,nj->ni", curvature, along)
+        return lambda along: curvature * along
+
+    def path(self, grid: Grid, tested: Data | None, again: bool) -> Solved:
         """Solves, measures and refits λ after λ."""
         blocks, size = self.gradient.shape
         w, free, z = np.zeros((blocks, size), self.z.dtype), self.start, self.z
         slope = np.asarray(gradients(self.solver, z))
-        gradient = self.slopes(slope)
-        penalties = jax.tree.map(np.asarray, penalties)
+        gradient, before = self.slopes(slope), (w, free)
+        grid = jax.tree.map(np.asarray, grid)
         working = self.choose(w, gradient, np.zeros(blocks, bool))
         found, refitted, left = [], [], []
         held = None if tested is None else Tested(tested, self.settings)
-        for at, tol in enumerate(tols):
-            penalty = jax.tree.map(lambda leaf, at=at: leaf[at], penalties)
-            stall, tried = Stall.begin(np.inf), None  # type: ignore[arg-type]
+        for at in range(len(grid.tols)):
+            penalty, tol, ahead = jax.tree.map(lambda leaf, at=at: leaf[at], grid)
+            stall, tried = Stall(), None
             while stall.last > tol and stall.since < PATIENCE and stall.taken < MAX_STEPS:
                 if tried is not None:
                     outside = tried > tol
@@ -154,15 +183,21 @@ class Host:
                 gradient = self.slopes(slope)
                 tried = np.array(violations_of(self.solver, penalty, w, gradient))
                 unbalanced = np.abs(self.basis.T @ slope).max(initial=0) * float(self.solver.unit)
-                stall = jax.tree.map(float, stall.after(max(tried.max(), unbalanced), rounding))
-            found.append(self.measured(penalty, w, free, z, stall, held))
+                stall = stall.after(max(tried.max(), unbalanced), rounding)
+            found.append(self.measured(penalty, w, free, z, gradient, stall, held))
             if again:
                 other, both, rest = relaxed(self.solver, self.single, w, free, z)
-                each = self.unscaled(other)
-                centred = self.design @ each - self.centre @ (self.means.T @ each)
-                at_once = self.shifted(centred, both)
-                refitted.append(self.measured(penalty, other, both, at_once, stall, held))
+                there = self.predict(other, both)
+                along = self.slopes(np.asarray(gradients(self.solver, there)))
+                refitted.append(self.measured(penalty, other, both, there, along, stall, held))
                 left.append(float(rest))
+            if self.settings.certified and ahead > 0:
+                last, before = before, (w, free)
+                w, free = extrapolated(*last, w, free, ahead)
+                z = self.predict(w, free)
+                slope = np.asarray(gradients(self.solver, z))
+            else:
+                before = w, free
 
         def stacked(measured: list[Measured]) -> Any:
             return jax.tree.map(lambda *leaves: np.stack(leaves), *measured)
@@ -172,12 +207,17 @@ class Host:
         return Solved(stacked(found), stacked(refitted), np.array(left))
 
     def measured(
-        self, penalty: Penalty, w: np.ndarray, free: np.ndarray, z: np.ndarray, stall: Stall,
-        held: Tested | None,
+        self, penalty: Penalty, w: np.ndarray, free: np.ndarray, z: np.ndarray,
+        gradient: np.ndarray, stall: Stall, held: Tested | None,
     ) -> Measured:  # fmt: skip
         """The solution at one λ."""
-        moved, slope = balanced(self.solver, z) if self.settings.certified else (z, None)
-        along = None if slope is None else -self.slopes(np.asarray(slope))
+        settings, moved, along = self.settings, z, None
+        if settings.certified:
+            along = -gradient
+            # Under squares the gradient along the basis is 0 whatever the weights.
+            if self.basis.shape[1] and not settings.quadratic:
+                moved, slope = balanced(self.solver, z)
+                along = -self.slopes(np.asarray(slope))
         record = dict(numbers_of(self.solver, penalty, w, z, moved, along))
         raw = self.unscaled(w)
         used = np.flatnonzero(raw.reshape(len(raw), -1).any(1))
@@ -209,51 +249,80 @@ class Tested:
         return np.asarray(self.settings.loss.total(jnp.asarray(z), self.y, self.share))
 
 
+class Stall(NamedTuple):
+    """As `jaxreg._linear.quadratic.Stall`, on the host."""
+
+    last: float = np.inf
+    least: float = np.inf
+    since: int = 0
+    taken: int = 0
+
+    def after(self, violation: float, rounding: float) -> Stall:
+        """With one more violation, where rounding alone can cause one of `rounding`."""
+        since = 0 if violation < self.least or self.least > rounding else self.since + 1
+        return Stall(float(violation), min(float(violation), self.least), since, self.taken + 1)
+
+
+class Point(NamedTuple):
+    """Weights of a working set, as far as a model of the loss has been evaluated there.
+
+    Attributes:
+        w: weights (places, size).
+        gradient: of the model.
+        along: the change of the predictions from where the model was made.
+        moved: and that of the coefficients of the basis.
+        violation: of the optimality conditions, the largest.
+    """
+
+    w: np.ndarray
+    gradient: np.ndarray
+    along: np.ndarray
+    moved: np.ndarray
+    violation: float
+
+
 class Chosen:
-    """A working set: blocks, filled up to one of few sizes by blocks of zeros."""
+    """A working set: blocks."""
 
     def __init__(self, host: Host, places: np.ndarray) -> None:
         settings = host.settings
         self.host, self.places = host, places
-        self.capacity = rounded_up(len(places))
+        self.capacity = FEWEST
+        while self.capacity < len(places):
+            self.capacity *= TIMES
         size, outputs = settings.size, settings.outputs
         flat = (places[:, None] * size + np.arange(size)).ravel()
         self.features = flat // max(outputs, 1)
         self.outputs = flat % outputs if outputs else None
         self.columns = host.design[:, self.features]
+        self.means = host.means[self.features]
+        self.lengths = (host.lengths / host.scale)[self.features].reshape(-1, size)
+        # One for each block; 1 for a block of zeros.
+        longest = np.square(self.lengths).max(1, keepdims=True)
+        self.squares = np.where(longest > 0, longest, 1)
         factors, limits = host.factors, host.solver.limits
+        self.factors = 1.0 if factors is None else factors[places]
         self.parts = (
-            None if factors is None else self.padded(factors[places], 1.0),
+            None if factors is None else self.padded(self.factors, 1.0),
             jax.tree.map(lambda leaf: self.padded(np.asarray(leaf)[places]), limits),
         )
-        self.dense = None
-        if outputs or isinstance(settings.loss, Cox):
-            self.dense = host.single(flat)
-        # Of squares it is the same everywhere.
-        self.hessian = self.forms(host.z)[0] if settings.quadratic else None
 
     def padded(self, numbers: np.ndarray, value: float = 0.0) -> np.ndarray:
-        """Numbers (blocks, …), filled up."""
-        missing = [(0, self.capacity - len(numbers)), *[(0, 0)] * (numbers.ndim - 1)]
-        return np.pad(numbers, missing, constant_values=value)
+        """Numbers (places, …), filled up to the capacity."""
+        filled = np.full((self.capacity, *numbers.shape[1:]), value, numbers.dtype)
+        filled[: len(numbers)] = numbers
+        return filled
 
-    def forms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The second derivative at some predictions: with respect to the weights, to the weights
-        and the coefficients of the basis, and to these.
+    def call(
+        self, program: Any, penalty: Penalty, *numbers: np.ndarray, rows: Sequence[np.ndarray] = ()
+    ) -> Any:
+        """Calls a compiled function of the penalty, of numbers (places, …), as which arrays come
+        back, and of numbers (rows, …).
         """
-        host = self.host
-        if self.dense is not None:
-            hessian, mixed, square = map(np.asarray, dense_forms(host.solver, z, self.dense))
-            return hessian, mixed, square
-        curvature = np.broadcast_to(np.asarray(curvatures(host.solver, z)), len(z))
-        scale, means = host.scale[self.features], host.means[self.features]
-        weighted = host.basis.T * curvature
-        square = weighted @ host.basis
-        plain = self.columns.T @ weighted.T
-        mixed = plain - means @ square
-        curved = self.columns.multiply(curvature[:, None]).tocsc()
-        hessian = (self.columns.T @ curved).toarray() - plain @ means.T - means @ mixed.T
-        return hessian / np.outer(scale, scale), mixed / scale[:, None], square
+        filled = map(self.padded, numbers)
+        found = program(self.host.solver, penalty, self.parts, *filled, *rows)
+        count = len(self.places)
+        return jax.tree.map(lambda a: np.asarray(a)[:count] if a.ndim else float(a), found)
 
     def combine(self, w: np.ndarray) -> np.ndarray:
         """The predictions of weights (places, size), without offset and basis."""
@@ -261,12 +330,26 @@ class Chosen:
         each = w.ravel() / host.scale[self.features]
         if self.outputs is not None:
             each = each[:, None] * (self.outputs[:, None] == np.arange(outputs))
-        return self.columns @ each - host.centre @ (host.means[self.features].T @ each)
+        return self.columns @ each - host.centre @ (self.means.T @ each)
+
+    def slopes(self, slope: np.ndarray) -> np.ndarray:
+        """The gradient (places, size) for one with respect to the predictions."""
+        host = self.host
+        raw = self.columns.T @ slope - self.means @ (host.centre.T @ slope)
+        if self.outputs is not None:
+            raw = np.take_along_axis(raw, self.outputs[:, None], 1)[:, 0]
+        return (raw / host.scale[self.features]).reshape(self.lengths.shape)
+
+    def rounding(self, at: Point) -> float:
+        """A bound on the rounding of violations."""
+        products = self.lengths * (self.lengths * np.abs(at.w)).sum()
+        each = (2 * products + np.abs(at.gradient)) / self.factors
+        return float(np.finfo(at.w.dtype).eps * each.max())
 
     def step(
         self, penalty: Penalty, tol: float, w: np.ndarray, free: np.ndarray, z: np.ndarray,
-        slopes: np.ndarray, gradient: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, jax.Array]:  # fmt: skip
+        slope: np.ndarray, gradient: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:  # fmt: skip
         """Solves the second-order model of the loss on the working set, with what has no penalty at
         its minimum, and goes there as far as the objective falls.
 
@@ -276,64 +359,185 @@ class Chosen:
             w: weights.
             free: coefficients of the basis.
             z: predictions.
-            slopes: the gradient of the loss with respect to these.
+            slope: the gradient of the loss with respect to these.
             gradient: and with respect to the weights.
 
         Returns:
             Weights, coefficients of the basis, predictions, and the rounding of violations.
         """
-        host, before = self.host, w[self.places]
-        slope, solve, mixed = gradient[self.places], None, None
-        if self.hessian is not None:
-            hessian = self.hessian
-        else:
-            hessian, mixed, square = self.forms(z)
-            if free.size:
-                unbalanced = (host.basis.T @ slopes).ravel()
-                solve = np.linalg.pinv(square, hermitian=True)
-                hessian = hessian - mixed @ solve @ mixed.T
-                slope = slope - (mixed @ (solve @ unbalanced)).reshape(slope.shape)
-        linear = (hessian @ before.ravel()).reshape(before.shape) - slope
-        missing = (0, self.capacity * before.shape[1] - len(hessian))
-        model = Quadratic(np.pad(hessian, missing), self.padded(linear))  # type: ignore[arg-type]
-        singular = len(z) < host.design.shape[1]
-        begun = self.padded(before)
-        solved, rounding = solve_model(
-            host.solver, penalty, self.parts, model, begun, tol, singular
-        )
-        after = np.asarray(solved)[: len(before)]
-        if self.hessian is None:
-            moved = np.zeros_like(free)
-            if solve is not None:
-                change = (after - before).ravel() @ mixed
-                moved = -(solve @ (unbalanced + change)).reshape(free.shape)
-            along = self.combine(after - before) + host.basis @ moved
-            part = float(share_of_step(host.solver, penalty, self.parts, z, begun, solved, along))
+        before = w[self.places]
+        model = Model(self, penalty, before, z, slope, free.shape)
+        point = model.minimise(tol / 2)
+        after, rounding = point.w, self.rounding(point)
+        if not self.host.settings.quadratic:
+            part = self.call(share_of_step, penalty, before, after, rows=(z, point.along))
             after = after if part == 1 else before + part * (after - before)
-            free = free + part * moved
-            if part == 0 and not host.settings.certified:
+            free = free + part * point.moved
+            if part == 0 and not self.host.settings.certified:
                 after = self.forward(penalty, z, before, gradient[self.places])
         w = w.copy()
         w[self.places] = after
-        return w, free, host.shifted(self.combine(after), free), rounding
+        return w, free, self.host.shifted(self.combine(after), free), rounding
 
     def forward(
         self, penalty: Penalty, z: np.ndarray, before: np.ndarray, gradient: np.ndarray
     ) -> np.ndarray:
         """A proximal gradient step, as `Solver.forward` takes one."""
-        host, kept = self.host, len(before)
-        scale = host.scale[self.features] ** 2
-        sizes = self.columns.multiply(self.columns).sum(0) / scale * float(host.solver.share.max())
-        steps = 4.0 ** np.arange(4, -STEPS, -1) / sizes.max()
-        begun = self.padded(before)
-        tried = np.asarray(
-            proximal_steps(
-                host.solver, penalty, self.parts, begun, self.padded(gradient), jnp.asarray(steps)
-            )
-        )
-        along = np.stack([self.combine((after - begun)[:kept]) for after in tried])
-        best = lowest(host.solver, penalty, self.parts, z, begun, tried, along)
-        return tried[int(best), :kept]
+        steps = 4.0 ** np.arange(4, -STEPS, -1) / self.squares.max()
+        tried = [
+            self.call(shrunk, penalty, before, gradient, np.full_like(self.squares, step))
+            for step in steps
+        ]
+        values = [
+            self.call(objective, penalty, before, after, rows=[z + self.combine(after - before)])
+            for after in tried
+        ]
+        return tried[int(np.nanargmin(values))]
+
+
+class Model:
+    """The second-order model of the loss in the weights of a working set, with what has no penalty
+    at its minimum, and the penalty.
+
+    Attributes:
+        chosen: the working set.
+        penalty: at this λ.
+        before: weights where the model was made.
+        slope: the gradient of the loss with respect to the predictions there.
+        curved: products with its second derivative.
+    """
+
+    def __init__(
+        self, chosen: Chosen, penalty: Penalty, before: np.ndarray, z: np.ndarray,
+        slope: np.ndarray, free: tuple[int, ...],
+    ) -> None:  # fmt: skip
+        host = chosen.host
+        self.chosen, self.penalty, self.before, self.slope = chosen, penalty, before, slope
+        self.curved, self.free = host.curved(z), free
+        self.solve = None
+        # Under squares columns are orthogonal to the basis, so its coefficients do not change.
+        if np.prod(free) and not host.settings.quadratic:
+            units = np.eye(int(np.prod(free))).reshape(-1, *free).astype(z.dtype)
+            self.weighted = np.stack([self.curved(host.basis @ unit).ravel() for unit in units])
+            square = np.stack([(host.basis @ unit).ravel() for unit in units]) @ self.weighted.T
+            self.solve = np.linalg.pinv(square, hermitian=True)
+
+    def balanced(self, along: np.ndarray, slope: Any) -> tuple[np.ndarray, np.ndarray]:
+        """A change of the predictions with the change of the coefficients of the basis after which
+        the gradient along it is 0, if it has been `slope` with respect to the predictions.
+        """
+        if self.solve is None:
+            return along, np.zeros(self.free, along.dtype)
+        host = self.chosen.host
+        left = self.weighted @ along.ravel()
+        if slope is not None:
+            left = left + (host.basis.T @ slope).ravel()
+        moved = -(self.solve @ left).reshape(self.free)
+        return along + host.basis @ moved, moved
+
+    def times(self, w: np.ndarray) -> np.ndarray:
+        """The product of the Hessian with a change of weights."""
+        along, _ = self.balanced(self.chosen.combine(w), None)
+        return self.chosen.slopes(self.curved(along))
+
+    def at(self, w: np.ndarray) -> Point:
+        """Evaluates the model."""
+        along, moved = self.balanced(self.chosen.combine(w - self.before), self.slope)
+        gradient = self.chosen.slopes(self.slope + self.curved(along))
+        return Point(w, gradient, along, moved, self.chosen.call(worst, self.penalty, w, gradient))
+
+    def change(self, old: Point, new: Point) -> float:
+        """The difference of the model with the penalty."""
+        moved = new.w - old.w
+        extra = self.chosen.call(charged, self.penalty, old.w, new.w)
+        return float((moved * (old.gradient + new.gradient)).sum() / 2 + extra)
+
+    def minimise(self, tol: float) -> Point:
+        """Goes to the minimum, down to a violation."""
+        at = self.at(self.before)
+        stall = Stall(at.violation, at.violation)
+        while stall.last > tol and stall.since < PATIENCE and stall.taken < MAX_STEPS:
+            for _ in range(PASSES):
+                at = self.descend(at)
+                if at.violation <= tol:
+                    return at
+            at = self.newton_step(at, tol)
+            stall = stall.after(at.violation, self.chosen.rounding(at))
+        return at
+
+    def descend(self, at: Point) -> Point:
+        """A proximal gradient step, with a step for each block."""
+        chosen = self.chosen
+        while True:
+            steps = 1 / (chosen.host.bound * chosen.squares)
+            new = self.at(chosen.call(shrunk, self.penalty, at.w, at.gradient, steps))
+            moved = new.w - at.w
+            length = (chosen.squares * moved**2).sum()
+            seen = (moved * (new.gradient - at.gradient)).sum() / max(length, np.finfo(float).tiny)
+            if seen <= chosen.host.bound * GROWTH or not np.isfinite(seen):
+                return new
+            chosen.host.bound = GROWTH * seen
+            if self.change(at, new) <= 0:
+                return new
+
+    def newton_step(self, at: Point, tol: float) -> Point:
+        """A Newton step on the support, as far as it lowers the objective; see
+        `jaxreg._linear.quadratic.newton_step`.
+        """
+        chosen, w = self.chosen, at.w
+        active, slope, curvature = chosen.call(parts_of, self.penalty, w, at.gradient)
+        step = self.conjugate(active, slope, curvature, max(FORCING * at.violation, tol / 2))
+        along, lengths = step * w, w * w
+        if not chosen.host.settings.jagged:
+            along, lengths = (each.sum(1, keepdims=True) for each in (along, lengths))
+        crossings = np.where(along < 0, -lengths / np.where(along < 0, along, 1), np.inf)
+        several = min(CROSSINGS, crossings.size)
+        first = np.sort(np.partition(crossings.ravel(), several - 1)[:several])[::-1]
+        for fraction in [1.0, *first[first < 1]]:
+            tried = np.where(crossings <= fraction, 0, w + fraction * step)
+            if chosen.parts[1] is not None:
+                low, high = (limit[: len(w)] for limit in chosen.parts[1])
+                tried = np.clip(tried, low, high)
+            new = self.at(tried)
+            if self.change(at, new) < 0:
+                return new
+        return at
+
+    def conjugate(
+        self, active: np.ndarray, slope: np.ndarray, curvature: np.ndarray, tol: float
+    ) -> np.ndarray:
+        """The Newton step by conjugate gradients, until the gradient left is below a number, or
+        the curvature along a direction is not positive.
+        """
+        squares = self.chosen.squares
+        ridge = RIDGE * np.finfo(slope.dtype).eps * squares
+        residual = np.where(active, -slope, 0)
+        step, scaled = np.zeros_like(slope), residual / squares
+        direction, now = scaled, (residual * scaled).sum()
+        for _ in range(PRODUCTS):
+            if np.abs(residual / self.chosen.factors).max() <= tol:
+                break
+            product = self.times(direction) + ridge * direction
+            product += np.einsum("bij,bj->bi", curvature, direction)
+            product = np.where(active, product, 0)
+            bent = (direction * product).sum()
+            if not bent > 0:
+                break
+            part = now / bent
+            step = step + part * direction
+            residual = residual - part * product
+            scaled = residual / squares
+            now, last = (residual * scaled).sum(), now
+            direction = scaled + now / last * direction
+        return step
+
+
+def extrapolated(
+    w: np.ndarray, free: np.ndarray, new: np.ndarray, moved: np.ndarray, ahead: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and coefficients that move on as they did, as `Solver.begun` has them."""
+    on = new + ahead * (new - w)
+    return np.where(np.sign(on) == np.sign(new), on, 0), moved + ahead * (moved - free)
 
 
 def charge_of(solver: Solver, penalty: Penalty, parts: PyTree) -> Charge:
@@ -342,20 +546,9 @@ def charge_of(solver: Solver, penalty: Penalty, parts: PyTree) -> Charge:
 
 
 @jax.jit
-@full_precision()
-def dense_forms(
-    solver: Solver, z: jax.Array, along: Directions
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The forms of `Chosen.forms`, from dense columns."""
-    form = solver.settings.loss.form(z, solver.y, solver.share)
-    basis = Directions.of(solver.basis, solver.settings.outputs)
-    return form(along, along), form(along, basis), form(basis, basis)
-
-
-@jax.jit
 def curvatures(solver: Solver, z: jax.Array) -> jax.Array:
-    """The second derivative of the loss (rows,)."""
-    return solver.share * solver.settings.loss.curvature(z, solver.y)
+    """The second derivative of the loss by the predictions of each row, see `Loss.curvature`."""
+    return by_rows(solver.share, solver.settings.loss.curvature(z, solver.y))
 
 
 @jax.jit
@@ -373,44 +566,71 @@ def balanced(solver: Solver, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     return moved, loss.gradient(moved, solver.y, solver.share)
 
 
-@functools.partial(jax.jit, static_argnums=6)
-@full_precision()
-def solve_model(
-    solver: Solver, penalty: Penalty, parts: PyTree, model: Quadratic, before: jax.Array,
-    tol: jax.Array, singular: bool,
-) -> tuple[jax.Array, jax.Array]:  # fmt: skip
-    """The minimum of the quadratic model on a working set, and a bound on rounding."""
-    charge = charge_of(solver, penalty, parts)
-    after = minimise(model, charge, before, tol / 2, MAX_STEPS, singular)
-    return after, model.rounding(charge, after)
+@jax.jit
+def turned(solver: Solver, z: jax.Array, along: jax.Array) -> jax.Array:
+    """The product of the second derivative of the loss with a change of the predictions."""
+    loss = solver.settings.loss
+    return jax.jvp(lambda z: loss.gradient(z, solver.y, solver.share), (z,), (along,))[1]
 
 
 @jax.jit
 def share_of_step(
-    solver: Solver, penalty: Penalty, parts: PyTree, z: jax.Array, before: jax.Array,
-    after: jax.Array, along: jax.Array,
+    solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, after: jax.Array,
+    z: jax.Array, along: jax.Array,
 ) -> jax.Array:  # fmt: skip
     """The share of a step that lowers the objective enough."""
     return solver.longest(charge_of(solver, penalty, parts), z, before, after, along)
 
 
 @jax.jit
-def proximal_steps(
+def shrunk(
     solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, gradient: jax.Array,
     steps: jax.Array,
 ) -> jax.Array:  # fmt: skip
-    """The weights after proximal gradient steps of some sizes (steps, blocks, size)."""
+    """The weights after a proximal gradient step of a size for each block (blocks, 1)."""
     charge = charge_of(solver, penalty, parts)
-    return jax.vmap(lambda step: charge.prox(before - step * gradient, step))(steps)
+    moving = before - steps * gradient
+    return charge.within(charge.penalty.prox(moving, charge.times(steps)))
 
 
 @jax.jit
-def lowest(
-    solver: Solver, penalty: Penalty, parts: PyTree, z: jax.Array, before: jax.Array,
-    after: jax.Array, along: jax.Array,
+def charged(
+    solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, after: jax.Array
+) -> jax.Array:
+    """How much more the penalty is."""
+    charge = charge_of(solver, penalty, parts)
+    return jnp.sum(charge.values(after) - charge.values(before))
+
+
+@jax.jit
+def worst(
+    solver: Solver, penalty: Penalty, parts: PyTree, w: jax.Array, gradient: jax.Array
+) -> jax.Array:
+    """The largest violation of the optimality conditions."""
+    return jnp.max(charge_of(solver, penalty, parts).violations(w, gradient))
+
+
+@jax.jit
+def parts_of(
+    solver: Solver, penalty: Penalty, parts: PyTree, w: jax.Array, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Which weights have Newton steps, the slope of the objective, and the penalty's curvature."""
+    charge = charge_of(solver, penalty, parts)
+    active = charge.active(w)
+    curvature = charge.curvature(jnp.where(jnp.any(active, 1, keepdims=True), w, 1))
+    both = active[:, :, None] & active[:, None]
+    return active, gradient + charge.subgradient(w), jnp.where(both, curvature, 0)
+
+
+@jax.jit
+def objective(
+    solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, after: jax.Array,
+    z: jax.Array,
 ) -> jax.Array:  # fmt: skip
-    """The index of the weights with the lowest objective."""
-    return solver.lowest(charge_of(solver, penalty, parts), z, before, after, along)
+    """The objective, without what the penalty was before."""
+    charge = charge_of(solver, penalty, parts)
+    value = solver.settings.loss.total(z, solver.y, solver.share)
+    return value + jnp.sum(charge.values(after) - charge.values(before))
 
 
 @jax.jit
