@@ -245,7 +245,7 @@ def fit_linear_path(
             owner, rows, parts[1], task.loss, offset=dict(enumerate(parts)).get(2),
             outputs=task.outputs or None,
         )  # fmt: skip
-        tested = jax.tree.map(lambda leaf: leaf.astype(task.data.x.dtype), held)
+        tested = jax.tree.map(lambda leaf: leaf.astype(task.data.columns.dtype), held)
         tested = tested.charged(task.charges)
     grid, (solved,) = task.solve([(task.data, tested)], strengths, tolerance, count, ratio, refit)
     refitted = None if solved.refitted is None else task.model(solved.refitted)
@@ -417,7 +417,7 @@ class Task:
             The strengths, ascending, and for each job the solutions in this order, as NumPy arrays.
         """
         owner, data, size = self.owner, self.data, self.charges.size
-        blocks = data.x.shape[1] * max(self.outputs, 1) // size
+        blocks = data.columns.shape[0] * max(self.outputs, 1) // size
         rows = len(data.y) if jobs[0][0].rows is None else len(jobs[0][0].rows)
         whole = blocks * size <= (max(WHOLE, rows) if isinstance(self.loss, Squares) else FIRST)
         settings = Settings(
@@ -430,7 +430,7 @@ class Task:
         grid = choose_strengths(
             owner, data, lambda: prepared().gradient, self.penalty, strengths, count, ratio
         )
-        dtype, rounding = data.x.dtype, 0.0
+        dtype, rounding = data.columns.dtype, 0.0
         if tolerance is None:
             eps = float(jnp.finfo(dtype).eps)
             tolerance = eps**0.5

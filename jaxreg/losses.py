@@ -239,6 +239,14 @@ class Squares(Loss):
     def curvature(self, z: jax.Array, y: Any) -> jax.Array:
         return jnp.ones_like(z)
 
+    def form(
+        self, z: jax.Array, y: Any, share: jax.Array
+    ) -> Callable[[Directions, Directions], jax.Array]:
+        if z.ndim > 1 or share.ndim:
+            return super().form(z, y, share)
+        # Without a copy of a that is multiplied by the share.
+        return lambda a, b: share * (a.rows @ b.rows.T)
+
     def conjugate(self, v: jax.Array, y: Any) -> jax.Array:
         each = v * (v / 2 + y)
         return each if v.ndim == 1 else jnp.sum(each, 1)
@@ -249,6 +257,14 @@ class Squares(Loss):
         if outputs is not None and (y.shape[1] if y.ndim == 2 else 0) != outputs:
             raise ValueError(f"expected {outputs or 'no axis of'} outputs, got shape {y.shape}")
         return y
+
+    # Sums as products of vectors, and those of the dual before its scale is known: without copies.
+    def total(self, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
+        return jnp.vdot(z - y, by_rows(share, z - y)) / 2
+
+    def dual(self, z: jax.Array, scale: jax.Array, y: Any, share: jax.Array) -> jax.Array:
+        slopes = by_rows(share, z - y)
+        return scale * (scale / 2 * jnp.vdot(z - y, slopes) + jnp.vdot(slopes, y))
 
     def balance(self, basis: jax.Array, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
         return y - projected((y - z).T, basis, share)[0].T

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -200,7 +200,7 @@ class Solver:
 
     def predict(self, w: jax.Array, free: jax.Array) -> jax.Array:
         """The predictions."""
-        return self.shifted(self.columns.T @ self.by_feature(w), free)
+        return self.shifted(combined(self.columns, self.by_feature(w)), free)
 
     def shifted(self, z: jax.Array, free: jax.Array) -> jax.Array:
         """Adds what has no penalty to predictions."""
@@ -376,13 +376,14 @@ class Solver:
         """Where the next λ begins: weights and coefficients move on as they did from those at the
         λ before, in proportion to the step in λ.
         """
-        working = now.working
-        w, free = (new + ahead * (new - old) for old, new in zip(before, (now.w, now.free), strict=True))
+        pairs = zip(before, (now.w, now.free), strict=True)
+        w, free = (new + ahead * (new - old) for old, new in pairs)
         w = jnp.where(jnp.sign(w) == jnp.sign(now.w), w, 0)
+        w = w if self.limits is None else jnp.clip(w, *self.limits)
         if self.settings.quadratic:
             # These are all that the next step takes.
             return now._replace(w=w, free=free)
-        z = self.shifted(self.combine(working, w[working.places]), free)
+        z = self.shifted(self.combine(now.working, w[now.working.places]), free)
         return now._replace(w=w, free=free, z=z, gradient=self.slopes(z)[0])
 
     def run(self, grid: Grid, progress: Progress) -> Progress:
@@ -427,3 +428,20 @@ class Solver:
         return jax.lax.while_loop(
             lambda carry: (carry[0].done < count) & ~carry[1].full, solve_next, (progress, first)
         )[0]
+
+
+@jax.custom_batching.custom_vmap
+def combined(columns: jax.Array, w: jax.Array) -> jax.Array:
+    """The predictions (rows, …) of weights (features, …) of columns (features, rows)."""
+    return columns.T @ w
+
+
+@combined.def_vmap
+def combined_at_once(
+    count: int, batched: Any, columns: jax.Array, w: jax.Array
+) -> tuple[jax.Array, bool]:
+    """Those of several weights, as XLA's CPU computes them without copies."""
+    assert batched == [False, True]
+    each = w.reshape(count, len(columns), -1).swapaxes(1, 2)
+    z = (each.reshape(-1, len(columns)) @ columns).reshape(*each.shape[:2], -1)
+    return z.swapaxes(1, 2).reshape(count, -1, *w.shape[2:]), True

@@ -28,6 +28,10 @@ LAPACK = "scipy.linalg.cython_lapack"
 """The module from which JAX takes LAPACK."""
 FEWEST = 16
 """Weights of the smallest set that is compiled for; others have 1.5, 2, 3, 4, … times as many."""
+ROUNDING = 8
+"""The rounding of a centred column, in units of the precision times what was subtracted."""
+AT_ONCE = 2**22
+"""How many predictions are measured at a time."""
 QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < (0, 11) else None
 """XLA's older code generator for CPUs compiles these programs in two thirds of the time, and they
 run no slower; later versions of JAX do not have it.
@@ -109,49 +113,65 @@ class Prepared(NamedTuple):
         return Progress(done, w, free, steps, self.start)
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
-@full_precision()
 def prepare(settings: Settings, data: Data) -> Prepared:
     """Subtracts what has no penalty from the rows that are meant, and finds where their path
     begins.
     """
+    prepared = call(centre, settings, data)
+    if prepared.solver.columns is not None:
+        return prepared
+    return prepared._replace(solver=dataclasses.replace(prepared.solver, columns=data.columns))
+
+
+@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@full_precision()
+def centre(settings: Settings, data: Data) -> Prepared:
+    """As `prepare`, but without columns where they are as they were given, as they would be
+    copied.
+    """
     loss, outputs, size = settings.loss, settings.outputs, settings.size
-    x, y, free, offset, share = data.taken()
+    given, y, free, offset, share = data.taken()
     basis, back = orthonormal(free, share, settings.intercept)
-    ones = jnp.ones((len(x), 1), x.dtype)
-    columns, along = projected(x.T, basis, share)
+    ones = jnp.ones((len(y), 1), given.dtype)
+    columns, along = projected(given, basis, share)
+    removed = along
     if not loss.shifted:
         # A constant changes nothing but rounding.
-        columns = projected(columns, ones, share)[0]
-    varied = spread(columns, share) > 2 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(data.x), 0)
+        columns, level = projected(columns, ones, share)
+        removed = jnp.concatenate([along, level], 1)
+    lengths = spread(columns, share)
+    # Of a column that what was subtracted explains, nothing but rounding is left.
+    varied = lengths > ROUNDING * jnp.finfo(given.dtype).eps * jnp.max(jnp.abs(removed), 1, initial=0)
     scale, limits = None, data.limits
     if settings.standardize:
         # Around the mean, whether there is an intercept or not.
-        deviation = spread(projected(x.T, ones, share)[0], share)
+        deviation = spread(projected(given, ones, share)[0], share)
         scale = jnp.where(varied & (deviation > 0), deviation, 1)
-        columns /= scale[:, None]
+        columns, lengths = columns / scale[:, None], lengths / scale
         each = jnp.repeat(scale, max(outputs, 1)).reshape(-1, size)
         limits = jax.tree.map(lambda limit: limit * each, limits)
     each_output = (outputs,) if outputs else ()
-    shift = jnp.zeros((*basis.shape[1:], *each_output), x.dtype)
+    shift = jnp.zeros((*basis.shape[1:], *each_output), given.dtype)
     if settings.quadratic:
         left = y if offset is None else y - offset
         y, shift = (part.T for part in projected(left.T, basis, share))
         offset = None
     y = loss.arrange(y, share)
-    lengths = jnp.repeat(spread(columns, share), max(outputs, 1)).reshape(-1, size)
+    lengths = jnp.repeat(lengths, max(outputs, 1)).reshape(-1, size)
     unit = jnp.max(lengths if data.factors is None else lengths / data.factors)
     solver = Solver(settings, columns, y, offset, share, basis, unit, data.factors, limits)
 
-    blank = jnp.zeros((len(x), *each_output), x.dtype)
+    blank = jnp.zeros((len(y), *each_output), given.dtype)
     z = loss.balance(basis, blank if offset is None else blank + offset, y, share)
     without = z if offset is None else z - offset
-    start = jnp.zeros(solver.shape, x.dtype), projected(without.T, basis, share)[1].T
+    start = jnp.zeros(solver.shape, given.dtype), projected(without.T, basis, share)[1].T
     slope = loss.gradient(z, y, share)
     largest = jnp.max(jnp.abs(data.y)) if loss.shifted else 1
-    varied &= jnp.sum(jnp.abs(slope)) > 2 * jnp.finfo(x.dtype).eps * largest
+    varied &= jnp.sum(jnp.abs(slope)) > 2 * jnp.finfo(given.dtype).eps * largest
     gradient = solver.slopes(z)[0] if data.factors is None else solver.slopes(z)[0] / data.factors
     known = jnp.repeat(varied, max(outputs, 1)).reshape(solver.shape)
+    if columns is data.columns:
+        solver = dataclasses.replace(solver, columns=None)
     return Prepared(
         solver, Subtracted(along, shift, back, scale), start, jnp.where(known, gradient, 0)
     )
@@ -184,8 +204,8 @@ def measure(
     settings, y, share = solver.settings, solver.y, solver.share
     loss = settings.loss
 
-    def at(penalty: Penalty, w: jax.Array, z: jax.Array) -> dict[str, jax.Array]:
-        charge = solver.charge(penalty)
+    def at(penalty: Penalty, w: jax.Array, free: jax.Array) -> dict[str, jax.Array]:
+        charge, z = solver.charge(penalty), solver.predict(w, free)
         value, charged = loss.total(z, y, share), jnp.sum(charge.values(w))
         gradient, unbalanced = solver.slopes(z)
         record = {
@@ -195,15 +215,19 @@ def measure(
             "nonzeros": jnp.sum(w != 0),
         }
         if settings.certified:
-            balanced = loss.balance(solver.basis, z, y, share)
-            slope = (solver.columns @ loss.gradient(balanced, y, share)).reshape(w.shape)
+            balanced, along = z, gradient
+            if not settings.quadratic:  # whose columns and targets are orthogonal to the basis
+                balanced = loss.balance(solver.basis, z, y, share)
+                along = solver.slopes(balanced)[0]
             record["gap"] = gap_below(
-                value + charged, loss, balanced, solver.offset, y, share, [(charge.whole(), -slope)]
+                value + charged, loss, balanced, solver.offset, y, share, [(charge.whole(), -along)]
             )
         return record
 
-    z = jax.vmap(solver.predict)(progress.w, progress.free)
-    record = jax.vmap(at)(penalties, progress.w, z) | {"steps": progress.steps}
+    # Predictions at all λ may take more memory than the data.
+    many = max(AT_ONCE // (len(solver.basis) * max(settings.outputs, 1)), len(solver.columns) // 2)
+    record = by_batches(at, many, penalties, progress.w, progress.free)
+    record["steps"] = progress.steps
     w = jax.vmap(solver.by_feature)(progress.w)
     if subtracted.scale is not None:
         w = (w.swapaxes(0, 1) / by_axes(subtracted.scale, w.ndim)).swapaxes(0, 1)
@@ -217,15 +241,22 @@ def measure(
         intercepts, free = (a - jnp.mean(a, -1, keepdims=True) for a in (intercepts, free))
     record["nonzeros"] += jnp.sum(free != 0, range(1, free.ndim))
     if tested is not None:
-        x, targets, columns, offset, parts = tested.taken()
-        predictions = jnp.einsum("nf,lf...->ln...", x, w) + intercepts
-        predictions += jnp.einsum("nc,lc...->ln...", columns, free)
-        if offset is not None:
-            predictions += offset
-        record["validation_loss"] = jax.vmap(loss.total, (0, None, None))(
-            predictions, loss.arrange(targets, parts), parts
-        )
+        columns, targets, beside, offset, parts = tested.taken()
+        arranged = loss.arrange(targets, parts)
+
+        def test(w: jax.Array, free: jax.Array, intercept: jax.Array) -> jax.Array:
+            z = columns.T @ w + beside @ free + intercept
+            return loss.total(z if offset is None else z + offset, arranged, parts)
+
+        record["validation_loss"] = by_batches(test, many, w, free, intercepts[:, 0])
     return Measured(w.reshape(progress.w.shape), free, intercepts[:, 0], record)
+
+
+def by_batches(function: Callable[..., Any], many: int, *arguments: PyTree) -> Any:
+    """Applies a function at each λ, to several at a time."""
+    if many >= len(jax.tree.leaves(arguments)[0]):
+        return jax.vmap(function)(*arguments)
+    return jax.lax.map(lambda each: function(*each), arguments, batch_size=many)
 
 
 def by_axes(numbers: jax.Array, ndim: int) -> jax.Array:
@@ -346,12 +377,12 @@ def solve_all(
     with blas.held():
         if len(jobs) == 1:
             return [
-                solve(whole or call(prepare, settings, data), tested, grid, again)
+                solve(whole or prepare(settings, data), tested, grid, again)
                 for data, tested in jobs
             ]
         # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
-        x, config = jobs[0][0].x, cast(Any, jax.config)
-        double, device = x.dtype == jnp.float64, next(iter(x.devices()))
+        columns, config = jobs[0][0].columns, cast(Any, jax.config)
+        double, device = columns.dtype == jnp.float64, next(iter(columns.devices()))
         precision = config.jax_default_matmul_precision
 
         def solve_job(job: tuple[Data, Data | None]) -> Solved:
@@ -360,7 +391,7 @@ def solve_all(
                 jax.default_device(device),
                 jax.default_matmul_precision(precision),
             ):
-                return solve(call(prepare, settings, job[0]), job[1], grid, again)
+                return solve(prepare(settings, job[0]), job[1], grid, again)
 
         with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
             return list(pool.map(solve_job, jobs))

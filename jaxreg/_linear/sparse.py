@@ -62,9 +62,9 @@ class Host:
 
     def __init__(self, settings: Settings, data: Data) -> None:
         self.settings = settings
-        x: Any
-        x, y, free, offset, share = data.taken()
-        self.design, outputs = x.tocsc(), settings.outputs
+        columns: Any
+        columns, y, free, offset, share = data.taken()
+        self.design, outputs, dtype = columns.T.tocsc(), settings.outputs, columns.dtype
         basis, back = orthonormal(free, share, settings.intercept)
         ones = jnp.ones((len(y), 1), free.dtype)
         # A constant changes nothing in a Cox model but rounding.
@@ -80,10 +80,10 @@ class Host:
         self.lengths = lengths = np.sqrt(np.maximum(squares - np.square(self.means).sum(1), 0))
         self.bound = 1.0
         varied = lengths > 8 * eps**0.5 * np.sqrt(squares)
-        self.scale = np.where(varied & settings.standardize, deviation, 1).astype(x.dtype)
+        self.scale = np.where(varied & settings.standardize, deviation, 1).astype(dtype)
         each = np.repeat(self.scale, max(outputs, 1)).reshape(-1, settings.size)
         limits = jax.tree.map(lambda limit: limit * each, data.limits)
-        self.shift = np.zeros((basis.shape[1], *([outputs] if outputs else [])), x.dtype)
+        self.shift = np.zeros((basis.shape[1], *([outputs] if outputs else [])), dtype)
         if settings.quadratic:
             left = y if offset is None else y - offset
             y, shift = (part.T for part in projected(left.T, basis, share))
@@ -92,10 +92,10 @@ class Host:
         self.factors = None if data.factors is None else np.asarray(data.factors)
         unit = np.max(spread if self.factors is None else spread / self.factors)
         self.solver = Solver(
-            settings, jnp.zeros((0, len(y)), x.dtype), settings.loss.arrange(y, share), offset,
-            share, basis, jnp.asarray(unit, x.dtype), data.factors, limits,
+            settings, jnp.zeros((0, len(y)), dtype), settings.loss.arrange(y, share), offset,
+            share, basis, jnp.asarray(unit, dtype), data.factors, limits,
         )  # fmt: skip
-        blank = jnp.zeros((len(y), *([outputs] if outputs else [])), x.dtype)
+        blank = jnp.zeros((len(y), *([outputs] if outputs else [])), dtype)
         begun = blank if offset is None else blank + offset
         z, slope = balanced(self.solver, begun)
         without = z if offset is None else z - offset
@@ -165,7 +165,7 @@ class Host:
         w, free, z = np.zeros((blocks, size), self.z.dtype), self.start, self.z
         slope = np.asarray(gradients(self.solver, z))
         gradient, before = self.slopes(slope), (w, free)
-        grid = jax.tree.map(np.asarray, grid)
+        grid, limits = jax.tree.map(np.asarray, (grid, self.solver.limits))
         working = self.choose(w, gradient, np.zeros(blocks, bool))
         found, refitted, left = [], [], []
         held = None if tested is None else Tested(tested, self.settings)
@@ -193,7 +193,9 @@ class Host:
                 left.append(float(rest))
             if self.settings.certified and ahead > 0:
                 last, before = before, (w, free)
-                w, free = extrapolated(*last, w, free, ahead)
+                w, free = (new + ahead * (new - old) for old, new in zip(last, before, strict=True))
+                w = np.where(np.sign(w) == np.sign(before[0]), w, 0)
+                w = w if limits is None else np.clip(w, *limits)
                 z = self.predict(w, free)
                 slope = np.asarray(gradients(self.solver, z))
             else:
@@ -238,8 +240,8 @@ class Tested:
     """Rows that are not fitted."""
 
     def __init__(self, data: Data, settings: Settings) -> None:
-        x, y, self.free, self.offset, self.share = data.taken()
-        self.design, self.settings = x, settings
+        columns, y, self.free, self.offset, self.share = data.taken()
+        self.design, self.settings = columns.T, settings
         self.y = settings.loss.arrange(y, self.share)
 
     def loss(self, w: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
@@ -530,14 +532,6 @@ class Model:
             now, last = (residual * scaled).sum(), now
             direction = scaled + now / last * direction
         return step
-
-
-def extrapolated(
-    w: np.ndarray, free: np.ndarray, new: np.ndarray, moved: np.ndarray, ahead: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and coefficients that move on as they did, as `Solver.begun` has them."""
-    on = new + ahead * (new - w)
-    return np.where(np.sign(on) == np.sign(new), on, 0), moved + ahead * (moved - free)
 
 
 def charge_of(solver: Solver, penalty: Penalty, parts: PyTree) -> Charge:

@@ -87,7 +87,7 @@ def test_float32_is_enough_for_a_certificate_at_every_strength():
     raw, y = load_diabetes(return_X_y=True)
     x = raw * np.sqrt(len(y)) + 3
     path = jaxreg.fit_linear_path(x.astype(np.float32), y.astype(np.float32), jaxreg.L1)
-    assert (path.record["gap"] <= 2e-5 * path.record["objective"]).all()
+    assert (path.record["gap"] <= 5e-5 * path.record["objective"]).all()
     exact = jaxreg.fit_linear_path(x, y, jaxreg.L1, path.strengths)
     np.testing.assert_allclose(path.params.weights, exact.params.weights, atol=0.05)
 
