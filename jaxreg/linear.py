@@ -482,9 +482,10 @@ class Task:
         shape, count = self.charges.shape, len(solution.w)
         each = (self.outputs,) if self.outputs else ()
         kept = np.repeat(self.charges.kept, 1 if each or len(shape) == 1 else shape[1])
-        weights = np.zeros((count, len(kept), *each), solution.w.dtype)
-        weights[:, kept] = solution.w.reshape(count, -1, *each)
-        weights[:, ~kept] = solution.free
+        weights = solution.w.reshape(count, -1, *each)
+        if not kept.all():
+            charged, weights = weights, np.zeros((count, len(kept), *each), weights.dtype)
+            weights[:, kept], weights[:, ~kept] = charged, solution.free
         return LinearModel(
             jnp.asarray(weights).reshape(count, *shape), jnp.asarray(solution.intercepts),
             self.loss, self.outputs,

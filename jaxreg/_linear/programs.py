@@ -161,7 +161,7 @@ def centre(settings: Settings, data: Data) -> Prepared:
     unit = jnp.max(lengths if data.factors is None else lengths / data.factors)
     solver = Solver(settings, columns, y, offset, share, basis, unit, data.factors, limits)
 
-    blank = jnp.zeros((len(y), *each_output), given.dtype)
+    blank = jnp.zeros((given.shape[1], *each_output), given.dtype)
     z = loss.balance(basis, blank if offset is None else blank + offset, y, share)
     without = z if offset is None else z - offset
     start = jnp.zeros(solver.shape, given.dtype), projected(without.T, basis, share)[1].T

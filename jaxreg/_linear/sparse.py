@@ -21,7 +21,7 @@ from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import MAX_STEPS, PATIENCE, STEPS, Grid, Settings, Solver
 from jaxreg._linear.programs import Measured, Solved, relaxed
-from jaxreg._linear.quadratic import CROSSINGS, PASSES, RIDGE, Charge, pull
+from jaxreg._linear.quadratic import CROSSINGS, RIDGE, Charge, pull
 from jaxreg._typing import PyTree
 from jaxreg.losses import Cox
 from jaxreg.penalties import Penalty
@@ -32,7 +32,7 @@ as many the next ones.
 """
 SMALLEST = 256
 """Blocks of the smallest working set."""
-FORCING = 0.1
+FORCING = 0.03
 """The residual of conjugate gradients, as a share of the largest violation before them."""
 PRODUCTS = 500
 """The most products with the Hessian in one Newton step."""
@@ -65,6 +65,7 @@ class Host:
         columns: Any
         columns, y, free, offset, share = data.taken()
         self.design, outputs, dtype = columns.T.tocsc(), settings.outputs, columns.dtype
+        self.transposed = self.design.T
         basis, back = orthonormal(free, share, settings.intercept)
         ones = jnp.ones((len(y), 1), free.dtype)
         # A constant changes nothing in a Cox model but rounding.
@@ -117,7 +118,7 @@ class Host:
 
     def slopes(self, slope: np.ndarray) -> np.ndarray:
         """The gradient (blocks, size) for one with respect to the predictions."""
-        raw = self.design.T @ slope - self.means @ (self.centre.T @ slope)
+        raw = self.transposed @ slope - self.means @ (self.centre.T @ slope)
         return (raw.T / self.scale).T.reshape(-1, self.settings.size)
 
     def shifted(self, z: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -196,7 +197,7 @@ class Host:
                 w, free = (new + ahead * (new - old) for old, new in zip(last, before, strict=True))
                 w = np.where(np.sign(w) == np.sign(before[0]), w, 0)
                 w = w if limits is None else np.clip(w, *limits)
-                z = self.predict(w, free)
+                z = self.shifted(working.combine(w[working.places]), free)
                 slope = np.asarray(gradients(self.solver, z))
             else:
                 before = w, free
@@ -231,9 +232,7 @@ class Host:
         record["nonzeros"] = np.count_nonzero(w) + np.count_nonzero(coefficients[1:])
         if held is not None:
             record["validation_loss"] = held.loss(raw, coefficients)
-        found = (raw.reshape(w.shape), coefficients[1:], coefficients[0])
-        w_, free_, intercept = map(jnp.asarray, found)
-        return Measured(w_, free_, intercept, record)
+        return Measured(raw.reshape(w.shape), coefficients[1:], coefficients[0], record)
 
 
 class Tested:
@@ -297,6 +296,7 @@ class Chosen:
         self.features = flat // max(outputs, 1)
         self.outputs = flat % outputs if outputs else None
         self.columns = host.design[:, self.features]
+        self.transposed = self.columns.T
         self.means = host.means[self.features]
         self.lengths = (host.lengths / host.scale)[self.features].reshape(-1, size)
         # One for each block; 1 for a block of zeros.
@@ -337,7 +337,7 @@ class Chosen:
     def slopes(self, slope: np.ndarray) -> np.ndarray:
         """The gradient (places, size) for one with respect to the predictions."""
         host = self.host
-        raw = self.columns.T @ slope - self.means @ (host.centre.T @ slope)
+        raw = self.transposed @ slope - self.means @ (host.centre.T @ slope)
         if self.outputs is not None:
             raw = np.take_along_axis(raw, self.outputs[:, None], 1)[:, 0]
         return (raw / host.scale[self.features]).reshape(self.lengths.shape)
@@ -459,11 +459,9 @@ class Model:
         at = self.at(self.before)
         stall = Stall(at.violation, at.violation)
         while stall.last > tol and stall.since < PATIENCE and stall.taken < MAX_STEPS:
-            for _ in range(PASSES):
-                at = self.descend(at)
-                if at.violation <= tol:
-                    return at
-            at = self.newton_step(at, tol)
+            at = self.descend(at)
+            if at.violation > tol:
+                at = self.newton_step(at, tol)
             stall = stall.after(at.violation, self.chosen.rounding(at))
         return at
 
