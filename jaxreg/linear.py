@@ -443,8 +443,7 @@ class Task:
         solved: Iterable[Solved]
         if data.sparse:
             solved = (
-                (begun or Host(settings, rows)).path(course, tested, refit)
-                for rows, tested in jobs
+                (begun or Host(settings, rows)).path(course, tested, refit) for rows, tested in jobs
             )
         else:
             solved = solve_all(settings, jobs, course, begun, refit)
@@ -486,10 +485,8 @@ class Task:
         if not kept.all():
             charged, weights = weights, np.zeros((count, len(kept), *each), weights.dtype)
             weights[:, kept], weights[:, ~kept] = charged, solution.free
-        return LinearModel(
-            jnp.asarray(weights).reshape(count, *shape), jnp.asarray(solution.intercepts),
-            self.loss, self.outputs,
-        )  # fmt: skip
+        weights, intercepts = jax.device_put((weights.reshape(count, *shape), solution.intercepts))
+        return LinearModel(weights, intercepts, self.loss, self.outputs)
 
 
 @functools.lru_cache(64)

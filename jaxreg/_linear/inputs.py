@@ -357,8 +357,8 @@ def check_data(
         raise ValueError(f"{owner}: {error}") from None
     rows = len(targets)
     # By columns, as the programs go through them.
-    columns: Any = x.astype(dtype).T if sparse else jnp.asarray(values.reshape(rows, -1).T)
-    data = Data(columns, jnp.asarray(encoded, dtype))
+    columns: Any = x.astype(dtype).T if sparse else jax.device_put(values.reshape(rows, -1).T)
+    data = Data(columns, jax.device_put(np.asarray(encoded, dtype)))
     if offset is not None:
         count = outputs_of(loss, encoded)
         shape = (rows, *((count,) if count else ()))

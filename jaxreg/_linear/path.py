@@ -85,7 +85,7 @@ class Grid(NamedTuple):
         """That of some strengths, descending."""
         steps, ahead = -np.diff(strengths), np.zeros(len(strengths))
         ahead[1:-1] = np.minimum(steps[1:] / steps[:-1], 1)
-        return cls(penalties, *(jnp.asarray(each, tols.dtype) for each in (tols, ahead)))
+        return cls(penalties, *jax.device_put((tols, ahead.astype(tols.dtype))))
 
 
 class Now(NamedTuple):

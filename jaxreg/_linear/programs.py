@@ -36,6 +36,8 @@ QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < 
 """XLA's older code generator for CPUs compiles these programs in two thirds of the time, and they
 run no slower; later versions of JAX do not have it.
 """
+SECONDS = "jax_persistent_cache_min_compile_time_secs"
+"""JAX's name for the least seconds of compilation after which it keeps a program."""
 compiling = threading.Lock()
 """Held while a program is called, which compiles it once; it runs after the call."""
 
@@ -50,10 +52,10 @@ class Measured(NamedTuple):
         record: numbers by name, each (strengths,).
     """
 
-    w: jax.Array
-    free: jax.Array
-    intercepts: jax.Array
-    record: dict[str, jax.Array]
+    w: Any
+    free: Any
+    intercepts: Any
+    record: dict[str, Any]
 
 
 class Solved(NamedTuple):
@@ -108,9 +110,10 @@ class Prepared(NamedTuple):
     def progress(self, count: int) -> Progress:
         """The beginning of a path of `count` strengths."""
         # By NumPy, as JAX would compile each of these.
-        w, free = (jnp.asarray(np.zeros((count, *a.shape), a.dtype)) for a in self.start)
-        done, steps = jnp.asarray(np.zeros([], np.int32)), jnp.asarray(np.zeros(count, np.int32))
-        return Progress(done, w, free, steps, self.start)
+        w, free = (np.zeros((count, *a.shape), a.dtype) for a in self.start)
+        steps = np.zeros(count, np.int32)
+        begun: Any = np.zeros([], np.int32), w, free, steps, self.start
+        return Progress(*jax.device_put(begun))
 
 
 def prepare(settings: Settings, data: Data) -> Prepared:
@@ -141,7 +144,8 @@ def centre(settings: Settings, data: Data) -> Prepared:
         removed = jnp.concatenate([along, level], 1)
     lengths = spread(columns, share)
     # Of a column that what was subtracted explains, nothing but rounding is left.
-    varied = lengths > ROUNDING * jnp.finfo(given.dtype).eps * jnp.max(jnp.abs(removed), 1, initial=0)
+    rounding = ROUNDING * jnp.finfo(given.dtype).eps
+    varied = lengths > rounding * jnp.max(jnp.abs(removed), 1, initial=0)
     scale, limits = None, data.limits
     if settings.standardize:
         # Around the mean, whether there is an intercept or not.
@@ -171,7 +175,7 @@ def centre(settings: Settings, data: Data) -> Prepared:
     gradient = solver.slopes(z)[0] if data.factors is None else solver.slopes(z)[0] / data.factors
     known = jnp.repeat(varied, max(outputs, 1)).reshape(solver.shape)
     if columns is data.columns:
-        solver = dataclasses.replace(solver, columns=None)
+        solver = dataclasses.replace(solver, columns=cast(Any, None))
     return Prepared(
         solver, Subtracted(along, shift, back, scale), start, jnp.where(known, gradient, 0)
     )
@@ -328,13 +332,27 @@ def rounded_up(count: int) -> int:
 
 def call(program: Any, *arguments: Any) -> Any:
     """Calls a compiled program, whichever thread compiles it."""
-    with compiling:
+    with compiling, kept():
         return program(*arguments)
 
 
-def solve(
-    prepared: Prepared, tested: Data | None, grid: Grid, again: bool
-) -> Solved:
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Within it JAX keeps what it compiles, if the user has set a folder for that and not from
+    how many seconds on: its default of 1 s is above what these programs take.
+    """
+    config = cast(Any, jax.config)
+    if config.jax_compilation_cache_dir is None or getattr(config, SECONDS) != 1:
+        yield
+        return
+    config.update(SECONDS, 0.0)
+    try:
+        yield
+    finally:
+        config.update(SECONDS, 1.0)
+
+
+def solve(prepared: Prepared, tested: Data | None, grid: Grid, again: bool) -> Solved:
     """Solves one path, with working sets that grow when they are full, and refits it."""
     solver, progress = prepared.solver, prepared.progress(len(grid.tols))
     while True:

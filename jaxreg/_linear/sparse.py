@@ -7,7 +7,6 @@ proximal gradient steps, and Newton steps on the support by conjugate gradients.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,8 +26,8 @@ from jaxreg.losses import Cox
 from jaxreg.penalties import Penalty
 
 FEWEST, TIMES = 1024, 8
-"""For how many blocks the programs of the smallest working sets are compiled, and for how many times
-as many the next ones.
+"""For how many blocks the programs of the smallest working sets are compiled, and how many times
+that the next ones have.
 """
 SMALLEST = 256
 """Blocks of the smallest working set."""
@@ -303,9 +302,9 @@ class Chosen:
         longest = np.square(self.lengths).max(1, keepdims=True)
         self.squares = np.where(longest > 0, longest, 1)
         factors, limits = host.factors, host.solver.limits
-        self.factors = 1.0 if factors is None else factors[places]
+        self.factors: Any = 1.0 if factors is None else factors[places]
         self.parts = (
-            None if factors is None else self.padded(self.factors, 1.0),
+            None if factors is None else self.padded(factors[places], 1.0),
             jax.tree.map(lambda leaf: self.padded(np.asarray(leaf)[places]), limits),
         )
 
