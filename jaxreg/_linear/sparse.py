@@ -45,6 +45,7 @@ class Host:
     Attributes:
         settings: what the programs are compiled for.
         design: the rows that are meant (rows, features).
+        transposed: the same (features, rows).
         solver: a solver without columns, which knows rows, targets and basis.
         basis: of what has no penalty (rows, directions).
         means: coefficients of the basis (features, directions) that are subtracted from columns.
@@ -467,15 +468,17 @@ class Model:
     def descend(self, at: Point) -> Point:
         """A proximal gradient step, with a step for each block."""
         chosen = self.chosen
+        noise = chosen.rounding(at) * chosen.factors
         while True:
             steps = 1 / (chosen.host.bound * chosen.squares)
             new = self.at(chosen.call(shrunk, self.penalty, at.w, at.gradient, steps))
             moved = new.w - at.w
             length = (chosen.squares * moved**2).sum()
-            seen = (moved * (new.gradient - at.gradient)).sum() / max(length, np.finfo(float).tiny)
-            if seen <= chosen.host.bound * GROWTH or not np.isfinite(seen):
+            bent = (moved * (new.gradient - at.gradient)).sum()
+            # Of steps as small as rounding nothing is learnt.
+            if not bent > GROWTH * chosen.host.bound * length + (noise * np.abs(moved)).sum():
                 return new
-            chosen.host.bound = GROWTH * seen
+            chosen.host.bound = GROWTH * bent / length
             if self.change(at, new) <= 0:
                 return new
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import polars
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from sklearn.datasets import load_diabetes
 
 import jaxreg
@@ -44,6 +45,21 @@ def test_one_program_solves_all_strengths_and_other_data_of_the_shape(caplog):
     certify(path)
     assert "Compiling jit(advance)" not in caplog.text
     assert "Compiling jit(measure)" not in caplog.text
+
+
+def test_programs_are_kept_in_the_folder_that_the_user_has_set(tmp_path):
+    compilation_cache.reset_cache()
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    try:
+        fit(X[:-7], Y[:-7])
+        jax.jit(lambda x: x * 3 + 7)(jnp.ones(3))
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
+        compilation_cache.reset_cache()
+    kept = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
+    # Of others, those that take JAX's second.
+    assert {"jit_advance", "jit_measure"} <= kept and "jit__lambda_" not in kept
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 1
 
 
 def test_equal_columns_constant_columns_and_columns_of_zeros():
