@@ -46,8 +46,8 @@ are not 0: below 1 the columns are sparse.
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Whole paths of linear models, compared with scikit-learn, celer, skglm, skein-glm, adelie and
-    jaxopt at the same accuracy.
+    """Whole paths of linear models, compared with scikit-learn, celer, skglm, skein-glm and adelie at
+    the same accuracy.
     """
 
     models: tuple[Model, ...] = ("lasso", "elastic net", "sparse logistic", "group lasso")
@@ -94,7 +94,7 @@ class Settings:
     """Number of timed calls of every solver; the median counts."""
     limit: float = 60.0
     """Seconds that one call of a solver may take."""
-    packages: tuple[str, ...] = ("scikit-learn", "celer", "skglm", "skein-glm", "adelie", "jaxopt")
+    packages: tuple[str, ...] = ("scikit-learn", "celer", "skglm", "skein-glm", "adelie")
     """What to compare with, where it is installed."""
     adelie_python: str = ""
     """Path of a Python that has adelie, which needs an older NumPy; empty leaves adelie out."""
@@ -143,16 +143,10 @@ LACKS: dict[str, tuple[str, ...]] = {
     "scikit-learn": ("group lasso", "poisson", "mcp"),
     "celer": ("poisson", "mcp"),
     "adelie": ("mcp",),
-    "jaxopt": ("poisson", "mcp"),
 }
 """Models that are not compared with a package, as most of them are not in it."""
-DENSE = ("adelie", "jaxopt")
-"""Packages that are compared for dense designs alone."""
 BY_ROWS = "skein-glm"
 """The package that needs designs in C's order."""
-SLOW = "jaxopt"
-FEW = 10**6
-"""Entries of the largest design that the slow package is compared for."""
 MODULES = {"scikit-learn": "sklearn.linear_model", "skein-glm": "skein_glm"}
 """What is imported for a package, where it is not its name."""
 UNLIMITED = 10**6
@@ -378,44 +372,6 @@ def by_adelie(problem: Problem, tol: float, config: Settings) -> Measured:
             return Measured(found["result"], float(found["seconds"]), float(found["memory"]))
 
 
-def by_jaxopt(problem: Problem, tol: float) -> np.ndarray:
-    """The `ProximalGradient` of jaxopt, accelerated, in one compiled scan over λ."""
-    path = jaxopt_path(problem.model, problem.loss, problem.shape, tol)
-    weights = np.asarray(path(problem.x, problem.y, problem.strengths))
-    return weights.reshape(len(problem.strengths), -1)
-
-
-@functools.cache
-def jaxopt_path(
-    model: str, kind: str, shape: tuple[int, ...], tol: float
-) -> Callable[..., jax.Array]:
-    """The compiled function from x, y and λ to the weights at every λ."""
-    from jaxopt import ProximalGradient, prox
-
-    def by_rows(w: jax.Array, strength: jax.Array, scaling: float = 1.0) -> jax.Array:
-        return jax.vmap(lambda row: prox.prox_group_lasso(row, strength, scaling))(w)
-
-    def net(w: jax.Array, strength: jax.Array, scaling: float = 1.0) -> jax.Array:
-        # Its second number is the ratio of the strengths of ½w² and |w|.
-        return prox.prox_elastic_net(w, (L1_RATIO * strength, (1 - L1_RATIO) / L1_RATIO), scaling)
-
-    def loss(w: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-        return loss_of(x @ w.ravel(), y, kind)
-
-    proxes = {"elastic net": net, "group lasso": by_rows}
-    solver = ProximalGradient(loss, proxes.get(model, prox.prox_lasso), tol=tol, maxiter=UNLIMITED)
-
-    @jax.jit
-    def path(x: jax.Array, y: jax.Array, strengths: jax.Array) -> jax.Array:
-        def solve(w: jax.Array, strength: jax.Array) -> tuple[jax.Array, jax.Array]:
-            w = solver.run(w, strength, x, y).params
-            return w, w
-
-        return jax.lax.scan(solve, jnp.zeros(shape), strengths)[1]
-
-    return path
-
-
 def loss_of(z: jax.Array, y: jax.Array, kind: str) -> jax.Array:
     """The mean loss of linear predictions (rows,)."""
     if kind == "logistic":
@@ -431,7 +387,6 @@ SOLVERS: dict[str, Callable[[Problem, float], np.ndarray]] = {
     "celer": by_celer,
     "skglm": by_skglm,
     "skein-glm": by_skein,
-    "jaxopt": by_jaxopt,
 }
 """Functions from a problem and a tolerance to the weights at every λ, by the package's name."""
 APART = "adelie"
@@ -459,10 +414,10 @@ def version_of(name: str, config: Settings) -> str:
 
 def peers_of(config: Settings, case: Case) -> list[str]:
     """The installed packages that one problem is compared with."""
-    model, rows, features, _, share = case
+    model, *_, share = case
     names = [name for name in installed(config) if model not in LACKS.get(name, ())]
-    names = [name for name in names if share == 1 or name not in DENSE]
-    return [name for name in names if name != SLOW or rows * features <= FEW]
+    # Its own Python is passed dense arrays.
+    return [name for name in names if share == 1 or name != APART]
 
 
 def cases(config: Settings, model: Model) -> list[Case]:
@@ -803,8 +758,7 @@ def tabulate(results: Results) -> list[Table]:
             "Medians of calls after the first, each solver in a process of its own, with the first "
             "tolerance of 1e-2, 1e-3, … that is small enough. A dash: the package was not compared "
             "for this model or these data, or a call took more than "
-            f"{known['limit']:g} seconds. jaxopt is left out above {FEW:,} entries. "
-            f"{ahead}{missing}",
+            f"{known['limit']:g} seconds. {ahead}{missing}",
         ),
         Table(
             ["model", "data", "MB of the data", *solvers],
@@ -875,7 +829,7 @@ def agreement_cell(solver: xr.Dataset) -> str:
 STUDY = Study(
     name="bench linear",
     summary="Whole paths of linear models, compared with other packages at the same accuracy",
-    description="The packages are scikit-learn, celer, skglm, skein-glm and jaxopt, where they are "
+    description="The packages are scikit-learn, celer, skglm and skein-glm, where they are "
     "installed (the extra `peers`), and adelie, where --adelie-python says.",
     settings=Settings(),
     quick=Settings(

@@ -431,7 +431,11 @@ def test_columns_of_a_sparse_design_in_units_of_their_own():
     make = lambda s: jaxreg.Weighted(jaxreg.L1(s), factors)  # noqa: E731
     path = fit(COUNTS, make, "poisson", scipy.sparse.csc_array(THIN * units), ratio=0.02)
     plain = fit(
-        COUNTS, lambda s: jaxreg.Weighted(jaxreg.L1(s), factors / units), "poisson", THIN, ratio=0.02
+        COUNTS,
+        lambda s: jaxreg.Weighted(jaxreg.L1(s), factors / units),
+        "poisson",
+        THIN,
+        ratio=0.02,
     )
     np.testing.assert_allclose(path.strengths, plain.strengths, rtol=1e-7)
     np.testing.assert_allclose(path.params.weights * units, plain.params.weights, atol=1e-6)
