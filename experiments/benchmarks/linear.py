@@ -46,8 +46,8 @@ are not 0: below 1 the columns are sparse.
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Whole paths of linear models, compared with scikit-learn, celer, skglm, skein-glm and adelie at
-    the same accuracy.
+    """Whole paths of linear models, compared with scikit-learn, celer, skglm, skein-glm and adelie
+    at the same accuracy.
     """
 
     models: tuple[Model, ...] = ("lasso", "elastic net", "sparse logistic", "group lasso")
