@@ -93,7 +93,7 @@ class LinearModel:
         logarithm of the rate under Poisson's.
 
         Args:
-            x: (rows, features), or (rows, groups, size) as it was fitted.
+            x: (rows, features), which may be sparse, or (rows, groups, size) as it was fitted.
             offset: what to add, in the shape of the result.
 
         Raises:
@@ -153,14 +153,17 @@ def fit_linear_path(
     It begins at the largest λ. At each λ it minimises the quadratic model of the loss on a working
     set of features, by coordinate descent with Newton steps on the support, until no feature
     violates the optimality conditions. One compiled program solves all λ; where working sets grow,
-    one for each of their sizes. Its steps are small and each waits for the last, so that up to some
-    thousand rows and features a CPU is faster than a GPU: `with
-    jax.default_device(jax.devices("cpu")[0]):` around the call.
+    one for each of their sizes. Sparse designs are solved on the host, by proximal gradient steps
+    and Newton steps by conjugate gradients.
+
+    Steps are small and each waits for the last, so that up to some thousand rows and features a
+    CPU is faster than a GPU: `with jax.default_device(jax.devices("cpu")[0]):` around the call.
 
     Args:
-        x: (rows, features), or (rows, groups, size) for a penalty on groups. For groups of
-            different sizes fill up with columns of zeros, whose weights are 0. float64, which
-            integers become too, needs `jax.config.update("jax_enable_x64", True)`.
+        x: (rows, features), dense or a sparse matrix of SciPy's or JAX's BCOO; or (rows, groups,
+            size) for a penalty on groups. For groups of different sizes fill up with columns of
+            zeros, whose weights are 0. float64, which integers become too, needs
+            `jax.config.update("jax_enable_x64", True)`.
         y: targets (rows,), or what the loss takes: see `jaxreg.losses`.
         penalty: from λ to a penalty: `jaxreg.L1`, `lambda s: jaxreg.ElasticNet(0.5 * s, 0.25 * s)`,
             or `lambda s: jaxreg.GroupL2(s, axis=1)`, whose groups are the rows of w (groups, size)
@@ -272,7 +275,7 @@ def cross_validate_linear_path(
     count: int = 100,
     ratio: float = 1e-3,
 ) -> CrossValidation:
-    """Scores each λ of a linear path on held-out folds, all in one compiled program.
+    """Scores each λ of a linear path on held-out folds, in threads that share compiled programs.
 
         >>> import jax, jaxreg
         >>> x = jax.random.normal(jax.random.key(0), (60, 20))

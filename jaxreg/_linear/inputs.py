@@ -338,14 +338,18 @@ def check_data(
         widest = jax.dtypes.canonicalize_dtype(jnp.promote_types(*kinds))
         dtype = np.dtype(jnp.promote_types(widest, jnp.float32))
     targets = np.asarray(y).astype(dtype)
-    values = x.data if sparse else np.asarray(x).astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # which is found below
+        x = x.astype(dtype) if sparse else np.asarray(x).astype(dtype, copy=False)
+    values = x.data if sparse else x
     for name, array in (("x", values), ("y", targets)):
         with np.errstate(all="ignore"):
             # A sum takes a fifth of the time.
             finite = np.isfinite(array.sum()) or np.isfinite(array)
         if not np.all(finite):
-            at = np.argwhere(~finite)[0]
-            place = [int(part[at[0]]) for part in x.nonzero()] if sparse and name == "x" else at
+            place = np.argwhere(~finite)[0]
+            if sparse and name == "x":
+                entries = x.tocoo()  # in the order of the numbers
+                place = [int(part[place[0]]) for part in (entries.row, entries.col)]
             where = f"row {place[0]}" + "".join(f", column {at}" for at in place[1:])
             raise ValueError(
                 f"{owner}: x and y must be finite, got NaN or infinity in {name} at {where}; drop "
@@ -355,27 +359,50 @@ def check_data(
         encoded = loss.encode(targets, outputs)
     except ValueError as error:
         raise ValueError(f"{owner}: {error}") from None
-    rows = len(targets)
-    # By columns, as the programs go through them.
-    columns: Any = x.astype(dtype).T if sparse else jax.device_put(values.reshape(rows, -1).T)
-    data = Data(columns, jax.device_put(np.asarray(encoded, dtype)))
+    weights = check_weights(owner, weights, len(targets))
     if offset is not None:
-        count = outputs_of(loss, encoded)
-        shape = (rows, *((count,) if count else ()))
-        offset = np.asarray(as_numbers(owner, "offset", offset))
-        if (
-            offset.shape != shape
-            or offset.dtype.kind not in "biuf"
-            or not np.isfinite(offset).all()
-        ):
-            raise ValueError(
-                f"{owner}: expected an offset of finite numbers of shape {shape}, got "
-                f"{offset.dtype} of shape {offset.shape}"
-            )
-        data = data._replace(offset=jnp.asarray(offset, dtype))
-    if weights is None:
-        return data
-    weights = np.asarray(as_numbers(owner, "sample_weight", weights))
+        offset = check_offset(owner, offset, (len(targets), *encoded.shape[1:]), loss)
+    if weights is not None and not weights.all():
+        # A row that does not count must not overflow either.
+        left_out = weights == 0
+        offset = None if offset is None else np.where(left_out, 0, offset.T).T
+        if sparse:
+            x.data[left_out[x.indices]] = 0
+            x.eliminate_zeros()
+        else:
+            values = values.copy()
+            values[left_out] = 0
+    # By columns, as the programs go through them.
+    columns: Any = x.T if sparse else jax.device_put(values.reshape(len(targets), -1).T)
+    y, weights, offset = (
+        None if each is None else jax.device_put(np.asarray(each, dtype))
+        for each in (encoded, weights, offset)
+    )
+    return Data(columns, y, weights, offset)
+
+
+def check_offset(owner: str, given: Any, shape: tuple[int, ...], loss: Loss) -> np.ndarray:
+    """Returns an offset for encoded targets of a shape; raises a ValueError if it is none."""
+    shape = shape if loss.shifted else shape[:1]
+    offset = np.asarray(as_numbers(owner, "offset", given))
+    if offset.shape != shape or offset.dtype.kind not in "biuf" or not np.isfinite(offset).all():
+        raise ValueError(
+            f"{owner}: expected an offset of finite numbers of shape {shape}, got "
+            f"{offset.dtype} of shape {offset.shape}"
+        )
+    return offset
+
+
+def check_weights(owner: str, given: Any, rows: int) -> np.ndarray | None:
+    """Returns the weights of rows as shares of the largest; None for none.
+
+    Raises:
+        TypeError: they are not real numbers.
+        ValueError: they are not finite and at least 0, all are 0, or there is not one for each row.
+    """
+    if given is None:
+        return None
+    weights = np.asarray(as_numbers(owner, "sample_weight", given))
     if weights.dtype.kind not in "biuf":
         raise TypeError(f"{owner}: sample_weight must be real numbers, got {weights.dtype}")
     if weights.shape != (rows,):
@@ -388,7 +415,7 @@ def check_data(
             f"{owner}: expected a sample_weight of finite numbers of at least 0, not all zero, got "
             f"{weights}"
         )
-    return data._replace(weights=jnp.asarray(weights / weights.max(), dtype))
+    return weights / weights.max()
 
 
 def csc_of(owner: str, x: Any) -> Any:
@@ -409,8 +436,10 @@ def csc_of(owner: str, x: Any) -> Any:
         numbers = np.asarray(x.data)[inside], tuple(indices[inside].T)
         x = scipy.sparse.coo_array(numbers, x.shape)
     x = scipy.sparse.csc_array(x)
-    x.sum_duplicates()
-    x.eliminate_zeros()
+    if not (x.has_canonical_format and x.data.all()):
+        x = x.copy()  # not the caller's arrays
+        x.sum_duplicates()
+        x.eliminate_zeros()
     return x
 
 

@@ -72,8 +72,8 @@ class Grid(NamedTuple):
     Attributes:
         penalties: with leaves (strengths,).
         tols: of the residual (strengths,).
-        ahead: the step to the next λ as a share of the one before (strengths,), at most 1; 0 for
-            the first and the last λ.
+        ahead: the step to each λ as a share of the one before (strengths,), at most 1; 0 for the
+            first two.
     """
 
     penalties: PyTree
@@ -84,7 +84,7 @@ class Grid(NamedTuple):
     def of(cls, penalties: PyTree, tols: np.ndarray, strengths: np.ndarray) -> Grid:
         """That of some strengths, descending."""
         steps, ahead = -np.diff(strengths), np.zeros(len(strengths))
-        ahead[1:-1] = np.minimum(steps[1:] / steps[:-1], 1)
+        ahead[2:] = np.minimum(steps[1:] / steps[:-1], 1)
         return cls(penalties, *jax.device_put((tols, ahead.astype(tols.dtype))))
 
 
@@ -94,8 +94,8 @@ class Now(NamedTuple):
     Attributes:
         w: weights (blocks, size).
         free: coefficients of the basis (directions,) or (directions, outputs).
-        z: predictions (rows,) or (rows, outputs).
-        gradient: of the loss with respect to w.
+        z: predictions (rows,) or (rows, outputs); under squares, those after the last step.
+        gradient: of the loss with respect to w there.
         stall: the largest violations of the optimality conditions at this λ, after each step.
         working: the working set.
         full: whether more blocks are needed than a working set has.
@@ -156,7 +156,7 @@ class Solver:
 
     Attributes:
         settings: what the program is compiled for.
-        columns: the data (features, rows), orthogonal to the basis.
+        columns: the data (features, rows), without their part along the basis.
         y: targets, as the loss arranges them.
         offset: what is added to all predictions, in their shape; None for nothing.
         share: of the rows in the loss: 1/rows, or (rows,).
@@ -297,7 +297,10 @@ class Solver:
             part = self.longest(inside, now.z, before, after, along)
             after = jnp.where(part == 1, after, before + part * (after - before))
             free = free + part * moved
-            if not settings.certified:
+            if settings.certified:
+                # The same step would be tried again.
+                rounding = jnp.where(part == 0, jnp.inf, rounding)
+            else:
                 after = jax.lax.cond(
                     part == 0, lambda: self.forward(inside, now, before), lambda: after
                 )
@@ -372,19 +375,27 @@ class Solver:
         changes = jnp.sum(jax.vmap(charge.values)(after) - charge.values(before), 1)
         return jnp.nanargmin(values + changes)
 
-    def begun(self, before: tuple[jax.Array, jax.Array], now: Now, ahead: jax.Array) -> Now:
-        """Where the next λ begins: weights and coefficients move on as they did from those at the
-        λ before, in proportion to the step in λ.
+    def begun(
+        self, penalty: Penalty, before: tuple[jax.Array, jax.Array], now: Now, ahead: jax.Array
+    ) -> Now:
+        """Where a λ begins: weights and coefficients move on as they did from those two λ before,
+        in proportion to the step in λ, unless the objective is larger there.
         """
         pairs = zip(before, (now.w, now.free), strict=True)
         w, free = (new + ahead * (new - old) for old, new in pairs)
         w = jnp.where(jnp.sign(w) == jnp.sign(now.w), w, 0)
         w = w if self.limits is None else jnp.clip(w, *self.limits)
         if self.settings.quadratic:
-            # These are all that the next step takes.
+            # Predictions and gradient are not what the next step takes.
             return now._replace(w=w, free=free)
-        z = self.shifted(self.combine(now.working, w[now.working.places]), free)
-        return now._replace(w=w, free=free, z=z, gradient=self.slopes(z)[0])
+        places, charge = now.working.places, self.charge(penalty)
+        z = self.shifted(self.combine(now.working, w[places]), free)
+        loss, y, share = self.settings.loss, self.y, self.share
+        more = jnp.sum(charge.values(w) - charge.values(now.w))
+        lower = loss.total(z, y, share) + more <= loss.total(now.z, y, share)
+        new, old = (w, free, z, self.slopes(z)[0]), (now.w, now.free, now.z, now.gradient)
+        w, free, z, gradient = jax.tree.map(functools.partial(jnp.where, lower), new, old)
+        return now._replace(w=w, free=free, z=z, gradient=gradient)
 
     def run(self, grid: Grid, progress: Progress) -> Progress:
         """Solves λ after λ, until all are solved or a working set is full."""
@@ -393,6 +404,17 @@ class Solver:
         def solve_next(carry: tuple[Progress, Now]) -> tuple[Progress, Now]:
             progress, now = carry
             penalty, tol, ahead = jax.tree.map(lambda leaf: leaf[progress.done], grid)
+            at = progress.done
+            if self.settings.certified:
+                # Where a working set was full, the λ has begun.
+                now = jax.lax.cond(
+                    (ahead > 0) & (progress.steps[at] == 0),
+                    lambda now: self.begun(
+                        penalty, (progress.w[at - 2], progress.free[at - 2]), now, ahead
+                    ),
+                    lambda now: now,
+                    now,
+                )
             now = now._replace(stall=Stall.begin(jnp.full_like(tol, jnp.inf)))
 
             def unfinished(now: Now) -> jax.Array:
@@ -407,17 +429,8 @@ class Solver:
             now = jax.lax.while_loop(unfinished, functools.partial(self.step, penalty, tol), now)
             # Where a working set is full, the same place is written again when there are larger
             # ones.
-            at = progress.done
             w, free = progress.w.at[at].set(now.w), progress.free.at[at].set(now.free)
             steps = progress.steps.at[at].add(now.stall.taken)
-            if self.settings.certified:
-                before = progress.w[at - 1], progress.free[at - 1]
-                now = jax.lax.cond(
-                    (ahead > 0) & ~now.full,
-                    lambda now: self.begun(before, now, ahead),
-                    lambda now: now,
-                    now,
-                )
             return Progress(at + jnp.where(now.full, 0, 1), w, free, steps, (now.w, now.free)), now
 
         w, free = progress.start

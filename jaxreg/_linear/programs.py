@@ -36,6 +36,7 @@ QUICKLY: Any = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__ < 
 """XLA's older code generator for CPUs compiles these programs in two thirds of the time, and they
 run no slower; later versions of JAX do not have it.
 """
+compiled = functools.partial(jax.jit, compiler_options=QUICKLY)
 SECONDS = "jax_persistent_cache_min_compile_time_secs"
 """JAX's name for the least seconds of compilation after which it keeps a program."""
 compiling = threading.Lock()
@@ -126,10 +127,10 @@ def prepare(settings: Settings, data: Data) -> Prepared:
     return prepared._replace(solver=dataclasses.replace(prepared.solver, columns=data.columns))
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=QUICKLY)
+@functools.partial(compiled, static_argnums=0)
 @full_precision()
 def centre(settings: Settings, data: Data) -> Prepared:
-    """As `prepare`, but without columns where they are as they were given, as they would be
+    """As `prepare`, but columns are None where they are those that were given, which would be
     copied.
     """
     loss, outputs, size = settings.loss, settings.outputs, settings.size
@@ -149,8 +150,10 @@ def centre(settings: Settings, data: Data) -> Prepared:
     scale, limits = None, data.limits
     if settings.standardize:
         # Around the mean, whether there is an intercept or not.
-        deviation = spread(projected(given, ones, share)[0], share)
-        scale = jnp.where(varied & (deviation > 0), deviation, 1)
+        around, level = projected(given, ones, share)
+        deviation = spread(around, share)
+        alive = varied & (deviation > rounding * jnp.abs(level[:, 0]))
+        scale = jnp.where(alive, deviation, 1)
         columns, lengths = columns / scale[:, None], lengths / scale
         each = jnp.repeat(scale, max(outputs, 1)).reshape(-1, size)
         limits = jax.tree.map(lambda limit: limit * each, limits)
@@ -183,19 +186,19 @@ def centre(settings: Settings, data: Data) -> Prepared:
 
 def spread(columns: jax.Array, share: jax.Array) -> jax.Array:
     """The root mean square of each column (features, rows), without overflow."""
-    largest = jnp.max(jnp.abs(columns), initial=0)
-    scaled = columns / jnp.where(largest > 0, largest, 1)
+    largest = jnp.max(jnp.abs(columns), 1, initial=0)
+    scaled = columns / jnp.where(largest > 0, largest, 1)[:, None]
     return largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
 
 
-@functools.partial(jax.jit, donate_argnums=2, compiler_options=QUICKLY)
+@functools.partial(compiled, donate_argnums=2)
 @full_precision()
 def advance(solver: Solver, grid: Grid, progress: Progress) -> Progress:
     """Solves as many λ as the capacity of the working sets allows."""
     return solver.run(grid, progress)
 
 
-@functools.partial(jax.jit, compiler_options=QUICKLY)
+@compiled
 @full_precision()
 def measure(
     solver: Solver,
@@ -228,9 +231,7 @@ def measure(
             )
         return record
 
-    # Predictions at all λ may take more memory than the data.
-    many = max(AT_ONCE // (len(solver.basis) * max(settings.outputs, 1)), len(solver.columns) // 2)
-    record = by_batches(at, many, penalties, progress.w, progress.free)
+    record = by_batches(at, solver, len(solver.basis), penalties, progress.w, progress.free)
     record["steps"] = progress.steps
     w = jax.vmap(solver.by_feature)(progress.w)
     if subtracted.scale is not None:
@@ -252,12 +253,18 @@ def measure(
             z = columns.T @ w + beside @ free + intercept
             return loss.total(z if offset is None else z + offset, arranged, parts)
 
-        record["validation_loss"] = by_batches(test, many, w, free, intercepts[:, 0])
+        record["validation_loss"] = by_batches(
+            test, solver, columns.shape[1], w, free, intercepts[:, 0]
+        )
     return Measured(w.reshape(progress.w.shape), free, intercepts[:, 0], record)
 
 
-def by_batches(function: Callable[..., Any], many: int, *arguments: PyTree) -> Any:
-    """Applies a function at each λ, to several at a time."""
+def by_batches(function: Callable[..., Any], solver: Solver, rows: int, *arguments: PyTree) -> Any:
+    """Applies a function of so many predictions at each λ, to several at a time, as predictions at
+    all λ may take more memory than the data.
+    """
+    many = AT_ONCE // (rows * max(solver.settings.outputs, 1))
+    many = max(many, len(solver.columns) // 2, 1)
     if many >= len(jax.tree.leaves(arguments)[0]):
         return jax.vmap(function)(*arguments)
     return jax.lax.map(lambda each: function(*each), arguments, batch_size=many)
@@ -268,7 +275,7 @@ def by_axes(numbers: jax.Array, ndim: int) -> jax.Array:
     return numbers.reshape(-1, *(1,) * (ndim - 1))
 
 
-@functools.partial(jax.jit, compiler_options=QUICKLY)
+@compiled
 @full_precision()
 def settle(
     solver: Solver, along: Directions, z: jax.Array
@@ -316,6 +323,7 @@ def relaxed(
     return w, free + np.asarray(shift).reshape(free.shape), left
 
 
+@full_precision()
 def refit(solver: Solver, progress: Progress) -> tuple[Progress, np.ndarray]:
     """The solutions without a penalty on the support of each; and the derivatives left."""
     pairs = zip(np.asarray(progress.w), np.asarray(progress.free), strict=True)
@@ -338,8 +346,8 @@ def call(program: Any, *arguments: Any) -> Any:
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Within it JAX keeps what it compiles, if the user has set a folder for that and not from
-    how many seconds on: its default of 1 s is above what these programs take.
+    """Within it JAX keeps all that it compiles, if the user has set a folder for that and left the
+    least seconds of compilation at JAX's 1, which are more than these programs take.
     """
     config = cast(Any, jax.config)
     if config.jax_compilation_cache_dir is None or getattr(config, SECONDS) != 1:

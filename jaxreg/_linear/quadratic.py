@@ -32,8 +32,7 @@ UNROLLED = 16
 PASSES = 3
 """Passes of coordinate descent before a Newton step, which costs as much as several of them."""
 WORTH = 200
-"""Half as many weights as a Newton step on so many of them, out of as many, costs rounds of passes.
-"""
+"""A Newton step on k of n weights costs about as much as 1 + k²/(WORTH·n) rounds of passes."""
 CAREFUL = 20
 """Rounds after which coordinate descent visits one block at a time, and only once the support is
 solved for.
@@ -123,7 +122,7 @@ def pull(w: jax.Array, gradient: jax.Array, factors: jax.Array | None, limits: A
         gradient = gradient / factors
     if limits is not None:
         low, high = limits
-        gradient *= ~(((w == low) & (gradient > 0)) | ((w == high) & (gradient < 0)))
+        gradient = gradient * ~(((w == low) & (gradient > 0)) | ((w == high) & (gradient < 0)))
     return (gradient * gradient).sum(1)
 
 
@@ -198,7 +197,7 @@ class Stall(NamedTuple):
 
 
 def minimise(
-    model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rounds: int, ahead: bool
+    model: Quadratic, charge: Charge, w: jax.Array, tol: jax.Array, rounds: int, newton_first: bool
 ) -> jax.Array:
     """Minimises ½ wᵀHw − cᵀw + R(w).
 
@@ -208,7 +207,7 @@ def minimise(
         w: where to begin.
         tol: the largest violation of the optimality conditions.
         rounds: the most rounds of passes of coordinate descent and a Newton step.
-        ahead: whether the first round is a Newton step alone, on the support of w.
+        newton_first: whether the first round is a Newton step alone, on the support of w.
 
     Returns:
         The weights.
@@ -222,16 +221,16 @@ def minimise(
     def improve(now: tuple[Point, jax.Array, Stall]) -> tuple[Point, jax.Array, Stall]:
         at, violations, stall = now
         wanted = to_visit(at.w, violations, stall.taken >= CAREFUL)
-        passes = jnp.where(stall.taken == 0, 0, PASSES) if ahead else PASSES
+        passes = jnp.where(stall.taken == 0, 0, PASSES) if newton_first else PASSES
         at = jax.lax.fori_loop(
             0, passes, lambda _, at: descend(model, curvatures, charge, at, wanted), at
         )
         violations = charge.violations(*at)
         # A Newton step costs as much as some more rounds of passes, which may be enough.
         left = jnp.max(violations)
-        rounds = 1 + jnp.sum(at.w != 0) ** 2 / (WORTH * at.w.size)
+        more = 1 + jnp.sum(at.w != 0) ** 2 / (WORTH * at.w.size)
         enough = (left <= tol) | (
-            (left * (left / stall.last) ** rounds <= tol) & (stall.taken < CAREFUL)
+            (left * (left / stall.last) ** more <= tol) & (stall.taken < CAREFUL)
         )
         at, violations = jax.lax.cond(
             enough,

@@ -1,8 +1,8 @@
 """Linear paths of sparse designs, which stay sparse: columns are centred and divided implicitly.
 
-Products with the design are SciPy's, on the host, and so is all that follows them; penalties and
-losses are compiled. A working set is solved without its Hessian, which would not be sparse: by
-proximal gradient steps, and Newton steps on the support by conjugate gradients.
+Products with the design are SciPy's, on the host; penalties and losses are compiled. A working set
+is solved without its Hessian, which would not be sparse: by proximal gradient steps, and Newton
+steps on the support by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxreg._basis import Directions, by_rows, orthonormal, projected
 from jaxreg._duality import gap_below
 from jaxreg._linear.inputs import Data
 from jaxreg._linear.path import MAX_STEPS, PATIENCE, STEPS, Grid, Settings, Solver
-from jaxreg._linear.programs import Measured, Solved, relaxed
+from jaxreg._linear.programs import ROUNDING, Measured, Solved, compiled, kept, relaxed
 from jaxreg._linear.quadratic import CROSSINGS, RIDGE, Charge, pull
 from jaxreg._typing import PyTree
 from jaxreg.losses import Cox
@@ -48,8 +48,11 @@ class Host:
         transposed: the same (features, rows).
         solver: a solver without columns, which knows rows, targets and basis.
         basis: of what has no penalty (rows, directions).
-        means: coefficients of the basis (features, directions) that are subtracted from columns.
+        centre: of what is subtracted from columns (rows, directions): the basis, and a constant
+            behind it in a Cox model.
+        means: its coefficients (features, directions).
         scale: what columns are divided by (features,).
+        factors: of the penalty of each block (blocks, 1); None for 1.
         shift: coefficients of the basis that are subtracted from y.
         back: as in `Subtracted`.
         lengths: root mean squares of the centred columns (features,), before they are divided.
@@ -60,28 +63,34 @@ class Host:
         gradient: there, divided by the factors (blocks, size), and 0 where it is rounding alone.
     """
 
+    @full_precision()
     def __init__(self, settings: Settings, data: Data) -> None:
         self.settings = settings
         columns: Any
+        basis: Any
         columns, y, free, offset, share = data.taken()
         self.design, outputs, dtype = columns.T.tocsc(), settings.outputs, columns.dtype
         self.transposed = self.design.T
-        basis, back = orthonormal(free, share, settings.intercept)
-        ones = jnp.ones((len(y), 1), free.dtype)
-        # A constant changes nothing in a Cox model but rounding.
-        centre = basis if settings.loss.shifted else jnp.concatenate([basis, ones], 1)
-        self.basis, self.back = np.asarray(basis), np.asarray(back)
-        self.centre = np.asarray(centre)
-        shares = np.broadcast_to(np.asarray(share), len(y))
-        self.means = self.design.T @ (self.centre * shares[:, None])
-        squares = np.asarray(self.design.multiply(self.design).T @ shares)
-        average = self.design.T @ shares
-        eps = np.finfo(self.design.dtype).eps
-        deviation = np.sqrt(np.maximum(squares - average**2, 0))
-        self.lengths = lengths = np.sqrt(np.maximum(squares - np.square(self.means).sum(1), 0))
+        # Around the mean in a Cox model too, where that changes nothing but rounding.
+        centred = settings.intercept or not settings.loss.shifted
+        basis, back = jax.tree.map(np.asarray, orthonormal(free, share, centred))
+        shares = np.broadcast_to(np.asarray(share), len(y)).astype(float)
+        means = self.design.T @ (basis * shares[:, None])
+        raw, average, deviation = moments(self.design, shares)
+        around = deviation if centred else raw
+        squares = around**2 - np.square(means[:, int(centred) :]).sum(1)
+        # Of a column that what was subtracted explains, nothing but rounding is left.
+        eps = np.finfo(dtype).eps
+        alive = deviation > ROUNDING * eps * np.abs(average)
+        varied = (squares > ROUNDING * eps * around**2) & (alive | (not centred))
+        self.lengths = lengths = np.sqrt(np.maximum(squares, 0)).astype(dtype)
+        self.scale = np.where(varied & alive & settings.standardize, deviation, 1).astype(dtype)
+        self.centre, self.means = basis, means.astype(dtype)
+        if not settings.loss.shifted:
+            self.centre, self.means = (np.roll(each, -1, 1) for each in (basis, self.means))
+            basis, back = basis[:, 1:], np.where(np.arange(len(back))[:, None], back[:, 1:], 0)
+        self.basis, self.back = basis, back
         self.bound = 1.0
-        varied = lengths > 8 * eps**0.5 * np.sqrt(squares)
-        self.scale = np.where(varied & settings.standardize, deviation, 1).astype(dtype)
         each = np.repeat(self.scale, max(outputs, 1)).reshape(-1, settings.size)
         limits = jax.tree.map(lambda limit: limit * each, data.limits)
         self.shift = np.zeros((basis.shape[1], *([outputs] if outputs else [])), dtype)
@@ -140,8 +149,8 @@ class Host:
         return Directions(jnp.asarray(rows / self.scale[features, None]), each)
 
     def choose(self, w: np.ndarray, gradient: np.ndarray, needed: np.ndarray) -> Chosen:
-        """The support, what violates the optimality conditions, and those of the other blocks that
-        have the largest gradient; at most twice as many as the support.
+        """The support and, up to twice as many blocks or a few hundred, those of the others that
+        violate the optimality conditions or have the largest gradient.
         """
         support = w.any(1)
         limits = jax.tree.map(np.asarray, self.solver.limits)
@@ -160,19 +169,25 @@ class Host:
             return lambda along: np.einsum("nij,nj->ni", curvature, along)
         return lambda along: curvature * along
 
+    @kept()
+    @full_precision()
     def path(self, grid: Grid, tested: Data | None, again: bool) -> Solved:
         """Solves, measures and refits λ after λ."""
         blocks, size = self.gradient.shape
         w, free, z = np.zeros((blocks, size), self.z.dtype), self.start, self.z
         slope = np.asarray(gradients(self.solver, z))
         gradient, before = self.slopes(slope), (w, free)
-        grid, limits = jax.tree.map(np.asarray, (grid, self.solver.limits))
+        grid = jax.tree.map(np.asarray, grid)
         working = self.choose(w, gradient, np.zeros(blocks, bool))
         found, refitted, left = [], [], []
         held = None if tested is None else Tested(tested, self.settings)
         for at in range(len(grid.tols)):
             penalty, tol, ahead = jax.tree.map(lambda leaf, at=at: leaf[at], grid)
-            stall, tried = Stall(), None
+            now = w, free
+            if self.settings.certified and ahead > 0:
+                w, free, z = self.begun(penalty, working, before, w, free, z, ahead)
+                slope = np.asarray(gradients(self.solver, z))
+            before, stall, tried = now, Stall(), None
             while stall.last > tol and stall.since < PATIENCE and stall.taken < MAX_STEPS:
                 if tried is not None:
                     outside = tried > tol
@@ -192,15 +207,6 @@ class Host:
                 along = self.slopes(np.asarray(gradients(self.solver, there)))
                 refitted.append(self.measured(penalty, other, both, there, along, stall, held))
                 left.append(float(rest))
-            if self.settings.certified and ahead > 0:
-                last, before = before, (w, free)
-                w, free = (new + ahead * (new - old) for old, new in zip(last, before, strict=True))
-                w = np.where(np.sign(w) == np.sign(before[0]), w, 0)
-                w = w if limits is None else np.clip(w, *limits)
-                z = self.shifted(working.combine(w[working.places]), free)
-                slope = np.asarray(gradients(self.solver, z))
-            else:
-                before = w, free
 
         def stacked(measured: list[Measured]) -> Any:
             return jax.tree.map(lambda *leaves: np.stack(leaves), *measured)
@@ -208,6 +214,22 @@ class Host:
         if not again:
             return Solved(stacked(found), None, None)
         return Solved(stacked(found), stacked(refitted), np.array(left))
+
+    def begun(
+        self, penalty: Penalty, working: Chosen, before: tuple[np.ndarray, np.ndarray],
+        w: np.ndarray, free: np.ndarray, z: np.ndarray, ahead: float,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+        """Weights, coefficients and predictions where a λ begins, as `Solver.begun` has them."""
+        on, moved = (new + ahead * (new - old) for old, new in zip(before, (w, free), strict=True))
+        on = np.where(np.sign(on) == np.sign(w), on, 0)
+        limits = jax.tree.map(np.asarray, self.solver.limits)
+        on = on if limits is None else np.clip(on, *limits)
+        there = self.shifted(working.combine(on[working.places]), moved)
+        values = [
+            working.call(objective, penalty, each[working.places], rows=[at])
+            for each, at in ((w, z), (on, there))
+        ]
+        return (on, moved, there) if values[1] <= values[0] else (w, free, z)
 
     def measured(
         self, penalty: Penalty, w: np.ndarray, free: np.ndarray, z: np.ndarray,
@@ -233,6 +255,20 @@ class Host:
         if held is not None:
             record["validation_loss"] = held.loss(raw, coefficients)
         return Measured(raw.reshape(w.shape), coefficients[1:], coefficients[0], record)
+
+
+def moments(design: Any, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The root mean square, the mean and the standard deviation of each column, in float64."""
+    numbers, by = design.data.astype(float), shares[design.indices]
+    features = np.repeat(np.arange(design.shape[1]), np.diff(design.indptr))
+
+    def summed(each: np.ndarray) -> np.ndarray:
+        return np.bincount(features, by * each, design.shape[1])
+
+    average, zeros = summed(numbers), 1 - summed(np.ones_like(numbers))
+    # Around the mean number by number, as the difference of large sums has no digits left.
+    squares = summed((numbers - average[features]) ** 2) + np.maximum(zeros, 0) * average**2
+    return np.sqrt(summed(numbers**2)), average, np.sqrt(squares)
 
 
 class Tested:
@@ -283,7 +319,22 @@ class Point(NamedTuple):
 
 
 class Chosen:
-    """A working set: blocks."""
+    """A working set: blocks.
+
+    Attributes:
+        host: the path.
+        places: their indices among all.
+        capacity: for how many the programs are compiled.
+        features: of their single weights.
+        outputs: and the output of each; None if there is one.
+        columns: of the features (rows, single weights).
+        transposed: the same (single weights, rows).
+        means: as those of the path, of the features.
+        lengths: root mean squares of the centred columns (places, size).
+        squares: the largest square of these in each block (places, 1); 1 for a block of zeros.
+        factors: of the penalty (places, 1), or 1.
+        parts: factors and limits, filled up to the capacity.
+    """
 
     def __init__(self, host: Host, places: np.ndarray) -> None:
         settings = host.settings
@@ -299,7 +350,6 @@ class Chosen:
         self.transposed = self.columns.T
         self.means = host.means[self.features]
         self.lengths = (host.lengths / host.scale)[self.features].reshape(-1, size)
-        # One for each block; 1 for a block of zeros.
         longest = np.square(self.lengths).max(1, keepdims=True)
         self.squares = np.where(longest > 0, longest, 1)
         factors, limits = host.factors, host.solver.limits
@@ -318,8 +368,8 @@ class Chosen:
     def call(
         self, program: Any, penalty: Penalty, *numbers: np.ndarray, rows: Sequence[np.ndarray] = ()
     ) -> Any:
-        """Calls a compiled function of the penalty, of numbers (places, …), as which arrays come
-        back, and of numbers (rows, …).
+        """Calls a compiled function of the penalty, numbers (places, …) and numbers (rows, …); of
+        arrays that it returns the places are taken.
         """
         filled = map(self.padded, numbers)
         found = program(self.host.solver, penalty, self.parts, *filled, *rows)
@@ -342,11 +392,14 @@ class Chosen:
             raw = np.take_along_axis(raw, self.outputs[:, None], 1)[:, 0]
         return (raw / host.scale[self.features]).reshape(self.lengths.shape)
 
-    def rounding(self, at: Point) -> float:
-        """A bound on the rounding of violations."""
+    def rounding(self, at: Point, slope: np.ndarray) -> float:
+        """A bound on the rounding of violations, for a gradient by the predictions."""
         products = self.lengths * (self.lengths * np.abs(at.w)).sum()
-        each = (2 * products + np.abs(at.gradient)) / self.factors
-        return float(np.finfo(at.w.dtype).eps * each.max())
+        subtracted = (
+            np.abs(self.means).sum(1) / self.host.scale[self.features] * np.abs(slope).sum()
+        )
+        each = 2 * products + np.abs(at.gradient) + subtracted.reshape(products.shape)
+        return float(np.finfo(at.w.dtype).eps * (each / self.factors).max())
 
     def step(
         self, penalty: Penalty, tol: float, w: np.ndarray, free: np.ndarray, z: np.ndarray,
@@ -370,12 +423,14 @@ class Chosen:
         before = w[self.places]
         model = Model(self, penalty, before, z, slope, free.shape)
         point = model.minimise(tol / 2)
-        after, rounding = point.w, self.rounding(point)
+        after, rounding = point.w, self.rounding(point, slope)
         if not self.host.settings.quadratic:
             part = self.call(share_of_step, penalty, before, after, rows=(z, point.along))
             after = after if part == 1 else before + part * (after - before)
             free = free + part * point.moved
-            if part == 0 and not self.host.settings.certified:
+            if part == 0 and self.host.settings.certified:
+                rounding = np.inf  # the same step would be tried again
+            elif part == 0:
                 after = self.forward(penalty, z, before, gradient[self.places])
         w = w.copy()
         w[self.places] = after
@@ -391,10 +446,10 @@ class Chosen:
             for step in steps
         ]
         values = [
-            self.call(objective, penalty, before, after, rows=[z + self.combine(after - before)])
+            self.call(objective, penalty, after, rows=[z + self.combine(after - before)])
             for after in tried
         ]
-        return tried[int(np.nanargmin(values))]
+        return tried[int(np.argmin(np.where(np.isnan(values), np.inf, values)))]
 
 
 class Model:
@@ -422,7 +477,8 @@ class Model:
             units = np.eye(int(np.prod(free))).reshape(-1, *free).astype(z.dtype)
             self.weighted = np.stack([self.curved(host.basis @ unit).ravel() for unit in units])
             square = np.stack([(host.basis @ unit).ravel() for unit in units]) @ self.weighted.T
-            self.solve = np.linalg.pinv(square, hermitian=True)
+            rcond = np.finfo(z.dtype).eps ** 0.75
+            self.solve = np.linalg.pinv(np.nan_to_num(square), rcond, hermitian=True)
 
     def balanced(self, along: np.ndarray, slope: Any) -> tuple[np.ndarray, np.ndarray]:
         """A change of the predictions with the change of the coefficients of the basis after which
@@ -435,6 +491,8 @@ class Model:
         if slope is not None:
             left = left + (host.basis.T @ slope).ravel()
         moved = -(self.solve @ left).reshape(self.free)
+        if host.settings.loss.invariant:
+            moved -= moved.mean(-1, keepdims=True)
         return along + host.basis @ moved, moved
 
     def times(self, w: np.ndarray) -> np.ndarray:
@@ -462,13 +520,13 @@ class Model:
             at = self.descend(at)
             if at.violation > tol:
                 at = self.newton_step(at, tol)
-            stall = stall.after(at.violation, self.chosen.rounding(at))
+            stall = stall.after(at.violation, self.chosen.rounding(at, self.slope))
         return at
 
     def descend(self, at: Point) -> Point:
         """A proximal gradient step, with a step for each block."""
         chosen = self.chosen
-        noise = chosen.rounding(at) * chosen.factors
+        noise = chosen.rounding(at, self.slope) * chosen.factors
         while True:
             steps = 1 / (chosen.host.bound * chosen.squares)
             new = self.at(chosen.call(shrunk, self.penalty, at.w, at.gradient, steps))
@@ -476,15 +534,16 @@ class Model:
             length = (chosen.squares * moved**2).sum()
             bent = (moved * (new.gradient - at.gradient)).sum()
             # Of steps as small as rounding nothing is learnt.
-            if not bent > GROWTH * chosen.host.bound * length + (noise * np.abs(moved)).sum():
+            small = bent <= (noise * np.abs(moved)).sum() or length == 0
+            if small or not bent > GROWTH * chosen.host.bound * length:
                 return new
             chosen.host.bound = GROWTH * bent / length
             if self.change(at, new) <= 0:
                 return new
 
     def newton_step(self, at: Point, tol: float) -> Point:
-        """A Newton step on the support, as far as it lowers the objective; see
-        `jaxreg._linear.quadratic.newton_step`.
+        """A Newton step on the support, as far as it lowers the objective: `newton_step` of
+        `jaxreg._linear.quadratic`, but the first point that lowers it is taken.
         """
         chosen, w = self.chosen, at.w
         active, slope, curvature = chosen.call(parts_of, self.penalty, w, at.gradient)
@@ -539,19 +598,19 @@ def charge_of(solver: Solver, penalty: Penalty, parts: PyTree) -> Charge:
     return solver.charge(penalty)._replace(factors=parts[0], limits=parts[1])
 
 
-@jax.jit
+@compiled
 def curvatures(solver: Solver, z: jax.Array) -> jax.Array:
     """The second derivative of the loss by the predictions of each row, see `Loss.curvature`."""
     return by_rows(solver.share, solver.settings.loss.curvature(z, solver.y))
 
 
-@jax.jit
+@compiled
 def gradients(solver: Solver, z: jax.Array) -> jax.Array:
     """The gradient with respect to the predictions."""
     return solver.settings.loss.gradient(z, solver.y, solver.share)
 
 
-@jax.jit
+@compiled
 @full_precision()
 def balanced(solver: Solver, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The predictions with what has no penalty at its minimum, and the gradient there."""
@@ -560,14 +619,14 @@ def balanced(solver: Solver, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     return moved, loss.gradient(moved, solver.y, solver.share)
 
 
-@jax.jit
+@compiled
 def turned(solver: Solver, z: jax.Array, along: jax.Array) -> jax.Array:
     """The product of the second derivative of the loss with a change of the predictions."""
     loss = solver.settings.loss
     return jax.jvp(lambda z: loss.gradient(z, solver.y, solver.share), (z,), (along,))[1]
 
 
-@jax.jit
+@compiled
 def share_of_step(
     solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, after: jax.Array,
     z: jax.Array, along: jax.Array,
@@ -576,7 +635,7 @@ def share_of_step(
     return solver.longest(charge_of(solver, penalty, parts), z, before, after, along)
 
 
-@jax.jit
+@compiled
 def shrunk(
     solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, gradient: jax.Array,
     steps: jax.Array,
@@ -587,7 +646,7 @@ def shrunk(
     return charge.within(charge.penalty.prox(moving, charge.times(steps)))
 
 
-@jax.jit
+@compiled
 def charged(
     solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, after: jax.Array
 ) -> jax.Array:
@@ -596,7 +655,7 @@ def charged(
     return jnp.sum(charge.values(after) - charge.values(before))
 
 
-@jax.jit
+@compiled
 def worst(
     solver: Solver, penalty: Penalty, parts: PyTree, w: jax.Array, gradient: jax.Array
 ) -> jax.Array:
@@ -604,7 +663,7 @@ def worst(
     return jnp.max(charge_of(solver, penalty, parts).violations(w, gradient))
 
 
-@jax.jit
+@compiled
 def parts_of(
     solver: Solver, penalty: Penalty, parts: PyTree, w: jax.Array, gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -616,24 +675,23 @@ def parts_of(
     return active, gradient + charge.subgradient(w), jnp.where(both, curvature, 0)
 
 
-@jax.jit
+@compiled
 def objective(
-    solver: Solver, penalty: Penalty, parts: PyTree, before: jax.Array, after: jax.Array,
-    z: jax.Array,
-) -> jax.Array:  # fmt: skip
-    """The objective, without what the penalty was before."""
+    solver: Solver, penalty: Penalty, parts: PyTree, w: jax.Array, z: jax.Array
+) -> jax.Array:
+    """The objective of weights and their predictions."""
     charge = charge_of(solver, penalty, parts)
     value = solver.settings.loss.total(z, solver.y, solver.share)
-    return value + jnp.sum(charge.values(after) - charge.values(before))
+    return value + jnp.sum(charge.values(w))
 
 
-@jax.jit
+@compiled
 def violations_of(solver: Solver, penalty: Penalty, w: jax.Array, gradient: jax.Array) -> jax.Array:
     """How far each block is from optimal."""
     return solver.charge(penalty).violations(w, gradient)
 
 
-@jax.jit
+@compiled
 def numbers_of(
     solver: Solver, penalty: Penalty, w: jax.Array, z: jax.Array, moved: jax.Array, along: Any
 ) -> dict[str, jax.Array]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 import polars
 import pytest
+import scipy.sparse
 from jax.experimental.compilation_cache import compilation_cache
 from sklearn.datasets import load_diabetes
 
@@ -200,3 +201,86 @@ def test_no_argument_loses_digits(x, y):
     expected = fit(numbers.astype(float), targets.astype(float), strengths=[1e-3])
     assert path.params.weights.dtype == np.float64
     np.testing.assert_array_equal(path.params.weights, expected.params.weights)
+
+
+EITHER = pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csc_array])
+
+
+@EITHER
+def test_constant_columns_without_an_intercept_are_not_standardised(form):
+    x, units = np.column_stack([np.ones(60), np.full(60, 0.1), X[:, :2]]), np.ones(4)
+    units[2:] = x[:, 2:].std(0)
+    path = fit(form(x), standardize=True, intercept=False)
+    plain = fit(x / units, strengths=path.strengths, intercept=False)
+    certify(path)
+    np.testing.assert_allclose(path.params.weights * units, plain.params.weights, atol=1e-8)
+
+
+@EITHER
+def test_rows_that_do_not_count_may_overflow(form):
+    x, counts = X.copy(), np.arange(60) % 3
+    x[7], counts[7] = 1e5, 4
+    weights = np.where(np.arange(60) == 7, 0.0, 1)
+    options = {"loss": "poisson", "strengths": [0.02, 0.1]}
+    path = fit(form(x), counts, sample_weight=weights, **options)
+    assert path.record["converged"].all()
+    rest = fit(x[weights > 0], counts[weights > 0], **options)
+    np.testing.assert_allclose(path.params.weights, rest.params.weights, atol=1e-6)
+
+
+@EITHER
+def test_float32_keeps_small_deviations_beside_large_means(form):
+    random = np.random.default_rng(3)
+    years = np.round(2020 + random.normal(size=(100, 2)) * [3, 8])
+    y = (years - 2020) @ [1 / 3, 1 / 8] + random.normal(size=100)
+    exact = fit(years, y, strengths=[0.3], standardize=True)
+    years, y = years.astype(np.float32), y.astype(np.float32)
+    path = fit(form(years), y, strengths=[0.3], standardize=True)
+    assert path.params.weights.dtype == np.float32 and path.record["converged"].all()
+    np.testing.assert_allclose(path.params.weights, exact.params.weights, rtol=5e-3)
+
+
+def test_classes_of_a_sparse_design_in_float32():
+    """What has no penalty is known but for the same shift of all classes."""
+    x = np.where(np.random.default_rng(0).random(X.shape) < 0.4, X, 0).astype(np.float32)
+    kinds = (np.median(Y) < Y).astype(int) + (X[:, 1] > 2.5)
+    options = {"loss": "multinomial", "strengths": [0.003, 0.03]}
+    dense, path = (fit(form(x), kinds, **options) for form in (np.asarray, scipy.sparse.csc_array))
+    assert path.record["converged"].all()
+    np.testing.assert_allclose(path.params.weights, dense.params.weights, atol=1e-3)
+    np.testing.assert_allclose(path.params.intercept, dense.params.intercept, atol=1e-3)
+
+
+@EITHER
+def test_a_large_mean_without_a_penalty_in_a_cox_model(form):
+    random = np.random.default_rng(0)
+    x = np.column_stack([60 + 10 * random.normal(size=60), random.random((60, 4)) < 0.6])
+    times = random.exponential(size=60) * np.exp(-x[:, 1])
+    factors = np.array([0.0, 1, 1, 1, 1])
+    path = fit(form(x), np.stack([times, np.ones(60)], 1), weighted(factors), loss="cox")
+    certify(path, 1e-8)
+    # From the largest λ on, the other weights are 0.
+    assert not path.params.weights[-1, 1:].any() and path.params.weights[-2, 1:].any()
+    assert path.params.weights[-1, 0] and not path.params.intercept.any()
+
+
+@EITHER
+def test_limits_of_concave_penalties(form):
+    positive = lambda s: jaxreg.Limited(jaxreg.MCP(s), low=0)  # noqa: E731
+    path = fit(form(X), make=positive, ratio=0.01)
+    weights = np.asarray(path.params.weights)
+    assert path.record["converged"].all() and (weights >= 0).all()
+    assert (weights[0] == 0).any() and (fit(form(X), ratio=0.01).params.weights < 0).any()
+
+
+def test_the_arrays_of_a_sparse_matrix_stay_as_they_are():
+    x = scipy.sparse.csc_array(X)
+    x.data[::5] = 0
+    before = x.data.copy(), x.indices.copy(), x.indptr.copy()
+    for array in (x.data, x.indices, x.indptr):
+        array.flags.writeable = False
+    weights = np.where(np.arange(60) < 5, 0.0, 1)
+    path = fit(x, sample_weight=weights)
+    path.at(0).predict(x)
+    for array, old in zip((x.data, x.indices, x.indptr), before, strict=True):
+        np.testing.assert_array_equal(array, old)
