@@ -225,11 +225,14 @@ class Host:
         limits = jax.tree.map(np.asarray, self.solver.limits)
         on = on if limits is None else np.clip(on, *limits)
         there = self.shifted(working.combine(on[working.places]), moved)
-        values = [
-            working.call(objective, penalty, each[working.places], rows=[at])
-            for each, at in ((w, z), (on, there))
-        ]
-        return (on, moved, there) if values[1] <= values[0] else (w, free, z)
+        if not self.settings.quadratic:
+            values = [
+                working.call(objective, penalty, each[working.places], rows=[at])
+                for each, at in ((w, z), (on, there))
+            ]
+            if not values[1] <= values[0]:
+                return w, free, z
+        return on, moved, there
 
     def measured(
         self, penalty: Penalty, w: np.ndarray, free: np.ndarray, z: np.ndarray,
