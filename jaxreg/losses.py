@@ -216,6 +216,14 @@ class Loss(abc.ABC):
         return z, added, left
 
 
+def inner(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The sum of products: as one of vectors, which are not copied, unless JAX would have to be
+    told where the result of sharded ones lies.
+    """
+    sharded = any(place is not None for place in jax.typeof(a).sharding.spec)
+    return jnp.sum(a * b) if sharded else jnp.vdot(a, b)
+
+
 def within_outputs(curvature: jax.Array, a: Directions, b: Directions) -> jax.Array:
     """The form of a second derivative (outputs, rows) that is diagonal."""
     assert a.outputs is not None and b.outputs is not None
@@ -258,13 +266,13 @@ class Squares(Loss):
             raise ValueError(f"expected {outputs or 'no axis of'} outputs, got shape {y.shape}")
         return y
 
-    # Sums as products of vectors, and those of the dual before its scale is known: without copies.
     def total(self, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
-        return jnp.vdot(z - y, by_rows(share, z - y)) / 2
+        return inner(z - y, by_rows(share, z - y)) / 2
 
     def dual(self, z: jax.Array, scale: jax.Array, y: Any, share: jax.Array) -> jax.Array:
+        # The sums do not need the scale, which is known last.
         slopes = by_rows(share, z - y)
-        return scale * (scale / 2 * jnp.vdot(z - y, slopes) + jnp.vdot(slopes, y))
+        return scale * (scale / 2 * inner(z - y, slopes) + inner(slopes, y))
 
     def balance(self, basis: jax.Array, z: jax.Array, y: Any, share: jax.Array) -> jax.Array:
         return y - projected((y - z).T, basis, share)[0].T
