@@ -104,7 +104,7 @@ def test_float32_is_enough_for_a_certificate_at_every_strength():
     raw, y = load_diabetes(return_X_y=True)
     x = raw * np.sqrt(len(y)) + 3
     path = jaxreg.fit_linear_path(x.astype(np.float32), y.astype(np.float32), jaxreg.L1)
-    assert (path.record["gap"] <= 5e-5 * path.record["objective"]).all()
+    assert (path.record["gap"] <= 2e-5 * path.record["objective"]).all()
     exact = jaxreg.fit_linear_path(x, y, jaxreg.L1, path.strengths)
     np.testing.assert_allclose(path.params.weights, exact.params.weights, atol=0.05)
 
@@ -284,3 +284,13 @@ def test_the_arrays_of_a_sparse_matrix_stay_as_they_are():
     path.at(0).predict(x)
     for array, old in zip((x.data, x.indices, x.indptr), before, strict=True):
         np.testing.assert_array_equal(array, old)
+
+
+def test_numbers_of_a_sparse_matrix_that_are_not_finite_are_found():
+    # Its numbers are in the order of columns.
+    x = scipy.sparse.csc_array([[1.0, 0, 0], [0, 0, 7], [5, 0, np.nan], [2, 3, 0]])
+    with pytest.raises(ValueError, match="row 2, column 2"):
+        fit(x, np.arange(4.0))
+    large = scipy.sparse.csc_array([[1.0, 0], [0, 1e300], [0, 2], [0, 3]])
+    with jax.enable_x64(False), pytest.raises(ValueError, match="row 1, column 1"):
+        fit(large, np.arange(4.0))
