@@ -403,7 +403,9 @@ class Multinomial(Loss):
     invariant = True
 
     def value(self, z: jax.Array, y: Any) -> jax.Array:
-        return jax.nn.logsumexp(z, 1) - jnp.sum(y * z, 1)
+        # By the odds of the other classes, so that losses near 0 keep their digits.
+        above = z - jnp.sum(y * z, 1, keepdims=True)
+        return jax.nn.softplus(jax.nn.logsumexp(above, 1, where=y == 0))
 
     def slope(self, z: jax.Array, y: Any) -> jax.Array:
         return jax.nn.softmax(z, 1) - y

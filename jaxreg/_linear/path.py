@@ -32,8 +32,8 @@ MAX_STEPS = 100
 """The most steps at one λ."""
 STEPS = 12
 """How many step sizes a proximal gradient step tries, each a fourth of the one before."""
-HALVINGS = 12
-"""How many step sizes a line search tries, each half of the one before."""
+LEAST = 2.0**-11
+"""The least share of a step that a line search tries; each is half of the one before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +110,37 @@ class Now(NamedTuple):
     full: jax.Array
 
 
+class Curved(NamedTuple):
+    """The second derivative of the loss with respect to the weights of a working set and the
+    coefficients of the basis.
+
+    Attributes:
+        hessian: by the weights twice (capacity·size, capacity·size), where the coefficients follow
+            to their minimum.
+        mixed: by weights and coefficients (capacity·size, coefficients).
+        free: by the coefficients twice.
+    """
+
+    hessian: jax.Array
+    mixed: jax.Array
+    free: jax.Array
+
+
 class Working(NamedTuple):
     """Blocks that are solved for.
 
     Attributes:
         places: their indices (capacity,).
         along: what their weights add to the predictions (capacity·size, rows).
-        hessian: of a quadratic loss with respect to them; empty for other losses, whose Hessian
-            changes.
+        curved: the second derivative: of a quadratic loss, or of others where it was last computed.
+        old: whether it is to be computed again; False for a quadratic loss.
         linear: minus the gradient of a quadratic loss at w = 0 (capacity, size); empty for others.
     """
 
     places: jax.Array
     along: Directions
-    hessian: jax.Array
+    curved: Curved
+    old: jax.Array
     linear: jax.Array
 
 
@@ -147,7 +164,7 @@ class Progress(NamedTuple):
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("columns", "y", "offset", "share", "basis", "unit", "factors", "limits"),
+    data_fields=("columns", "y", "offset", "share", "basis", "unit", "factors", "limits", "gram"),
     meta_fields=("settings",),
 )
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +183,7 @@ class Solver:
             factor.
         factors: of the penalty of each block (blocks, 1); None for 1.
         limits: of the weights (blocks, 1); None for none.
+        gram: the second derivative of squares (features, features), where it is known already.
     """
 
     settings: Settings
@@ -177,6 +195,7 @@ class Solver:
     unit: jax.Array
     factors: jax.Array | None
     limits: tuple[jax.Array, jax.Array] | None
+    gram: jax.Array | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -231,12 +250,30 @@ class Solver:
             places = jax.lax.top_k(priority, capacity)[1]
         alone = self.whole and not self.settings.outputs
         along = Directions(self.columns, None) if alone else self.along(places)
+        count, free = len(along.rows), self.basis.shape[1] * max(self.settings.outputs, 1)
+        empty = jnp.zeros((0, 0), self.columns.dtype)
         if not self.settings.quadratic:
-            empty = jnp.zeros((0, 0), self.columns.dtype)
-            return Working(places, along, empty, empty)
-        hessian = self.settings.loss.form(self.y, self.y, self.share)(along, along)
+            shapes = (count, count), (count, free), (free, free)
+            unknown = Curved(*(jnp.zeros(shape, self.columns.dtype) for shape in shapes))
+            return Working(places, along, unknown, jnp.asarray(True), empty)
+        hessian = self.gram
+        if hessian is None:
+            hessian = self.settings.loss.form(self.y, self.y, self.share)(along, along)
         slope = self.settings.loss.gradient(jnp.zeros_like(self.y), self.y, self.share)
-        return Working(places, along, hessian, -along.along(slope).reshape(-1, w.shape[1]))
+        # Columns are orthogonal to the basis.
+        return Working(
+            places, along, Curved(hessian, empty, empty), jnp.asarray(False),
+            -along.along(slope).reshape(-1, w.shape[1]),
+        )  # fmt: skip
+
+    def curved(self, along: Directions, z: jax.Array) -> Curved:
+        """The second derivative at some predictions."""
+        form = self.settings.loss.form(z, self.y, self.share)
+        basis = Directions.of(self.basis, self.settings.outputs)
+        hessian, mixed, free = form(along, along), form(along, basis), form(basis, basis)
+        if len(free):
+            hessian -= mixed @ profile(free)(mixed.T)
+        return Curved(hessian, mixed, free)
 
     def slopes(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The gradient with respect to the weights, and to the coefficients of the basis."""
@@ -256,29 +293,33 @@ class Solver:
             the coefficients of the basis.
         """
         working, settings = now.working, self.settings
+        hessian, mixed, free = working.curved
         if settings.quadratic:
             # Columns are orthogonal to the basis, so its coefficients do not change.
-            return Quadratic(working.hessian, working.linear), lambda _: jnp.zeros_like(now.free)
-        form = settings.loss.form(now.z, self.y, self.share)
-        gradient, hessian = now.gradient[working.places], form(working.along, working.along)
-        w = now.w[working.places]
+            return Quadratic(hessian, working.linear), lambda _: jnp.zeros_like(now.free)
+        gradient, w = now.gradient[working.places], now.w[working.places]
+        linear = (hessian @ w.ravel()).reshape(w.shape) - gradient
         if not now.free.size:
-            linear = (hessian @ w.ravel()).reshape(w.shape) - gradient
             return Quadratic(hessian, linear), lambda _: jnp.zeros_like(now.free)
         basis = Directions.of(self.basis, settings.outputs)
-        slope = basis.along(settings.loss.gradient(now.z, self.y, self.share))
-        mixed = form(working.along, basis)
-        solve = profile(form(basis, basis))
-        hessian -= mixed @ solve(mixed.T)
-        gradient -= (mixed @ solve(slope)).reshape(gradient.shape)
-        return Quadratic(
-            hessian, (hessian @ w.ravel()).reshape(w.shape) - gradient
-        ), lambda change: -solve(slope + change.ravel() @ mixed).reshape(now.free.shape)
+        slope, solve = basis.along(settings.loss.gradient(now.z, self.y, self.share)), profile(free)
+        linear += (mixed @ solve(slope)).reshape(w.shape)
+
+        def follow(change: jax.Array) -> jax.Array:
+            return -solve(slope + change.ravel() @ mixed).reshape(now.free.shape)
+
+        return Quadratic(hessian, linear), follow
 
     def step(self, penalty: Penalty, tol: jax.Array, now: Now) -> Now:
         """Solves the model on the working set, and goes there as far as the objective falls."""
-        settings, working = self.settings, now.working
-        charge = self.charge(penalty)
+        settings, charge = self.settings, self.charge(penalty)
+        old, violated = now.working.old, jnp.max(charge.violations(now.w, now.gradient))
+        if not settings.quadratic:
+            curved = jax.lax.cond(
+                old, self.curved, lambda *_: now.working.curved, now.working.along, now.z
+            )
+            now = now._replace(working=now.working._replace(curved=curved))
+        working = now.working
         inside = charge.at(working.places)
         model, shift = self.model(now)
         before = now.w[working.places]
@@ -297,15 +338,15 @@ class Solver:
             along = self.combine(working, after - before) + self.basis @ moved
             part = self.longest(inside, now.z, before, after, along)
             after = jnp.where(part == 1, after, before + part * (after - before))
-            free = free + part * moved
+            free, z = free + part * moved, now.z + part * along
             if settings.certified:
                 # The same step would be tried again.
-                rounding = jnp.where(part == 0, jnp.inf, rounding)
+                rounding = jnp.where((part == 0) & old, jnp.inf, rounding)
             else:
                 after = jax.lax.cond(
                     part == 0, lambda: self.forward(inside, now, before), lambda: after
                 )
-            z = self.shifted(self.combine(working, after), free)
+                z = self.shifted(self.combine(working, after), free)
         w = now.w.at[working.places].set(after)
         if self.whole and settings.quadratic:
             gradient, unbalanced = model.gradient(after), jnp.zeros_like(free)
@@ -313,9 +354,15 @@ class Solver:
             gradient, unbalanced = self.slopes(z)
         violations = charge.violations(w, gradient)
         residual = self.residual(violations, unbalanced)
+        if not settings.quadratic:
+            # One more step like this one would not be enough, but one with a new second derivative
+            # may be.
+            slow = (residual / violated * residual > tol) | (part < 1)
+            working = working._replace(old=(residual > tol) & slow)
         now = now._replace(
-            w=w, free=free, z=z, gradient=gradient, stall=now.stall.after(residual, rounding)
-        )
+            w=w, free=free, z=z, gradient=gradient, stall=now.stall.after(residual, rounding),
+            working=working,
+        )  # fmt: skip
         if self.whole:
             return now
         outside = violations.at[working.places].set(0) > tol
@@ -344,10 +391,17 @@ class Solver:
         expected = jnp.sum(loss.gradient(z, y, share) * along) + jnp.sum(
             charge.values(after) - charged
         )
-        shares = 0.5 ** jnp.arange(HALVINGS, dtype=along.dtype)
-        rounding = loss.rounding(z, y, share)
-        enough = jax.vmap(objective)(shares) <= value + ARMIJO * shares * expected + rounding
-        return jnp.where(jnp.any(enough), shares[jnp.argmax(enough)], 0)
+        above = value + loss.rounding(z, y, share)
+
+        def halve(tried: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            part = tried[0] / 2
+            return part, objective(part) <= above + ARMIJO * part * expected
+
+        part, enough = jax.lax.while_loop(
+            lambda tried: ~tried[1] & (tried[0] > LEAST), halve,
+            (jnp.full_like(value, 2), jnp.asarray(False)),
+        )  # fmt: skip
+        return jnp.where(enough, part, 0)
 
     def forward(self, charge: Charge, now: Now, before: jax.Array) -> jax.Array:
         """A proximal gradient step, with the largest of some step sizes that lowers the objective.

@@ -122,9 +122,17 @@ def prepare(settings: Settings, data: Data) -> Prepared:
     begins.
     """
     prepared = call(centre, settings, data)
-    if prepared.solver.columns is not None:
-        return prepared
-    return prepared._replace(solver=dataclasses.replace(prepared.solver, columns=data.columns))
+    solver = prepared.solver
+    if solver.columns is None:
+        solver = dataclasses.replace(solver, columns=data.columns)
+    alone = solver.whole and settings.quadratic and not settings.outputs and not solver.share.ndim
+    if alone and {device.platform for device in solver.columns.devices()} == {"cpu"}:
+        # BLAS computes half of a symmetric matrix, XLA all of it.
+        columns = np.asarray(solver.columns)
+        gram = columns @ columns.T
+        gram *= np.asarray(solver.share)
+        solver = dataclasses.replace(solver, gram=jax.device_put(gram))
+    return prepared._replace(solver=solver)
 
 
 @functools.partial(compiled, static_argnums=0)
@@ -186,9 +194,16 @@ def centre(settings: Settings, data: Data) -> Prepared:
 
 def spread(columns: jax.Array, share: jax.Array) -> jax.Array:
     """The root mean square of each column (features, rows), without overflow."""
-    largest = jnp.max(jnp.abs(columns), 1, initial=0)
-    scaled = columns / jnp.where(largest > 0, largest, 1)[:, None]
-    return largest * jnp.sqrt(jnp.sum(share * jnp.square(scaled), -1))
+    squares = jnp.sum(share * jnp.square(columns), -1)
+
+    def scaled() -> jax.Array:
+        largest = jnp.max(jnp.abs(columns), 1, initial=0)
+        each = columns / jnp.where(largest > 0, largest, 1)[:, None]
+        return largest * jnp.sqrt(jnp.sum(share * jnp.square(each), -1))
+
+    number = jnp.finfo(columns.dtype)
+    exact = (squares > number.tiny / number.eps) & (squares < jnp.inf)
+    return jax.lax.cond(jnp.all(exact), lambda: jnp.sqrt(squares), scaled)
 
 
 @functools.partial(compiled, donate_argnums=2)

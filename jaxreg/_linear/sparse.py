@@ -209,7 +209,12 @@ class Host:
                 left.append(float(rest))
 
         def stacked(measured: list[Measured]) -> Any:
-            return jax.tree.map(lambda *leaves: np.stack(leaves), *measured)
+            every = np.zeros((len(measured), *w.shape), w.dtype)
+            for each, solution in zip(every, measured, strict=True):
+                places, numbers = solution.w
+                each.ravel()[places] = numbers
+            rest = [solution._replace(w=None) for solution in measured]
+            return jax.tree.map(lambda *leaves: np.stack(leaves), *rest)._replace(w=every)
 
         if not again:
             return Solved(stacked(found), None, None)
@@ -238,7 +243,7 @@ class Host:
         self, penalty: Penalty, w: np.ndarray, free: np.ndarray, z: np.ndarray,
         gradient: np.ndarray, stall: Stall, held: Tested | None,
     ) -> Measured:  # fmt: skip
-        """The solution at one λ."""
+        """The solution at one λ; of its weights the places and values of those that are not 0."""
         settings, moved, along = self.settings, z, None
         if settings.certified:
             along = -gradient
@@ -257,7 +262,9 @@ class Host:
         record["nonzeros"] = np.count_nonzero(w) + np.count_nonzero(coefficients[1:])
         if held is not None:
             record["validation_loss"] = held.loss(raw, coefficients)
-        return Measured(raw.reshape(w.shape), coefficients[1:], coefficients[0], record)
+        places = np.flatnonzero(raw)
+        numbers = raw.ravel()[places]
+        return Measured((places, numbers), coefficients[1:], coefficients[0], record)
 
 
 def moments(design: Any, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -157,6 +157,13 @@ def test_multinomial_models_of_scikit_learn(alpha):
     np.testing.assert_allclose(ours.mean(X), model.predict_proba(X), atol=1e-6)
 
 
+def test_losses_near_0_keep_their_digits():
+    z, y = np.array([[40.0, 0, 0], [-40, 0, 1]]), np.eye(3)[:2]
+    losses = jaxreg.losses.Multinomial().value(z, y)
+    expected = [np.log1p(2 * np.exp(-40.0)), np.log1p(np.exp(-40.0) + np.exp(1.0))]
+    np.testing.assert_allclose(losses, expected, rtol=1e-14)
+
+
 def test_several_outputs_of_scikit_learn():
     path = fit(OUTPUTS, lambda s: jaxreg.Group(jaxreg.ElasticNet(0.7 * s, 0.15 * s), axis=1))
     for at, strength in enumerate(path.strengths):
@@ -346,6 +353,14 @@ def test_standardised_columns_are_divided_columns():
     apart, beside = fit(NOISY, make, standardize=True), fit(NOISY, make, x=X / scale)
     np.testing.assert_allclose(apart.params.weights, beside.params.weights / scale, atol=1e-9)
     np.testing.assert_allclose(inside.at(1).predict(X), outside.at(1).predict(X / scale), atol=1e-8)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_squares_of_standardised_columns_may_overflow_or_vanish(unit):
+    units = np.where(np.arange(FEATURES) % 2, unit, 1)
+    path, scaled = (fit(NOISY, x=x, standardize=True) for x in (X, X * units))
+    np.testing.assert_allclose(scaled.strengths, path.strengths, rtol=1e-12)
+    np.testing.assert_allclose(scaled.params.weights * units, path.params.weights, rtol=1e-6)
 
 
 def test_folds_with_an_offset_and_standardised_columns():
