@@ -403,9 +403,12 @@ class Multinomial(Loss):
     invariant = True
 
     def value(self, z: jax.Array, y: Any) -> jax.Array:
-        # By the odds of the other classes, so that losses near 0 keep their digits.
-        above = z - jnp.sum(y * z, 1, keepdims=True)
-        return jax.nn.softplus(jax.nn.logsumexp(above, 1, where=y == 0))
+        # The largest term of Σ exp(zₖ − max z) is 1, and apart, so that losses near 0 keep their
+        # digits.
+        largest = jax.lax.stop_gradient(jnp.max(z, 1, keepdims=True))
+        first = jax.nn.one_hot(jnp.argmax(z, 1), z.shape[1], dtype=bool)
+        others = jnp.sum(jnp.where(first, jnp.expm1(z - largest), jnp.exp(z - largest)), 1)
+        return largest[:, 0] - jnp.sum(y * z, 1) + jnp.log1p(others)
 
     def slope(self, z: jax.Array, y: Any) -> jax.Array:
         return jax.nn.softmax(z, 1) - y

@@ -7,6 +7,7 @@ bound on how many of them are selected falsely.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,12 @@ from jaxreg.penalties import Penalty
 
 __all__ = ("StabilitySelection", "stability_selection")
 
-ASSUMPTIONS = ("unimodal", "none")
+ASSUMPTIONS = ("unimodal", "r-concave", "none")
+ROUNDS, POINTS = 3, 17
+"""How many times a maximum is looked for among so many points, each time between two of the last.
+"""
+HALVINGS, WIDEST = 60, 1e12
+"""How often the range of a, 1/WIDEST to WIDEST, is halved to find the one of a mean."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +60,12 @@ class StabilitySelection:
             threshold: τ, above 0.5 and at most 1.
             assumption: "unimodal" if the number of pairs that select such a feature has a unimodal
                 distribution; the bound is θ·q·C with θ = q/p and C = 1/(4τ − 2 − 1/B) up to τ =
-                0.75, and 4(1 − τ + 1/2B)/(1 + 1/B) beyond. "none" assumes nothing: θ·q/(2τ − 1),
-                which is also the bound where θ is too large for the other.
+                0.75, and 4(1 − τ + 1/2B)/(1 + 1/B) beyond. "r-concave" if the probabilities of
+                these numbers, to the power −1/2, are convex, and those of the numbers of halves, to
+                the power −1/4: the bound is p·min{D(θ², 2τ − 1, B, −1/2), D(θ, τ, 2B, −1/4)}, see
+                `largest_tail`, and often a fraction of the others. "none" assumes nothing:
+                θ·q/(2τ − 1), which is also the bound where θ is too large for "unimodal", and where
+                it is the smaller one.
 
         Returns:
             (strengths,)
@@ -64,8 +74,8 @@ class StabilitySelection:
             ValueError: an argument is none of these.
 
         Source: Shah and Samworth, Variable selection with error control: another look at stability
-            selection (2013), theorem 1 and theorem 2; Meinshausen and Bühlmann, Stability selection
-            (2010).
+            selection (2013), theorem 1, theorem 2 and the bounds under r-concavity that follow
+            them; Meinshausen and Bühlmann, Stability selection (2010).
         """
         if not 0.5 < threshold <= 1:
             raise ValueError(
@@ -80,6 +90,19 @@ class StabilitySelection:
         plain = theta * self.selected / (2 * threshold - 1)
         if assumption == "none":
             return plain
+        if assumption == "r-concave":
+            # Frequencies are whole numbers of pairs, or of halves.
+            both, one = (math.ceil(part - 1e-9) for part in (
+                (2 * threshold - 1) * pairs, 2 * threshold * pairs
+            ))  # fmt: skip
+            tails = [
+                min(
+                    largest_tail(share**2 * pairs, both, pairs, 2),
+                    largest_tail(2 * share * pairs, one, 2 * pairs, 4),
+                )
+                for share in theta
+            ]
+            return np.minimum(self.features * np.array(tails), plain)
         factor = 4 * (1 - threshold + 0.5 / pairs) / (1 + 1 / pairs)
         if threshold <= 0.75:
             factor = 1 / (4 * threshold - 2 - 1 / pairs) if threshold > 0.5 + 0.25 / pairs else 0
@@ -123,6 +146,51 @@ class StabilitySelection:
             "feature  frequency",
         ]
         return "\n".join([*lines, *(f"{at:>7}  {most[at]:>9.2f}" for at in order)])
+
+
+def largest_tail(mean: float, least: int, count: int, power: int) -> float:
+    """Computes D(mean/count, least/count, count, −1/power): the largest P(X ≥ least) of all X in 0,
+    1, …, count with a mean of at most that and with P(X = i)^(−1/power) convex in i, which includes
+    infinity. Up to least = 2·mean it is Markov's bound instead.
+
+    It is reached by P(X = i) ∝ (a + i)^(−power) up to some i = k, and what is left at k + 1, which
+    is at most as much as that formula says. Between the a of which k + 1 has nothing and that of
+    which it has all, a maximum is looked for.
+
+    Source: Shah and Samworth (2013), appendix on r-concave distributions.
+    """
+    if mean <= 0:
+        return 0.0
+    if least <= 2 * mean:
+        return min(1.0, mean / least)
+    numbers = np.arange(count + 1)
+
+    def powers(a: np.ndarray, last: np.ndarray) -> np.ndarray:
+        return np.where(numbers <= last[:, None], (1 + numbers / a[:, None]) ** -power, 0)
+
+    last = np.arange(least - 1, count + 1)
+    low, high = np.full(len(last), 1 / WIDEST), np.full(len(last), WIDEST)
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        each = powers(middle, last)
+        above = each @ numbers > mean * each.sum(1)
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    # Without a solution, where even equal probabilities have a smaller mean, it is the largest a.
+    low, high, last = low[1:], low[:-1], last[:-1]
+    best = np.zeros(len(last))
+    for _ in range(ROUNDS):
+        points = np.geomspace(low, high, POINTS)
+        each = powers(points.ravel(), np.tile(last, POINTS))
+        left = np.tile(last, POINTS) + 1
+        below = (left - mean) * each[:, :least].sum(1)
+        tails = (1 - below / (each * (left[:, None] - numbers)).sum(1)).reshape(POINTS, -1)
+        at = tails.argmax(0)
+        best = np.maximum(best, tails.max(0))
+        low, high = (
+            np.take_along_axis(points, np.clip(at + side, 0, POINTS - 1)[None], 0)[0]
+            for side in (-1, 1)
+        )
+    return float(min(best.max(initial=0), mean / least))
 
 
 def stability_selection(

@@ -710,8 +710,7 @@ def tabulate(results: Results) -> list[Table]:
     """Times of whole paths, how far the solvers agree, and times of cross-validation."""
     paths, validation = results["paths"], results["validation"]
     known, solvers = paths.attrs, [str(name) for name in paths["solver"].values]
-    times, memory, agreements, faster, late = [], [], [], [], []
-    slower = [(1.0, "")]
+    times, memory, agreements = [], [], []
     for at in range(paths.sizes["problem"]):
         problem = paths.isel(problem=at)
         named = [str(problem["model"].item()), str(problem["design"].item())]
@@ -720,22 +719,6 @@ def tabulate(results: Results) -> list[Table]:
         times.append([*named, *(time_cell(solver, own) for solver in each)])
         memory.append([*named, f"{problem['size'] / 1e6:.3g}", *map(memory_cell, each)])
         agreements.append([*named, *map(agreement_cell, each)])
-        seconds = problem["seconds"].fillna(np.inf).values
-        first = solvers[seconds.argmin()] if np.isfinite(seconds).any() else "no package in time"
-        if first != OURS:
-            faster.append(f"{' '.join(named)} ({first})")
-            if np.isfinite(own):
-                slower.append((own / seconds.min(), " ".join(named)))
-            else:
-                late.append(" ".join(named))
-    count = paths.sizes["problem"]
-    ahead = f"After a first call jaxreg is the fastest on {count - len(faster)} of {count} problems"
-    ahead += f"; another is on {'; '.join(faster)}." if faster else "."
-    ratio, worst = max(slower)
-    if worst:
-        ahead += f" jaxreg takes at most {ratio:.1f} times as long as the fastest: {worst}."
-    if late:
-        ahead += f" jaxreg does not reach the accuracy in time on {'; '.join(late)}."
     missing = known["missing"] and (
         f" Not installed: {known['missing']}; the extra `peers` has all but adelie, for which "
         "there is `--adelie-python`."
@@ -758,7 +741,7 @@ def tabulate(results: Results) -> list[Table]:
             "Medians of calls after the first, each solver in a process of its own, with the first "
             "tolerance of 1e-2, 1e-3, … that is small enough. A dash: the package was not compared "
             "for this model or these data, or a call took more than "
-            f"{known['limit']:g} seconds. {ahead}{missing}",
+            f"{known['limit']:g} seconds. {standing(paths)}{missing}",
         ),
         Table(
             ["model", "data", "MB of the data", *solvers],
@@ -782,6 +765,40 @@ def tabulate(results: Results) -> list[Table]:
             f"{known['versions'] or 'no other package'}.",
         ),
     ]
+    return [*tables, tabulate_validation(validation)]
+
+
+def standing(paths: xr.Dataset) -> str:
+    """On how many problems jaxreg is the fastest, and which package is where it is not."""
+    faster, late, slower = [], [], [(1.0, "")]
+    for at in range(paths.sizes["problem"]):
+        problem = paths.isel(problem=at)
+        named = f"{problem['model'].item()} {problem['design'].item()}"
+        seconds = problem["seconds"].fillna(np.inf)
+        first = str(seconds["solver"][seconds.values.argmin()].item())
+        if not np.isfinite(seconds).any():
+            first = "no package in time"
+        if first == OURS:
+            continue
+        own = float(seconds.sel(solver=OURS))
+        faster.append(f"{named} ({first})")
+        if np.isfinite(own):
+            slower.append((own / float(seconds.min()), named))
+        else:
+            late.append(named)
+    count = paths.sizes["problem"]
+    ahead = f"After a first call jaxreg is the fastest on {count - len(faster)} of {count} problems"
+    ahead += f"; another is on {'; '.join(faster)}." if faster else "."
+    ratio, worst = max(slower)
+    if worst:
+        ahead += f" jaxreg takes at most {ratio:.1f} times as long as the fastest: {worst}."
+    if late:
+        ahead += f" jaxreg does not reach the accuracy in time on {'; '.join(late)}."
+    return ahead
+
+
+def tabulate_validation(validation: xr.Dataset) -> Table:
+    """Times of cross-validation."""
     rows = []
     for design in validation["design"].values:
         measured = validation.sel(design=design)
@@ -796,7 +813,7 @@ def tabulate(results: Results) -> list[Table]:
         "`LassoCV(n_jobs=-1)`, whose default is tol=0.0001; in brackets, the time divided by "
         "jaxreg's"
     )
-    return [*tables, Table(["data", "gap of jaxreg", OURS, *peers], rows, title)]
+    return Table(["data", "gap of jaxreg", OURS, *peers], rows, title)
 
 
 def time_cell(solver: xr.Dataset, own: float) -> str:

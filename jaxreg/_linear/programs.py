@@ -125,14 +125,22 @@ def prepare(settings: Settings, data: Data) -> Prepared:
     solver = prepared.solver
     if solver.columns is None:
         solver = dataclasses.replace(solver, columns=data.columns)
-    alone = solver.whole and settings.quadratic and not settings.outputs and not solver.share.ndim
-    if alone and {device.platform for device in solver.columns.devices()} == {"cpu"}:
-        # BLAS computes half of a symmetric matrix, XLA all of it.
-        columns = np.asarray(solver.columns)
-        gram = columns @ columns.T
-        gram *= np.asarray(solver.share)
-        solver = dataclasses.replace(solver, gram=jax.device_put(gram))
     return prepared._replace(solver=solver)
+
+
+def gram_of(solver: Solver) -> jax.Array | None:
+    """The second derivative of squares, where BLAS can compute it; of a symmetric matrix it
+    computes half, XLA all.
+    """
+    settings, columns = solver.settings, solver.columns
+    alone = solver.whole and settings.quadratic and not settings.outputs and not solver.share.ndim
+    if not alone or [device.platform for device in columns.devices()] != ["cpu"]:
+        return None
+    with np.errstate(all="ignore"):  # what is not finite is found in the solutions
+        each = np.asarray(columns)
+        gram = each @ each.T
+        gram *= np.asarray(solver.share)
+    return jax.device_put(gram)
 
 
 @functools.partial(compiled, static_argnums=0)
@@ -378,25 +386,28 @@ def kept() -> Iterator[None]:
 def solve(prepared: Prepared, tested: Data | None, grid: Grid, again: bool) -> Solved:
     """Solves one path, with working sets that grow when they are full, and refits it."""
     solver, progress = prepared.solver, prepared.progress(len(grid.tols))
-    while True:
-        progress = call(advance, solver, grid, progress)
-        if int(progress.done) == len(grid.tols):
-            break
-        capacity = min(2 * solver.settings.capacity, solver.shape[0])
-        solver = dataclasses.replace(
-            solver, settings=dataclasses.replace(solver.settings, capacity=capacity)
-        )
 
     def measured(progress: Progress) -> Measured:
         return jax.block_until_ready(
             call(measure, solver, prepared.subtracted, grid.penalties, progress, tested)
         )
 
-    found = measured(progress)
-    if not again:
-        return Solved(found, None, None)
-    refitted, left = refit(solver, progress)
-    return Solved(found, measured(refitted), left)
+    gram = gram_of(solver)
+    with blas.held():
+        while True:
+            known = dataclasses.replace(solver, gram=gram)
+            progress = call(advance, known, grid, progress)
+            if int(progress.done) == len(grid.tols):
+                break
+            capacity = min(2 * solver.settings.capacity, solver.shape[0])
+            solver = dataclasses.replace(
+                solver, settings=dataclasses.replace(solver.settings, capacity=capacity)
+            )
+        found = measured(progress)
+        if not again:
+            return Solved(found, None, None)
+        refitted, left = refit(solver, progress)
+        return Solved(found, measured(refitted), left)
 
 
 def solve_all(
@@ -415,27 +426,25 @@ def solve_all(
         whole: the only job, if it has been prepared.
         again: whether to refit.
     """
-    with blas.held():
-        if len(jobs) == 1:
-            return [
-                solve(whole or prepare(settings, data), tested, grid, again)
-                for data, tested in jobs
-            ]
-        # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
-        columns, config = jobs[0][0].columns, cast(Any, jax.config)
-        double, device = columns.dtype == jnp.float64, next(iter(columns.devices()))
-        precision = config.jax_default_matmul_precision
+    if len(jobs) == 1:
+        return [
+            solve(whole or prepare(settings, data), tested, grid, again) for data, tested in jobs
+        ]
+    # What a caller sets with `jax.enable_x64` and the like holds in its own thread alone.
+    columns, config = jobs[0][0].columns, cast(Any, jax.config)
+    double, device = columns.dtype == jnp.float64, next(iter(columns.devices()))
+    precision = config.jax_default_matmul_precision
 
-        def solve_job(job: tuple[Data, Data | None]) -> Solved:
-            with (
-                jax.enable_x64(double),
-                jax.default_device(device),
-                jax.default_matmul_precision(precision),
-            ):
-                return solve(prepare(settings, job[0]), job[1], grid, again)
+    def solve_job(job: tuple[Data, Data | None]) -> Solved:
+        with (
+            jax.enable_x64(double),
+            jax.default_device(device),
+            jax.default_matmul_precision(precision),
+        ):
+            return solve(prepare(settings, job[0]), job[1], grid, again)
 
-        with ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
-            return list(pool.map(solve_job, jobs))
+    with blas.held(), ThreadPoolExecutor(min(len(jobs), 2 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(solve_job, jobs))
 
 
 @functools.cache

@@ -467,6 +467,24 @@ def test_linear_solvers_agree_at_the_certified_accuracy(case):
         assert seconds > 0 and (memory >= 0 or np.isnan(memory))
 
 
+def test_where_another_package_is_ahead_the_table_says_so():
+    seconds = [[1.0, np.nan], [3.0, 2.0], [np.nan, 5.0], [np.nan, np.nan]]
+    paths = xr.Dataset(
+        {
+            "seconds": (("problem", "solver"), seconds),
+            "model": ("problem", ["lasso", "lasso", "mcp", "poisson"]),
+            "design": ("problem", ["9 × 2", "9 × 3", "9 × 4", "9 × 5"]),
+        },
+        {"solver": ["jaxreg", "celer"]},
+    )
+    assert linear.standing(paths) == (
+        "After a first call jaxreg is the fastest on 1 of 4 problems; another is on lasso 9 × 3 "
+        "(celer); mcp 9 × 4 (celer); poisson 9 × 5 (no package in time). jaxreg takes at most 1.5 "
+        "times as long as the fastest: lasso 9 × 3. jaxreg does not reach the accuracy in time on "
+        "mcp 9 × 4; poisson 9 × 5."
+    )
+
+
 @pytest.mark.parametrize(
     "case", [("lasso", 9, 20, 0.0, 1.0), ("lasso", 20, 21, 0.0, 1.0), ("mcp", 20, 20, 0.0, 0.5)]
 )

@@ -216,6 +216,31 @@ def test_working_sets_that_grow():
         np.testing.assert_allclose(weights, model.coef_, atol=1e-6)
 
 
+def test_a_second_derivative_serves_no_other_working_set():
+    """A logistic path with an intercept and a column without a penalty, on sets that change and
+    grow, meets its optimality conditions in NumPy.
+    """
+    random = np.random.default_rng(0)
+    x = random.normal(size=(60, 600)) + random.normal(size=(60, 1))
+    y = (x[:, :5] @ random.normal(size=5) + random.normal(size=60) > 0).astype(float)
+    factors = np.where(np.arange(600) == 7, 0.0, 1.0)
+    path = fit(
+        weighted(factors, lambda s: jaxreg.ElasticNet(0.05 * s, s)), x, y, count=6, ratio=1e-2,
+        loss="logistic", tolerance=1e-7,
+    )  # fmt: skip
+    assert path.record["nonzeros"][0] > 256 > path.record["nonzeros"][-2]
+    assert (path.record["gap"] < 1e-7 * path.record["objective"]).all()
+    for place, strength in enumerate(path.strengths):
+        model = path.at(place)
+        w = np.asarray(model.weights)
+        slope = (1 / (1 + np.exp(-x @ w - model.intercept)) - y) / 60
+        gradient = x.T @ slope + 2 * strength * factors * w
+        bound = np.where(w == 0, 0.05 * strength * factors, 0)
+        sign = 0.05 * strength * factors * np.sign(w)
+        assert np.maximum(np.abs(gradient + sign) - bound, 0).max() < 1e-6 * strength
+        assert abs(slope.sum()) < 1e-6 * strength
+
+
 BY_SUBJECT = [(np.flatnonzero(SUBJECTS != s), np.flatnonzero(SUBJECTS == s)) for s in "abcd"]  # noqa: SIM300
 IN_ORDER = list(KFold(4).split(X))
 GROUPED = list(GroupKFold(3).split(X, groups=SUBJECTS))

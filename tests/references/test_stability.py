@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 import jaxreg
+from jaxreg.stability import largest_tail
 
 pytestmark = pytest.mark.usefixtures("float64")
 RANDOM = np.random.default_rng(0)
@@ -35,6 +37,49 @@ def test_bounds_in_other_cases():
     for many in (6, 9):
         assert of(many, 9, 50).bound(0.9)[0] == of(many, 9, 50).bound(0.9, "none")[0]
     assert of(0.1, 9, 2).bound(0.51)[0] == of(0.1, 9, 2).bound(0.51, "none")[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "least", "count", "power"),
+    [
+        (0.3, 3, 5, 2),
+        (0.05, 5, 8, 2),
+        (1.0, 4, 6, 2),
+        (1.2, 3, 6, 2),
+        (0.3, 4, 6, 4),
+        (1.0, 5, 10, 4),
+        (1.4, 3, 6, 4),
+    ],
+)
+def test_a_general_solver_finds_no_larger_tail(mean, least, count, power):
+    """In g(i) = P(X = i)^(−1/power), which is convex."""
+    numbers = np.arange(count + 1)
+    conditions = [
+        {"type": "eq", "fun": lambda g: (g**-power).sum() - 1},
+        {"type": "ineq", "fun": lambda g: mean - g**-power @ numbers},
+        {"type": "ineq", "fun": lambda g: np.diff(g, 2)},
+    ]
+    found = []
+    for seed in range(6):
+        start = np.random.default_rng(seed).uniform(0.05, 3) + numbers
+        solution = minimize(
+            lambda g: -(g[least:] ** -power).sum(), start * (start**-power).sum() ** (1 / power),
+            method="SLSQP", bounds=[(1, 1e4)] * len(numbers), constraints=conditions,
+            options={"maxiter": 2000, "ftol": 1e-12},
+        )  # fmt: skip
+        if solution.success:
+            found.append(-solution.fun)
+    assert largest_tail(mean, least, count, power) == pytest.approx(max(found), rel=1e-6)
+
+
+def test_concave_distributions_have_smaller_bounds():
+    few, many = (of(20, 88, pairs) for pairs in (50, 500))
+    for stable in (few, many):
+        bounds = [stable.bound(0.8, name)[0] for name in ("r-concave", "unimodal", "none")]
+        assert 0.1 < bounds[0] < bounds[1] < bounds[2]
+    # No more than all can be selected, and nothing is where nothing was.
+    assert of(9, 9, 5).bound(0.6, "r-concave")[0] == 9
+    assert of(0, 9, 5).bound(0.6, "r-concave")[0] == 0
 
 
 @pytest.mark.parametrize("groups", [False, True])
@@ -90,7 +135,10 @@ def test_what_has_no_penalty_and_what_weights_leave_out():
             "half 0 of the rows: logistic loss needs targets 0 and 1|half 1 of the rows",
         ),
         (lambda: of(3, 9, 5).bound(0.5), "threshold must be above 0.5 and at most 1, got 0.5"),
-        (lambda: of(3, 9, 5).bound(0.8, "convex"), "assumption must be one of unimodal, none"),
+        (
+            lambda: of(3, 9, 5).bound(0.8, "convex"),
+            "assumption must be one of unimodal, r-concave, none",
+        ),
         (lambda: of(9, 9, 5).select(0.8, 0.1), "at no λ the bound is at most 0.1"),
     ],
 )
