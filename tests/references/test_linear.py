@@ -229,6 +229,7 @@ def test_a_second_derivative_serves_no_other_working_set():
         loss="logistic", tolerance=1e-7,
     )  # fmt: skip
     assert path.record["nonzeros"][0] > 256 > path.record["nonzeros"][-2]
+    assert path.record["steps"].max() <= 5  # with one of another set there are 7
     assert (path.record["gap"] < 1e-7 * path.record["objective"]).all()
     for place, strength in enumerate(path.strengths):
         model = path.at(place)
