@@ -157,7 +157,7 @@ def largest_tail(mean: float, least: int, count: int, power: int) -> float:
     is at most as much as that formula says. Between the a of which k + 1 has nothing and that of
     which it has all, a maximum is looked for.
 
-    Source: Shah and Samworth (2013), appendix on r-concave distributions.
+    Source: Shah and Samworth (2013), on r-concave distributions.
     """
     if mean <= 0:
         return 0.0

@@ -1,5 +1,6 @@
 """Losses and penalties of linear paths against other packages, and against a general solver."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -162,6 +163,15 @@ def test_losses_near_0_keep_their_digits():
     losses = jaxreg.losses.Multinomial().value(z, y)
     expected = [np.log1p(2 * np.exp(-40.0)), np.log1p(np.exp(-40.0) + np.exp(1.0))]
     np.testing.assert_allclose(losses, expected, rtol=1e-14)
+
+
+def test_multinomial_targets_may_be_probabilities():
+    z, y = jnp.array([[0.3, 0.3, -1], [2, 1, 5]]), jnp.array([[0.9, 0.05, 0.05], [0.2, 0, 0.8]])
+    loss = jaxreg.losses.Multinomial()
+    values = jax.nn.logsumexp(z, 1) - jnp.sum(y * z, 1)
+    np.testing.assert_allclose(loss.value(z, y), values, rtol=1e-14)
+    gradient = jax.grad(lambda z: jnp.sum(loss.value(z, y)))(z)
+    np.testing.assert_allclose(gradient, jax.nn.softmax(z, 1) - y, atol=1e-15)
 
 
 def test_several_outputs_of_scikit_learn():
