@@ -150,7 +150,7 @@ BY_ROWS = "skein-glm"
 MODULES = {"scikit-learn": "sklearn.linear_model", "skein-glm": "skein_glm"}
 """What is imported for a package, where it is not its name."""
 UNLIMITED = 10**6
-TOLERANCES = tuple(10.0**-power for power in range(2, 15))
+TOLERANCES = tuple(10.0**-power for power in range(2, 21))
 """What the solvers are asked for, in turn. Each package measures something else by it."""
 REFERENCE = 1e-12
 """The tolerance of the solution that all are compared with."""
@@ -739,9 +739,9 @@ def tabulate(results: Results) -> list[Table]:
             "time divided by jaxreg's; after the dot, seconds of the first call after imports, "
             "which may compile",
             "Medians of calls after the first, each solver in a process of its own, with the first "
-            "tolerance of 1e-2, 1e-3, … that is small enough. A dash: the package was not compared "
-            "for this model or these data, or a call took more than "
-            f"{known['limit']:g} seconds. {standing(paths)}{missing}",
+            f"tolerance of 1e-2, 1e-3, … {TOLERANCES[-1]:g} that is small enough. A dash: the "
+            "package was not compared for this model or these data, no tolerance was small enough, "
+            f"or a call took more than {known['limit']:g} seconds. {standing(paths)}{missing}",
         ),
         Table(
             ["model", "data", "MB of the data", *solvers],
