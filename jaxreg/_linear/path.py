@@ -313,7 +313,7 @@ class Solver:
     def step(self, penalty: Penalty, tol: jax.Array, now: Now) -> Now:
         """Solves the model on the working set, and goes there as far as the objective falls."""
         settings, charge = self.settings, self.charge(penalty)
-        old, violated = now.working.old, jnp.max(charge.violations(now.w, now.gradient))
+        old = now.working.old
         if not settings.quadratic:
             curved = jax.lax.cond(
                 old, self.curved, lambda *_: now.working.curved, now.working.along, now.z
@@ -338,8 +338,9 @@ class Solver:
             along = self.combine(working, after - before) + self.basis @ moved
             part = self.longest(inside, now.z, before, after, along)
             after = jnp.where(part == 1, after, before + part * (after - before))
-            free, z = free + part * moved, now.z + part * along
+            free = free + part * moved
             if settings.certified:
+                z = now.z + part * along
                 # The same step would be tried again.
                 rounding = jnp.where((part == 0) & old, jnp.inf, rounding)
             else:
@@ -357,6 +358,7 @@ class Solver:
         if not settings.quadratic:
             # One more step like this one would not be enough, but one with a new second derivative
             # may be.
+            violated = jnp.max(charge.violations(now.w, now.gradient))
             slow = (residual / violated * residual > tol) | (part < 1)
             working = working._replace(old=(residual > tol) & slow)
         now = now._replace(
